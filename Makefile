@@ -1,0 +1,45 @@
+# Needs python3 (3.10 or later) and make; no server and no root.
+# Another Python: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/installed.stamp
+CODE   := celery_graceful tests $(wildcard benchmarks example_project)
+TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:  ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that nothing is lost
+	$(BIN)/celery graceful demo
+
+test: $(READY)  ## run all tests; pick some with ARGS="tests/unit -k cursor"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## check style, format, types and the layers of the house
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports --no-cache
+
+bench: $(READY)  ## measure what the plugin costs
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A new pyproject.toml makes a new environment.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or later is needed; '$(PYTHON)' is not. Try: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "==> making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu, install python3-venv."; exit 1; }
+	@echo "==> installing celery-graceful and its tools"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,51 @@
+"""Pool children: telling them from the main process, and guarding their work from SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from billiard.common import TERM_SIGNAL
+from billiard.process import current_process
+
+__all__ = ["TERM_SIGNAL", "guard_termination", "in_pool_child"]
+
+_guarded: set[int] = set()
+
+
+def in_pool_child() -> bool:
+    """Whether this is a prefork pool's child process."""
+    return getattr(current_process(), "_name", "MainProcess") != "MainProcess"
+
+
+def guard_termination(takes_over: Callable[[], bool]) -> None:
+    """Ask ``takes_over`` before a termination signal ends this pool child.
+
+    A group SIGTERM (systemd, supervisord, dumb-init) reaches children as well as the worker and
+    would kill the task in the middle of an item. When ``takes_over`` returns true, the signal is
+    considered dealt with; else what was installed before runs. Only for pool children, in their
+    main thread: elsewhere it would swallow the worker's own signal. billiard resets handlers
+    after ``worker_process_init``, so this is called when a task starts.
+    """
+    if not in_pool_child() or threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        if number in _guarded:
+            continue
+        before = signal.getsignal(number)
+        if callable(before):  # not ignored: under REMAP_SIGTERM one of the two is
+            signal.signal(number, _guard(before, takes_over))
+            _guarded.add(number)
+
+
+def _guard(
+    before: Callable[[int, FrameType | None], Any], takes_over: Callable[[], bool]
+) -> Callable[[int, FrameType | None], None]:
+    def on_termination(number: int, frame: FrameType | None) -> None:
+        if not takes_over():
+            before(number, frame)
+
+    return on_termination

@@ -1,0 +1,92 @@
+"""The main process's view of a delivery: what Celery decides there, the run must hear of.
+
+Hard time limits, revokes and dead children are dealt with in the worker's main process, where no
+code of the task runs. ``Task.Request`` is Celery's documented place to hook in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
+
+from celery_graceful._celery.wire import GENERATION, RAW
+
+__all__ = ["Listener", "RunRequest"]
+
+
+class Listener(Protocol):
+    """What the main process tells the runs it carries. Set once per worker."""
+
+    def killed(self, task: str, run_id: str, outcome: str, reason: str) -> None:
+        """Celery ends the run: ``outcome`` is ``failed`` or ``cancelled``."""
+
+    def child_lost(self, task: str, run_id: str, generation: int) -> None:
+        """The child that carried this generation died."""
+
+
+class RunRequest(Request):
+    """A request for an iterable task."""
+
+    listener: ClassVar[Listener | None] = None
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        headers = self._request_dict
+        self.generation = int(headers.get(GENERATION) or 0)
+        redelivered = self.delivery_info.get("redelivered")
+        if self.generation > 0 or redelivered:
+            # ``expires`` is for the start. An expired redelivery would also put the id into the
+            # set of revoked ones, and with it every continuation.
+            self._expires = None
+        if not self._decoded:
+            # The same bytes object as in the call to the pool: pickled once.
+            raw = (self._body, self._content_type, self._content_encoding, dict(message.headers))
+            headers["properties"] = {**(headers.get("properties") or {}), RAW: raw}
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        self._tell_killed("cancelled", "expired" if expired else "revoked")
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        # Before the signal: the child may hand over in the moment it has left.
+        self._tell_killed("cancelled", "revoked")
+        super().terminate(pool, signal)
+
+    def cancel(self, pool: Any, signal: Any = None, *args: Any, **options: Any) -> None:
+        try:
+            super().cancel(pool, signal, *args, **options)
+        except NotImplementedError:
+            # Pools that cannot end a task: the leg has seen the flag and leaves by itself.
+            return
+
+    def _announce_cancelled(self, *args: Any, **options: Any) -> None:
+        # Celery would store RETRY, perhaps over the SUCCESS of a continuation that was quicker.
+        from celery.worker.state import task_ready
+
+        task_ready(self)
+        self.send_event("task-cancelled")
+        self._already_cancelled = True
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        if not soft:
+            self._tell_killed("failed", f"hard time limit of {timeout} s")
+        super().on_timeout(soft, timeout)
+
+    def on_failure(
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
+    ) -> Any:
+        exc = exc_info.exception
+        if isinstance(exc, ExceptionWithTraceback):
+            exc = exc.exc
+        lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
+        if lost and self.listener is not None:
+            # Before the message goes back to the broker: whoever gets it has to find no lease.
+            self.listener.child_lost(self.type, self.id, self.generation)
+        return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _tell_killed(self, outcome: str, reason: str) -> None:
+        if self.listener is not None:
+            self.listener.killed(self.type, self.id, outcome, reason)

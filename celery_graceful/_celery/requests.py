@@ -1,0 +1,33 @@
+"""Which requests the worker's main process holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker import state
+
+from celery_graceful._celery.request import RunRequest
+
+__all__ = ["active_runs", "revoked_active_runs"]
+
+#: Other threads change the sets while we copy them; a copy succeeds soon.
+_TRIES = 100
+
+
+def active_runs() -> list[tuple[str, str]]:
+    """Task name and id of the iterable tasks that run in this worker now."""
+    return [(r.type, r.id) for r in _copy(state.active_requests) if isinstance(r, RunRequest)]
+
+
+def revoked_active_runs() -> list[tuple[str, str]]:
+    """Those of :func:`active_runs` whose id was revoked."""
+    return [run for run in active_runs() if run[1] in state.revoked]
+
+
+def _copy(requests: Any) -> list[Any]:
+    for _ in range(_TRIES):
+        try:
+            return list(requests)
+        except RuntimeError:  # changed size during iteration
+            continue
+    return []

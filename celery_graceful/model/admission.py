@@ -1,0 +1,83 @@
+"""May this message carry the run? One rule per state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.record import Record, State
+from celery_graceful.model.verdict import Decision, Policy, Verdict, crashed, drop
+
+
+def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    fresh = Record(
+        state=State.RUNNING,
+        generation=m.generation,
+        # Kept rising over a re-used id, so that a stalled runner of the ended run stays fenced.
+        fence=1 if record is None else record.fence + 1,
+        owner=m.owner,
+        checkpoint=m.checkpoint,
+        envelope=m.envelope,
+        resumptions=0 if m.checkpoint is None else 1,
+        started_at=m.at,
+    )
+    verdict = Verdict.START if m.checkpoint is None else Verdict.RESUME
+    return Decision(verdict, "", fresh, due_in=policy.lease_ttl)
+
+
+def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Decision:
+    taken = replace(
+        record,
+        generation=max(record.generation, m.generation),
+        fence=record.fence + 1,
+        owner=m.owner,
+        leg_steps=record.steps,
+        republished=0,
+        envelope=m.envelope or record.envelope,
+    )
+    return Decision(verdict, "", taken, due_in=policy.lease_ttl)
+
+
+def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    if m.redelivered or m.generation > 0:
+        return drop(f"the run has ended ({record.outcome})")
+    return start(record, m, now, policy)
+
+
+def admit_paused(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    return drop("the run is paused")
+
+
+def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    if m.generation < record.generation:
+        return drop(_older(record, m))
+    resumed = replace(record, state=State.RUNNING, resumptions=record.resumptions + 1)
+    return _take(resumed, m, policy, _resume_or_give_up(resumed, policy))
+
+
+def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    if m.generation < record.generation:
+        return drop(_older(record, m))
+    if m.generation == record.generation and record.leased(now):
+        return drop(f"{record.owner} carries it under a lease")
+    if m.generation == record.generation:
+        record = crashed(record)
+    resumed = replace(record, resumptions=record.resumptions + 1)
+    return _take(resumed, m, policy, _resume_or_give_up(resumed, policy))
+
+
+def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    if m.generation < record.generation:
+        return drop(_older(record, m))
+    if m.generation == record.generation and record.leased(now):
+        return drop(f"{record.owner} is storing its outcome")
+    return _take(record, m, policy, Verdict.RETURN_SAVED)
+
+
+def _older(record: Record, m: ev.Admit) -> str:
+    return f"generation {m.generation} was superseded by {record.generation}"
+
+
+def _resume_or_give_up(record: Record, policy: Policy) -> Verdict:
+    given_up = 0 < policy.max_crashes <= record.crashes
+    return Verdict.GIVE_UP if given_up else Verdict.RESUME

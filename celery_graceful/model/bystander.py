@@ -1,0 +1,102 @@
+"""What others may do to a run: the worker's main process, a rescuer, an operator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Outcome, Record, Request, State
+from celery_graceful.model.verdict import (
+    Decision,
+    Policy,
+    Verdict,
+    crashed,
+    ended,
+    paused,
+    refuse,
+)
+
+#: A pending message is published again after 1, 2, 4 … leases, up to this many.
+MOST_LEASES = 64
+
+
+def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
+    # The fence rises: the process that carried the run may live a moment longer.
+    fenced = replace(record, fence=record.fence + 1, reason=e.reason)
+    return ended(fenced, e.outcome, policy)
+
+
+def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:
+    if record.owner != e.owner or record.generation != e.generation:
+        return refuse(f"generation {e.generation} is not carried by {e.owner}")
+    lost = crashed(record) if record.state is State.RUNNING else replace(record, owner=None)
+    # The broker brings the message back at once; should it not, a rescuer does after a lease.
+    return Decision(Verdict.DONE, "released", lost, due_in=policy.lease_ttl)
+
+
+def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision:
+    if record.due_at is None or now < record.due_at:
+        return refuse("the run is not overdue")
+    if record.state is State.RUNNING:
+        if record.requested is Request.CANCEL:
+            return ended(replace(record, fence=record.fence + 1), Outcome.CANCELLED, policy)
+        if record.requested is Request.PAUSE:
+            return paused(crashed(record))
+        taken = replace(crashed(record), state=State.HANDED_OVER, generation=record.generation + 1)
+        return Decision(Verdict.PUBLISH, "lease_lost", taken, due_in=policy.lease_ttl)
+    leases = min(2 ** (record.republished + 1), MOST_LEASES)
+    again = replace(record, owner=None, republished=record.republished + 1)
+    if record.state is State.FINISHING:
+        again = replace(again, generation=record.generation + 1)
+    else:
+        again = replace(again, state=State.HANDED_OVER)
+    return Decision(Verdict.PUBLISH, "not_admitted", again, due_in=leases * policy.lease_ttl)
+
+
+def cancel_running(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
+    if not record.leased(now):
+        return cancel_pending(record, e, now, policy)
+    if record.requested is Request.CANCEL:
+        return Decision(Verdict.ASKED, "already asked")
+    left = max(0.0, (record.due_at or now) - now)
+    asked = replace(record, requested=Request.CANCEL)
+    return Decision(Verdict.ASKED, "at its next checkpoint", asked, due_in=left)
+
+
+def cancel_pending(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
+    fenced = replace(record, fence=record.fence + 1, reason=str(StopReason.CANCELLED))
+    return ended(fenced, Outcome.CANCELLED, policy)
+
+
+def pause_running(record: Record, e: ev.Pause, now: float, policy: Policy) -> Decision:
+    if not record.leased(now):
+        return paused(crashed(record))
+    if record.requested is not None:
+        return Decision(Verdict.ASKED, f"already asked to {record.requested}")
+    left = max(0.0, (record.due_at or now) - now)
+    asked = replace(record, requested=Request.PAUSE)
+    return Decision(Verdict.ASKED, "at its next checkpoint", asked, due_in=left)
+
+
+def pause_pending(record: Record, e: ev.Pause, now: float, policy: Policy) -> Decision:
+    return paused(record)
+
+
+def resume_paused(record: Record, e: ev.Resume, now: float, policy: Policy) -> Decision:
+    pending = replace(
+        record, state=State.HANDED_OVER, generation=record.generation + 1, republished=0
+    )
+    return Decision(Verdict.PUBLISH, "resumed", pending, due_in=policy.lease_ttl)
+
+
+def resume_running(record: Record, e: ev.Resume, now: float, policy: Policy) -> Decision:
+    if record.requested is not Request.PAUSE:
+        return refuse("the run is not paused")
+    left = max(0.0, (record.due_at or now) - now)
+    return Decision(Verdict.DONE, "pause withdrawn", replace(record, requested=None), due_in=left)
+
+
+def retry(record: Record, e: ev.Retry, now: float, policy: Policy) -> Decision:
+    again = replace(record, state=State.HANDED_OVER, generation=record.generation + 1)
+    return Decision(Verdict.PUBLISH, "sent again", again, due_in=policy.lease_ttl)

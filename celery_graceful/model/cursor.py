@@ -1,0 +1,185 @@
+"""Checkpoints as text: cursor, carry and count, coming back equal and of the same type.
+
+JSON with one addition: what JSON would change (tuples, datetimes, decimals …) is written as an
+object with the single key ``"$"`` and its type's name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from celery_graceful.errors import CursorError
+
+__all__ = ["MAX_BYTES", "Checkpoint", "decode", "encode"]
+
+#: The most an encoded checkpoint may take, in bytes.
+MAX_BYTES = 64 * 1024
+#: Sets and lists deeper than this are taken for a mistake (or contain themselves).
+MAX_DEPTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a run has come: everything up to and including ``cursor`` is done."""
+
+    cursor: Any = None
+    carry: dict[str, Any] = field(default_factory=dict)
+    #: Items done since the run began.
+    steps: int = 0
+    #: Items in all, as counted at the start, or ``None``.
+    total: int | None = None
+
+
+def encode(checkpoint: Checkpoint) -> str:
+    """Turn a checkpoint into text.
+
+    Raises:
+        CursorError: a part would not come back equal and of the same type, or the whole takes
+            more than :data:`MAX_BYTES`. The message names the part.
+    """
+    carry = checkpoint.carry
+    if type(carry) is not dict:
+        raise CursorError(f"carry must be a dict, not {_name(carry)}: {carry!r:.200}")
+    data = {
+        "cursor": _plain(checkpoint.cursor, "cursor", 0),
+        "carry": _plain(carry, "carry", 0),
+        "steps": checkpoint.steps,
+        "total": checkpoint.total,
+    }
+    try:
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
+    except ValueError as exc:
+        raise CursorError(f"the cursor or carry cannot be written as JSON: {exc}") from exc
+    if len(text) > MAX_BYTES:
+        raise CursorError(
+            f"cursor and carry take {len(text)} bytes, at most {MAX_BYTES} are allowed: "
+            f"{_sizes(data)}. Keep large data in a database and only its key in the checkpoint."
+        )
+    return text
+
+
+def decode(text: str) -> Checkpoint:
+    """Turn what :func:`encode` wrote back into a checkpoint.
+
+    Raises:
+        CursorError: the text was not written by :func:`encode`.
+    """
+    try:
+        data = json.loads(text)
+        return Checkpoint(
+            _rich(data["cursor"]), _rich(data["carry"]), int(data["steps"]), data["total"]
+        )
+    except (ValueError, KeyError, TypeError, ArithmeticError) as exc:
+        raise CursorError(
+            f"the saved checkpoint cannot be read ({exc!r}): {text[:200]!r}. Was it written by "
+            "another version of celery-graceful, or changed by hand?"
+        ) from exc
+
+
+def _sizes(data: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {len(json.dumps(data[k]))}" for k in ("cursor", "carry"))
+
+
+def _name(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _plain(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
+    if value is None or kind is int or kind is str or kind is bool:
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise CursorError(f"{where} is {value!r}, which would not come back equal")
+        return value
+    if depth > MAX_DEPTH:
+        raise CursorError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+    if kind is list:
+        return [_plain(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
+    if kind is tuple:
+        return {"$": "tuple", "v": _plain(list(value), where, depth)}
+    if kind is dict:
+        return _plain_dict(value, where, depth)
+    write = _WRITERS.get(kind)
+    if write is None:
+        raise CursorError(
+            f"{where} is a {_name(value)} ({value!r:.200}), which would not come back as the same "
+            "type. Use None, bool, int, float, str, bytes, date, time, datetime, timedelta, "
+            "Decimal, UUID, and tuples, lists and dicts of these."
+        )
+    return {"$": kind.__name__, "v": write(value, where)}
+
+
+def _plain_dict(value: dict[Any, Any], where: str, depth: int) -> Any:
+    if all(type(k) is str for k in value) and "$" not in value:
+        return {k: _plain(v, f"{where}[{k!r}]", depth + 1) for k, v in value.items()}
+    pairs = [
+        [_plain(k, f"a key of {where}", depth + 1), _plain(v, f"{where}[{k!r}]", depth + 1)]
+        for k, v in value.items()
+    ]
+    return {"$": "dict", "v": pairs}
+
+
+def _write_moment(value: datetime | time, where: str) -> Any:
+    zone = value.tzinfo
+    if zone is not None and not isinstance(zone, ZoneInfo):
+        return [value.isoformat(), value.fold, None]
+    if zone is not None and zone.key is None:
+        raise CursorError(f"{where} has a time zone without a key: {value!r}")
+    naive = value.replace(tzinfo=None)
+    return [naive.isoformat(), value.fold, zone.key if zone is not None else None]
+
+
+_WRITERS: Mapping[type, Callable[[Any, str], Any]] = {
+    bytes: lambda v, where: v.hex(),
+    date: lambda v, where: v.isoformat(),
+    datetime: _write_moment,
+    time: _write_moment,
+    timedelta: lambda v, where: [v.days, v.seconds, v.microseconds],
+    Decimal: lambda v, where: _write_decimal(v, where),
+    UUID: lambda v, where: v.hex,
+}
+
+
+def _write_decimal(value: Decimal, where: str) -> str:
+    if value.is_nan():
+        raise CursorError(f"{where} is {value!r}, which would not come back equal")
+    return str(value)
+
+
+def _read_moment(kind: Any, value: Any) -> Any:
+    text, fold, zone = value
+    moment = kind.fromisoformat(text).replace(fold=fold)
+    return moment.replace(tzinfo=ZoneInfo(zone)) if zone is not None else moment
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "tuple": lambda v: tuple(_rich(v)),
+    "dict": lambda v: {_rich(k): _rich(x) for k, x in v},
+    "bytes": bytes.fromhex,
+    "date": date.fromisoformat,
+    "datetime": lambda v: _read_moment(datetime, v),
+    "time": lambda v: _read_moment(time, v),
+    "timedelta": lambda v: timedelta(*v),
+    "Decimal": Decimal,
+    "UUID": lambda v: UUID(hex=v),
+}
+
+
+def _rich(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rich(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "$" in value:
+        return _READERS[value["$"]](value["v"])
+    return {k: _rich(v) for k, v in value.items()}

@@ -1,0 +1,71 @@
+"""The heart: one table of (state, event) that says what becomes of a run.
+
+Pure functions of a record, an event and the store's time. A pair that is not in the table is
+refused and changes nothing, so that a surplus message or a late runner can do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery_graceful.model import admission, bystander, runner
+from celery_graceful.model import events as ev
+from celery_graceful.model.record import Record, State
+from celery_graceful.model.verdict import Decision, Policy, Verdict, refuse
+
+__all__ = ["TABLE", "Decision", "Policy", "Verdict", "decide"]
+
+Rule = Callable[[Any, Any, float, Policy], Decision]
+
+
+def decide(record: Record | None, event: ev.Event, now: float, policy: Policy) -> Decision:
+    """What ``event`` does to ``record`` at ``now``, the store's time in seconds."""
+    state = None if record is None else record.state
+    rule = TABLE.get((state, type(event)))
+    if rule is None:
+        return refuse(f"{type(event).__name__.lower()} does not apply to a run that is {state}")
+    fence = getattr(event, "fence", None)
+    if record is not None and fence is not None and fence != record.fence:
+        return refuse(f"fence {fence} was superseded by {record.fence}")
+    return rule(record, event, now, policy)
+
+
+_S = State
+TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
+    (None, ev.Admit): admission.start,
+    (_S.RUNNING, ev.Admit): admission.admit_running,
+    (_S.HANDED_OVER, ev.Admit): admission.admit_pending,
+    (_S.WAITING, ev.Admit): admission.admit_pending,
+    (_S.PAUSED, ev.Admit): admission.admit_paused,
+    (_S.FINISHING, ev.Admit): admission.admit_finishing,
+    (_S.ENDED, ev.Admit): admission.admit_ended,
+    (_S.RUNNING, ev.HandOver): runner.hand_over,
+    (_S.RUNNING, ev.Wait): runner.wait,
+    (_S.RUNNING, ev.Finish): runner.finish,
+    (_S.RUNNING, ev.End): runner.end,
+    (_S.FINISHING, ev.End): runner.end,
+    (_S.HANDED_OVER, ev.Reclaim): runner.reclaim,
+    (_S.RUNNING, ev.Release): bystander.release,
+    (_S.FINISHING, ev.Release): bystander.release,
+    (_S.RUNNING, ev.Rescue): bystander.rescue,
+    (_S.FINISHING, ev.Rescue): bystander.rescue,
+    (_S.HANDED_OVER, ev.Rescue): bystander.rescue,
+    (_S.WAITING, ev.Rescue): bystander.rescue,
+    (_S.RUNNING, ev.Kill): bystander.kill,
+    (_S.HANDED_OVER, ev.Kill): bystander.kill,
+    (_S.WAITING, ev.Kill): bystander.kill,
+    (_S.PAUSED, ev.Kill): bystander.kill,
+    (_S.FINISHING, ev.Kill): bystander.kill,
+    (_S.RUNNING, ev.Cancel): bystander.cancel_running,
+    (_S.HANDED_OVER, ev.Cancel): bystander.cancel_pending,
+    (_S.WAITING, ev.Cancel): bystander.cancel_pending,
+    (_S.PAUSED, ev.Cancel): bystander.cancel_pending,
+    (_S.RUNNING, ev.Pause): bystander.pause_running,
+    (_S.HANDED_OVER, ev.Pause): bystander.pause_pending,
+    (_S.WAITING, ev.Pause): bystander.pause_pending,
+    (_S.PAUSED, ev.Resume): bystander.resume_paused,
+    (_S.RUNNING, ev.Resume): bystander.resume_running,
+    (_S.HANDED_OVER, ev.Retry): bystander.retry,
+    (_S.WAITING, ev.Retry): bystander.retry,
+}

@@ -1,0 +1,149 @@
+"""What may happen to a run. Each event is one row of the table in :mod:`.decide`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from celery_graceful.model.record import Outcome
+
+__all__ = [
+    "Admit",
+    "Cancel",
+    "End",
+    "Event",
+    "Finish",
+    "HandOver",
+    "Kill",
+    "Pause",
+    "Reclaim",
+    "Release",
+    "Rescue",
+    "Resume",
+    "Retry",
+    "Wait",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """A message of the run reached a worker, which asks whether it may carry it."""
+
+    generation: int
+    owner: str
+    redelivered: bool = False
+    #: The checkpoint the message carries, used only when the store knows nothing of the run.
+    checkpoint: str | None = None
+    envelope: bytes = b""
+    #: Unix time, for people.
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The runner stops and is about to publish a successor, or to return its message."""
+
+    fence: int
+    checkpoint: str | None
+    steps: int
+    reason: str
+    #: False when the runner returns its own message to the broker instead of publishing.
+    successor: bool = True
+    #: Legs in a row, this one included, that processed items without moving the cursor.
+    stalls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The runner stops; its successor is not to start before ``delay`` seconds (a retry)."""
+
+    fence: int
+    checkpoint: str | None
+    steps: int
+    reason: str
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """The runner handed over, but the broker refused the successor: it takes its run back."""
+
+    fence: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The runner has the result or the final error, and Celery has not stored it yet."""
+
+    fence: int
+    checkpoint: str | None
+    steps: int
+    result: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Celery has stored the outcome and fired the callbacks; or the runner gave the run up."""
+
+    fence: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The worker's main process ended the run: hard time limit, revoke, expiry."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The worker saw the process that carried this generation die."""
+
+    owner: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """A worker found the run overdue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """An operator or ``revoke`` wants the run to end at its next checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator takes the run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """An operator puts a paused run back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An operator sends the pending message of a run again."""
+
+
+Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
+    Admit,
+    HandOver,
+    Wait,
+    Reclaim,
+    Finish,
+    End,
+    Kill,
+    Release,
+    Rescue,
+    Cancel,
+    Pause,
+    Resume,
+    Retry,
+]

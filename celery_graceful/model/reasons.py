@@ -1,0 +1,20 @@
+"""Why a leg stops before its run is done."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class StopReason(str, Enum):
+    """The reason a leg was asked to stop; compares equal to its lower-case name."""
+
+    SHUTDOWN = "shutdown"
+    MAINTENANCE = "maintenance"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    MAX_LEG_RUNTIME = "max_leg_runtime"
+    THROTTLED = "throttled"
+    LEASE_LOST = "lease_lost"
+
+    def __str__(self) -> str:
+        return self.value

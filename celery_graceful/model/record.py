@@ -1,0 +1,109 @@
+"""The record of a run: the truth that every worker shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+__all__ = ["Outcome", "Record", "Request", "RunKey", "State"]
+
+
+class RunKey(NamedTuple):
+    """What names a run: the task's name and the task id that all its legs share."""
+
+    task: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.task}[{self.id}]"
+
+
+class State(str, Enum):
+    """Where a run stands. The table in ``docs/explanation/runs.md`` tells how each is left."""
+
+    RUNNING = "running"
+    HANDED_OVER = "handed_over"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    FINISHING = "finishing"
+    ENDED = "ended"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Outcome(str, Enum):
+    """How an ended run ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Request(str, Enum):
+    """What an operator asks of a running leg; the answer to its next flush carries it."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run, as a store keeps it.
+
+    ``due_at`` is in the store's own time and has one meaning in every state: from then on
+    somebody other than the owner may act on the run (its lease has ended, its hand-over was
+    not admitted, its wait is over). ``None`` means never.
+    """
+
+    state: State
+    #: Which message may carry the run; every published successor raises it.
+    generation: int = 0
+    #: Raised at every admission; a write under an older fence is refused.
+    fence: int = 0
+    #: The worker that holds the lease, or ``None`` when nobody does.
+    owner: str | None = None
+    due_at: float | None = None
+    #: Encoded cursor and carry (see :mod:`celery_graceful.model.cursor`); ``None`` before the first.
+    checkpoint: str | None = None
+    #: Items done since the run began, over all legs.
+    steps: int = 0
+    #: Items done when the present leg began.
+    leg_steps: int = 0
+    #: How many times the run was taken up again after its first leg.
+    resumptions: int = 0
+    #: Crashed legs in a row that added nothing, and the items done at the last of them.
+    crashes: int = 0
+    crash_steps: int = -1
+    #: Legs in a row that processed items and ended at the cursor where they began.
+    stalls: int = 0
+    #: How many times the pending message was published again; doubles the wait for the next.
+    republished: int = 0
+    requested: Request | None = None
+    #: Why the last leg stopped, for people.
+    reason: str = ""
+    outcome: Outcome | None = None
+    #: The result or final error of a ``finishing`` run, as the runner encoded it.
+    result: str | None = None
+    #: How to publish the run again, as the runner encoded it; empty once the run has ended.
+    envelope: bytes = b""
+    #: Unix time at the runner that started the run, in seconds.
+    started_at: float = 0.0
+    #: Raised by the store at every write; what compare-and-set compares.
+    version: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether the run has still to end."""
+        return self.state is not State.ENDED
+
+    def leased(self, now: float) -> bool:
+        """Whether a runner holds the run at ``now`` (store time)."""
+        return self.owner is not None and self.due_at is not None and now < self.due_at

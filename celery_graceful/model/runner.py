@@ -1,0 +1,63 @@
+"""What the leg that carries a run may do to it, while its fence stands (checked in :mod:`.decide`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Outcome, Record, Request, State
+from celery_graceful.model.verdict import (
+    Decision,
+    Policy,
+    Verdict,
+    ended,
+    paused,
+)
+
+
+def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Decision:
+    saved = replace(
+        record,
+        checkpoint=e.checkpoint,
+        steps=e.steps,
+        reason=e.reason,
+        owner=None,
+        stalls=e.stalls,
+    )
+    if record.requested is Request.CANCEL or e.reason == StopReason.CANCELLED:
+        return ended(saved, Outcome.CANCELLED, policy)
+    if record.requested is Request.PAUSE or e.reason == StopReason.PAUSED:
+        return paused(saved)
+    generation = record.generation + (1 if e.successor else 0)
+    pending = replace(saved, state=State.HANDED_OVER, generation=generation)
+    return Decision(Verdict.PUBLISH, e.reason, pending, due_in=policy.lease_ttl)
+
+
+def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
+    saved = replace(record, checkpoint=e.checkpoint, steps=e.steps, reason=e.reason, owner=None)
+    if record.requested is Request.CANCEL:
+        return ended(saved, Outcome.CANCELLED, policy)
+    waiting = replace(saved, state=State.WAITING, generation=record.generation + 1)
+    return Decision(Verdict.PUBLISH, e.reason, waiting, due_in=e.delay + policy.lease_ttl)
+
+
+def reclaim(record: Record, e: ev.Reclaim, now: float, policy: Policy) -> Decision:
+    taken = replace(record, state=State.RUNNING, fence=record.fence + 1, owner=e.owner)
+    return Decision(Verdict.RESUME, "", taken, due_in=policy.lease_ttl)
+
+
+def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision:
+    done = replace(
+        record,
+        state=State.FINISHING,
+        checkpoint=e.checkpoint,
+        steps=e.steps,
+        result=e.result,
+        outcome=e.outcome,
+    )
+    return Decision(Verdict.DONE, "", done, due_in=policy.lease_ttl)
+
+
+def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
+    return ended(record, e.outcome, policy)

@@ -1,0 +1,101 @@
+"""What a decision is made of, and the moves that several rules share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from celery_graceful.model.record import Outcome, Record, State
+
+__all__ = [
+    "Decision",
+    "Policy",
+    "Verdict",
+    "crashed",
+    "drop",
+    "ended",
+    "paused",
+    "refuse",
+]
+
+
+class Verdict(str, Enum):
+    """What the one who asked has to do now."""
+
+    START = "start"
+    RESUME = "resume"
+    RETURN_SAVED = "return_saved"
+    GIVE_UP = "give_up"
+    DROP = "drop"
+    PUBLISH = "publish"
+    DONE = "done"
+    ASKED = "asked"
+    REFUSED = "refused"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decisions depend on; times in seconds."""
+
+    lease_ttl: float = 30.0
+    max_crashes: int = 3
+    keep_runs: float = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict, why, and the record to write (``None``: write nothing)."""
+
+    verdict: Verdict
+    why: str = ""
+    record: Record | None = None
+    due_in: float | None = None
+    keep: float | None = None
+
+
+def refuse(why: str) -> Decision:
+    return Decision(Verdict.REFUSED, why)
+
+
+def drop(why: str) -> Decision:
+    return Decision(Verdict.DROP, why)
+
+
+def crashed(record: Record) -> Record:
+    """Count a lost leg; one that got further than the last lost one starts the count anew."""
+    if record.owner is None:  # counted when the lease was released
+        return record
+    further = record.steps > record.crash_steps
+    return replace(
+        record,
+        owner=None,
+        crashes=1 if further else record.crashes + 1,
+        crash_steps=record.steps,
+    )
+
+
+def ended(record: Record, outcome: Outcome, policy: Policy) -> Decision:
+    summary = replace(
+        record,
+        state=State.ENDED,
+        outcome=outcome,
+        owner=None,
+        requested=None,
+        result=None,
+        envelope=b"",
+    )
+    return Decision(Verdict.DONE, str(outcome), summary, keep=policy.keep_runs)
+
+
+def paused(record: Record) -> Decision:
+    taken_out = replace(
+        record,
+        state=State.PAUSED,
+        generation=record.generation + 1,
+        requested=None,
+        owner=None,
+    )
+    return Decision(Verdict.DONE, "paused", taken_out)

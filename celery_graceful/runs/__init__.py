@@ -1,0 +1,1 @@
+"""The life of runs across workers: admission, checkpoints, hand-over, rescue."""

@@ -1,0 +1,68 @@
+"""At the door: may this message carry its run?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from celery_graceful._celery import wire
+from celery_graceful.model import events as ev
+from celery_graceful.model.cursor import Checkpoint, decode
+from celery_graceful.model.decide import Verdict
+from celery_graceful.model.record import RunKey
+from celery_graceful.runs.ticket import Ticket
+from celery_graceful.runs.transition import patiently, transition
+from celery_graceful.runtime import Runtime
+
+__all__ = ["Admission", "admit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to a message: its verdict, and unless it is dropped, the right to carry the run."""
+
+    verdict: Verdict
+    why: str
+    ticket: Ticket | None = None
+    checkpoint: Checkpoint | None = None
+
+
+def admit(runtime: Runtime, task: str, request: Any, worker: str) -> Admission:
+    """Ask the store whether the message behind ``request`` may carry its run.
+
+    Args:
+        task: the task's name.
+        request: the task's request (``self.request``).
+        worker: names the worker, whose main process will keep the lease alive.
+
+    Raises:
+        StoreUnavailable: the store did not answer for as long as a lease.
+        CorruptRecord: the run's record cannot be read.
+        CursorError: the saved checkpoint cannot be read.
+    """
+    run = RunKey(task, request.id)
+    envelope = wire.capture(request, runtime.broker)
+    message = ev.Admit(
+        generation=int(request.get(wire.GENERATION) or 0),
+        owner=worker,
+        redelivered=bool((request.delivery_info or {}).get("redelivered")),
+        checkpoint=request.get(wire.CHECKPOINT),
+        envelope=b"" if envelope is None else wire.pack(envelope),
+        at=time.time(),
+    )
+    # A first delivery nearly always finds no record: guess so, and save a round trip.
+    guess = message.generation == 0 and not message.redelivered
+    done = patiently(
+        lambda: transition(runtime.store, run, message, runtime.policy, guess=guess),
+        seconds=runtime.settings.lease_ttl,
+        what=str(run),
+    )
+    verdict = done.decision.verdict
+    if verdict is Verdict.DROP or done.record is None:
+        return Admission(Verdict.DROP, done.decision.why)
+    ticket = Ticket(runtime, run, done.record, worker)
+    saved = done.record.checkpoint
+    return Admission(
+        verdict, done.decision.why, ticket, decode(saved) if saved is not None else None
+    )

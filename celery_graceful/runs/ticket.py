@@ -1,0 +1,148 @@
+"""A leg's right to carry a run: what it may write, under its fence."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery import wire
+from celery_graceful.errors import PublishUncertain
+from celery_graceful.model import events as ev
+from celery_graceful.model.decide import Decision, Verdict
+from celery_graceful.model.record import Outcome, Record, RunKey
+from celery_graceful.runs.transition import patiently, transition
+from celery_graceful.runtime import Runtime
+from celery_graceful.stores.base import Flushed
+
+__all__ = ["Ticket"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: A checkpoint travels with its message up to this size, in bytes; the store has it anyway.
+HEADER_LIMIT = 32 * 1024
+
+
+class Ticket:
+    """One leg's hold on a run. Every method raises ``StoreUnavailable`` after a bounded wait."""
+
+    def __init__(self, runtime: Runtime, run: RunKey, record: Record, owner: str) -> None:
+        self.runtime = runtime
+        self.run = run
+        self.record = record
+        self.owner = owner
+
+    @property
+    def fence(self) -> int:
+        return self.record.fence
+
+    @property
+    def patience(self) -> float:
+        """How long a write that ends the leg may wait for the store: as long as the lease."""
+        return self.runtime.settings.lease_ttl
+
+    def flush(self, checkpoint: str, steps: int) -> Flushed:
+        """Save a checkpoint once; does not wait for a store that is away."""
+        answer = self.runtime.store.checkpoint(
+            self.run, self.fence, checkpoint, steps, due_in=self.runtime.settings.lease_ttl
+        )
+        if answer.accepted:
+            self.record = replace(
+                self.record,
+                checkpoint=checkpoint,
+                steps=steps,
+                version=answer.version,
+                requested=answer.requested,
+            )
+        return answer
+
+    def save(self, checkpoint: str, steps: int) -> Flushed:
+        """Save a checkpoint, waiting for a store that is away."""
+        return patiently(
+            lambda: self.flush(checkpoint, steps), seconds=self.patience, what=str(self.run)
+        )
+
+    def hand_over(
+        self,
+        checkpoint: str | None,
+        steps: int,
+        reason: str,
+        *,
+        successor: bool = True,
+        stalls: int = 0,
+        patience: float | None = None,
+    ) -> Decision:
+        """Let go of the run; with verdict ``publish`` its successor has still to be sent."""
+        return self._apply(
+            ev.HandOver(self.fence, checkpoint, steps, reason, successor, stalls), patience
+        )
+
+    def wait(self, checkpoint: str | None, steps: int, reason: str, delay: float) -> Decision:
+        """Let go of the run until a retry, ``delay`` seconds from now."""
+        return self._apply(ev.Wait(self.fence, checkpoint, steps, reason, delay))
+
+    def reclaim(self) -> Decision:
+        """Take back a run whose successor the broker did not take."""
+        return self._apply(ev.Reclaim(self.fence, self.owner))
+
+    def finish(self, checkpoint: str | None, steps: int, result: str, outcome: Outcome) -> Decision:
+        """Save the result or final error, before Celery stores it."""
+        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome))
+
+    def end(self, outcome: Outcome) -> Decision:
+        """Close the run."""
+        return self._apply(ev.End(self.fence, outcome))
+
+    def _apply(self, event: ev.Event, patience: float | None = None) -> Decision:
+        done = patiently(
+            lambda: transition(
+                self.runtime.store,
+                self.run,
+                event,
+                self.runtime.policy,
+                known=self.record,
+                guess=True,
+            ),
+            seconds=self.patience if patience is None else patience,
+            what=str(self.run),
+        )
+        if done.decision.verdict is not Verdict.REFUSED and done.record is not None:
+            self.record = done.record
+        return done.decision
+
+    def publish(self) -> None:
+        """Send the successor of a run that was handed over.
+
+        An uncertain publish is repeated, since a duplicate is harmless.
+
+        Raises:
+            kombu.exceptions.OperationalError: the broker refused every connection.
+            PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
+        """
+        publish_record(self.runtime, self.run, self.record)
+
+
+def publish_record(runtime: Runtime, run: RunKey, record: Record) -> None:
+    """Send the message that ``record`` waits for (see :meth:`Ticket.publish`)."""
+    checkpoint = record.checkpoint
+    if checkpoint is not None and len(checkpoint) > HEADER_LIMIT:
+        checkpoint = None
+    envelope = wire.unpack(record.envelope).continued(record.generation, checkpoint)
+    _repeat_uncertain(runtime.app, envelope, seconds=runtime.settings.hand_over_timeout)
+
+
+def _repeat_uncertain(app: Any, envelope: wire.Envelope, *, seconds: float) -> None:
+    until, pause = time.monotonic() + seconds, 0.1
+    while True:
+        try:
+            wire.publish(app, envelope, timeout=seconds)
+            return
+        except (OperationalError, PublishUncertain) as exc:
+            if time.monotonic() + pause >= until:
+                raise
+            logger.warning("Publishing again after: %s", exc)
+            time.sleep(pause)
+            pause *= 2

@@ -1,0 +1,108 @@
+"""What one app's runs share in a process: settings, policy, store. Derived from ``app.conf`` alone.
+
+Spawned pool children have no ``Graceful`` object, so nothing here depends on one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from celery_graceful import settings as settings_
+from celery_graceful._celery.wire import broker_identity
+from celery_graceful.model.verdict import Policy
+from celery_graceful.stores.base import Store
+from celery_graceful.stores.url import open_store
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = ["Runtime", "runtime_of"]
+
+logger = logging.getLogger("celery_graceful.runtime")
+
+#: Where runs are kept when neither a setting, the broker nor the result backend names a store.
+FALLBACK_STORE = "sqlite:///celery-graceful.sqlite3"
+
+_REDIS = ("redis://", "rediss://", "redis+socket://", "sentinel://", "valkey://", "unix://")
+
+
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """One app's settings, and what follows from them."""
+
+    app: Celery
+    settings: settings_.Settings
+
+    @cached_property
+    def namespace(self) -> str:
+        """What sets this app's runs apart from those of others in the same store."""
+        return self.settings.namespace or self.app.main or "celery"
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What decisions on runs depend on."""
+        return Policy(
+            lease_ttl=self.settings.lease_ttl,
+            max_crashes=self.settings.max_crashes,
+            keep_runs=self.settings.keep_runs,
+        )
+
+    @cached_property
+    def broker(self) -> str:
+        """Names the broker and virtual host, without credentials."""
+        return broker_identity(self.app)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of this process's tasks; nothing is connected before its first use."""
+        return self.open_store()
+
+    def open_store(self) -> Store:
+        """A store of one's own, with connections that no other thread uses."""
+        return open_store(self.store_url, self.namespace, timeout=self.settings.store_timeout)
+
+    @cached_property
+    def store_url(self) -> str:
+        """Where runs are kept: the setting, or else the Redis of broker or result backend."""
+        if self.settings.store:
+            return self.settings.store
+        conf = self.app.conf
+        for url in (conf.broker_url, conf.broker_write_url, conf.result_backend):
+            first = url[0] if isinstance(url, (list, tuple)) and url else url
+            if isinstance(first, str) and first.startswith(_REDIS):
+                return first if first.startswith("sentinel://") else first.split(";")[0]
+        return FALLBACK_STORE
+
+    @property
+    def store_is_fallback(self) -> bool:
+        """Whether runs are kept in a file beside the worker because nothing better is known."""
+        return self.store_url == FALLBACK_STORE and not self.settings.store
+
+
+_runtimes: WeakKeyDictionary[Any, Runtime] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def runtime_of(app: Celery) -> Runtime:
+    """The runtime of an app, read once from its configuration.
+
+    Raises:
+        SettingsError: a ``graceful_*`` setting is unknown or wrong.
+    """
+    runtime = _runtimes.get(app)
+    if runtime is not None:
+        return runtime
+    fresh = Runtime(app, settings_.read(app.conf))
+    with _lock:
+        return _runtimes.setdefault(app, fresh)
+
+
+def forget(app: Celery) -> None:
+    """Read the app's configuration anew at the next use (it was changed after the fact)."""
+    with _lock:
+        _runtimes.pop(app, None)

@@ -1,0 +1,116 @@
+"""Reading the settings of an app, and finding what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from celery_graceful.errors import SettingsError
+from celery_graceful.settings.table import PREFIX, SETTINGS
+from celery_graceful.settings.values import wrong_value
+
+__all__ = ["Settings", "problems", "read"]
+
+_MISSING: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one app, with defaults filled in; times in seconds."""
+
+    store: str | None
+    namespace: str | None
+    flush_interval: float
+    max_leg_runtime: float | None
+    max_crashes: int
+    lease_ttl: float
+    keep_runs: float
+    hand_over_timeout: float
+    store_timeout: float
+    rescue_interval: float
+    progress: bool
+
+
+def read(conf: Mapping[str, Any]) -> Settings:
+    """The settings in ``conf``, an ``app.conf`` or any mapping, with defaults filled in.
+
+    :raises SettingsError: naming everything that :func:`problems` finds.
+    """
+    found = problems(conf)
+    if found:
+        raise SettingsError("\n".join(found))
+    resolved = {}
+    for name, line in SETTINGS.items():
+        value = conf.get(name, _MISSING)
+        resolved[line.attribute] = line.default if value is _MISSING else line.parse(value)
+    return Settings(**resolved)
+
+
+def problems(conf: Mapping[str, Any]) -> list[str]:
+    """One message for each unknown ``graceful_*`` name and each wrong value in ``conf``.
+
+    Reading an ``app.conf`` makes Celery load its configuration, nothing more.
+    """
+    # The first look-up lets a pending app.conf load; only then are its keys complete.
+    conf.get(PREFIX)
+    return [*_unknown(conf), *_wrong(conf)]
+
+
+def _wrong(conf: Mapping[str, Any]) -> Iterator[str]:
+    for name, line in SETTINGS.items():
+        value = conf.get(name, _MISSING)
+        if value is _MISSING:
+            continue
+        try:
+            line.parse(value)
+        except ValueError as exc:
+            spelled = _spelled(name, _prefix(conf))
+            yield wrong_value(spelled, value, exc, line.expected, line.example)
+
+
+def _prefix(conf: Mapping[str, Any]) -> str:
+    """The namespace that the app was configured with, such as ``CELERY_``; mostly empty."""
+    return getattr(conf, "prefix", None) or ""
+
+
+def _spelled(name: str, prefix: str) -> str:
+    """How Celery wants ``name`` written under ``prefix``: in the prefix's case."""
+    full = prefix + name
+    return full.upper() if prefix.isupper() else full.lower()
+
+
+def _unknown(conf: Mapping[str, Any]) -> Iterator[str]:
+    prefix = _prefix(conf)
+    for key in conf:
+        if isinstance(key, str) and "grac" in key.lower():
+            message = _key_problem(key, prefix, conf)
+            if message:
+                yield message
+
+
+def _key_problem(key: str, prefix: str, conf: Mapping[str, Any]) -> str | None:
+    bare = key.lower()
+    for start in (prefix.lower(), "celery_"):
+        bare = bare.removeprefix(start)
+    read_by_celery = key in (bare, _spelled(bare, prefix))
+    if bare in SETTINGS:
+        if read_by_celery:
+            return None
+        return f"The setting {key} is not read when written so; write {_spelled(bare, prefix)}"
+    if read_by_celery and bare.startswith(PREFIX):
+        value = conf.get(key)
+        # A celeryconfig module may hold helpers of its own.
+        if isinstance(value, ModuleType) or callable(value):
+            return None
+        return f"The setting {key} is unknown; {_nearest(bare, prefix, cutoff=0.0)}"
+    # Not ours by its name; a typo in the prefix is told from others' settings by nearness.
+    near = bare.startswith("grac") and _nearest(bare, prefix, cutoff=0.9)
+    return f"The setting {key} is unknown; {near}" if near else None
+
+
+def _nearest(bare: str, prefix: str, *, cutoff: float) -> str:
+    near = difflib.get_close_matches(bare, SETTINGS, n=1, cutoff=cutoff)
+    return f"did you mean {_spelled(near[0], prefix)}?" if near else ""

@@ -1,0 +1,175 @@
+"""The table: every ``graceful_*`` setting with its type, default and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from celery_graceful.durations import format_seconds
+from celery_graceful.settings.values import (
+    Parser,
+    optional,
+    parse_switch,
+    parse_text,
+    parse_url,
+    parse_whole,
+    seconds,
+)
+
+__all__ = ["OPTIONS", "PREFIX", "SETTINGS", "Setting", "table_markdown"]
+
+PREFIX = "graceful_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table."""
+
+    #: The name as in ``app.conf``, with the prefix.
+    name: str
+    #: Turns what the user wrote into the value used; raises :exc:`ValueError`.
+    parse: Parser
+    #: The value used when the user wrote nothing.
+    default: Any
+    #: What is expected, for messages and the documentation.
+    expected: str
+    #: Something right to write, as Python source.
+    example: str
+    meaning: str
+    #: ``"seconds"`` for times, else empty.
+    unit: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The name without its prefix, as in :class:`Settings` and as a task's option."""
+        return self.name.removeprefix(PREFIX)
+
+
+_TIME = 'seconds above 0, or a text such as "5s"'
+_TIME_OR_ZERO = 'seconds, 0 or more, or a text such as "5s"'
+
+_LINES = (
+    Setting(
+        "graceful_store",
+        optional(parse_url),
+        None,
+        "a URL (redis, rediss, sentinel, memory, sqlite or another of SQLAlchemy's), or None",
+        '"redis://localhost:6379/1"',
+        "Where runs and their checkpoints are kept. `None`: the Redis of the broker, else that of"
+        " the result backend, else a SQLite file beside the worker, which serves one host only.",
+    ),
+    Setting(
+        "graceful_namespace",
+        optional(parse_text),
+        None,
+        "a text that is not empty, or None",
+        '"shop"',
+        "Keeps apps that share a store apart. `None`: the app's main name.",
+    ),
+    Setting(
+        "graceful_flush_interval",
+        seconds(above=0),
+        1.0,
+        _TIME,
+        "1.0",
+        "How often a run saves its checkpoint: what a crash can repeat at most.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_max_leg_runtime",
+        optional(seconds()),
+        None,
+        'seconds, a text such as "30m", 0 (off), or None',
+        '"30m"',
+        "A leg that has run this long gives its slot back and goes on in a new message."
+        " `None`: 0.8 of the smallest time limit in force; `0`: never.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_max_crashes",
+        parse_whole,
+        3,
+        "a whole number, 0 (off) or more",
+        "3",
+        "A run fails after so many crashed legs in a row without progress; `0`: never.",
+    ),
+    Setting(
+        "graceful_lease_ttl",
+        seconds(least=1),
+        30.0,
+        'seconds, 1 or more, or a text such as "30s"',
+        "30",
+        "How long a worker that is not heard of keeps its runs; then another may take them up.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_keep_runs",
+        seconds(above=0),
+        7 * 86400.0,
+        'seconds above 0, or a text such as "7d"',
+        '"7d"',
+        "How long the summary of an ended run is kept.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_hand_over_timeout",
+        seconds(),
+        3.0,
+        _TIME_OR_ZERO,
+        "3",
+        "How long a stopping leg waits for its worker to say that it consumes no more, before it"
+        " publishes its continuation anyway.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_store_timeout",
+        seconds(above=0),
+        2.0,
+        _TIME,
+        "2",
+        "How long one call to the store may take before it counts as failed.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_rescue_interval",
+        seconds(above=0),
+        1.0,
+        _TIME,
+        "1",
+        "How often a worker looks for runs that nobody carries any more.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_progress",
+        parse_switch,
+        True,
+        "True or False",
+        "False",
+        "Whether runs write PROGRESS states to the result backend.",
+    ),
+)
+
+#: Every setting by its name, in the order of the documentation.
+SETTINGS: Mapping[str, Setting] = MappingProxyType({line.name: line for line in _LINES})
+
+#: The settings that are also options of a task, by the option's name.
+OPTIONS: Mapping[str, Setting] = MappingProxyType(
+    {name: SETTINGS[PREFIX + name] for name in ("flush_interval", "max_leg_runtime", "max_crashes")}
+)
+
+
+def table_markdown() -> str:
+    """The table of all settings in Markdown, for the reference."""
+    lines = ["| Setting | Default | Expected | Meaning |", "|---|---|---|---|"]
+    for line in _LINES:
+        cells = (f"`{line.name}`", _default_text(line), line.expected, line.meaning)
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _default_text(line: Setting) -> str:
+    if line.unit and line.default is not None:
+        return f"`{line.default:g}` ({format_seconds(line.default)})"
+    return f"`{line.default!r}`"

@@ -1,0 +1,100 @@
+"""What may be written as the value of a setting: parsers that raise :exc:`ValueError`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from celery_graceful import durations
+
+__all__ = [
+    "Parser",
+    "optional",
+    "parse_switch",
+    "parse_text",
+    "parse_url",
+    "parse_whole",
+    "seconds",
+    "wrong_value",
+]
+
+#: Turns what the user wrote into the value used, or raises :exc:`ValueError`.
+Parser: TypeAlias = Callable[[object], Any]
+
+
+def seconds(*, above: float | None = None, least: float = 0) -> Parser:
+    """A parser of durations that are more than ``above`` and at least ``least`` seconds."""
+
+    def parse(value: object) -> float:
+        number = durations.parse(value)
+        if above is not None and number <= above:
+            raise ValueError(f"it must be more than {above:g}")
+        if number < least:
+            raise ValueError(f"it must be {durations.format_seconds(least)} or more")
+        return number
+
+    return parse
+
+
+def optional(parse: Parser) -> Parser:
+    """A parser that takes ``None`` too."""
+    return lambda value: None if value is None else parse(value)
+
+
+def parse_whole(value: object) -> int:
+    """A whole number, 0 or more; not a bool, which Python counts among them."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{_type(value)} is not a whole number")
+    if value < 0:
+        raise ValueError("it must be 0 or more")
+    return value
+
+
+def parse_switch(value: object) -> bool:
+    """True or False and nothing else."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{_type(value)} is not True or False")
+    return value
+
+
+def parse_text(value: object) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str):
+        raise ValueError(f"{_type(value)} is not a text")
+    if not value.strip():
+        raise ValueError("it is empty; use None, or leave it out")
+    return value
+
+
+def parse_url(value: object) -> str:
+    """A URL, by its scheme; whether it can be used is for the store to say."""
+    text = parse_text(value)
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", text):
+        raise ValueError("it does not begin with a scheme such as redis:// or sqlite:///")
+    return text
+
+
+def _type(value: object) -> str:
+    article = "an" if type(value).__name__[0] in "aeio" else "a"
+    return f"{article} {type(value).__name__}"
+
+
+def wrong_value(what: str, value: object, why: ValueError, expected: str, example: str) -> str:
+    """The message for ``what`` (a setting or an option) whose parser refused ``value``."""
+    return (
+        f"{what} = {_shown(value)} is wrong: {_reason(why, value)}."
+        f" Expected: {expected}. Example: {example}"
+    )
+
+
+def _reason(why: ValueError, value: object) -> str:
+    """Why, without the value itself: the message shows it already, and without passwords."""
+    text = str(why)
+    shown = f"{value!r} "
+    return f"it {text.removeprefix(shown)}" if text.startswith(shown) else text
+
+
+def _shown(value: object) -> str:
+    """``value`` for a message, without the user and password of a URL."""
+    return re.sub(r"^(['\"])([\w+.\-]*://)?.*@", r"\1\2***@", repr(value), flags=re.DOTALL)

@@ -1,0 +1,74 @@
+"""Sources over what is in memory, and over other sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from celery_graceful.errors import CursorError
+from celery_graceful.sources.cursors import whole_cursor
+
+__all__ = ["batches", "numbers", "sequence"]
+
+_Item = TypeVar("_Item")
+_Cursor = TypeVar("_Cursor")
+
+
+def sequence(items: Sequence[_Item], *, cursor: int | None = None) -> Iterator[tuple[_Item, int]]:
+    """The items of a list, tuple, range or other sequence; the cursor is the item's index.
+
+    The sequence has to be the same when the run is resumed.
+
+    :raises CursorError: when the cursor is no index of ``items``.
+    :raises TypeError: when ``items`` is no sequence, and so could not be resumed.
+    """
+    if not (hasattr(items, "__getitem__") and hasattr(items, "__len__")):
+        raise TypeError(
+            f"sources.sequence needs a list or another sequence, not {type(items).__name__};"
+            " make a list of it, or write a source of your own"
+        )
+    done = whole_cursor("sources.sequence", cursor)
+    if done is not None and done >= len(items):
+        raise CursorError(
+            f"sources.sequence: cursor {done} is beyond the last of {len(items)} items;"
+            " the sequence is not the one that the run began with"
+        )
+    indexes = range(0 if done is None else done + 1, len(items))
+    return zip(map(items.__getitem__, indexes), indexes, strict=True)
+
+
+def numbers(start: int, stop: int, *, cursor: int | None = None) -> Iterator[tuple[int, int]]:
+    """The whole numbers from ``start`` up to and without ``stop``; the cursor is the number.
+
+    A cursor below ``start`` is a start, one from ``stop`` on the end: both bounds may be moved
+    while the run goes on.
+
+    :raises CursorError: when the cursor is no whole number.
+    """
+    done = whole_cursor("sources.numbers", cursor, least=None)
+    first = start if done is None else max(start, done + 1)
+    left = range(first, stop)
+    return zip(left, left, strict=True)
+
+
+def batches(
+    source: Iterable[tuple[_Item, _Cursor]], size: int
+) -> Iterator[tuple[list[_Item], _Cursor]]:
+    """The items of ``source`` in lists of ``size``, the last one shorter.
+
+    The cursor is that of the list's last item, so that a run with other batch sizes, or without,
+    can take it up.
+
+    :param size: items per list, 1 or more.
+    """
+    if size < 1:
+        raise ValueError(f"sources.batches: the size must be 1 or more, not {size}")
+    return _batched(iter(source), size)
+
+
+def _batched(
+    pairs: Iterator[tuple[_Item, _Cursor]], size: int
+) -> Iterator[tuple[list[_Item], _Cursor]]:
+    while batch := list(islice(pairs, size)):
+        yield [item for item, _ in batch], batch[-1][1]

@@ -1,0 +1,189 @@
+"""Rows of CSV files, resumable at a byte offset."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, overload
+
+from celery_graceful.sources.offsets import (
+    Lines,
+    Path,
+    check_encoding,
+    check_offset,
+    is_utf8,
+    located,
+)
+
+__all__ = ["csv_count", "csv_rows"]
+
+#: As the dict rows of the standard library: texts, but for ``restkey`` and ``restval``.
+DictRow: TypeAlias = dict[str | Any, str | Any]
+
+
+@overload
+def csv_rows(
+    path: Path,
+    *,
+    cursor: int | None = None,
+    lists: Literal[False] = False,
+    header: bool = True,
+    fieldnames: Sequence[str] | None = None,
+    restkey: str | None = None,
+    restval: str | None = None,
+    encoding: str = "utf-8",
+    dialect: Any = "excel",
+    **fmtparams: Any,
+) -> Iterator[tuple[DictRow, int]]: ...
+
+
+@overload
+def csv_rows(
+    path: Path,
+    *,
+    cursor: int | None = None,
+    lists: Literal[True],
+    header: bool = True,
+    encoding: str = "utf-8",
+    dialect: Any = "excel",
+    **fmtparams: Any,
+) -> Iterator[tuple[list[str], int]]: ...
+
+
+def csv_rows(
+    path: Path,
+    *,
+    cursor: int | None = None,
+    lists: bool = False,
+    header: bool = True,
+    fieldnames: Sequence[str] | None = None,
+    restkey: str | None = None,
+    restval: str | None = None,
+    encoding: str = "utf-8",
+    dialect: Any = "excel",
+    **fmtparams: Any,
+) -> Iterator[tuple[Any, int]]:
+    """The rows of a CSV file; the cursor is the byte offset behind the row.
+
+    Resuming reads the header again and seeks, whatever the size of the file. Quoted fields over
+    several lines, all three kinds of line ends and a UTF-8 BOM are understood; empty lines are
+    left out. Rows appended behind the cursor while the run is away are found.
+
+    :param path: the file.
+    :param cursor: the last cursor that was yielded; ``None`` for the first row.
+    :param lists: yield lists of texts instead of dicts.
+    :param header: whether the first row is a header; it is never yielded.
+    :param fieldnames: the keys of the dicts, instead of the header's; needed without a header.
+    :param restkey: as for :class:`csv.DictReader`: the key for the fields a row has too many.
+    :param restval: likewise the value of the fields it has too few.
+    :param encoding: one in which each line can be read on its own, as UTF-8, Latin-1 and most are.
+    :param dialect: as for :func:`csv.reader`, as are all further arguments (``delimiter=";"``).
+    :raises CursorError: when the encoding cannot be resumed, or the file is not the one that the
+        cursor comes from: too short, or no row ends there.
+    :raises csv.Error: when the file is no CSV; :exc:`UnicodeDecodeError` when it is in another
+        encoding. Both name the file and the place.
+    """
+    if not lists and not header and fieldnames is None:
+        raise ValueError("sources.csv_rows: without a header, give fieldnames=[...] or lists=True")
+    source = "sources.csv_rows"
+    check_encoding(source, encoding)
+    # Wrong dialect options raise here instead of at the first row.
+    csv.reader((), dialect, **fmtparams)
+    offset = check_offset(source, path, cursor)
+    table = _table(path, offset, encoding, header, {"dialect": dialect, **fmtparams})
+    if lists:
+        return _list_rows(table)
+    return _dict_rows(table, fieldnames, restkey, restval)
+
+
+def csv_count(
+    path: Path,
+    *,
+    header: bool = True,
+    encoding: str = "utf-8",
+    dialect: Any = "excel",
+    **fmtparams: Any,
+) -> int:
+    """How many rows :func:`csv_rows` yields with the same arguments; reads the whole file.
+
+    :raises csv.Error: when the file is no CSV.
+    """
+    check_encoding("sources.csv_count", encoding)
+    # A BOM before a quote would hide the quote.
+    decoding = "utf-8-sig" if is_utf8(encoding) else encoding
+    with open(path, encoding=decoding, newline="") as file:
+        rows = sum(map(bool, csv.reader(file, dialect, **fmtparams)))
+    return max(0, rows - header)
+
+
+class _Reader(Protocol):
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
+
+
+class _Table(NamedTuple):
+    """An open file: the names in its header, the rows to come, and where their lines end."""
+
+    names: list[str]
+    reader: _Reader
+    lines: Lines
+
+
+@contextmanager
+def _table(
+    path: Path, offset: int, encoding: str, header: bool, options: dict[str, Any]
+) -> Iterator[_Table]:
+    with open(path, "rb") as file:
+        lines = Lines(file, encoding)
+        reader: _Reader = csv.reader(lines.start(0 if header else offset), **options)
+        try:
+            names = next(filter(None, reader), []) if header else []
+            after = lines.ends[reader.line_num - lines.first]
+            if header and offset > after:
+                reader = csv.reader(lines.start(offset), **options)
+            yield _Table(names, reader, lines)
+        except UnicodeDecodeError as exc:
+            raise located(exc, path, lines.ends[reader.line_num - lines.first]) from exc
+        except csv.Error as exc:
+            end = lines.ends[reader.line_num - lines.first]
+            raise csv.Error(f"{exc}, in {os.fspath(path)} before byte {end}") from exc
+
+
+def _list_rows(table: AbstractContextManager[_Table]) -> Iterator[tuple[list[str], int]]:
+    with table as (_, reader, lines):
+        for row in reader:
+            if row:
+                yield row, lines.ends[reader.line_num - lines.first]
+
+
+def _dict_rows(
+    table: AbstractContextManager[_Table],
+    fieldnames: Sequence[str] | None,
+    restkey: str | None,
+    restval: str | None,
+) -> Iterator[tuple[DictRow, int]]:
+    with table as (header, reader, lines):
+        names = header if fieldnames is None else fieldnames
+        width = len(names)
+        for row in reader:
+            if row:
+                # Without strict=False, which costs half as much again.
+                item: DictRow = dict(zip(names, row))  # noqa: B905
+                if len(row) != width:
+                    _even_out(item, names, row, restkey, restval)
+                yield item, lines.ends[reader.line_num - lines.first]
+
+
+def _even_out(
+    item: DictRow, names: Sequence[str], row: list[str], restkey: str | None, restval: str | None
+) -> None:
+    """What :class:`csv.DictReader` does with a row that is too long or too short."""
+    if len(row) > len(names):
+        item[restkey] = row[len(names) :]
+    else:
+        item.update(dict.fromkeys(names[len(row) :], restval))

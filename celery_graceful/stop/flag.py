@@ -1,0 +1,198 @@
+"""The stop flag: a few bytes of memory that a worker shares with its pool children.
+
+One writer, the worker's main process. Children inherit the mapping when they are forked; spawned
+ones open it by the path in an environment variable. On Linux the memory has no name in any file
+system, so nothing is left behind however the worker dies.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from dataclasses import dataclass
+from multiprocessing import parent_process
+
+from celery_graceful.model.reasons import StopReason
+
+__all__ = ["ENVIRONMENT", "Stop", "StopFlag", "current", "owned", "withdraw"]
+
+#: Names the flag's memory, its owner and the worker to processes started by the worker.
+ENVIRONMENT = "CELERY_GRACEFUL_STOP_FLAG"
+
+_MEMORY_NAME = "celery-graceful-stop"
+_MAGIC = b"celery-graceful\x01"
+_REASON, _COLD, _RELEASED, _SOLO = 16, 17, 18, 19
+_DEADLINE = 24
+_SIZE = 64
+_CODES = {StopReason.SHUTDOWN: 1, StopReason.MAINTENANCE: 2}
+_REASONS = {code: reason for reason, code in _CODES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What the flag says once it is up."""
+
+    reason: StopReason
+    #: The worker kills what still runs; it does not wait for tasks to end.
+    cold: bool
+
+
+class StopFlag:
+    """A view of the shared bytes. Test ``flag.raised`` at leisure, ``flag.memory[16]`` when hot."""
+
+    def __init__(self, memory: mmap.mmap, owner_pid: int, worker: str) -> None:
+        self.memory = memory
+        self.owner_pid = owner_pid
+        #: Names the worker that owns the flag, different at every start.
+        self.worker = worker
+
+    # -- the main process writes ------------------------------------------------------------
+
+    def raise_(self, reason: StopReason, *, cold: bool = False) -> bool:
+        """Raise the flag; it is never lowered. Returns whether it was down until now."""
+        if cold:
+            self.memory[_COLD] = 1
+        if self.memory[_REASON]:
+            return False
+        self.memory[_REASON] = _CODES[reason]
+        return True
+
+    def release(self) -> None:
+        """Say that this worker takes no more messages: successors may be published."""
+        self.memory[_RELEASED] = 1
+
+    def set_solo(self) -> None:
+        """Say that tasks run in the worker's own main thread, which cannot release anything."""
+        self.memory[_SOLO] = 1
+
+    def set_deadline(self, monotonic: float) -> None:
+        """Say when the worker will be killed, on the system's monotonic clock, in seconds."""
+        self.memory[_DEADLINE : _DEADLINE + 8] = struct.pack("=d", monotonic)
+
+    # -- everyone reads ---------------------------------------------------------------------
+
+    @property
+    def raised(self) -> bool:
+        """Whether the worker stops."""
+        return self.memory[_REASON] != 0
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why and how the worker stops, or ``None`` while it works on."""
+        code = self.memory[_REASON]
+        if not code:
+            return None
+        return Stop(_REASONS.get(code, StopReason.SHUTDOWN), self.memory[_COLD] != 0)
+
+    @property
+    def released(self) -> bool:
+        """Whether the worker has said that it takes no more messages."""
+        return self.memory[_RELEASED] != 0
+
+    @property
+    def solo(self) -> bool:
+        """Whether tasks run in the worker's own main thread."""
+        return self.memory[_SOLO] != 0
+
+    @property
+    def deadline(self) -> float | None:
+        """When the worker will be killed (monotonic seconds), if that is known."""
+        (moment,) = struct.unpack("=d", self.memory[_DEADLINE : _DEADLINE + 8])
+        return float(moment) or None
+
+
+_flag: StopFlag | None = None
+_refused: str | None = None
+
+
+def owned(worker: str) -> StopFlag:
+    """Create the flag of this process, the main process of ``worker``, and tell children of it."""
+    global _flag
+    withdraw()
+    handle, path = _anonymous() or _named()
+    try:
+        os.ftruncate(handle, _SIZE)
+        memory = mmap.mmap(handle, _SIZE)
+        memory[: len(_MAGIC)] = _MAGIC
+    finally:
+        if not path.startswith("/proc/"):
+            os.close(handle)
+    os.environ[ENVIRONMENT] = f"{os.getpid()}|{worker}|{path}"
+    _flag = StopFlag(memory, os.getpid(), worker)
+    return _flag
+
+
+def current() -> StopFlag | None:
+    """The flag of the worker this process belongs to, or ``None`` outside of a worker."""
+    global _flag, _refused
+    if _flag is not None:
+        return _flag
+    told = os.environ.get(ENVIRONMENT)
+    if not told or told == _refused:
+        return None
+    _flag = _open(told)
+    if _flag is None:
+        _refused = told
+    return _flag
+
+
+def withdraw() -> None:
+    """Forget the flag and remove what it left: a re-executed worker must start clean."""
+    global _flag
+    told = os.environ.pop(ENVIRONMENT, None)
+    _flag = None
+    if not told:
+        return
+    pid, _, path = told.split("|", 2)
+    if pid != str(os.getpid()):
+        return
+    if path.startswith("/proc/"):
+        _close(int(path.rsplit("/", 1)[1]), path)
+    elif os.path.exists(path):
+        os.unlink(path)
+
+
+def _close(handle: int, path: str) -> None:
+    """Close the flag's memory, unless a re-exec closed it and the number means another file."""
+    if os.path.exists(path) and _MEMORY_NAME in os.readlink(path):
+        os.close(handle)
+
+
+def _anonymous() -> tuple[int, str] | None:
+    create = getattr(os, "memfd_create", None)
+    if create is None:
+        return None
+    handle = create(_MEMORY_NAME)
+    path = f"/proc/{os.getpid()}/fd/{handle}"
+    if os.path.exists(path):
+        return handle, path
+    os.close(handle)
+    return None
+
+
+def _named() -> tuple[int, str]:
+    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    return tempfile.mkstemp(prefix="celery-graceful-", dir=folder)
+
+
+def _open(told: str) -> StopFlag | None:
+    """Open the flag another process told us of; only a direct child may trust it."""
+    try:
+        pid, worker, path = told.split("|", 2)
+        if int(pid) not in (os.getppid(), os.getpid()) and parent_process() is None:
+            return None
+        handle = os.open(path, os.O_RDWR)
+    except (OSError, ValueError):
+        return None
+    try:
+        memory = mmap.mmap(handle, _SIZE)
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(handle)
+    if memory[: len(_MAGIC)] != _MAGIC:
+        memory.close()
+        return None
+    return StopFlag(memory, int(pid), worker)

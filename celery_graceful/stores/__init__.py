@@ -1,0 +1,1 @@
+"""Where the records of runs live. Stores decide nothing: they compare and set."""

@@ -1,0 +1,106 @@
+"""What a store does, and the errors it may raise."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from celery_graceful.model.record import Record, Request, RunKey
+
+__all__ = ["Flushed", "Found", "Store", "Swapped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up saw: the record, if any, and the store's time in seconds."""
+
+    record: Record | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """The answer to a compare-and-set.
+
+    When ``done``, ``version`` is the record's new version. Else nothing was written and ``record``
+    is what stands there instead (``None``: nothing does).
+    """
+
+    done: bool
+    now: float
+    version: int = 0
+    record: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """The answer to a checkpoint: whether it was accepted, the new version, and what is asked."""
+
+    accepted: bool
+    version: int = 0
+    requested: Request | None = None
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Compare-and-set on the records of runs.
+
+    Every time is the store's own, so that the clocks of workers do not matter. Every call may
+    raise :exc:`~celery_graceful.errors.StoreUnavailable` (try again later) or
+    :exc:`~celery_graceful.errors.CorruptRecord` (a person has to look). A store is safe to share between
+    threads, and notices by itself that its process was forked.
+    """
+
+    #: Whether workers on other hosts see the same records.
+    shared_between_hosts: bool
+    #: Whether other processes of this host see the same records.
+    shared_between_processes: bool
+
+    def load(self, run: RunKey) -> Found:
+        """The record of ``run`` and the store's time."""
+
+    def swap(
+        self,
+        run: RunKey,
+        expected: int,
+        record: Record,
+        *,
+        due_in: float | None = None,
+        keep: float | None = None,
+    ) -> Swapped:
+        """Replace the record if its version is ``expected`` (0: if there is none).
+
+        ``record.version`` and ``record.due_at`` are ignored: the store sets the version to
+        ``expected + 1`` and ``due_at`` to its own time plus ``due_in`` seconds (``None``: never
+        due). With ``keep`` the record is forgotten that many seconds from now.
+        """
+
+    def checkpoint(
+        self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
+    ) -> Flushed:
+        """Save a checkpoint if the run is ``running`` under exactly this fence.
+
+        The fence stands even when the lease has ended meanwhile, as long as nobody was
+        admitted since. An accepted checkpoint renews the lease: ``due_at`` becomes now + ``due_in``,
+        and raises the version.
+        """
+
+    def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
+        """Renew the leases that ``owner`` holds among ``runs``: ``due_at`` becomes now + ``due_in``.
+
+        Runs that are not ``running`` or ``finishing``, or that another owns, are left alone. Raises the
+        version of each renewed record, so that a rescuer that read it before loses.
+        """
+
+    def due(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """Up to ``limit`` runs whose ``due_at`` has passed, the longest overdue first."""
+
+    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """Up to ``limit`` runs, the ones changed last first; ended ones included while kept."""
+
+    def check(self) -> None:
+        """Reach the store once; raises when it cannot be used (wrong address, rights, version)."""
+
+    def close(self) -> None:
+        """Give back connections; the store may be used again afterwards."""

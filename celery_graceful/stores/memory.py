@@ -1,0 +1,157 @@
+"""A store in the memory of one process: for tests, and for trying things out."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.stores.base import Flushed, Found, Swapped
+
+__all__ = ["MemoryStore"]
+
+_LEASED = frozenset({State.RUNNING, State.FINISHING})
+
+
+class _Row:
+    __slots__ = ("changed", "expires_at", "record")
+
+    def __init__(self, record: Record, changed: int, expires_at: float | None) -> None:
+        self.record = record
+        self.changed = changed
+        self.expires_at = expires_at
+
+
+class MemoryStore:
+    """Records in a dictionary behind a lock.
+
+    Args:
+        clock: The store's time, in seconds.
+    """
+
+    shared_between_hosts = False
+    shared_between_processes = False
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._rows: dict[RunKey, _Row] = {}
+        self._expiring: list[tuple[float, RunKey]] = []
+        self._changes = 0
+        self._pid = os.getpid()
+        self._own_lock = threading.Lock()
+
+    @property
+    def _lock(self) -> threading.Lock:
+        if self._pid != os.getpid():
+            # Another thread of the parent may have held the lock at the fork: nobody frees it here.
+            self._own_lock = threading.Lock()
+            self._pid = os.getpid()
+        return self._own_lock
+
+    def load(self, run: RunKey) -> Found:
+        """See :meth:`Store.load <celery_graceful.stores.base.Store.load>`."""
+        with self._lock:
+            now = self._clock()
+            row = self._row(run, now)
+            return Found(row.record if row else None, now)
+
+    def swap(
+        self,
+        run: RunKey,
+        expected: int,
+        record: Record,
+        *,
+        due_in: float | None = None,
+        keep: float | None = None,
+    ) -> Swapped:
+        """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
+        with self._lock:
+            now = self._clock()
+            row = self._row(run, now)
+            if (row.record.version if row else 0) != expected:
+                return Swapped(False, now, record=row.record if row else None)
+            due_at = None if due_in is None else now + due_in
+            expires_at = None if keep is None else now + keep
+            written = replace(record, version=expected + 1, due_at=due_at)
+            self._rows[RunKey(*run)] = _Row(written, self._change(), expires_at)
+            if expires_at is not None:
+                heapq.heappush(self._expiring, (expires_at, RunKey(*run)))
+            self._forget(now)
+            return Swapped(True, now, expected + 1)
+
+    def checkpoint(
+        self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
+    ) -> Flushed:
+        """See :meth:`Store.checkpoint <celery_graceful.stores.base.Store.checkpoint>`."""
+        with self._lock:
+            now = self._clock()
+            row = self._row(run, now)
+            if row is None or row.record.state is not State.RUNNING or row.record.fence != fence:
+                return Flushed(False)
+            row.record = replace(
+                row.record,
+                checkpoint=checkpoint,
+                steps=steps,
+                due_at=now + due_in,
+                version=row.record.version + 1,
+            )
+            row.changed = self._change()
+            return Flushed(True, row.record.version, row.record.requested)
+
+    def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
+        """See :meth:`Store.beat <celery_graceful.stores.base.Store.beat>`."""
+        with self._lock:
+            now = self._clock()
+            for run in runs:
+                row = self._row(run, now)
+                if row and row.record.owner == owner and row.record.state in _LEASED:
+                    row.record = replace(
+                        row.record, due_at=now + due_in, version=row.record.version + 1
+                    )
+
+    def due(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
+        with self._lock:
+            now = self._clock()
+            self._forget(now)
+            overdue = [
+                (row.record.due_at, run, row.record)
+                for run, row in self._rows.items()
+                if row.record.due_at is not None and row.record.due_at <= now
+            ]
+        overdue.sort(key=lambda found: found[:2])
+        return [(run, record) for _, run, record in overdue[: max(limit, 0)]]
+
+    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
+        with self._lock:
+            self._forget(self._clock())
+            rows = [(row.changed, run, row.record) for run, row in self._rows.items()]
+        rows.sort(key=lambda found: found[0], reverse=True)
+        return [(run, record) for _, run, record in rows[: max(limit, 0)]]
+
+    def check(self) -> None:
+        """Nothing can be wrong with memory."""
+
+    def close(self) -> None:
+        """There is nothing to give back; the records stay."""
+
+    def _change(self) -> int:
+        self._changes += 1
+        return self._changes
+
+    def _row(self, run: RunKey, now: float) -> _Row | None:
+        row = self._rows.get(run)
+        if row is not None and row.expires_at is not None and row.expires_at <= now:
+            del self._rows[run]
+            return None
+        return row
+
+    def _forget(self, now: float) -> None:
+        while self._expiring and self._expiring[0][0] <= now:
+            _, run = heapq.heappop(self._expiring)
+            self._row(run, now)

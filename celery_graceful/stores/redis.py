@@ -1,0 +1,240 @@
+"""The store in Redis or Valkey."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError, RedisError
+
+from celery_graceful.errors import CorruptRecord, StoreError
+from celery_graceful.model.record import Record, RunKey
+from celery_graceful.stores import redis_scripts as scripts
+from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.codec import Unreadable, text, utf8
+from celery_graceful.stores.listing import Entry, Skipped, collect
+from celery_graceful.stores.redis_errors import translated
+from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
+from celery_graceful.stores.redis_keys import Keys, member_of, run_of
+
+__all__ = ["RedisStore"]
+
+logger = logging.getLogger("celery_graceful.stores")
+
+_OLDEST = 6
+
+
+class RedisStore:
+    """Records as hashes in one Redis or Valkey server (6 or newer), behind Sentinel if wished.
+
+    Every operation is one Lua script, so one round trip, and atomic. Redis Cluster is not
+    supported: a script touches the run's hash and the indexes of its namespace, which a cluster
+    spreads over several servers.
+
+    Args:
+        client: A client that neither decodes replies nor retries.
+        namespace: The first part of every key, after ``graceful:``.
+        address: The store's URL without its password, for messages.
+        shared_between_hosts: Whether other hosts can reach the server.
+    """
+
+    shared_between_processes = True
+
+    def __init__(
+        self, client: Redis, namespace: str, *, address: str, shared_between_hosts: bool = True
+    ) -> None:
+        self.shared_between_hosts = shared_between_hosts
+        self._client = client
+        self._address = address
+        self._keys = Keys(namespace)
+        self._skipped = Skipped()
+
+    def load(self, run: RunKey) -> Found:
+        """See :meth:`Store.load <celery_graceful.stores.base.Store.load>`."""
+        key = self._keys.run_prefix + member_of(run)
+        stamp, exists, fields = self._call(scripts.LOAD, key, 1, key)
+        return Found(self._record(key, exists, fields), float(stamp))
+
+    def swap(
+        self,
+        run: RunKey,
+        expected: int,
+        record: Record,
+        *,
+        due_in: float | None = None,
+        keep: float | None = None,
+    ) -> Swapped:
+        """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
+        keys = self._keys
+        member = member_of(run)
+        key = keys.run_prefix + member
+        done, stamp, *there = self._call(
+            scripts.SWAP,
+            key,
+            4,
+            key,
+            keys.due,
+            keys.runs,
+            keys.kept,
+            b"%d" % expected,
+            b"%d" % (expected + 1),
+            member,
+            b"" if due_in is None else _seconds(due_in),
+            b"" if keep is None else b"%d" % (keep * 1000),
+            *fields_of(record),
+        )
+        if done:
+            return Swapped(True, float(stamp), expected + 1)
+        return Swapped(False, float(stamp), record=self._record(key, *there))
+
+    def checkpoint(
+        self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
+    ) -> Flushed:
+        """See :meth:`Store.checkpoint <celery_graceful.stores.base.Store.checkpoint>`."""
+        keys = self._keys
+        member = member_of(run)
+        key = keys.run_prefix + member
+        answer, *rest = self._call(
+            scripts.CHECKPOINT,
+            key,
+            3,
+            key,
+            keys.due,
+            keys.runs,
+            b"%d" % fence,
+            utf8(checkpoint),
+            b"%d" % steps,
+            _seconds(due_in),
+            member,
+        )
+        if answer == 0:
+            return Flushed(False)
+        if answer != 1:
+            raise self._corrupt(key, "it lacks its state, fence or version")
+        version, requested = rest
+        try:
+            return Flushed(True, version, request_of(requested))
+        except Unreadable as exc:
+            raise self._corrupt(key, exc) from exc
+
+    def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
+        """See :meth:`Store.beat <celery_graceful.stores.base.Store.beat>`."""
+        members = [member_of(run) for run in runs]
+        if not members:
+            return
+        keys = [self._keys.run_prefix + member for member in members]
+        damaged = self._call(
+            scripts.BEAT,
+            self._keys.due,
+            len(keys) + 1,
+            self._keys.due,
+            *keys,
+            utf8(owner),
+            _seconds(due_in),
+            *members,
+        )
+        for position in damaged:
+            self._skipped.warn(_shown(keys[position]), "it is no record of a run")
+
+    def due(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
+        return self._list("due", self._keys.due, limit)
+
+    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
+        return self._list("runs", self._keys.runs, limit)
+
+    def check(self) -> None:
+        """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
+        self._call(scripts.CHECK, self._keys.check, 1, self._keys.check)
+        try:
+            info: Any = self._client.info()
+        except NoPermissionError as exc:
+            logger.info("%s does not tell its version (%s)", self._address, exc)
+            return
+        except (RedisError, OSError) as exc:
+            raise translated(exc, self._address, "INFO") from exc
+        self._judge(info)
+
+    def close(self) -> None:
+        """Give back the connections; the next call opens new ones."""
+        self._client.connection_pool.disconnect()
+
+    def _judge(self, info: dict[str, Any]) -> None:
+        version = str(info.get("redis_version", "0"))
+        if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < _OLDEST:
+            raise StoreError(
+                f"{self._address} is Redis {version}; celery-graceful needs Redis {_OLDEST} or "
+                "newer, or Valkey."
+            )
+        if info.get("cluster_enabled") in (1, "1"):
+            raise StoreError(
+                f"{self._address} is a Redis Cluster, which graceful_store does not support. Use "
+                "a single server, or one behind Sentinel."
+            )
+        policy = str(info.get("maxmemory_policy", "noeviction"))
+        if policy.startswith("allkeys"):
+            logger.warning(
+                "%s may evict records of runs when memory is short (maxmemory-policy %s): such a "
+                "run is lost. Set maxmemory-policy to noeviction or to one of the volatile ones.",
+                self._address,
+                policy,
+            )
+
+    def _call(self, script: scripts.Script, about: bytes, *args: Any) -> Any:
+        client = self._client
+        try:
+            try:
+                return client.evalsha(script.sha, *args)
+            except NoScriptError:
+                return client.eval(script.source, *args)
+        except (RedisError, OSError, UnicodeError) as exc:
+            if isinstance(exc, ReadOnlyError):
+                # A demoted master: connect again, its name may lead to the new one by now.
+                client.connection_pool.disconnect(inuse_connections=False)
+            raise translated(exc, self._address, _shown(about)) from exc
+
+    def _list(self, kind: str, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
+        def fetch(offset: int, count: int) -> list[Entry]:
+            found = self._call(
+                scripts.LIST, index, 2, index, self._keys.run_prefix, kind, offset, count
+            )
+            return [self._entry(*entry) for entry in found]
+
+        return collect(limit, fetch)
+
+    def _entry(self, member: bytes, fields: list[bytes | None] | None = None) -> Entry:
+        try:
+            if fields is None:
+                raise Unreadable("it is no hash")
+            return run_of(member), record_of(fields)
+        except Unreadable as exc:
+            self._skipped.warn(_shown(self._keys.run_prefix + member), exc)
+            return None
+
+    def _record(self, key: bytes, exists: int, fields: list[bytes | None]) -> Record | None:
+        if not exists:
+            return None
+        try:
+            return record_of(fields)
+        except Unreadable as exc:
+            raise self._corrupt(key, exc) from exc
+
+    def _corrupt(self, key: bytes, why: object) -> CorruptRecord:
+        return CorruptRecord(
+            f"The record at {_shown(key)} in {self._address} cannot be read ({why}). Nothing was "
+            "changed. Look at it, and delete it when its run is not needed any more."
+        )
+
+
+def _seconds(value: float) -> bytes:
+    return b"%.6f" % value
+
+
+def _shown(key: bytes) -> str:
+    try:
+        return text(key)
+    except UnicodeDecodeError:
+        return repr(key)

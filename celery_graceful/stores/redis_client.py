@@ -1,0 +1,133 @@
+"""Redis clients of store URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit, urlunsplit
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool, parse_url
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from celery_graceful.errors import SettingsError
+from celery_graceful.stores.address import without_password
+
+__all__ = ["Connected", "connect"]
+
+_SENTINEL_PORT = 26379
+#: Celery's spelling of what redis-py calls none, optional and required.
+_CELERY_CERT = "CERT_"
+
+
+class Connected(NamedTuple):
+    """A client that has not connected yet, and whether other hosts can reach its server."""
+
+    client: Redis
+    shared_between_hosts: bool
+
+
+def connect(url: str, timeout: float, master_name: str | None = None) -> Connected:
+    """Make a client for ``url``; nothing is connected yet.
+
+    Args:
+        url: ``redis://``, ``rediss://``, ``unix://`` or ``sentinel://`` with one or more hosts.
+        timeout: Seconds to connect, and seconds to wait for an answer.
+        master_name: What Sentinel calls the master, unless the URL's query says it.
+
+    Raises:
+        SettingsError: The URL cannot be used.
+    """
+    try:
+        if url.startswith("sentinel://"):
+            return Connected(_sentinel(url, timeout, master_name), True)
+        return _direct(url, timeout)
+    except (ValueError, TypeError, RedisError) as exc:
+        raise SettingsError(
+            f"graceful_store: {without_password(url)} cannot be used: {exc}. Write it like "
+            "redis://:password@host:6379/0, unix:///path/to/redis.sock?db=0 or "
+            "sentinel://host1:26379;sentinel://host2:26379/0?master_name=mymaster, with special "
+            "characters of the password percent-encoded."
+        ) from exc
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    # Nothing is sent twice: whoever calls the store knows better whether to ask again.
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+
+
+def _direct(url: str, timeout: float) -> Connected:
+    given = _parsed(url)
+    options = {**_options(timeout), "max_connections": 2**31, **given}
+    if "path" in options:
+        del options["socket_keepalive"]
+    pool = ConnectionPool(**options)
+    # Made and dropped unconnected, so that a misspelled option is told now and not in a worker.
+    pool.connection_class(**pool.connection_kwargs)
+    return Connected(Redis(connection_pool=pool), "path" not in options)
+
+
+def _sentinel(url: str, timeout: float, master_name: str | None) -> Redis:
+    hosts: list[tuple[str, int]] = []
+    given: dict[str, Any] = {}
+    for part in url.split(";"):
+        if not part.startswith("sentinel://"):
+            raise ValueError("every part of a sentinel URL begins with sentinel://")
+        found = _parsed("redis" + part.removeprefix("sentinel"))
+        hosts.append((found.pop("host", "localhost"), found.pop("port", _SENTINEL_PORT)))
+        given = {**found, **given}
+    name = given.pop("master_name", None) or master_name
+    if not name:
+        raise ValueError(
+            "Sentinel has to be told which master: add ?master_name=… at the end of the URL"
+        )
+    options = _options(timeout)
+    login = {
+        key: given.pop(f"sentinel_{key}")
+        for key in ("username", "password")
+        if f"sentinel_{key}" in given
+    }
+    for_master = {**options, **given}
+    _make(Connection, **for_master)
+    sentinel = _make(Sentinel, hosts, sentinel_kwargs={**options, **login}, **for_master)
+    client: Redis = sentinel.master_for(str(name))
+    return client
+
+
+def _make(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    # redis-py types some constructors only in part.
+    return kind(*args, **options)
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    scheme, host, path, query, _ = urlsplit(url)
+    values = {name: last[-1] for name, last in parse_qs(query).items()}
+    # The database, as Celery and kombu write it in the URL of a socket.
+    database = values.pop("virtual_host", None)
+    if scheme != "unix" and database is None:
+        database = unquote(path).strip("/")
+    if database and not database.strip("/").isdigit():
+        raise ValueError(f"the database is {database!r}, not a number")
+    if database:
+        values["db"] = database.strip("/")
+    certificates = values.get("ssl_cert_reqs", "")
+    if certificates.startswith(_CELERY_CERT):
+        values["ssl_cert_reqs"] = certificates.removeprefix(_CELERY_CERT).lower()
+    if scheme == "unix" and not path:
+        raise ValueError("the path of the socket is missing")
+    parsed: dict[str, Any] = _make(
+        parse_url,
+        urlunsplit((scheme, host, path, urlencode(values), ""))
+        if scheme != "unix"
+        else f"unix://{host}{path}?{urlencode(values)}",
+    )
+    return parsed

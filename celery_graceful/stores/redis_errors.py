@@ -1,0 +1,71 @@
+"""What redis-py raises, said in this package's errors."""
+
+from __future__ import annotations
+
+from redis import exceptions as redis_errors
+
+from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
+
+__all__ = ["translated"]
+
+_REFUSED = (
+    redis_errors.AuthenticationError,
+    redis_errors.AuthorizationError,
+    redis_errors.AuthenticationWrongNumberOfArgsError,
+    redis_errors.NoPermissionError,
+)
+_AWAY = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.MasterDownError,
+    redis_errors.ClusterDownError,
+    redis_errors.TryAgainError,
+    OSError,
+)
+_CLUSTER = (redis_errors.MovedError, redis_errors.AskError, redis_errors.ClusterCrossSlotError)
+_REFUSED_CODES = ("NOAUTH", "WRONGPASS", "NOPERM")
+_AWAY_CODES = ("BUSY", "LOADING", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "UNKILLABLE")
+_DAMAGED = ("WRONGTYPE", "not an integer", "not a valid float", "would overflow")
+
+
+def translated(exc: Exception, address: str, key: str) -> StoreError:
+    """Say ``exc`` as an error of this package.
+
+    Args:
+        exc: What redis-py raised.
+        address: The store's URL without its password.
+        key: What the operation was about, for people.
+    """
+    said = str(exc) or type(exc).__name__
+    if isinstance(exc, _REFUSED) or _has(said, _REFUSED_CODES):
+        return StoreError(
+            f"{address} refused the operation on {key}: {said}. Check the user and password in "
+            "graceful_store, and that the user may run EVALSHA, EVAL and the commands of hashes "
+            "and sorted sets on keys that begin with 'graceful:'."
+        )
+    if isinstance(exc, _CLUSTER) or _has(said, ("CROSSSLOT", "MOVED")):
+        return StoreError(
+            f"{address} is a Redis Cluster, which graceful_store does not support ({said}). Use a "
+            "single server, or one behind Sentinel."
+        )
+    if isinstance(exc, _AWAY) or _has(said, _AWAY_CODES):
+        return StoreUnavailable(f"{address} does not answer now (about {key}): {said}")
+    if isinstance(exc, redis_errors.OutOfMemoryError) or _has(said, ("OOM",)):
+        return StoreError(
+            f"{address} has no memory left to write {key}: {said}. Raise its maxmemory, or remove "
+            "data from it."
+        )
+    if any(sign in said for sign in _DAMAGED):
+        return CorruptRecord(
+            f"The record at {key} in {address} cannot be read: {said}. Nothing was changed. Look "
+            "at it, and delete it when its run is not needed any more."
+        )
+    if isinstance(exc, redis_errors.InvalidResponse):
+        return StoreError(f"{address} does not speak Redis: {said}. Check graceful_store.")
+    return StoreError(f"{address} failed on {key}: {said}")
+
+
+def _has(said: str, codes: tuple[str, ...]) -> bool:
+    # A script's error carries the code in front or, before Redis 7, after "-" further inside.
+    return said.startswith(codes) or any(f"-{code} " in said for code in codes)

@@ -1,0 +1,51 @@
+"""The names of the keys of a Redis store."""
+
+from __future__ import annotations
+
+from celery_graceful.model.record import RunKey
+from celery_graceful.stores.codec import Unreadable, text, utf8
+
+__all__ = ["Keys", "member_of", "run_of"]
+
+
+def _quoted(name: str) -> str:
+    # A task name may hold ":", which separates the parts of a key.
+    return name.replace("%", "%25").replace(":", "%3A")
+
+
+def _unquoted(name: str) -> str:
+    return name.replace("%3A", ":").replace("%25", "%")
+
+
+def member_of(run: RunKey) -> bytes:
+    """How ``run`` is named in the indexes, and at the end of its own key."""
+    return utf8(f"{_quoted(run[0])}:{run[1]}")
+
+
+def run_of(member: bytes) -> RunKey:
+    """The inverse of :func:`member_of`; raises :exc:`Unreadable` for anything else."""
+    try:
+        task, colon, run_id = text(member).partition(":")
+    except UnicodeDecodeError as exc:
+        raise Unreadable(str(exc)) from exc
+    if not colon:
+        raise Unreadable("it does not name a run")
+    return RunKey(_unquoted(task), run_id)
+
+
+class Keys:
+    """The keys of one namespace."""
+
+    __slots__ = ("check", "due", "kept", "run_prefix", "runs")
+
+    def __init__(self, namespace: str) -> None:
+        prefix = utf8(f"graceful:{_quoted(namespace)}:")
+        #: Followed by a member: the hash of one run.
+        self.run_prefix = prefix + b"run:"
+        #: Sorted set: members by the time from which others may act.
+        self.due = prefix + b"due"
+        #: Sorted set: members by the time of their last change.
+        self.runs = prefix + b"runs"
+        #: Sorted set: members of ended runs by the time at which they are forgotten.
+        self.kept = prefix + b"kept"
+        self.check = prefix + b"check"

@@ -1,0 +1,172 @@
+"""The Lua scripts of the Redis store: each operation is one of them, so each is atomic.
+
+The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, ``d`` due_at,
+``c`` checkpoint, ``n`` steps, ``q`` requested, ``r`` result, ``e`` envelope, ``m`` the rest as
+JSON. A field that is ``None`` is absent. All scripts use the server's time, with six decimals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import Final
+
+__all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "SWAP", "Script"]
+
+_FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m'"
+
+_NOW: Final = """
+local t = redis.call('TIME')
+local now = t[1] + t[2] / 1000000
+local stamp = string.format('%.6f', now)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script and the name by which a server that has seen it knows it."""
+
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = sha1(self.source.encode(), usedforsecurity=False)
+        object.__setattr__(self, "sha", digest.hexdigest())
+
+
+# KEYS: run. Answers {stamp, exists, fields}.
+LOAD = Script(
+    _NOW
+    + f"""
+local r = redis.call('HMGET', KEYS[1], {_FIELDS})
+return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
+"""
+)
+
+# KEYS: run, due, runs, kept.
+# ARGV: expected, next version, member, due_in or '', keep in ms or '', then fields and values.
+# Answers {1, stamp}, or {0, stamp, exists, fields} when another version stands there.
+SWAP = Script(
+    _NOW
+    + f"""
+local v = redis.call('HGET', KEYS[1], 'v')
+if (v or '0') ~= ARGV[1] or (not v and redis.call('EXISTS', KEYS[1]) == 1) then
+  local exists = (v and 1) or redis.call('EXISTS', KEYS[1])
+  return {{0, stamp, exists, redis.call('HMGET', KEYS[1], {_FIELDS})}}
+end
+local member, due = ARGV[3], false
+if ARGV[4] == '' then
+  redis.call('ZREM', KEYS[2], member)
+else
+  due = string.format('%.6f', now + ARGV[4])
+  redis.call('ZADD', KEYS[2], due, member)
+end
+redis.call('ZADD', KEYS[3], stamp, member)
+if ARGV[5] == '' then
+  redis.call('ZREM', KEYS[4], member)
+else
+  redis.call('ZADD', KEYS[4], string.format('%.6f', now + ARGV[5] / 1000), member)
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'v', ARGV[2], unpack(ARGV, 6))
+if due then redis.call('HSET', KEYS[1], 'd', due) end
+if ARGV[5] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', stamp, 'LIMIT', 0, 20)
+  for _, old in ipairs(gone) do
+    redis.call('ZREM', KEYS[2], old)
+    redis.call('ZREM', KEYS[3], old)
+    redis.call('ZREM', KEYS[4], old)
+  end
+end
+return {{1, stamp}}
+"""
+)
+
+# KEYS: run, due, runs. ARGV: fence, checkpoint, steps, due_in, member.
+# Answers {1, version, requested}, {0} when refused, {2} when the record is damaged.
+CHECKPOINT = Script(
+    _NOW
+    + """
+local r = redis.call('HMGET', KEYS[1], 's', 'f', 'q', 'v')
+if r[1] ~= 'running' or r[2] ~= ARGV[1] then
+  if not (r[1] and r[2]) and redis.call('EXISTS', KEYS[1]) == 1 then return {2} end
+  return {0}
+end
+if not r[4] then return {2} end
+local version = redis.call('HINCRBY', KEYS[1], 'v', 1)
+local due = string.format('%.6f', now + ARGV[4])
+redis.call('ZADD', KEYS[2], due, ARGV[5])
+redis.call('ZADD', KEYS[3], stamp, ARGV[5])
+redis.call('HSET', KEYS[1], 'c', ARGV[2], 'n', ARGV[3], 'd', due)
+return {1, version, r[3]}
+"""
+)
+
+# KEYS: due, then the runs. ARGV: owner, due_in, then the members of the runs.
+# Answers the positions of the runs that could not be read.
+BEAT = Script(
+    _NOW
+    + """
+local due = string.format('%.6f', now + ARGV[2])
+local damaged = {}
+for i = 2, #KEYS do
+  local r = redis.pcall('HMGET', KEYS[i], 's', 'o')
+  if r.err then
+    table.insert(damaged, i - 2)
+  elseif r[2] == ARGV[1] and (r[1] == 'running' or r[1] == 'finishing') then
+    local version = redis.pcall('HINCRBY', KEYS[i], 'v', 1)
+    if type(version) == 'table' then
+      table.insert(damaged, i - 2)
+    else
+      redis.call('HSET', KEYS[i], 'd', due)
+      redis.call('ZADD', KEYS[1], due, ARGV[i + 1])
+    end
+  end
+end
+return damaged
+"""
+)
+
+# KEYS: the index to list, prefix of runs. ARGV: 'due' or 'runs', offset, count.
+# Answers entries: {member, fields} or, for what is no hash, {member}; fewer than asked at the end.
+# Members without a record leave the index here.
+LIST = Script(
+    _NOW
+    + f"""
+local first, count = tonumber(ARGV[2]), tonumber(ARGV[3])
+local out = {{}}
+for _ = 1, 100 do
+  local at, wanted = first + #out, count - #out
+  local members
+  if ARGV[1] == 'due' then
+    members = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', stamp, 'LIMIT', at, wanted)
+  else
+    members = redis.call('ZREVRANGE', KEYS[1], at, at + wanted - 1)
+  end
+  for _, member in ipairs(members) do
+    local key = KEYS[2] .. member
+    local r = redis.pcall('HMGET', key, {_FIELDS})
+    if r.err then
+      table.insert(out, {{member}})
+    elseif r[1] or redis.call('EXISTS', key) == 1 then
+      table.insert(out, {{member, r}})
+    else
+      redis.call('ZREM', KEYS[1], member)
+    end
+  end
+  if #out >= count or #members < wanted then break end
+end
+return out
+"""
+)
+
+# KEYS: a key of its own. Writes and deletes it, so that missing rights show up at once.
+CHECK = Script(
+    _NOW
+    + """
+redis.call('HSET', KEYS[1], 'at', stamp)
+redis.call('DEL', KEYS[1])
+return stamp
+"""
+)

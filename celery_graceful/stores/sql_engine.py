@@ -1,0 +1,109 @@
+"""SQLAlchemy engines of store URLs, set up so that no call waits much longer than it may."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from celery_graceful.errors import SettingsError
+from celery_graceful.stores.address import without_password
+
+__all__ = ["make_engine"]
+
+_LIBPQ = frozenset({"psycopg", "psycopg2"})
+
+
+def make_engine(url: str, timeout: float) -> Engine:
+    """Make an engine in autocommit mode; nothing is connected yet.
+
+    Args:
+        url: A URL of SQLAlchemy.
+        timeout: Seconds to connect, to wait for a lock and to wait for an answer.
+
+    Raises:
+        SettingsError: The URL cannot be used, or its driver is not installed.
+    """
+    parsed = _parsed(url)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {} if sqlite else {"pool_pre_ping": True}
+    try:
+        engine = create_engine(
+            parsed,
+            isolation_level="AUTOCOMMIT",
+            connect_args=_connect_args(parsed, timeout),
+            pool_size=5,
+            max_overflow=10,
+            pool_timeout=timeout,
+            **options,
+        )
+    except ImportError as exc:
+        raise _wrong(url, f"its driver is not installed ({exc})") from exc
+    except (ArgumentError, NoSuchModuleError, TypeError, ValueError) as exc:
+        raise _wrong(url, str(exc)) from exc
+    if engine.dialect.is_async:
+        raise _wrong(url, "its driver is for asyncio")
+    if sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except NoSuchModuleError as exc:
+        raise _wrong(url, f"SQLAlchemy knows no {url.partition('://')[0]}://") from exc
+    except (ArgumentError, ValueError) as exc:
+        raise _wrong(url, "it cannot be parsed") from exc
+    except ImportError as exc:
+        raise _wrong(url, f"its driver is not installed ({exc})") from exc
+    file = parsed.database or ""
+    in_memory = file in ("", ":memory:") or parsed.query.get("mode") == "memory"
+    if parsed.get_backend_name() == "sqlite" and in_memory:
+        raise SettingsError(
+            f"graceful_store: {without_password(url)} names no file. Write sqlite:///path/to/file "
+            "(four slashes for an absolute path), or memory:// for a store without a file."
+        )
+    return parsed
+
+
+def _connect_args(url: URL, timeout: float) -> dict[str, Any]:
+    driver = url.get_driver_name()
+    if url.get_backend_name() == "sqlite":
+        wanted: dict[str, Any] = {"timeout": timeout}
+    elif driver in _LIBPQ:
+        milliseconds = max(1, int(timeout * 1000))
+        wanted = {
+            "connect_timeout": max(1, math.ceil(timeout)),
+            "tcp_user_timeout": milliseconds,
+            "options": f"-c statement_timeout={milliseconds}",
+        }
+    else:
+        wanted = {}
+    return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # Survives the end of any process; only a power cut may take the last moments back.
+        cursor.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.OperationalError as exc:
+        # Another connection switches this very moment; the mode belongs to the file.
+        if "locked" not in str(exc):
+            raise
+    finally:
+        cursor.close()
+
+
+def _wrong(url: str, why: str) -> SettingsError:
+    return SettingsError(
+        f"graceful_store: {without_password(url)} cannot be used: {why}. Write redis://host:6379/0,"
+        " sqlite:////path/to/file, postgresql+psycopg://user:password@host/database (with "
+        "psycopg installed), or another URL of SQLAlchemy whose driver is installed."
+    )

@@ -1,0 +1,198 @@
+"""The table of the SQL store and every statement on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import mysql
+
+from celery_graceful.model.record import State
+
+__all__ = ["RECORD_COLUMNS", "Statements", "metadata", "table"]
+
+metadata = MetaData()
+
+# Compared byte by byte everywhere; MySQL would otherwise take "a" for "A".
+_KEY = String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+_BYTES = LargeBinary(2**32 - 1)
+
+table = Table(
+    "graceful_runs",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("task", _KEY, primary_key=True),
+    Column("id", _KEY, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", Text),
+    Column("due_at", Double),
+    Column("checkpoint", _BYTES),
+    Column("steps", BigInteger, nullable=False),
+    Column("requested", String(16)),
+    Column("result", _BYTES),
+    Column("envelope", _BYTES),
+    Column("extra", Text, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Index("graceful_runs_due", "namespace", "due_at"),
+    Index("graceful_runs_changed", "namespace", "changed_at"),
+    Index("graceful_runs_expires", "namespace", "expires_at"),
+)
+
+_t = table.c
+RECORD_COLUMNS = (
+    _t.version,
+    _t.state,
+    _t.fence,
+    _t.owner,
+    _t.due_at,
+    _t.checkpoint,
+    _t.steps,
+    _t.requested,
+    _t.result,
+    _t.envelope,
+    _t.extra,
+)
+_WRITTEN = (
+    "state",
+    "fence",
+    "owner",
+    "checkpoint",
+    "steps",
+    "requested",
+    "result",
+    "envelope",
+    "extra",
+)
+
+
+class Statements:
+    """The statements of one dialect.
+
+    PostgreSQL tells the time itself; elsewhere ``now`` is a parameter of every statement.
+
+    Args:
+        dialect: The name of SQLAlchemy's dialect.
+    """
+
+    def __init__(self, dialect: str) -> None:
+        self.tells_time = dialect == "postgresql"
+        now = self._now = _server_time() if self.tells_time else bindparam("now", type_=Double)
+        alive = or_(_t.expires_at.is_(None), _t.expires_at > now)
+        expired = and_(_t.namespace == bindparam("ns"), _t.expires_at <= now)
+        mine = and_(
+            _t.namespace == bindparam("ns"),
+            _t.task == bindparam("run_task"),
+            _t.id == bindparam("run_id"),
+        )
+        listed = and_(_t.namespace == bindparam("ns"), alive)
+        page: dict[str, Any] = {"limit": bindparam("count"), "offset": bindparam("first")}
+
+        self.now = select(now)
+        self.load = select(now, *RECORD_COLUMNS).where(mine, alive)
+        self.replace = self._telling(
+            update(table)
+            .where(mine, alive, _t.version == bindparam("expected"))
+            .values(**self._written())
+        )
+        self.revive = self._telling(
+            update(table).where(mine, _t.expires_at <= now).values(**self._written())
+        )
+        self.insert = self._telling(
+            insert(table).values(
+                namespace=bindparam("ns"),
+                task=bindparam("run_task"),
+                id=bindparam("run_id"),
+                **self._written(),
+            )
+        )
+        self.checkpoint = (
+            update(table)
+            .where(
+                mine,
+                alive,
+                _t.state == State.RUNNING.value,
+                _t.fence == bindparam("expected_fence"),
+            )
+            .values(
+                checkpoint=bindparam("new_checkpoint"),
+                steps=bindparam("new_steps"),
+                due_at=now + bindparam("due_in", type_=Double),
+                changed_at=now,
+                version=_t.version + 1,
+            )
+        )
+        self.requested = select(_t.version, _t.requested).where(
+            mine, _t.fence == bindparam("expected_fence")
+        )
+        self.beat = (
+            update(table)
+            .where(
+                _t.namespace == bindparam("ns"),
+                _t.task == bindparam("run_task"),
+                _t.id.in_(bindparam("run_ids", expanding=True)),
+                _t.owner == bindparam("holder"),
+                _t.state.in_([State.RUNNING.value, State.FINISHING.value]),
+                alive,
+            )
+            .values(due_at=now + bindparam("due_in", type_=Double), version=_t.version + 1)
+        )
+        self.due = (
+            select(_t.task, _t.id, *RECORD_COLUMNS)
+            .where(listed, _t.due_at <= now)
+            .order_by(_t.due_at, _t.task, _t.id)
+            .limit(page["limit"])
+            .offset(page["offset"])
+        )
+        self.runs = (
+            select(_t.task, _t.id, *RECORD_COLUMNS)
+            .where(listed)
+            .order_by(_t.changed_at.desc(), _t.task, _t.id)
+            .limit(page["limit"])
+            .offset(page["offset"])
+        )
+        self.expired = select(_t.task, _t.id).where(expired).limit(bindparam("count"))
+        self.forget = delete(table).where(mine, expired)
+        # Touches nothing, and is still refused where writing is.
+        self.probe = update(table).where(mine, _t.version < 0).values(version=0)
+
+    def _written(self) -> dict[str, Any]:
+        now = self._now
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _WRITTEN}
+        values["version"] = bindparam("new_version")
+        values["changed_at"] = now
+        values["due_at"] = now + bindparam("due_in", type_=Double)
+        values["expires_at"] = now + bindparam("keep", type_=Double)
+        return values
+
+    def _telling(self, statement: Any) -> Any:
+        return statement.returning(self._now) if self.tells_time else statement
+
+
+def _server_time() -> ColumnElement[float]:
+    return cast(extract("epoch", func.clock_timestamp()), Double)

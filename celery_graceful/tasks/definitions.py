@@ -1,0 +1,111 @@
+"""Faults in how tasks are written: collected when they are registered, raised where it helps.
+
+An error at import would break web processes, and every healthy task of the app with them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery_graceful.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+
+__all__ = ["check_all", "faults_of", "raise_faults"]
+
+
+def check_all(app: Any) -> None:
+    """Raise one error that names every faulty task of the app, with file and line.
+
+    Raises:
+        DefinitionError: at least one iterable task is not written as it has to be.
+    """
+    faults = [fault for task in app.tasks.values() for fault in getattr(task, "faults", ())]
+    if faults:
+        raise DefinitionError("\n".join(faults))
+
+
+def raise_faults(task: IterableTask) -> None:
+    """Raise if this one task is faulty."""
+    if task.faults:
+        raise DefinitionError("\n".join(task.faults))
+
+
+def faults_of(cls: type[IterableTask], body: Callable[..., Any] | None) -> tuple[str, ...]:
+    """What is wrong with a task class; ``body`` is its generator, if it has one."""
+    found = list(_body_faults(body) if body is not None else _class_faults(cls))
+    found += _option_faults(cls)
+    where = _where(body if body is not None else cls)
+    return tuple(f"{cls.name or cls.__name__} ({where}): {fault}" for fault in found)
+
+
+def _body_faults(body: Callable[..., Any]) -> list[str]:
+    inner = inspect.unwrap(body)
+    faults = []
+    if inspect.isasyncgenfunction(inner) or inspect.iscoroutinefunction(inner):
+        faults.append("an async function cannot be iterated here; write a plain generator")
+    elif inspect.isfunction(inner) and not inspect.isgeneratorfunction(inner):
+        faults.append(
+            "the function has no yield; yield the cursor after each item, or use a plain task"
+        )
+    try:
+        parameters = inspect.signature(inner).parameters
+    except (TypeError, ValueError):
+        return faults
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    cursor = parameters.get("cursor")
+    if cursor is None and not takes_all:
+        faults.append("it takes no cursor; add the argument `*, cursor=None` and resume after it")
+    elif cursor is not None and cursor.default is cursor.empty:
+        faults.append("`cursor` needs a default (None): it is not passed at the start of a run")
+    elif cursor is not None and cursor.kind is cursor.POSITIONAL_ONLY:
+        faults.append("`cursor` is passed by name; write `*, cursor=None`")
+    return faults
+
+
+def _class_faults(cls: type[IterableTask]) -> list[str]:
+    from celery_graceful.tasks.iterable import IterableTask
+
+    faults = []
+    for name, example in (
+        ("build_enumerator", "def build_enumerator(self, …, *, cursor)"),
+        ("each_iteration", "def each_iteration(self, item, …)"),
+    ):
+        if getattr(cls, name) is getattr(IterableTask, name):
+            faults.append(f"it defines no {name}; add `{example}`, or write it as a generator")
+    build = inspect.unwrap(cls.build_enumerator)
+    if not faults and not _takes_cursor(build):
+        faults.append("build_enumerator takes no cursor; add `*, cursor` and resume after it")
+    return faults
+
+
+def _takes_cursor(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return "cursor" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _option_faults(cls: type[IterableTask]) -> list[str]:
+    from celery_graceful.settings import option_problems
+
+    options = {
+        name: getattr(cls, name) for name in ("flush_interval", "max_leg_runtime", "max_crashes")
+    }
+    faults = list(option_problems(options))
+    for name in ("acks_late", "reject_on_worker_lost"):
+        if getattr(cls, name) is False:
+            faults.append(f"{name} is fixed to True for iterable tasks; leave it out")
+    return faults
+
+
+def _where(thing: Any) -> str:
+    try:
+        inner = inspect.unwrap(thing)
+        return f"{inspect.getsourcefile(inner)}:{inspect.getsourcelines(inner)[1]}"
+    except (OSError, TypeError):
+        return f"module {getattr(thing, '__module__', '?')}"

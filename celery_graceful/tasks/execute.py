@@ -1,0 +1,233 @@
+"""Carrying a run: from a delivery, through the loop, to whatever the leg ends with."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Ignore, Reject, Retry
+
+from celery_graceful._celery import wire
+from celery_graceful.errors import MaxCrashesExceeded, StoreUnavailable
+from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.decide import Verdict
+from celery_graceful.runs.admission import Admission, admit
+from celery_graceful.runtime import runtime_of
+from celery_graceful.stop import flag as stop_flag
+from celery_graceful.tasks import process, results, styles
+from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+
+__all__ = ["carried_leg", "execute", "note_final_error", "retry_through"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: Where the leg of a delivery is kept on its request, for what Celery calls after ``run``.
+LEG = "graceful_leg"
+
+_NOT_SEEDED = object()
+
+
+def execute(task: IterableTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run ``task`` as far as it gets here.
+
+    Returns the result when the run is done. Leaves by ``Ignore`` when it was handed over or
+    dropped, by ``Reject`` when the broker is to keep the message, and by whatever an item raises.
+    """
+    kwargs = dict(kwargs)
+    seed = kwargs.pop("cursor", _NOT_SEEDED)
+    request = task.request
+    flag = stop_flag.current()
+    if request.called_directly or request.is_eager or flag is None:
+        if flag is None and not (request.called_directly or request.is_eager):
+            process.warn_without_plugin(task)
+        return _run(Leg(task, args, kwargs, _seeded(seed)))
+    process.prepare()
+    return _carry(task, args, kwargs, _seeded(seed), flag)
+
+
+def _seeded(seed: Any) -> Checkpoint:
+    return Checkpoint() if seed is _NOT_SEEDED else Checkpoint(cursor=seed)
+
+
+def _carry(
+    task: IterableTask,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    seeded: Checkpoint,
+    flag: stop_flag.StopFlag,
+) -> Any:
+    runtime = runtime_of(task.app)
+    try:
+        admission = admit(runtime, task.name, task.request, flag.worker)
+    except StoreUnavailable as exc:
+        logger.error(
+            "%s[%s] goes back to the queue: nobody can say whether it may run: %s",
+            task.name,
+            task.request.id,
+            exc,
+        )
+        raise Reject(str(exc), requeue=True) from exc
+    ticket = admission.ticket
+    if ticket is None:
+        logger.info(
+            "%s[%s] dropped a surplus message: %s", task.name, task.request.id, admission.why
+        )
+        raise Ignore(admission.why)
+    checkpoint = admission.checkpoint or seeded
+    leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag)
+    setattr(task.request, LEG, leg)
+    if admission.verdict is Verdict.RETURN_SAVED:
+        leg.open = False
+        return results.load(task, ticket.record.result or "")
+    return _run(leg, admission)
+
+
+def _run(leg: Leg, admission: Admission | None = None) -> Any:
+    token = current_leg.set(leg)
+    try:
+        return _loop(leg, admission)
+    except Interrupted as stop:  # only from a hook that looked by itself
+        raise RuntimeError(f"interrupted outside of the loop: {stop.reason}") from stop
+    finally:
+        if isinstance(leg, CarriedLeg):
+            leg.close()
+        current_leg.reset(token)
+
+
+def _loop(leg: Leg, admission: Admission | None) -> Any:
+    carried = leg if isinstance(leg, CarriedLeg) else None
+    try:
+        if carried is not None:
+            carried.enter()
+            _give_up(carried, admission)
+        return _through(leg, carried)
+    except (Ignore, Reject, Retry) as exc:
+        if carried is not None and not carried.left:
+            carried.fail(exc)
+            _send_retry(carried)
+        raise
+    except Exception as exc:
+        if carried is not None and carried.left:
+            # A soft time limit, say, that strikes while the successor is published.
+            logger.error(
+                "%s was handed over, so this is not its failure", carried.ticket.run, exc_info=True
+            )
+            raise Ignore("handed over") from exc
+        if carried is not None:
+            carried.fail(exc)
+        raise
+    except BaseException:
+        if carried is not None:
+            carried.abandon()
+        raise
+
+
+def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
+    task, args, kwargs = leg.task, leg.args, leg.kwargs
+    (task.on_resume if leg.resumed else task.on_start)(*args, **kwargs)
+    if leg.total is None and not leg.resumed:
+        leg.total = task.count(*args, **kwargs)
+    while True:
+        try:
+            result = styles.iterate(leg)
+            break
+        except Interrupted as stop:
+            if carried is None:
+                raise
+            carried.leave(stop.reason)
+    task.on_complete(*args, **kwargs)
+    if task.body is None:
+        result = task.result(*args, **kwargs)
+    if carried is not None:
+        carried.finish(result)
+    return result
+
+
+def _give_up(leg: CarriedLeg, admission: Admission | None) -> None:
+    if admission is not None and admission.verdict is Verdict.GIVE_UP:
+        record = leg.ticket.record
+        raise MaxCrashesExceeded(
+            f"{leg.ticket.run}: {record.crashes} legs in a row died without getting past cursor "
+            f"{leg.cursor!r:.200} ({leg.steps} items done). The item after it is the likely cause: "
+            "look for out-of-memory kills and segmentation faults at that time."
+        )
+
+
+# -- retries ---------------------------------------------------------------------------------
+
+
+def carried_leg(task: IterableTask, task_id: str | None) -> CarriedLeg | None:
+    """The leg whose own successor is being published: the message has its task id."""
+    if task_id is None or task.request.called_directly or task.request.id != task_id:
+        return None
+    leg = getattr(task.request, LEG, None)
+    return leg if isinstance(leg, CarriedLeg) else None
+
+
+def retry_through(
+    leg: CarriedLeg,
+    args: Any,
+    kwargs: Any,
+    options: dict[str, Any],
+    send: Callable[..., Any],
+) -> Any:
+    """Publish a retry of the run, once its checkpoint is saved.
+
+    Inside the loop nobody knows yet how far it came, so the message waits until the loop is left.
+    """
+    leg.retry_options = {"args": args, "kwargs": kwargs, **options}
+    leg.send_retry = send
+    if not leg.open:
+        _send_retry(leg)
+    return leg.task.AsyncResult(leg.id)
+
+
+def _send_retry(leg: CarriedLeg) -> None:
+    options, send = leg.retry_options, leg.send_retry
+    if options is None or send is None:
+        return
+    leg.retry_options = leg.send_retry = None
+    decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
+    if decision.verdict is not Verdict.PUBLISH:
+        raise Ignore(f"no retry: {decision.why}")
+    headers = dict(options.get("headers") or {})
+    headers.pop(wire.CHECKPOINT, None)
+    headers[wire.GENERATION] = leg.ticket.record.generation
+    options["headers"] = headers
+    try:
+        send(**options)
+    except Exception as exc:
+        # ``Task.retry`` would reject the message and fail the task; the run is not lost.
+        logger.error(
+            "%s: the retry could not be published; a worker does it one lease after it was due: %r",
+            leg.ticket.run,
+            exc,
+        )
+
+
+def _delay(options: dict[str, Any]) -> float:
+    if options.get("countdown") is not None:
+        return float(options["countdown"])
+    eta = options.get("eta")
+    if isinstance(eta, datetime):
+        moment = eta if eta.tzinfo is not None else eta.replace(tzinfo=timezone.utc)
+        return max(0.0, moment.timestamp() - time.time())
+    return 0.0
+
+
+def note_final_error(task: IterableTask, exc: Exception) -> None:
+    """``Task.retry`` raised something else than Retry: no retry is left, ``exc`` is the outcome."""
+    leg = getattr(task.request, LEG, None)
+    if (
+        isinstance(leg, CarriedLeg)
+        and not leg.open
+        and not isinstance(exc, (Retry, Reject, Ignore))
+    ):
+        leg.finish_failed(exc)

@@ -1,0 +1,63 @@
+"""The base for any task that wants to stop well: hand-made continuation under the same id."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from celery import Task
+from celery.exceptions import Ignore
+
+from celery_graceful.stop import flag
+from celery_graceful.tasks import limits
+
+__all__ = ["GracefulTask"]
+
+#: How long a stopping task waits for its worker to let go of its consumer, in seconds.
+HAND_OVER_TIMEOUT = 3.0
+
+
+class GracefulTask(Task):  # type: ignore[type-arg]
+    """A plain Celery task with :meth:`continue_as`."""
+
+    abstract = True
+
+    def continue_as(self, *args: Any, **kwargs: Any) -> Any:
+        """End this execution and go on with other arguments in a new one, under the same task id.
+
+        Write ``return self.continue_as(…)``: in a worker it does not return, in eager mode and in
+        direct calls it runs the task at once and returns its result. Callbacks, chain, chord, queue,
+        priority, headers, stamps, limits and the retry budget stay; ``expires`` is dropped,
+        since the work has begun. In a stopping worker the message is published only when the
+        worker takes no more messages itself.
+
+        Args:
+            *args: the positional arguments of the next execution.
+            **kwargs: its keyword arguments.
+
+        Raises:
+            celery.exceptions.Ignore: always, in a worker; Celery then leaves the task's state alone.
+            kombu.exceptions.OperationalError: the broker cannot be reached; this execution still
+                has the work.
+        """
+        request = self.request
+        if request.called_directly or request.is_eager:
+            return self.run(*args, **kwargs)
+        self._send_continuation(args, kwargs)
+
+    def _send_continuation(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        request = self.request
+        shared = flag.current()
+        if shared is not None and shared.raised:
+            limits.wait_released(shared, HAND_OVER_TIMEOUT)
+        signature = self.signature_from_request(
+            request,
+            args=args,
+            kwargs=kwargs,
+            retries=request.retries,
+            ignore_result=request.ignore_result,
+            expires=None,
+            # Celery would make a root task its own parent.
+            headers={**(request.headers or {}), "parent_id": request.parent_id},
+        )
+        signature.apply_async(add_to_parent=False)
+        raise Ignore("continued under the same id")

@@ -1,0 +1,197 @@
+"""``IterableTask``: a task made of items, that can stop after any of them and go on elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, NoReturn
+
+from celery import shared_task
+
+from celery_graceful._celery.shared import share
+from celery_graceful.errors import GracefulError
+from celery_graceful.tasks import definitions, execute
+from celery_graceful.tasks.graceful import GracefulTask
+from celery_graceful.tasks.leg import Progress, leg_of
+
+__all__ = ["IterableTask", "iterable_task"]
+
+
+class IterableTask(GracefulTask):
+    """Base of tasks that process items one after the other and survive interruptions between them.
+
+    Either as a generator that yields a cursor after each item (``@iterable_task`` or
+    ``@app.task(base=IterableTask)``), or as a class with :meth:`build_enumerator` and
+    :meth:`each_iteration`. A cursor means *done up to and including*.
+
+    All hooks get the run's arguments; the cursor is never among them.
+    """
+
+    abstract = True
+
+    # A message is kept until its leg has ended, and comes back when the process dies.
+    acks_late = True
+    reject_on_worker_lost = True
+    retry_on_worker_lost = False
+    Request = "celery_graceful._celery.request:RunRequest"
+
+    #: Seconds between two saved checkpoints; ``None``: ``graceful_flush_interval``.
+    flush_interval: ClassVar[float | str | None] = None
+    #: Seconds after which a leg gives its slot back; ``None``: ``graceful_max_leg_runtime``, 0: never.
+    max_leg_runtime: ClassVar[float | str | None] = None
+    #: Crashed legs in a row without progress that end the run; ``None``: ``graceful_max_crashes``.
+    max_crashes: ClassVar[int | None] = None
+
+    #: What is wrong with how the task is written (see :mod:`celery_graceful.tasks.definitions`).
+    faults: ClassVar[tuple[str, ...]] = ()
+    #: Whether STARTED is wanted; Celery itself would write it before admission.
+    reports_started: ClassVar[bool] = False
+    #: The user's generator, when the task is written as one.
+    body: ClassVar[Callable[..., Any] | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("run")
+        if own is not None:
+            # Out of the way of our ``run``, so that what Celery wraps around it (autoretry) stays
+            # outside of the loop and sees what an item raises.
+            cls.body = own
+            del cls.run
+
+    @classmethod
+    def bind(cls, app: Any) -> Any:
+        bound = super().bind(app)
+        cls.reports_started = cls.reports_started or bool(cls.track_started)
+        cls.track_started = False
+        if not cls.__module__.startswith("celery_graceful.tasks."):
+            cls.faults = definitions.faults_of(cls, inspect.getattr_static(cls, "body", None))
+        return bound
+
+    # -- what users write -------------------------------------------------------------------
+
+    def build_enumerator(self, *args: Any, cursor: Any, **kwargs: Any) -> Iterable[tuple[Any, Any]]:
+        """Return (item, cursor) pairs that begin after ``cursor`` (``None``: at the beginning)."""
+        raise NotImplementedError
+
+    def each_iteration(self, item: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Process one item. Update :attr:`carry` last: what raises before is not counted."""
+        raise NotImplementedError
+
+    def count(self, *args: Any, **kwargs: Any) -> int | None:
+        """How many items there are, asked once per run; ``None`` when that is not known."""
+        return None
+
+    def result(self, *args: Any, **kwargs: Any) -> Any:
+        """The task's result, when all items are done (class style)."""
+        return None
+
+    def on_start(self, *args: Any, **kwargs: Any) -> None:
+        """Called when the run begins."""
+
+    def on_resume(self, *args: Any, **kwargs: Any) -> None:
+        """Called when a later leg begins."""
+
+    def on_stop(self, reason: str, /, *args: Any, **kwargs: Any) -> None:
+        """Called when the run is interrupted, before its last checkpoint is saved."""
+
+    def on_complete(self, *args: Any, **kwargs: Any) -> None:
+        """Called when all items are done, before the result is made."""
+
+    def on_cancel(self, *args: Any, **kwargs: Any) -> None:
+        """Called when the run was cancelled while it ran."""
+
+    def around_iteration(
+        self, item: Any, /, *args: Any, **kwargs: Any
+    ) -> AbstractContextManager[Any]:
+        """A context manager entered around each item; ``item`` is ``None`` for generators."""
+        return nullcontext()
+
+    # -- what users read --------------------------------------------------------------------
+
+    @property
+    def carry(self) -> dict[str, Any]:
+        """A small dict that is saved with every checkpoint: sums, counters.
+
+        Raises:
+            NoRunError: no run is under way here.
+        """
+        return leg_of(self, "carry").carry
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come, as of the last look (at most a flush interval ago).
+
+        Raises:
+            NoRunError: no run is under way here.
+        """
+        return leg_of(self, "progress").progress
+
+    # -- what Celery calls ------------------------------------------------------------------
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Carry the run as far as this delivery gets."""
+        return execute.execute(self, args, kwargs)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As in Celery; a retry of the run under way passes through here as well.
+
+        Raises:
+            DefinitionError: the task is not written as an iterable task has to be.
+        """
+        definitions.raise_faults(self)
+        leg = execute.carried_leg(self, options.get("task_id"))
+        if leg is None:
+            return super().apply_async(args, kwargs, **options)
+        return execute.retry_through(leg, args, kwargs, options, super().apply_async)
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().retry(*args, **kwargs)
+        except Exception as exc:
+            execute.note_final_error(self, exc)
+            raise
+
+    def replace(self, sig: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a run is carried on by messages of its own, which a replacement would orphan."""
+        raise GracefulError(
+            f"{self.name}: an iterable task cannot be replaced by another ({sig!r:.100}); start the "
+            "other task from on_complete, or link it"
+        )
+
+    def continue_as(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: an iterable task continues by itself, at its cursor."""
+        raise GracefulError(
+            f"{self.name}: an iterable task continues by itself; use GracefulTask for "
+            "continuations by hand"
+        )
+
+
+def iterable_task(*args: Any, **options: Any) -> Any:
+    """Make an iterable task of a generator or a class, for whatever app is used, like ``@shared_task``.
+
+    ``@iterable_task``, ``@iterable_task(name=…, bind=True, …)`` with any option that
+    ``@shared_task`` takes, or ``iterable_task(SomeIterableTaskClass)``.
+    """
+    if len(args) == 1 and inspect.isclass(args[0]):
+        return _share_class(args[0], options)
+    options.setdefault("base", IterableTask)
+    if args:
+        return shared_task(**options)(*args)
+
+    def decorate(thing: Any) -> Any:
+        return iterable_task(thing, **options)
+
+    return decorate
+
+
+def _share_class(cls: type[IterableTask], options: dict[str, Any]) -> Any:
+    options.pop("base", None)
+
+    def register(app: Any) -> Any:
+        name = cls.name or app.gen_task_name(cls.__name__, cls.__module__)
+        if name not in app._tasks:
+            app.register_task(cls(), **options)
+        return app._tasks[name]
+
+    return share(register)

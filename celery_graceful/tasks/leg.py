@@ -1,0 +1,113 @@
+"""One leg: a run, carried by one delivery, from its checkpoint to its end or the next stop."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from celery_graceful.errors import NoRunError
+from celery_graceful.model.cursor import Checkpoint
+from celery_graceful.tasks.loop import Fuse
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+
+__all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_of"]
+
+
+class Interrupted(BaseException):
+    """Leaves the loop; never seen by users, nor by their ``except Exception``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come, as of the loop's last look (at most a flush interval ago)."""
+
+    #: Items done since the run began, over all legs.
+    current: int
+    #: What ``count()`` said at the start, or ``None``.
+    total: int | None
+    #: Everything up to and including this is done; ``None`` before the first item.
+    cursor: Any
+    #: How often the run was taken up again.
+    resumptions: int
+    #: When the run began (UTC).
+    started_at: datetime
+
+    @property
+    def percent(self) -> float | None:
+        """``current`` in percent of ``total``, at most 100; ``None`` without a total."""
+        if not self.total:
+            return None
+        return min(100.0, 100.0 * self.current / self.total)
+
+
+class Leg:
+    """A leg that simply runs to its end: eager mode, direct calls, workers without the plugin."""
+
+    reason: str = ""
+
+    def __init__(
+        self,
+        task: IterableTask,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        checkpoint: Checkpoint,
+    ) -> None:
+        self.task = task
+        self.args = args
+        self.kwargs = kwargs
+        self.cursor = checkpoint.cursor
+        self.carry = checkpoint.carry
+        self.steps = checkpoint.steps
+        self.total = checkpoint.total
+        self.resumed = False
+        self.resumptions = 0
+        self.started_at = time.time()
+        self.fuse: Fuse = []
+
+    @property
+    def id(self) -> str:
+        """The task id, for logs."""
+        return str(self.task.request.id)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What would be saved now."""
+        return Checkpoint(self.cursor, self.carry, self.steps, self.total)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        started = datetime.fromtimestamp(self.started_at, timezone.utc)
+        return Progress(self.steps, self.total, self.cursor, self.resumptions, started)
+
+    def look(self, cursor: Any, done: int) -> None:
+        """Deal with what is due between two items."""
+        self.settle(cursor, done)
+
+    def settle(self, cursor: Any, done: int) -> None:
+        """Note how far the loop has come."""
+        self.cursor = cursor
+        self.steps += done
+
+
+current_leg: ContextVar[Leg | None] = ContextVar("celery_graceful_leg", default=None)
+
+
+def leg_of(task: IterableTask, asked_for: str) -> Leg:
+    """The leg that runs ``task`` here and now; raises :exc:`~celery_graceful.errors.NoRunError`."""
+    leg = current_leg.get()
+    if leg is None or leg.task is not task:
+        raise NoRunError(
+            f"{task.name}.{asked_for} exists only while a run is under way: use it in "
+            "each_iteration, in the generator or in a hook, in the thread that runs the task"
+        )
+    return leg

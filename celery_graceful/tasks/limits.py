@@ -1,0 +1,83 @@
+"""What bounds a leg: its options, its time limits, and the pool it runs in."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Ignore, Retry
+
+from celery_graceful.settings import Settings
+from celery_graceful.stop.flag import StopFlag
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+
+__all__ = ["LegOptions", "leg_options", "runs_in_main_process", "wait_released", "will_autoretry"]
+
+#: A leg leaves after this share of the smallest time limit in force.
+SHARE_OF_TIME_LIMIT = 0.8
+#: Seconds between two looks at whether the worker has let go of its consumer.
+_LOOK = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LegOptions:
+    """Times in seconds; ``max_leg_runtime`` 0 means no limit."""
+
+    flush_interval: float
+    max_leg_runtime: float
+
+
+def leg_options(task: IterableTask, settings: Settings, request: Any) -> LegOptions:
+    """The options in force for one leg: the task's own, else the settings."""
+    flush = _first(task.flush_interval, settings.flush_interval)
+    longest = _first(task.max_leg_runtime, settings.max_leg_runtime)
+    if longest is None:
+        limits = [
+            limit
+            for limit in (*(request.timelimit or ()), task.time_limit, task.soft_time_limit)
+            if limit
+        ]
+        longest = SHARE_OF_TIME_LIMIT * min(limits) if limits else 0.0
+    return LegOptions(float(flush or settings.flush_interval), float(longest))
+
+
+def _first(own: float | str | None, setting: float | None) -> float | None:
+    if own is None:
+        return setting
+    from celery_graceful.durations import parse
+
+    return parse(own)
+
+
+def will_autoretry(task: IterableTask, exc: BaseException) -> bool:
+    """Whether Celery's autoretry wrapper, outside of the loop, will retry after ``exc``."""
+    if isinstance(exc, (Ignore, Retry)) or not hasattr(task, "_orig_run"):
+        return isinstance(exc, Retry)
+    wanted = tuple(getattr(task, "autoretry_for", ()))
+    unwanted = tuple(getattr(task, "dont_autoretry_for", ()))
+    return isinstance(exc, wanted) and not isinstance(exc, unwanted)
+
+
+def runs_in_main_process(flag: StopFlag) -> bool:
+    """Whether the task blocks the worker's own main thread (the solo pool)."""
+    import threading
+
+    return (
+        flag.owner_pid == os.getpid()
+        and flag.solo
+        and threading.current_thread() is threading.main_thread()
+    )
+
+
+def wait_released(flag: StopFlag, seconds: float) -> bool:
+    """Wait until the worker takes no more messages, so that it cannot take the successor."""
+    until = time.monotonic() + seconds
+    while not flag.released:
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_LOOK)
+    return True

@@ -1,0 +1,142 @@
+"""The loop over items, and the fuse that ends it.
+
+Per item nothing is tested in Python: the loop runs over ``zip(fuse, items)``, and a ticker thread
+*blows* the fuse, a list, by emptying it. Its iterator then ends before the next item is taken, so
+that no item is ever pulled and dropped. The fuse's numbers count the items for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+__all__ = [
+    "CHUNK",
+    "LOOP_FILE",
+    "Fuse",
+    "Place",
+    "Watcher",
+    "call_shape",
+    "drive",
+    "generator_turns",
+]
+
+#: The name under which the compiled loop appears in tracebacks.
+LOOP_FILE = "<celery_graceful loop>"
+
+#: Items between two rebuilds of the loop; large enough to cost nothing, small enough to copy.
+CHUNK = 1024
+
+#: Emptied by the ticker: ``fuse.clear()``.
+Fuse = list[int]
+
+_TURNS = list(range(CHUNK))
+
+
+class Place:
+    """Where a loop stands: the cursor up to which all is done, and the turns done since."""
+
+    __slots__ = ("cursor", "turns")
+
+    def __init__(self, cursor: Any) -> None:
+        self.cursor = cursor
+        self.turns = 0
+
+
+class Watcher(Protocol):
+    """Whoever looks up from the loop when the fuse has blown."""
+
+    fuse: Fuse
+
+    def look(self, cursor: Any, done: int) -> None:
+        """Deal with whatever is due; raises to leave the loop. ``done`` items since last time."""
+
+    def settle(self, cursor: Any, done: int) -> None:
+        """Note where the loop ended, however it ended."""
+
+
+Turns = Callable[[Fuse, Any, Place], None]
+
+
+def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> None:
+    """Run items until they are exhausted or ``watcher`` raises."""
+    place = Place(cursor)
+    fuse = watcher.fuse
+    watcher.look(cursor, 0)
+    # The next look comes after one item: a cursor that cannot be saved is told at once.
+    fuse[:] = [0]
+    while True:
+        size = len(fuse)
+        try:
+            turns(fuse, items, place)
+        except BaseException:
+            watcher.settle(place.cursor, place.turns)
+            raise
+        done, place.turns = place.turns, 0
+        if done < size and fuse:
+            watcher.settle(place.cursor, done)
+            return
+        # Rearmed first: what blows it from here on is looked at in the next turn.
+        fuse[:] = _TURNS
+        watcher.look(place.cursor, done)
+
+
+def generator_turns(fuse: Fuse, items: Any, place: Place) -> None:
+    """One stretch of a generator of cursors."""
+    turn, cursor = -1, place.cursor
+    try:
+        for turn, cursor in zip(fuse, items):  # noqa: B007, B905 - the body is the generator's
+            pass
+    finally:
+        place.cursor, place.turns = cursor, turn + 1
+
+
+_TEMPLATE = """
+def turns(fuse, pairs, place):
+    done, cursor = -1, place.cursor
+    try:
+        for turn, (item, reached) in zip(fuse, pairs):
+            {call}
+            done, cursor = turn, reached
+    finally:
+        place.cursor, place.turns = cursor, done + 1
+"""
+
+
+def call_shape(
+    each: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    around: Callable[..., AbstractContextManager[Any]] | None = None,
+) -> Turns:
+    """One stretch of (item, cursor) pairs: ``each(item, *args, **kwargs)``, spelled out.
+
+    A call with ``*args`` costs several times as much as one with its arguments written out, so
+    the loop is compiled for the number of arguments at hand, once per leg.
+    """
+    names = {f"a{i}": value for i, value in enumerate(args)}
+    keywords = {f"k{i}": name for i, name in enumerate(kwargs)}
+    plain = all(name.isidentifier() for name in kwargs)
+    passed = [*names, *(f"{name}={k}" for k, name in keywords.items())]
+    values = {**names, **{k: kwargs[name] for k, name in keywords.items()}}
+    if not plain:  # only reachable through **kwargs of a caller's own making
+        passed, values = ["*args", "**kwargs"], {"args": args, "kwargs": kwargs}
+    given = ", ".join(["item", *passed])
+    call = f"each({given})"
+    if around is not None:
+        call = f"with around({given}): {call}"
+    scope: dict[str, Any] = {"each": each, "around": around, **values}
+    exec(_compiled(call), scope)
+    turns: Turns = scope["turns"]
+    return turns
+
+
+_cache: dict[str, Any] = {}
+
+
+def _compiled(call: str) -> Any:
+    code = _cache.get(call)
+    if code is None:
+        code = _cache[call] = compile(_TEMPLATE.format(call=call), LOOP_FILE, "exec")
+    return code

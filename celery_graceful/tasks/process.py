@@ -1,0 +1,79 @@
+"""What a process that runs iterable tasks needs once: hooks around Celery's task life."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from celery import signals as celery_signals
+from celery import states
+
+from celery_graceful import signals
+from celery_graceful._celery.children import guard_termination
+from celery_graceful.errors import StoreError
+from celery_graceful.model.record import Outcome
+from celery_graceful.runtime import runtime_of
+from celery_graceful.tasks import ticker
+from celery_graceful.tasks.carried import CarriedLeg
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+
+__all__ = ["prepare", "warn_without_plugin"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+_prepared_in: int | None = None
+_warned: set[str] = set()
+
+
+def prepare() -> None:
+    """Connect the hooks, once per process. Spawned children have no other place for it."""
+    global _prepared_in
+    if _prepared_in == os.getpid():
+        return
+    _prepared_in = os.getpid()
+    celery_signals.task_postrun.connect(_close_run, weak=False, dispatch_uid="graceful-close-run")
+    celery_signals.worker_process_shutdown.connect(
+        _close_stores, weak=False, dispatch_uid="graceful-close-stores"
+    )
+    guard_termination(_leg_takes_over)
+
+
+def _leg_takes_over() -> bool:
+    legs = [leg for leg in ticker.legs() if isinstance(leg, CarriedLeg)]
+    return any([leg.told_to_die() for leg in legs])
+
+
+def _close_run(sender: Any = None, task: Any = None, state: str | None = None, **_: Any) -> None:
+    """Celery has stored the outcome and fired the callbacks: the run has ended."""
+    leg = getattr(task.request, "graceful_leg", None)
+    if not isinstance(leg, CarriedLeg) or state not in (states.SUCCESS, states.FAILURE):
+        return
+    completed = state == states.SUCCESS
+    try:
+        leg.ticket.end(Outcome.COMPLETED if completed else Outcome.FAILED)
+    except StoreError as exc:
+        logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
+    signal = signals.run_completed if completed else signals.run_failed
+    signals.emit(signal, task, task_id=leg.id, cursor=leg.cursor, steps=leg.steps)
+
+
+def _close_stores(**_: Any) -> None:
+    from celery._state import _get_active_apps
+
+    for app in _get_active_apps():
+        runtime_of(app).store.close()
+
+
+def warn_without_plugin(task: IterableTask) -> None:
+    """Say once per task that it cannot be interrupted here."""
+    if task.name in _warned:
+        return
+    _warned.add(task.name)
+    logger.warning(
+        "%s runs to its end and cannot be interrupted: this worker's app has no Graceful(app). "
+        "Create it beside the app, or pass the app to Graceful().init_app.",
+        task.name,
+    )

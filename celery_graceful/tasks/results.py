@@ -1,0 +1,79 @@
+"""What a run leaves in the result backend, and how its result is kept until it is stored there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from celery import signals as celery_signals
+from celery import states
+from kombu import serialization
+
+from celery_graceful.errors import CorruptRecord
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+
+__all__ = ["dump", "dump_error", "load", "store_revoked", "store_started"]
+
+
+def dump(task: IterableTask, result: Any) -> str:
+    """Write a result as text, with the serializer the result backend uses."""
+    return _dump(task, "result", result)
+
+
+def dump_error(task: IterableTask, exc: BaseException) -> str:
+    """Write a final error as text."""
+    return _dump(task, "error", task.backend.prepare_exception(exc, serializer="json"), "json")
+
+
+def _dump(task: IterableTask, kind: str, value: Any, serializer: str | None = None) -> str:
+    content_type, encoding, payload = serialization.dumps(
+        value, serializer or task.app.conf.result_serializer
+    )
+    data = payload if isinstance(payload, bytes) else payload.encode()
+    return json.dumps([kind, content_type, encoding, base64.b64encode(data).decode()])
+
+
+def load(task: IterableTask, saved: str) -> Any:
+    """Read back what was saved: returns the result, or raises the error.
+
+    Raises:
+        CorruptRecord: the text cannot be read.
+    """
+    try:
+        kind, content_type, encoding, data = json.loads(saved)
+        value = serialization.loads(
+            base64.b64decode(data), content_type, encoding, accept=[content_type]
+        )
+    except Exception as exc:
+        raise CorruptRecord(
+            f"the saved result of a run of {task.name} cannot be read: {exc!r}"
+        ) from exc
+    if kind == "error":
+        raise task.backend.exception_to_python(value)
+    return value
+
+
+def store_started(task: IterableTask, request: Any) -> None:
+    """Write STARTED, as Celery does under ``task_track_started``, but after admission."""
+    if not _ignored(task, request):
+        meta = {"pid": os.getpid(), "hostname": request.hostname}
+        task.backend.store_result(request.id, meta, states.STARTED, request=request)
+
+
+def store_revoked(task: IterableTask, request: Any) -> None:
+    """Write REVOKED and tell callbacks and receivers, as Celery's main process would."""
+    task.backend.mark_as_revoked(
+        request.id, "revoked", request=request, store_result=not _ignored(task, request)
+    )
+    celery_signals.task_revoked.send(
+        sender=task, request=request, terminated=False, signum=None, expired=False
+    )
+
+
+def _ignored(task: IterableTask, request: Any) -> bool:
+    own = request.__dict__.get("ignore_result")
+    return bool(task.ignore_result if own is None else own)

@@ -1,0 +1,141 @@
+"""The two ways to write an iterable task, brought to the one loop."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from celery_graceful.errors import DefinitionError
+from celery_graceful.tasks.loop import LOOP_FILE, Turns, call_shape, drive, generator_turns
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.leg import Leg
+
+__all__ = ["iterate"]
+
+
+def iterate(leg: Leg) -> Any:
+    """Run a leg's items to their end; returns what a generator returned, ``None`` for classes."""
+    if leg.task.body is not None:
+        return _iterate_generator(leg)
+    _iterate_class(leg)
+    return None
+
+
+# -- generator -------------------------------------------------------------------------------
+
+
+def _iterate_generator(leg: Leg) -> Any:
+    task = leg.task
+    kwargs = leg.kwargs if leg.cursor is None else {**leg.kwargs, "cursor": leg.cursor}
+    body = task.body
+    assert body is not None
+    items = body(*leg.args, **kwargs)
+    if not hasattr(items, "__next__"):
+        raise DefinitionError(
+            f"{task.name} has to be a generator that yields cursors; it returned {items!r:.200}"
+        )
+    returned: list[Any] = []
+    turns: Turns = generator_turns
+    stream: Iterator[Any] = items
+    if _may_return_value(items):
+        stream = _keep_result(items, returned)
+    if _overrides(task, "around_iteration"):
+        stream = _surrounded(stream, leg)
+    try:
+        drive(stream, turns, leg, leg.cursor)
+    finally:
+        _close(items)
+    return returned[0] if returned else None
+
+
+def _keep_result(items: Any, returned: list[Any]) -> Iterator[Any]:
+    # A ``for`` loop drops what a generator returns, and delegating costs a frame per item: only
+    # for generators that may return something.
+    returned.append((yield from items))
+
+
+def _surrounded(stream: Iterator[Any], leg: Leg) -> Iterator[Any]:
+    around = leg.task.around_iteration
+    while True:
+        with around(None, *leg.args, **leg.kwargs):
+            try:
+                cursor = next(stream)
+            except StopIteration:
+                return
+        yield cursor
+
+
+def _may_return_value(items: Any) -> bool:
+    code = getattr(items, "gi_code", None)
+    if code is None:
+        return True
+    before: dis.Instruction | None = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
+            return True
+        if instruction.opname == "RETURN_VALUE" and not _loads_none(before):
+            return True
+        before = instruction
+    return False
+
+
+def _loads_none(instruction: dis.Instruction | None) -> bool:
+    return (
+        instruction is not None
+        and instruction.opname == "LOAD_CONST"
+        and instruction.argval is None
+    )
+
+
+# -- class -----------------------------------------------------------------------------------
+
+
+def _iterate_class(leg: Leg) -> None:
+    task = leg.task
+    pairs = task.build_enumerator(*leg.args, cursor=leg.cursor, **leg.kwargs)
+    try:
+        stream = iter(pairs)
+    except TypeError as exc:
+        raise DefinitionError(
+            f"{task.name}.build_enumerator has to return an iterable of (item, cursor) pairs, "
+            f"not {pairs!r:.200}"
+        ) from exc
+    around = task.around_iteration if _overrides(task, "around_iteration") else None
+    turns = call_shape(task.each_iteration, leg.args, leg.kwargs, around)
+    try:
+        drive(stream, turns, leg, leg.cursor)
+    except (TypeError, ValueError) as exc:
+        if _is_unpacking(exc):
+            raise DefinitionError(
+                f"{task.name}.build_enumerator has to yield (item, cursor) pairs: {exc}"
+            ) from exc
+        raise
+    finally:
+        _close(stream)
+
+
+def _is_unpacking(exc: BaseException) -> bool:
+    """Whether the loop itself raised, on something that is no pair; not the user's code."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    inside = trace is not None and trace.tb_frame.f_code.co_filename == LOOP_FILE
+    return inside and "unpack" in str(exc)
+
+
+def _overrides(task: IterableTask, name: str) -> bool:
+    from celery_graceful.tasks.iterable import IterableTask
+
+    return inspect.getattr_static(type(task), name) is not inspect.getattr_static(
+        IterableTask, name
+    )
+
+
+def _close(stream: Any) -> None:
+    close = getattr(stream, "close", None)
+    if callable(close):
+        close()

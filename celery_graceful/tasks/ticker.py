@@ -1,0 +1,70 @@
+"""The one thread per process that tells running legs to look up.
+
+It wakes twenty times a second while legs run and ends soon after the last: a process without
+iterable tasks has no thread. A real thread also under gevent, where a task that never yields
+would starve a greenlet. It only reads shared memory and clears lists, so it needs no lock of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Protocol
+
+from celery_graceful._celery.threads import native_sleep, start_native_thread
+
+__all__ = ["TICK", "Ticked", "enlist", "leave", "legs"]
+
+#: Seconds between two looks; bounds how long a stop goes unseen.
+TICK = 0.05
+#: Ticks without a leg after which the thread ends.
+IDLE_TICKS = 100
+
+
+class Ticked(Protocol):
+    """A leg, as the ticker sees it."""
+
+    def tick(self, now: float) -> None:
+        """Blow the fuse if something is due at ``now`` (monotonic seconds). Must not block."""
+
+
+_legs: dict[int, Ticked] = {}
+_thread_of: list[int] = []  # the process that has a ticker thread: threads do not survive a fork
+
+
+def enlist(leg: Ticked) -> None:
+    """Have ``leg.tick`` called until :func:`leave`."""
+    if _thread_of != [os.getpid()]:
+        if _thread_of:
+            _legs.clear()  # what the process we were forked from left
+        _legs[id(leg)] = leg
+        _thread_of[:] = [os.getpid()]
+        start_native_thread(_run)
+    else:
+        _legs[id(leg)] = leg
+
+
+def leave(leg: Ticked) -> None:
+    """No longer call ``leg.tick``."""
+    _legs.pop(id(leg), None)
+
+
+def legs() -> list[Ticked]:
+    """The legs under way in this process."""
+    return list(_legs.values()) if _thread_of == [os.getpid()] else []
+
+
+def _run() -> None:
+    idle = 0
+    while idle < IDLE_TICKS:
+        native_sleep(TICK)
+        now = time.monotonic()
+        under_way = list(_legs.values())
+        idle = 0 if under_way else idle + 1
+        for leg in under_way:
+            leg.tick(now)
+    _thread_of.clear()
+    left = list(_legs.values())
+    if left:  # enlisted in the moment between the last look and the line above
+        _thread_of[:] = [os.getpid()]
+        start_native_thread(_run)

@@ -1,0 +1,118 @@
+"""The worker bootstep: raises the stop flag, and lets go of the consumer before the pool is joined."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from celery import bootsteps
+from celery import signals as celery_signals
+
+from celery_graceful import signals
+from celery_graceful._celery.consumer import stop_consuming
+from celery_graceful._celery.handlers import watch_signals
+from celery_graceful._celery.request import RunRequest
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stop import flag as stop_flag
+from celery_graceful.tasks import definitions
+from celery_graceful.worker.keeper import Keeper
+
+__all__ = ["GracefulStep"]
+
+logger = logging.getLogger("celery_graceful.worker")
+
+
+class GracefulStep(bootsteps.StartStopStep):
+    """Owns the stop flag of one worker.
+
+    It requires the pool, so that its ``stop`` runs after the consumer's and before the pool is
+    joined: in between, children that wait for the release can publish their continuations.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self.runtime: Runtime = runtime_of(worker.app)
+        definitions.check_all(worker.app)
+        self.worker = worker
+        self.released = False
+        name = f"{worker.hostname}/{uuid.uuid4().hex[:12]}"
+        self.flag = stop_flag.owned(name)
+        if _is_solo(worker):
+            self.flag.set_solo()
+        self.keeper = Keeper(self.runtime, name)
+        RunRequest.listener = self.keeper
+
+    def start(self, worker: Any) -> None:
+        celery_signals.worker_shutting_down.connect(
+            self._on_shutting_down,
+            sender=worker.hostname,
+            weak=False,
+            dispatch_uid="graceful-shutting-down",
+        )
+        watch_signals(self._before_stop_signal)
+        if self.runtime.store_is_fallback:
+            logger.warning(
+                "Runs are kept in %s beside this worker, which serves one host only. Set "
+                "graceful_store to a Redis or database that all workers reach.",
+                self.runtime.store_url,
+            )
+        self.keeper.start()
+
+    def close(self, worker: Any) -> None:
+        """Every stop comes by here, also those without a signal (remote control, embedded)."""
+        self._raise_flag("shutdown", cold=False)
+
+    def stop(self, worker: Any) -> None:
+        self._raise_flag("shutdown", cold=False)
+        self._release()
+
+    def terminate(self, worker: Any) -> None:
+        self._raise_flag("terminate", cold=True)
+        self._release()
+
+    def shutdown(self, worker: Any) -> None:
+        self.keeper.stop()
+        RunRequest.listener = None
+        stop_flag.withdraw()
+
+    # -- signals ----------------------------------------------------------------------------
+
+    def _before_stop_signal(self, name: str, cold: bool) -> bool:
+        """Runs in the signal handler, before Celery's; returns whether Celery's is to run."""
+        self._raise_flag(name, cold=cold)
+        if not cold:
+            return True
+        if self.flag.solo:
+            # Celery would raise in the middle of the task's item. Ended by the loop instead.
+            from celery.platforms import EX_FAILURE
+            from celery.worker import state
+
+            state.should_terminate = EX_FAILURE
+            return False
+        # Celery's cold handler freezes the event loop and ends the pool: what waits for the
+        # release has to get it now.
+        self._release()
+        return True
+
+    def _on_shutting_down(self, **_: Any) -> None:
+        self._raise_flag("worker_shutting_down", cold=False)
+
+    def _raise_flag(self, why: str, *, cold: bool) -> None:
+        if self.flag.raise_(StopReason.SHUTDOWN, cold=cold):
+            signals.emit(signals.stop_requested, self.worker, reason=StopReason.SHUTDOWN, why=why)
+
+    def _release(self) -> None:
+        if self.released:
+            return
+        self.released = True
+        stop_consuming(self.worker)
+        self.flag.release()
+
+
+def _is_solo(worker: Any) -> bool:
+    pool = getattr(worker, "pool_cls", None)
+    return getattr(pool, "__module__", "").endswith(".solo")

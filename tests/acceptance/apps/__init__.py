@@ -1,0 +1,1 @@
+"""Celery applications that real workers load in the acceptance tests."""

@@ -1,0 +1,65 @@
+"""Servers and workers for all tests, and an end that leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tests.harness import Ledger, Worker
+from tests.harness.worker import forget_started, started
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let SIGTERM end the run as Ctrl-C does, so that fixtures stop their servers."""
+    runner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == runner:
+            pytest.exit("SIGTERM", returncode=128 + number)
+        signal.signal(number, signal.SIG_DFL)  # a forked child dies of it as always
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left() -> Iterator[None]:
+    yield
+    forget_started()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of the test's workers with its failure."""
+    report = yield
+    if report.failed:
+        for worker in started:
+            report.sections.append((f"log of worker {worker.name}", worker.log()))
+    return report
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """An empty ledger; give its ``path`` to the workers."""
+    return Ledger(tmp_path / "ledger.jsonl")
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Callable[..., Worker]:
+    """A function that starts a worker with its log in ``tmp_path``; arguments as ``Worker``."""
+
+    def start(app: str, **options: Any) -> Worker:
+        options.setdefault("logfile", tmp_path / f"worker-{len(started)}.log")
+        return Worker(app, **options).start()
+
+    return start

@@ -1,0 +1,67 @@
+"""A place for each kind of store, empty at the start of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from celery_graceful.stores.base import Store
+from celery_graceful.stores.url import open_store
+
+pytest.register_assert_rewrite(f"{__package__}.contract", f"{__package__}.samples")
+
+#: Opens a store of the test's place, in the namespace given.
+Opener = Callable[[str], Store]
+
+KINDS = ["memory", "redis", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'runs.db'}"
+
+
+@pytest.fixture(params=KINDS)
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store; the test runs once on each kind."""
+    if request.param == "memory":
+        return f"memory://{uuid4()}"
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=KINDS[1:])
+def server_url(request: pytest.FixtureRequest) -> str:
+    """As ``store_url``, of the stores that processes share."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def opener() -> Iterator[Callable[..., Store]]:
+    """Opens stores as ``open_store`` does, and closes them after the test."""
+    opened: list[Store] = []
+
+    def open_one(url: str, namespace: str = "test", *, timeout: float = 5.0) -> Store:
+        opened.append(open_store(url, namespace, timeout=timeout))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def open_here(store_url: str, opener: Callable[..., Store]) -> Opener:
+    """Opens a store at the test's place."""
+    return lambda namespace: opener(store_url, namespace)
+
+
+@pytest.fixture
+def store(open_here: Opener) -> Store:
+    """An empty store, of each kind in turn."""
+    return open_here("test")

@@ -1,0 +1,306 @@
+"""What every store has to do. Classes to inherit from; they ask for ``store`` and ``open_here``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
+from celery_graceful.stores.base import Store, Swapped
+from tests.harness.waiting import wait_for
+from tests.integration.stores.samples import FULL, OWNER, RUN, RUNNING, put, read, until_due
+
+ENDED = Record(State.ENDED, fence=1, outcome=Outcome.COMPLETED, started_at=12.5)
+
+
+class SwapContract:
+    def test_nothing_is_there_at_first(self, store: Store) -> None:
+        found = store.load(RUN)
+        assert found.record is None
+        assert found.now > 0
+
+    def test_every_field_comes_back(self, store: Store) -> None:
+        swapped = store.swap(RUN, 0, FULL, due_in=60)
+        assert (swapped.done, swapped.version) == (True, 1)
+        there = read(store)
+        assert there.due_at == pytest.approx(swapped.now + 60, abs=0.5)
+        assert there == replace(FULL, version=1, due_at=there.due_at)
+
+    def test_fields_can_become_none_again(self, store: Store) -> None:
+        put(store, FULL)
+        assert store.swap(RUN, 1, Record(State.PAUSED)).done
+        assert read(store) == Record(State.PAUSED, version=2)
+
+    def test_version_and_due_at_of_the_record_are_ignored(self, store: Store) -> None:
+        store.swap(RUN, 0, replace(RUNNING, version=41, due_at=5.0))
+        assert read(store) == replace(RUNNING, version=1)
+
+    @pytest.mark.parametrize("expected", [0, 1, 3])
+    def test_another_version_is_refused(self, store: Store, expected: int) -> None:
+        put(store)
+        assert store.swap(RUN, 1, replace(RUNNING, fence=2)).version == 2
+        there = read(store)
+        refused = store.swap(RUN, expected, FULL, due_in=1)
+        assert refused == Swapped(False, refused.now, 0, there)
+        assert read(store) == there
+
+    def test_a_version_without_a_record_is_refused(self, store: Store) -> None:
+        refused = store.swap(RUN, 1, RUNNING)
+        assert refused == Swapped(False, refused.now, 0, None)
+        assert store.load(RUN).record is None
+
+    @pytest.mark.parametrize("expected", [0, 1])
+    def test_one_of_many_threads_wins(self, store: Store, expected: int) -> None:
+        if expected:
+            put(store)
+        start = threading.Barrier(8)
+
+        def contend(number: int) -> Swapped:
+            start.wait(10)
+            return store.swap(RUN, expected, replace(RUNNING, fence=number), due_in=60)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(contend, range(8)))
+        assert [answer.done for answer in answers].count(True) == 1
+        winner = [answer.done for answer in answers].index(True)
+        there = read(store)
+        assert (there.fence, there.version) == (winner, expected + 1)
+        assert all(answer.record == there for answer in answers if not answer.done)
+
+    def test_lost_updates_do_not_happen(self, store: Store) -> None:
+        put(store, replace(RUNNING, steps=0))
+
+        def add(_: int) -> None:
+            done = False
+            while not done:
+                there = read(store)
+                more = replace(there, steps=there.steps + 1)
+                done = store.swap(RUN, there.version, more, due_in=60).done
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add, range(40)))
+        there = read(store)
+        assert (there.steps, there.version) == (40, 41)
+
+    @pytest.mark.parametrize("size", [0, 1, 5_000_000])
+    def test_envelopes_of_any_size(self, store: Store, size: int) -> None:
+        envelope = (b"\x00\xff\r\n$-1'%" * (size // 8 + 1))[:size]
+        put(store, replace(RUNNING, envelope=envelope))
+        assert read(store).envelope == envelope
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            RunKey("tâche.日本", "ïd-☂-\U0001f600"),
+            RunKey("a:b{c}%3A%25", "d:e:{f}%3A"),
+            RunKey("with space\n", "'quoted\" $1 %s :x ?"),
+            RunKey("", ""),
+        ],
+    )
+    def test_any_names(self, store: Store, run: RunKey) -> None:
+        put(store, run=run, due_in=-1)
+        assert store.checkpoint(run, 1, "c", 1, due_in=-1).accepted
+        store.beat(OWNER, [run], due_in=-1)
+        assert [key for key, _ in store.due(5)] == [run]
+        assert [key for key, _ in store.runs(5)] == [run]
+
+    def test_names_that_look_alike_are_different_runs(self, store: Store) -> None:
+        names = ["a:b", "a%3Ab", "a", "A", "a ", "å", "a\u030a"]
+        runs = [RunKey(task, run_id) for task in names for run_id in [*names, "b:a"]]
+        for number, run in enumerate(runs):
+            put(store, replace(RUNNING, steps=number), run)
+        assert [read(store, run).steps for run in runs] == list(range(len(runs)))
+
+    def test_namespaces_are_apart(self, open_here: Callable[[str], Store]) -> None:
+        names = ["one", "ONE", "one:run", "one:run:x", "one%3Arun", ""]
+        stores = [open_here(name) for name in names]
+        run = RunKey("x", "due")
+        for number, store in enumerate(stores):
+            put(store, replace(RUNNING, steps=number), run, due_in=-1)
+        for number, store in enumerate(stores):
+            assert [record.steps for _, record in store.due(9)] == [number]
+            assert [record.steps for _, record in store.runs(9)] == [number]
+            assert read(store, run).steps == number
+
+
+class LeaseContract:
+    def test_a_checkpoint_is_saved(self, store: Store) -> None:
+        before = put(store)
+        flushed = store.checkpoint(RUN, 1, '{"cursor": "☂"}', 17, due_in=90)
+        assert (flushed.accepted, flushed.version, flushed.requested) == (True, 2, None)
+        there = read(store)
+        assert there.due_at == pytest.approx(store.load(RUN).now + 90, abs=0.5)
+        assert there == replace(
+            before, checkpoint='{"cursor": "☂"}', steps=17, version=2, due_at=there.due_at
+        )
+
+    def test_its_answer_says_what_is_requested(self, store: Store) -> None:
+        put(store, replace(RUNNING, requested=Request.CANCEL))
+        assert store.checkpoint(RUN, 1, "c", 1, due_in=9).requested is Request.CANCEL
+
+    def test_it_is_accepted_after_the_lease_has_ended(self, store: Store) -> None:
+        put(store, due_in=-5)
+        assert store.checkpoint(RUN, 1, "c", 1, due_in=60).accepted
+        assert store.due(5) == []
+
+    @pytest.mark.parametrize("fence", [0, 2, 11])
+    def test_it_is_refused_under_another_fence(self, store: Store, fence: int) -> None:
+        before = put(store)
+        assert not store.checkpoint(RUN, fence, "c", 1, due_in=9).accepted
+        assert read(store) == before
+
+    @pytest.mark.parametrize("state", [state for state in State if state is not State.RUNNING])
+    def test_it_is_refused_when_not_running(self, store: Store, state: State) -> None:
+        before = put(store, replace(RUNNING, state=state))
+        assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
+        assert read(store) == before
+
+    def test_it_is_refused_without_a_record(self, store: Store) -> None:
+        assert not store.checkpoint(RUN, 0, "c", 1, due_in=9).accepted
+        assert store.load(RUN).record is None
+
+    def test_it_makes_an_older_version_lose(self, store: Store) -> None:
+        put(store)
+        store.checkpoint(RUN, 1, "c", 1, due_in=9)
+        assert not store.swap(RUN, 1, ENDED).done
+
+    @pytest.mark.parametrize("state", [State.RUNNING, State.FINISHING])
+    def test_a_beat_renews_the_lease(self, store: Store, state: State) -> None:
+        before = put(store, replace(RUNNING, state=state), due_in=-5)
+        store.beat(OWNER, [RunKey("gone", "x"), RUN], due_in=70)
+        there = read(store)
+        assert there.due_at == pytest.approx(store.load(RUN).now + 70, abs=0.5)
+        assert there == replace(before, version=2, due_at=there.due_at)
+        assert store.due(5) == []
+        assert not store.swap(RUN, 1, ENDED).done
+        assert store.load(RunKey("gone", "x")).record is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"owner": "celery@two:1"},
+            {"owner": None},
+            {"state": State.PAUSED},
+            {"state": State.ENDED},
+            {"state": State.WAITING},
+            {"state": State.HANDED_OVER},
+        ],
+    )
+    def test_a_beat_leaves_the_others_alone(
+        self, store: Store, change: dict[str, State | str | None]
+    ) -> None:
+        before = put(store, replace(RUNNING, **change))  # type: ignore[arg-type]
+        store.beat(OWNER, {RUN}, due_in=70)
+        assert read(store) == before
+
+    def test_a_beat_of_nothing(self, store: Store) -> None:
+        store.beat(OWNER, [], due_in=70)
+
+    def test_a_beat_of_very_many(self, store: Store) -> None:
+        runs = [RunKey("t" if number % 2 else "u", str(number)) for number in range(450)]
+        for run in runs:
+            put(store, run=run)
+        store.beat(OWNER, runs, due_in=70)
+        assert {read(store, run).version for run in runs} == {2}
+
+    def test_time_passes(self, store: Store) -> None:
+        put(store, due_in=0.2)
+        record = until_due(store)
+        assert record.due_at is not None
+        now = store.load(RUN).now
+        assert record.due_at <= now
+        assert not record.leased(now)
+
+
+class ListContract:
+    def test_the_longest_overdue_come_first(self, store: Store) -> None:
+        for name, due_in in [("b", -2), ("d", 60), ("a", -3), ("c", -1), ("e", None)]:
+            store.swap(RunKey("t", name), 0, RUNNING, due_in=due_in)
+        assert [run.id for run, _ in store.due(9)] == ["a", "b", "c"]
+        assert [run.id for run, _ in store.due(2)] == ["a", "b"]
+        assert store.due(0) == []
+        run, record = store.due(1)[0]
+        assert record == read(store, run)
+
+    def test_a_swap_without_due_in_is_never_due(self, store: Store) -> None:
+        put(store, due_in=-1)
+        store.swap(RUN, 1, RUNNING)
+        assert store.due(5) == []
+        assert read(store).due_at is None
+
+    def test_the_ones_changed_last_come_first(self, store: Store) -> None:
+        for name in "abc":
+            put(store, run=RunKey("t", name))
+        store.swap(RunKey("t", "a"), 1, RUNNING)
+        store.checkpoint(RunKey("t", "b"), 1, "c", 1, due_in=9)
+        assert [run.id for run, _ in store.runs(9)] == ["b", "a", "c"]
+        assert [run.id for run, _ in store.runs(1)] == ["b"]
+        assert store.runs(0) == []
+
+    def test_an_ended_run_is_kept_for_its_time(self, store: Store) -> None:
+        put(store, due_in=-1)
+        assert store.swap(RUN, 1, ENDED, keep=60).done
+        assert store.due(5) == []
+        assert store.runs(5) == [(RUN, read(store))]
+
+    def test_then_it_is_forgotten(self, store: Store) -> None:
+        put(store)
+        assert store.swap(RUN, 1, ENDED, keep=0.2).done
+        wait_for(lambda: store.load(RUN).record is None, 5, "the record to be forgotten")
+        assert store.runs(5) == []
+        assert not store.swap(RUN, 2, RUNNING).done
+        assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
+        assert store.swap(RUN, 0, RUNNING, due_in=-1).version == 1
+        assert [run for run, _ in store.due(5)] == [RUN]
+        assert [run for run, _ in store.runs(5)] == [RUN]
+
+    def test_a_run_that_begins_anew_is_not_forgotten(self, store: Store) -> None:
+        put(store)
+        store.swap(RUN, 1, ENDED, keep=0.2)
+        store.swap(RUN, 2, RUNNING, due_in=0.3)
+        until_due(store)
+        other = RunKey("t", "other")
+        store.swap(other, 0, ENDED, keep=60)  # sweeps what has expired
+        assert {run for run, _ in store.runs(5)} == {RUN, other}
+        assert [run for run, _ in store.due(5)] == [RUN]
+
+    def test_what_is_forgotten_takes_no_place_in_listings(self, store: Store) -> None:
+        old, young = RunKey("t", "old"), RunKey("t", "young")
+        put(store, run=old)
+        for number in range(30):
+            store.swap(RunKey("t", str(number)), 0, ENDED, due_in=-9, keep=0.2)
+        put(store, run=young, due_in=-1)
+        wait_for(lambda: len(store.runs(99)) == 2, 5, "the ended runs to be forgotten")
+        assert [run for run, _ in store.runs(2)] == [young, old]
+        assert [run for run, _ in store.due(1)] == [young]
+
+
+class LifeContract:
+    def test_it_is_a_store(self, store: Store) -> None:
+        assert isinstance(store, Store)
+        assert store.shared_between_processes or not store.shared_between_hosts
+
+    def test_check_accepts_it(self, store: Store) -> None:
+        store.check()
+        assert store.runs(5) == []
+
+    def test_it_works_after_close(self, store: Store) -> None:
+        put(store)
+        store.close()
+        store.close()
+        assert read(store) == replace(RUNNING, version=1, due_at=read(store).due_at)
+
+    def test_a_second_store_sees_the_same_records(
+        self, store: Store, open_here: Callable[[str], Store]
+    ) -> None:
+        put(store)
+        assert read(open_here("test")) == read(store)
+
+    def test_time_never_runs_backwards(self, store: Store) -> None:
+        times = [store.load(RUN).now, store.swap(RUN, 0, RUNNING).now]
+        times += [store.swap(RUN, 0, RUNNING).now, store.load(RUN).now]
+        assert times == sorted(times)

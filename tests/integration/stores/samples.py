@@ -1,0 +1,51 @@
+"""Records and waiting, for the tests of stores."""
+
+from __future__ import annotations
+
+from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
+from celery_graceful.stores.base import Store
+from tests.harness.waiting import wait_for
+
+RUN = RunKey("proj.tasks.reindex", "5f0c")
+OWNER = "celery@one:17"
+
+RUNNING = Record(State.RUNNING, fence=1, owner=OWNER, envelope=b"\x00raw", started_at=12.5)
+FULL = Record(
+    State.FINISHING,
+    generation=3,
+    fence=7,
+    owner=OWNER,
+    checkpoint='{"cursor": "é\\u0000"}',
+    steps=2**40,
+    leg_steps=11,
+    resumptions=2,
+    crashes=1,
+    crash_steps=9,
+    stalls=1,
+    republished=4,
+    requested=Request.PAUSE,
+    reason="a person\x00 said 'so' ☂ \ud800",
+    outcome=Outcome.COMPLETED,
+    result='"\x00 done"',
+    envelope=bytes(range(256)),
+    started_at=1712345678.123456,
+)
+
+
+def put(store: Store, record: Record = RUNNING, run: RunKey = RUN, due_in: float = 60) -> Record:
+    """Write a first record and return it as the store has it."""
+    assert store.swap(run, 0, record, due_in=due_in).done
+    return read(store, run)
+
+
+def read(store: Store, run: RunKey = RUN) -> Record:
+    """The record of ``run``, which has to exist."""
+    record = store.load(run).record
+    assert record is not None
+    return record
+
+
+def until_due(store: Store, run: RunKey = RUN) -> Record:
+    """Wait until ``run`` is due and return its record."""
+    wait_for(lambda: run in dict(store.due(100)), 5, f"{run} to be due")
+    return dict(store.due(100))[run]

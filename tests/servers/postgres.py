@@ -1,0 +1,156 @@
+"""A PostgreSQL server from the system's package, in a folder of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import psycopg
+
+from tests.servers.process import HOST, MissingProgram, Process, ServerError, free_port
+
+START_TIMEOUT = 30.0
+
+
+def find_program(name: str) -> str:
+    """The path of ``initdb`` or ``postgres``, the newest version's when there are several.
+
+    Raises:
+        MissingProgram: it is not installed.
+    """
+    packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=_version)
+    if packaged:
+        return str(packaged[-1])
+    if found := shutil.which(name):
+        return found
+    raise MissingProgram(name, "install the system's package postgresql")
+
+
+def _version(program: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", program.parts[-3])]
+
+
+def _other_user() -> str | None:
+    """The user to run as: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody")
+
+
+class Postgres:
+    """A server with the superuser ``postgres`` and no passwords, on a port of its own."""
+
+    def __init__(self) -> None:
+        self._initdb, self._server = find_program("initdb"), find_program("postgres")
+        self.port = free_port()
+        self._user = _other_user()
+        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        self._numbers = itertools.count(1)
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL of the database ``postgres``, for SQLAlchemy with psycopg."""
+        return self._url("postgres")
+
+    @property
+    def pid(self) -> int:
+        """The server's main process."""
+        return self._running().pid
+
+    def start(self) -> Postgres:
+        """Make the database folder when there is none, start the server, wait until it answers."""
+        data = self._folder / "data"
+        if not data.exists():
+            self._make(data)
+        self._process = Process(
+            [
+                *(self._server, "-D", str(data), "-h", HOST, "-p", str(self.port)),
+                *("-k", str(self._folder), "-F", "-c", "full_page_writes=off"),
+            ],
+            log=self._folder / "server.log",
+            user=self._user,
+        )
+        self._process.wait_until(self._answers, START_TIMEOUT)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL it, as a crash does. ``start`` brings it back with its data."""
+        self._running().kill()
+
+    def restart(self) -> None:
+        """Stop it, connections cut off, and start it on the same port with its data."""
+        self._running().stop(signal.SIGINT)
+        self.start()
+
+    def close(self) -> None:
+        """End it and remove its folder. Idempotent."""
+        if self._process is not None:
+            self._process.stop(signal.SIGQUIT)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def fresh_url(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self._dsn(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg://postgres@{HOST}:{self.port}/{database}"
+
+    def _dsn(self) -> str:
+        return self.url.replace("+psycopg", "") + "?connect_timeout=5"
+
+    def _running(self) -> Process:
+        if self._process is None:
+            raise RuntimeError("the server is not started")
+        return self._process
+
+    def _make(self, data: Path) -> None:
+        made = subprocess.run(
+            [
+                *(self._initdb, "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync"),
+                *("--encoding=UTF8", "--locale=C", "--no-instructions"),
+            ],
+            cwd=self._folder,
+            user=self._user,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode != 0:
+            raise ServerError(f"initdb ended with {made.returncode}\n{made.stdout}{made.stderr}")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._dsn()).close()
+        except psycopg.OperationalError:
+            return False  # not listening yet, or still starting up
+        return True
+
+    def __enter__(self) -> Postgres:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
