@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,7 +21,7 @@ from celery_graceful.stores.url import open_store
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["Runtime", "runtime_of"]
+__all__ = ["Runtime", "close_stores", "forget", "runtime_of"]
 
 logger = logging.getLogger("celery_graceful.runtime")
 
@@ -42,6 +42,12 @@ class Runtime:
     def namespace(self) -> str:
         """What sets this app's runs apart from those of others in the same store."""
         return self.settings.namespace or self.app.main or "celery"
+
+    def policy_for(self, max_crashes: int | None) -> Policy:
+        """The policy for a task with an option of its own (``None``: the setting)."""
+        if max_crashes is None:
+            return self.policy
+        return replace(self.policy, max_crashes=max_crashes)
 
     @cached_property
     def policy(self) -> Policy:
@@ -100,6 +106,15 @@ def runtime_of(app: Celery) -> Runtime:
     fresh = Runtime(app, settings_.read(app.conf))
     with _lock:
         return _runtimes.setdefault(app, fresh)
+
+
+def close_stores() -> None:
+    """Give back the connections of this process's stores; they open again when used."""
+    with _lock:
+        runtimes = list(_runtimes.values())
+    for runtime in runtimes:
+        if "store" in runtime.__dict__:  # made, not merely possible
+            runtime.store.close()
 
 
 def forget(app: Celery) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from typing import Any
 
@@ -42,7 +41,7 @@ def _drain(connection: Any) -> bool:
             return False
         try:
             connection.drain_events(timeout=_LOOK)
-        except (socket.timeout, TimeoutError):
+        except TimeoutError:
             continue
     return True
 

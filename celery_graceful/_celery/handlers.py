@@ -21,8 +21,8 @@ def watch_signals(before: Callable[[str, bool], bool]) -> None:
     """Call ``before(signal_name, cold)`` whenever Celery is about to handle a stop signal.
 
     ``cold`` tells that Celery will kill what runs. When ``before`` returns false, Celery's own
-    handler is left out. Has to run in the main thread, after Celery has installed its handlers; does
-    nothing in other threads (an embedded worker has no handlers).
+    handler is left out. Has to run in the main thread, after Celery has installed its handlers;
+    does nothing in other threads (an embedded worker has no handlers).
     """
     if threading.current_thread() is not threading.main_thread():
         return

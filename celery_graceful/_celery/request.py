@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
-from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
-from celery.worker.request import Request
+from celery.worker.request import Request as _Request
 
 from celery_graceful._celery.wire import GENERATION, RAW
 
 __all__ = ["Listener", "RunRequest"]
+
+
+# Celery's type stubs leave out what is private in it, which is what this module is about.
+Request: Any = _Request
 
 
 class Listener(Protocol):
@@ -27,7 +30,7 @@ class Listener(Protocol):
         """The child that carried this generation died."""
 
 
-class RunRequest(Request):
+class RunRequest(Request):  # type: ignore[misc]
     """A request for an iterable task."""
 
     listener: ClassVar[Listener | None] = None
@@ -56,11 +59,10 @@ class RunRequest(Request):
         super().terminate(pool, signal)
 
     def cancel(self, pool: Any, signal: Any = None, *args: Any, **options: Any) -> None:
-        try:
+        # Only prefork can end a task without harm: on the other pools the leg, which has seen the
+        # flag, would be killed while it hands over.
+        if getattr(pool, "uses_semaphore", False):
             super().cancel(pool, signal, *args, **options)
-        except NotImplementedError:
-            # Pools that cannot end a task: the leg has seen the flag and leaves by itself.
-            return
 
     def _announce_cancelled(self, *args: Any, **options: Any) -> None:
         # Celery would store RETRY, perhaps over the SUCCESS of a continuation that was quicker.
@@ -79,8 +81,7 @@ class RunRequest(Request):
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
         exc = exc_info.exception
-        if isinstance(exc, ExceptionWithTraceback):
-            exc = exc.exc
+        exc = getattr(exc, "exc", exc)  # billiard's wrapper, which carries the traceback
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
         if lost and self.listener is not None:
             # Before the message goes back to the broker: whoever gets it has to find no lease.

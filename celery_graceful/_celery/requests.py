@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.worker import state
+from celery.platforms import EX_FAILURE
+from celery.worker import state as _typed_state
 
 from celery_graceful._celery.request import RunRequest
 
-__all__ = ["active_runs", "revoked_active_runs"]
+__all__ = ["active_runs", "revoked_active_runs", "terminate_when_idle"]
+
+state: Any = _typed_state
 
 #: Other threads change the sets while we copy them; a copy succeeds soon.
 _TRIES = 100
@@ -22,6 +25,11 @@ def active_runs() -> list[tuple[str, str]]:
 def revoked_active_runs() -> list[tuple[str, str]]:
     """Those of :func:`active_runs` whose id was revoked."""
     return [run for run in active_runs() if run[1] in state.revoked]
+
+
+def terminate_when_idle() -> None:
+    """Have the worker's loop end it (a cold stop) when the task it is in has returned."""
+    state.should_terminate = EX_FAILURE
 
 
 def _copy(requests: Any) -> list[Any]:

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from celery import _state
+from celery import _state as _typed_state
 from celery.local import Proxy
 
-__all__ = ["share"]
+__all__ = ["active_apps", "share"]
+
+_state: Any = _typed_state
+
+
+def active_apps() -> list[Any]:
+    """The Celery apps of this process."""
+    return list(_state._get_active_apps())
 
 
 def share(register: Callable[[Any], Any]) -> Any:
     """Call ``register(app)`` for every app, now or when it is finalized; returns a lazy task."""
     _state.connect_on_app_finalize(register)
-    for app in _state._get_active_apps():
+    for app in active_apps():
         if app.finalized:
             with app._finalize_mutex:
                 register(app)

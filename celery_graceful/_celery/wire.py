@@ -166,13 +166,13 @@ def publish(app: Any, envelope: Envelope, *, timeout: float) -> None:
 def _send(connection: Any, envelope: Envelope, *, mandatory: bool, timeout: float) -> None:
     returned: list[str] = []
 
-    def on_return(exc: BaseException, exchange: str, routing_key: str, message: Any) -> None:
+    def on_return(exc: Exception, exchange: Any, routing_key: str, message: Any) -> None:
         returned.append(str(exc))
 
     channel = connection.channel()
     producer = Producer(channel, auto_declare=False, on_return=on_return if mandatory else None)
     headers = dict(envelope.headers)
-    extra = {"confirm_timeout": timeout} if mandatory else {}
+    extra: dict[str, Any] = {"confirm_timeout": timeout} if mandatory else {}
     producer.publish(
         envelope.body,
         exchange=envelope.exchange,

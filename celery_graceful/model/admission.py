@@ -79,5 +79,7 @@ def _older(record: Record, m: ev.Admit) -> str:
 
 
 def _resume_or_give_up(record: Record, policy: Policy) -> Verdict:
-    given_up = 0 < policy.max_crashes <= record.crashes
+    # A leg that was taken for lost may have come back and got further (see ``reclaim``).
+    stuck = record.steps <= record.crash_steps
+    given_up = stuck and 0 < policy.max_crashes <= record.crashes
     return Verdict.GIVE_UP if given_up else Verdict.RESUME

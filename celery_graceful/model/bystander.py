@@ -46,10 +46,15 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
         taken = replace(crashed(record), state=State.HANDED_OVER, generation=record.generation + 1)
         return Decision(Verdict.PUBLISH, "lease_lost", taken, due_in=policy.lease_ttl)
     leases = min(2 ** (record.republished + 1), MOST_LEASES)
-    again = replace(record, owner=None, republished=record.republished + 1)
-    if record.state is State.FINISHING:
-        again = replace(again, generation=record.generation + 1)
-    else:
+    again = replace(
+        record,
+        # Not 0: after the end, that would look like a fresh message of a re-used id. And not one
+        # more each time: where queues are long, no message would live to be admitted.
+        generation=max(1, record.generation),
+        owner=None,
+        republished=record.republished + 1,
+    )
+    if record.state is State.WAITING:
         again = replace(again, state=State.HANDED_OVER)
     return Decision(Verdict.PUBLISH, "not_admitted", again, due_in=leases * policy.lease_ttl)
 

@@ -71,7 +71,7 @@ class Record:
     #: The worker that holds the lease, or ``None`` when nobody does.
     owner: str | None = None
     due_at: float | None = None
-    #: Encoded cursor and carry (see :mod:`celery_graceful.model.cursor`); ``None`` before the first.
+    #: Encoded (see :mod:`celery_graceful.model.cursor`); ``None`` before the first.
     checkpoint: str | None = None
     #: Items done since the run began, over all legs.
     steps: int = 0

@@ -1,4 +1,4 @@
-"""What the leg that carries a run may do to it, while its fence stands (checked in :mod:`.decide`)."""
+"""What the leg that carries a run may do to it, while its fence stands."""
 
 from __future__ import annotations
 

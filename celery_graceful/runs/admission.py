@@ -20,7 +20,7 @@ __all__ = ["Admission", "admit"]
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to a message: its verdict, and unless it is dropped, the right to carry the run."""
+    """The answer to a message: a verdict and, unless it is dropped, the right to carry the run."""
 
     verdict: Verdict
     why: str
@@ -28,13 +28,16 @@ class Admission:
     checkpoint: Checkpoint | None = None
 
 
-def admit(runtime: Runtime, task: str, request: Any, worker: str) -> Admission:
+def admit(
+    runtime: Runtime, task: str, request: Any, worker: str, *, max_crashes: int | None = None
+) -> Admission:
     """Ask the store whether the message behind ``request`` may carry its run.
 
     Args:
         task: the task's name.
         request: the task's request (``self.request``).
         worker: names the worker, whose main process will keep the lease alive.
+        max_crashes: the task's own option, ``None`` for the setting.
 
     Raises:
         StoreUnavailable: the store did not answer for as long as a lease.
@@ -51,10 +54,11 @@ def admit(runtime: Runtime, task: str, request: Any, worker: str) -> Admission:
         envelope=b"" if envelope is None else wire.pack(envelope),
         at=time.time(),
     )
+    policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
     guess = message.generation == 0 and not message.redelivered
     done = patiently(
-        lambda: transition(runtime.store, run, message, runtime.policy, guess=guess),
+        lambda: transition(runtime.store, run, message, policy, guess=guess),
         seconds=runtime.settings.lease_ttl,
         what=str(run),
     )

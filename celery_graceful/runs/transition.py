@@ -84,8 +84,10 @@ def transition(
 
 
 def _same(intended: Record | None, found: Record | None) -> bool:
-    return found is not None and intended is not None and intended == replace(
-        found, version=intended.version, due_at=intended.due_at
+    return (
+        found is not None
+        and intended is not None
+        and intended == replace(found, version=intended.version, due_at=intended.due_at)
     )
 
 

@@ -25,7 +25,7 @@ def stopping() -> StopReason | None:
 
 
 def time_left() -> float | None:
-    """Seconds until the worker will be killed; ``None`` when it does not stop or knows no deadline."""
+    """Seconds until the worker is killed; ``None`` when it does not stop or knows no deadline."""
     shared = flag.current()
     if shared is None or not shared.raised or shared.deadline is None:
         return None

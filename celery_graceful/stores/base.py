@@ -48,8 +48,8 @@ class Store(Protocol):
 
     Every time is the store's own, so that the clocks of workers do not matter. Every call may
     raise :exc:`~celery_graceful.errors.StoreUnavailable` (try again later) or
-    :exc:`~celery_graceful.errors.CorruptRecord` (a person has to look). A store is safe to share between
-    threads, and notices by itself that its process was forked.
+    :exc:`~celery_graceful.errors.CorruptRecord` (a person has to look). A store is safe to share
+    between threads, and notices by itself that its process was forked.
     """
 
     #: Whether workers on other hosts see the same records.
@@ -82,15 +82,15 @@ class Store(Protocol):
         """Save a checkpoint if the run is ``running`` under exactly this fence.
 
         The fence stands even when the lease has ended meanwhile, as long as nobody was
-        admitted since. An accepted checkpoint renews the lease: ``due_at`` becomes now + ``due_in``,
-        and raises the version.
+        admitted since. An accepted checkpoint renews the lease (``due_at`` becomes now +
+        ``due_in``) and raises the version.
         """
 
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
-        """Renew the leases that ``owner`` holds among ``runs``: ``due_at`` becomes now + ``due_in``.
+        """Renew the leases ``owner`` holds among ``runs``: ``due_at`` becomes now + ``due_in``.
 
-        Runs that are not ``running`` or ``finishing``, or that another owns, are left alone. Raises the
-        version of each renewed record, so that a rescuer that read it before loses.
+        Runs that are not ``running`` or ``finishing``, or that another owns, are left alone.
+        Raises the version of each renewed record, so that a rescuer that read it before loses.
         """
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection
 from typing import Any
 
 from redis import Redis
@@ -34,7 +35,7 @@ class RedisStore:
     spreads over several servers.
 
     Args:
-        client: A client that neither decodes replies nor retries.
+        connect: Makes a client that neither decodes replies nor retries.
         namespace: The first part of every key, after ``graceful:``.
         address: The store's URL without its password, for messages.
         shared_between_hosts: Whether other hosts can reach the server.
@@ -43,10 +44,19 @@ class RedisStore:
     shared_between_processes = True
 
     def __init__(
-        self, client: Redis, namespace: str, *, address: str, shared_between_hosts: bool = True
+        self,
+        connect: Callable[[], Redis],
+        namespace: str,
+        *,
+        address: str,
+        shared_between_hosts: bool = True,
     ) -> None:
         self.shared_between_hosts = shared_between_hosts
-        self._client = client
+        self._connect = connect
+        self._client = connect()
+        self._pid = os.getpid()
+        # Clients of parents: kept, so that nothing of theirs is closed here.
+        self._abandoned: list[Redis] = []
         self._address = address
         self._keys = Keys(namespace)
         self._skipped = Skipped()
@@ -150,7 +160,7 @@ class RedisStore:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
         self._call(scripts.CHECK, self._keys.check, 1, self._keys.check)
         try:
-            info: Any = self._client.info()
+            info: Any = self._own_client().info()
         except NoPermissionError as exc:
             logger.info("%s does not tell its version (%s)", self._address, exc)
             return
@@ -160,7 +170,7 @@ class RedisStore:
 
     def close(self) -> None:
         """Give back the connections; the next call opens new ones."""
-        self._client.connection_pool.disconnect()
+        self._own_client().connection_pool.disconnect()
 
     def _judge(self, info: dict[str, Any]) -> None:
         version = str(info.get("redis_version", "0"))
@@ -183,8 +193,17 @@ class RedisStore:
                 policy,
             )
 
+    def _own_client(self) -> Redis:
+        if self._pid != os.getpid():
+            # Not left to redis-py's pool: it waits for a lock of the parent, which another thread
+            # may have held at the fork.
+            self._abandoned.append(self._client)
+            self._client = self._connect()
+            self._pid = os.getpid()
+        return self._client
+
     def _call(self, script: scripts.Script, about: bytes, *args: Any) -> Any:
-        client = self._client
+        client = self._own_client()
         try:
             try:
                 return client.evalsha(script.sha, *args)

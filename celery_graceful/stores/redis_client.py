@@ -16,22 +16,22 @@ from redis.sentinel import Sentinel
 from celery_graceful.errors import SettingsError
 from celery_graceful.stores.address import without_password
 
-__all__ = ["Connected", "connect"]
+__all__ = ["Plan", "plan"]
 
 _SENTINEL_PORT = 26379
 #: Celery's spelling of what redis-py calls none, optional and required.
 _CELERY_CERT = "CERT_"
 
 
-class Connected(NamedTuple):
-    """A client that has not connected yet, and whether other hosts can reach its server."""
+class Plan(NamedTuple):
+    """How to make clients of one server, and whether other hosts can reach it."""
 
-    client: Redis
+    connect: Callable[[], Redis]
     shared_between_hosts: bool
 
 
-def connect(url: str, timeout: float, master_name: str | None = None) -> Connected:
-    """Make a client for ``url``; nothing is connected yet.
+def plan(url: str, timeout: float, master_name: str | None = None) -> Plan:
+    """Read ``url``; nothing is connected yet, and neither is a client that the plan makes.
 
     Args:
         url: ``redis://``, ``rediss://``, ``unix://`` or ``sentinel://`` with one or more hosts.
@@ -43,7 +43,7 @@ def connect(url: str, timeout: float, master_name: str | None = None) -> Connect
     """
     try:
         if url.startswith("sentinel://"):
-            return Connected(_sentinel(url, timeout, master_name), True)
+            return Plan(_sentinel(url, timeout, master_name), True)
         return _direct(url, timeout)
     except (ValueError, TypeError, RedisError) as exc:
         raise SettingsError(
@@ -65,7 +65,7 @@ def _options(timeout: float) -> dict[str, Any]:
     }
 
 
-def _direct(url: str, timeout: float) -> Connected:
+def _direct(url: str, timeout: float) -> Plan:
     given = _parsed(url)
     options = {**_options(timeout), "max_connections": 2**31, **given}
     if "path" in options:
@@ -73,10 +73,10 @@ def _direct(url: str, timeout: float) -> Connected:
     pool = ConnectionPool(**options)
     # Made and dropped unconnected, so that a misspelled option is told now and not in a worker.
     pool.connection_class(**pool.connection_kwargs)
-    return Connected(Redis(connection_pool=pool), "path" not in options)
+    return Plan(lambda: Redis(connection_pool=ConnectionPool(**options)), "path" not in options)
 
 
-def _sentinel(url: str, timeout: float, master_name: str | None) -> Redis:
+def _sentinel(url: str, timeout: float, master_name: str | None) -> Callable[[], Redis]:
     hosts: list[tuple[str, int]] = []
     given: dict[str, Any] = {}
     for part in url.split(";"):
@@ -98,9 +98,13 @@ def _sentinel(url: str, timeout: float, master_name: str | None) -> Redis:
     }
     for_master = {**options, **given}
     _make(Connection, **for_master)
-    sentinel = _make(Sentinel, hosts, sentinel_kwargs={**options, **login}, **for_master)
-    client: Redis = sentinel.master_for(str(name))
-    return client
+
+    def connect() -> Redis:
+        sentinel = _make(Sentinel, hosts, sentinel_kwargs={**options, **login}, **for_master)
+        client: Redis = sentinel.master_for(str(name))
+        return client
+
+    return connect
 
 
 def _make(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -1,59 +1,73 @@
-"""An engine that notices that its process was forked, and makes its table on first use."""
+"""An engine that is safe to fork, and that makes its table on first use."""
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, inspect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from celery_graceful.stores.forks import ForkGate
 from celery_graceful.stores.sql_statements import metadata, table
 
 __all__ = ["ForkSafeEngine"]
+
+logger = logging.getLogger("celery_graceful.stores")
 
 
 class ForkSafeEngine:
     """Hands out connections of ``engine`` that belong to the present process.
 
-    A child never uses nor closes a connection of its parent: both would talk over one socket.
+    A child never uses nor closes a connection of its parent, since both would talk over one
+    socket. SQLite's connections are closed before each fork: its locks are not inherited, but its
+    belief to hold them is, which ends in lost writes.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._ready = False
         # Pools of parents: kept, since collecting them would close the parent's sockets.
         self._abandoned: list[object] = []
+        self._gate = ForkGate(before=self._before_fork, after_in_child=self._after_fork)
 
-    def connect(self) -> Connection:
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
         """A connection, on which the table exists."""
-        if self._pid != os.getpid():
-            self._leave_parent()
-        if not self._ready:
-            with self._lock:
-                if not self._ready:
-                    self._make_table()
-        return self._engine.connect()
+        with self._gate.inside():
+            if not self._ready:
+                with self._lock:
+                    if not self._ready:
+                        self._make_table()
+            with self._engine.connect() as connection:
+                yield connection
 
     def close(self) -> None:
         """Close the connections that this process opened."""
-        if self._pid == os.getpid():
+        with self._gate.inside():
             self._engine.dispose()
 
-    def _leave_parent(self) -> None:
-        # Without the lock: a thread of the parent may have held it at the fork.
+    def _before_fork(self) -> None:
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            self._engine.dispose()
+        except SQLAlchemyError as exc:
+            logger.warning("Connections to SQLite could not be closed before a fork: %s", exc)
+
+    def _after_fork(self) -> None:
         self._abandoned.append(self._engine.pool)
         self._engine.dispose(close=False)
         self._lock = threading.Lock()
-        self._pid = os.getpid()
 
     def _make_table(self) -> None:
         try:
             metadata.create_all(self._engine)
-        except DBAPIError:
+        except DBAPIError as exc:
             # Another process may have been quicker by a moment.
-            if not inspect(self._engine).has_table(table.name):
+            if "already exists" not in str(exc) or not inspect(self._engine).has_table(table.name):
                 raise
         self._ready = True

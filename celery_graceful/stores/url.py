@@ -72,11 +72,11 @@ def _memory(url: str, namespace: str) -> MemoryStore:
 
 def _redis(url: str, namespace: str, timeout: float, master_name: str | None) -> Store:
     from celery_graceful.stores.redis import RedisStore
-    from celery_graceful.stores.redis_client import connect
+    from celery_graceful.stores.redis_client import plan
 
-    client, between_hosts = connect(url, timeout, master_name)
+    connect, between_hosts = plan(url, timeout, master_name)
     return RedisStore(
-        client,
+        connect,
         namespace,
         address=without_password(url),
         shared_between_hosts=between_hosts,

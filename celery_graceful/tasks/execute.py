@@ -17,14 +17,14 @@ from celery_graceful.model.decide import Verdict
 from celery_graceful.runs.admission import Admission, admit
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import process, results, styles
+from celery_graceful.tasks import exits, process, results, styles
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.iterable import IterableTask
 
-__all__ = ["carried_leg", "execute", "note_final_error", "retry_through"]
+__all__ = ["carried_leg", "execute", "note_final_error", "raise_if_saved", "retry_through"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -65,7 +65,9 @@ def _carry(
 ) -> Any:
     runtime = runtime_of(task.app)
     try:
-        admission = admit(runtime, task.name, task.request, flag.worker)
+        admission = admit(
+            runtime, task.name, task.request, flag.worker, max_crashes=task.max_crashes
+        )
     except StoreUnavailable as exc:
         logger.error(
             "%s[%s] goes back to the queue: nobody can say whether it may run: %s",
@@ -84,9 +86,19 @@ def _carry(
     leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag)
     setattr(task.request, LEG, leg)
     if admission.verdict is Verdict.RETURN_SAVED:
-        leg.open = False
-        return results.load(task, ticket.record.result or "")
+        return _return_saved(leg)
     return _run(leg, admission)
+
+
+def _return_saved(leg: CarriedLeg) -> Any:
+    """The run was done, but its worker died before Celery knew: say it again, run nothing."""
+    leg.open, leg.returns_saved = False, True
+    try:
+        leg.outcome = results.load(leg.task, leg.ticket.record.result or "")
+    except Exception as exc:
+        leg.error = exc
+        raise
+    return leg.outcome
 
 
 def _run(leg: Leg, admission: Admission | None = None) -> Any:
@@ -110,7 +122,7 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
         return _through(leg, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
-            carried.fail(exc)
+            exits.fail(carried, exc)
             _send_retry(carried)
         raise
     except Exception as exc:
@@ -121,11 +133,11 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
             )
             raise Ignore("handed over") from exc
         if carried is not None:
-            carried.fail(exc)
+            exits.fail(carried, exc)
         raise
     except BaseException:
         if carried is not None:
-            carried.abandon()
+            exits.abandon(carried)
         raise
 
 
@@ -141,12 +153,12 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
         except Interrupted as stop:
             if carried is None:
                 raise
-            carried.leave(stop.reason)
+            exits.leave(carried, stop.reason)
     task.on_complete(*args, **kwargs)
     if task.body is None:
         result = task.result(*args, **kwargs)
     if carried is not None:
-        carried.finish(result)
+        exits.finish(carried, result)
     return result
 
 
@@ -222,12 +234,17 @@ def _delay(options: dict[str, Any]) -> float:
     return 0.0
 
 
+def raise_if_saved(task: IterableTask, exc: Exception | None) -> None:
+    """A final error that a later delivery only repeats is not retried."""
+    leg = getattr(task.request, LEG, None)
+    if isinstance(leg, CarriedLeg) and leg.returns_saved and exc is not None:
+        raise exc
+
+
 def note_final_error(task: IterableTask, exc: Exception) -> None:
     """``Task.retry`` raised something else than Retry: no retry is left, ``exc`` is the outcome."""
     leg = getattr(task.request, LEG, None)
-    if (
-        isinstance(leg, CarriedLeg)
-        and not leg.open
-        and not isinstance(exc, (Retry, Reject, Ignore))
-    ):
-        leg.finish_failed(exc)
+    if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(leg, CarriedLeg):
+        return
+    if not leg.open and not leg.returns_saved:
+        exits.fail_for_good(leg, exc)

@@ -21,13 +21,20 @@ class GracefulTask(Task):  # type: ignore[type-arg]
 
     abstract = True
 
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Called by Celery before the task runs in a worker."""
+        from celery_graceful.tasks import process
+
+        process.guard()
+        super().before_start(task_id, args, kwargs)
+
     def continue_as(self, *args: Any, **kwargs: Any) -> Any:
         """End this execution and go on with other arguments in a new one, under the same task id.
 
         Write ``return self.continue_as(…)``: in a worker it does not return, in eager mode and in
-        direct calls it runs the task at once and returns its result. Callbacks, chain, chord, queue,
-        priority, headers, stamps, limits and the retry budget stay; ``expires`` is dropped,
-        since the work has begun. In a stopping worker the message is published only when the
+        direct calls it runs the task at once and returns its result. Callbacks, chain, chord,
+        queue, priority, headers, stamps, limits and the retry budget stay; ``expires`` is
+        dropped, since the work has begun. In a stopping worker the message is published only when the
         worker takes no more messages itself.
 
         Args:
@@ -35,7 +42,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
             **kwargs: its keyword arguments.
 
         Raises:
-            celery.exceptions.Ignore: always, in a worker; Celery then leaves the task's state alone.
+            celery.exceptions.Ignore: always, in a worker; Celery then leaves the state alone.
             kombu.exceptions.OperationalError: the broker cannot be reached; this execution still
                 has the work.
         """

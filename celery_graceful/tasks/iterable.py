@@ -38,7 +38,8 @@ class IterableTask(GracefulTask):
 
     #: Seconds between two saved checkpoints; ``None``: ``graceful_flush_interval``.
     flush_interval: ClassVar[float | str | None] = None
-    #: Seconds after which a leg gives its slot back; ``None``: ``graceful_max_leg_runtime``, 0: never.
+    #: Seconds after which a leg gives its slot back, 0: never; ``None``:
+    #: ``graceful_max_leg_runtime``.
     max_leg_runtime: ClassVar[float | str | None] = None
     #: Crashed legs in a row without progress that end the run; ``None``: ``graceful_max_crashes``.
     max_crashes: ClassVar[int | None] = None
@@ -133,7 +134,9 @@ class IterableTask(GracefulTask):
         """Carry the run as far as this delivery gets."""
         return execute.execute(self, args, kwargs)
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+    def apply_async(  # type: ignore[override]
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> Any:
         """As in Celery; a retry of the run under way passes through here as well.
 
         Raises:
@@ -146,6 +149,7 @@ class IterableTask(GracefulTask):
         return execute.retry_through(leg, args, kwargs, options, super().apply_async)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
+        execute.raise_if_saved(self, kwargs.get("exc"))
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:
@@ -153,10 +157,10 @@ class IterableTask(GracefulTask):
             raise
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a run is carried on by messages of its own, which a replacement would orphan."""
+        """Refused: a replacement would orphan the messages that carry the run on."""
         raise GracefulError(
-            f"{self.name}: an iterable task cannot be replaced by another ({sig!r:.100}); start the "
-            "other task from on_complete, or link it"
+            f"{self.name}: an iterable task cannot be replaced by another ({sig!r:.100}); start "
+            "the other task from on_complete, or link it"
         )
 
     def continue_as(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -168,12 +172,12 @@ class IterableTask(GracefulTask):
 
 
 def iterable_task(*args: Any, **options: Any) -> Any:
-    """Make an iterable task of a generator or a class, for whatever app is used, like ``@shared_task``.
+    """Make an iterable task of a generator or a class, shared between apps like ``@shared_task``.
 
     ``@iterable_task``, ``@iterable_task(name=…, bind=True, …)`` with any option that
     ``@shared_task`` takes, or ``iterable_task(SomeIterableTaskClass)``.
     """
-    if len(args) == 1 and inspect.isclass(args[0]):
+    if len(args) == 1 and isinstance(args[0], type) and issubclass(args[0], IterableTask):
         return _share_class(args[0], options)
     options.setdefault("base", IterableTask)
     if args:

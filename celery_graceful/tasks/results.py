@@ -24,7 +24,7 @@ def dump(task: IterableTask, result: Any) -> str:
     return _dump(task, "result", result)
 
 
-def dump_error(task: IterableTask, exc: BaseException) -> str:
+def dump_error(task: IterableTask, exc: Exception) -> str:
     """Write a final error as text."""
     return _dump(task, "error", task.backend.prepare_exception(exc, serializer="json"), "json")
 

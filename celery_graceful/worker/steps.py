@@ -9,7 +9,7 @@ from typing import Any
 from celery import bootsteps
 from celery import signals as celery_signals
 
-from celery_graceful import signals
+from celery_graceful._celery import requests
 from celery_graceful._celery.consumer import stop_consuming
 from celery_graceful._celery.handlers import watch_signals
 from celery_graceful._celery.request import RunRequest
@@ -39,6 +39,7 @@ class GracefulStep(bootsteps.StartStopStep):
         definitions.check_all(worker.app)
         self.worker = worker
         self.released = False
+        self.why = ""
         name = f"{worker.hostname}/{uuid.uuid4().hex[:12]}"
         self.flag = stop_flag.owned(name)
         if _is_solo(worker):
@@ -53,6 +54,9 @@ class GracefulStep(bootsteps.StartStopStep):
             weak=False,
             dispatch_uid="graceful-shutting-down",
         )
+        celery_signals.worker_shutdown.connect(
+            self._on_shutdown, sender=worker, weak=False, dispatch_uid="graceful-shutdown"
+        )
         watch_signals(self._before_stop_signal)
         if self.runtime.store_is_fallback:
             logger.warning(
@@ -65,6 +69,8 @@ class GracefulStep(bootsteps.StartStopStep):
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self._raise_flag("shutdown", cold=False)
+        runs = requests.active_runs()
+        logger.info("Stopping (%s): %d iterable tasks leave after their item", self.why, len(runs))
 
     def stop(self, worker: Any) -> None:
         self._raise_flag("shutdown", cold=False)
@@ -74,7 +80,8 @@ class GracefulStep(bootsteps.StartStopStep):
         self._raise_flag("terminate", cold=True)
         self._release()
 
-    def shutdown(self, worker: Any) -> None:
+    def _on_shutdown(self, **_: Any) -> None:
+        """The pool has ended: only now may the beats end."""
         self.keeper.stop()
         RunRequest.listener = None
         stop_flag.withdraw()
@@ -88,10 +95,7 @@ class GracefulStep(bootsteps.StartStopStep):
             return True
         if self.flag.solo:
             # Celery would raise in the middle of the task's item. Ended by the loop instead.
-            from celery.platforms import EX_FAILURE
-            from celery.worker import state
-
-            state.should_terminate = EX_FAILURE
+            requests.terminate_when_idle()
             return False
         # Celery's cold handler freezes the event loop and ends the pool: what waits for the
         # release has to get it now.
@@ -103,13 +107,13 @@ class GracefulStep(bootsteps.StartStopStep):
 
     def _raise_flag(self, why: str, *, cold: bool) -> None:
         if self.flag.raise_(StopReason.SHUTDOWN, cold=cold):
-            signals.emit(signals.stop_requested, self.worker, reason=StopReason.SHUTDOWN, why=why)
+            self.why = why  # told later: a signal handler must not log
 
     def _release(self) -> None:
-        if self.released:
-            return
-        self.released = True
-        stop_consuming(self.worker)
+        # A second signal may interrupt the first one's draining: children must not wait for it.
+        if not self.released:
+            self.released = True
+            stop_consuming(self.worker)
         self.flag.release()
 
 

@@ -32,7 +32,9 @@ def producer(broker: str, backend: str, **settings: Any) -> Iterator[Celery]:
 def _disconnect(app: Celery) -> None:
     """Close the sockets that ``app.close()`` leaves to the garbage collector."""
     pools.reset()
-    backend: Any = app.backend
+    backend = app.backend
     if isinstance(backend, RedisBackend):
-        backend.result_consumer.stop()
+        consumer: Any = backend.result_consumer  # type: ignore[attr-defined]
+        consumer.stop()
+        consumer._pubsub = None  # else a result that is deleted later connects again to unsubscribe
         backend.client.connection_pool.disconnect()

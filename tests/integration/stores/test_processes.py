@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from dataclasses import replace
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
+from tests.harness.waiting import wait_for
 from tests.integration.stores.samples import RUN, RUNNING, put, read
 
 Open = Callable[..., Store]
@@ -33,7 +35,21 @@ def forked(body: Callable[[], None]) -> int:
 
 
 def ended_well(pids: list[int]) -> bool:
-    return [os.waitpid(pid, 0)[1] for pid in pids] == [0] * len(pids)
+    return [_status(pid) for pid in pids] == [0] * len(pids)
+
+
+def _ended(pid: int) -> list[int]:
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return [status] if found else []
+
+
+def _status(pid: int) -> int:
+    try:
+        return wait_for(lambda: _ended(pid), 30, f"child {pid} to end")[0]
+    except AssertionError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def count_up(store: Store, times: int) -> None:

@@ -1,0 +1,227 @@
+"""The ways out of a leg: handed over, failed, finished, abandoned."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NoReturn
+
+from celery.exceptions import Ignore, Reject
+from kombu.exceptions import OperationalError
+
+from celery_graceful import signals
+from celery_graceful.errors import CursorError, PublishUncertain, StoreError, StoreUnavailable
+from celery_graceful.model.cursor import encode
+from celery_graceful.model.decide import Decision, Verdict
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Outcome, Request
+from celery_graceful.tasks import limits, results
+from celery_graceful.tasks.carried import CarriedLeg, cursor_part
+
+__all__ = ["abandon", "fail", "fail_for_good", "finish", "leave"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: Legs in a row that may process items and end where they began.
+MAX_STALLS = 2
+
+
+# -- interrupted -----------------------------------------------------------------------------
+
+
+def leave(leg: CarriedLeg, reason: str) -> None:
+    """Hand the run over.
+
+    Raises ``Ignore`` when another leg will carry it on, ``Reject`` when its message goes back to
+    the broker; returns when the broker takes no message, so that the run goes on here.
+    """
+    if reason == StopReason.LEASE_LOST:
+        give_way(leg)
+    leg.report.settle()
+    signals.emit(signals.stop_requested, leg.task, task_id=leg.id, reason=reason)
+    if reason == StopReason.CANCELLED:
+        leg.task.on_cancel(*leg.args, **leg.kwargs)
+    else:
+        leg.task.on_stop(reason, *leg.args, **leg.kwargs)
+    # On solo nobody could take the successor before this process ends: its message goes back.
+    returns = limits.runs_in_main_process(leg.flag) and reason in (
+        StopReason.SHUTDOWN,
+        StopReason.MAINTENANCE,
+    )
+    decision = _hand_over(leg, reason, successor=not returns)
+    leg.left = True
+    signals.emit(signals.run_interrupted, leg.task, **leg.details, reason=reason)
+    if decision.verdict is not Verdict.PUBLISH:
+        _taken_out(leg)
+    if returns:
+        _log(logging.INFO, leg, "goes back to the queue: %s", reason)
+        raise Reject(reason, requeue=True)
+    _publish(leg, reason)
+
+
+def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool) -> Decision:
+    text = encode(leg.checkpoint)
+    stalls = _stalls(leg, text)
+    try:
+        decision = leg.ticket.hand_over(text, leg.steps, reason, successor=successor, stalls=stalls)
+    except StoreUnavailable as exc:
+        leg.left = True
+        _log(
+            logging.ERROR,
+            leg,
+            "stops (%s) and could not save it: items after the last saved checkpoint run again: %s",
+            reason,
+            exc,
+        )
+        raise Reject(str(exc), requeue=True) from exc
+    if decision.verdict is Verdict.REFUSED:
+        give_way(leg)
+    return decision
+
+
+def _stalls(leg: CarriedLeg, text: str) -> int:
+    steps, began = leg.began_at
+    still = leg.steps > steps and cursor_part(text) == cursor_part(began)
+    stalls = leg.ticket.record.stalls + 1 if still else 0
+    if stalls >= MAX_STALLS:
+        raise CursorError(
+            f"{leg.ticket.run}: two legs in a row processed items and ended at the cursor "
+            f"where they began ({leg.cursor!r:.200}), so the run would never end. Yield a "
+            "cursor that moves, and pass it to the source on a resume."
+        )
+    return stalls
+
+
+def _publish(leg: CarriedLeg, reason: str) -> None:
+    settings = leg.ticket.runtime.settings
+    if leg.flag.raised:
+        limits.wait_released(leg.flag, settings.hand_over_timeout)
+    try:
+        leg.ticket.publish()
+    except OperationalError as exc:
+        _log(
+            logging.ERROR,
+            leg,
+            "cannot be handed over (%s), the broker takes no message, so it goes on here: %s",
+            reason,
+            exc,
+        )
+        if leg.ticket.reclaim().verdict is not Verdict.RESUME:
+            give_way(leg)
+        leg.left = False
+        leg.hold_on()
+        return
+    except PublishUncertain as exc:
+        _log(
+            logging.ERROR,
+            leg,
+            "is published again by a worker after one lease (%.0f s): %s",
+            settings.lease_ttl,
+            exc,
+        )
+    _log(logging.INFO, leg, "was handed over: %s", reason)
+    raise Ignore(f"handed over: {reason}")
+
+
+def give_way(leg: CarriedLeg) -> NoReturn:
+    """Another worker has the run: end without a trace."""
+    leg.left = True
+    _log(logging.WARNING, leg, "is carried by another worker now; this leg ends without a trace")
+    raise Ignore("the run is carried by another worker")
+
+
+def _taken_out(leg: CarriedLeg) -> NoReturn:
+    record = leg.ticket.record
+    if record.outcome is Outcome.CANCELLED:
+        results.store_revoked(leg.task, leg.request)
+        signals.emit(signals.run_cancelled, leg.task, **leg.details)
+    how = str(record.outcome or record.state)
+    _log(logging.INFO, leg, "was taken out: %s", how)
+    raise Ignore(how)
+
+
+# -- failed ----------------------------------------------------------------------------------
+
+
+def fail(leg: CarriedLeg, exc: Exception) -> None:
+    """An item, the enumerator or a hook raised: save what is done, before Celery takes over."""
+    leg.report.settle()
+    if leg.steps > leg.began_at[0]:
+        leg.request.update(retries=0)  # progress gives the retry budget back
+    text, steps = _last_good_checkpoint(leg)
+    try:
+        _save_failure(leg, exc, text, steps)
+    except StoreError as trouble:
+        _log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
+
+
+def _save_failure(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
+    if isinstance(exc, Ignore):
+        leg.ticket.end(Outcome.COMPLETED)
+    elif isinstance(exc, Reject) and exc.requeue:  # type: ignore[attr-defined]
+        leg.ticket.hand_over(text, steps, "rejected", successor=False)
+    elif isinstance(exc, Reject):
+        leg.ticket.end(Outcome.FAILED)
+    elif not limits.will_autoretry(leg.task, exc):
+        _save_error(leg, exc, text, steps)
+    elif text is not None:
+        leg.ticket.save(text, steps)
+        if leg.ticket.record.requested is Request.CANCEL:
+            leave(leg, StopReason.CANCELLED)
+
+
+def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
+    """The last retry is spent: save the final error."""
+    text, steps = _last_good_checkpoint(leg)
+    try:
+        _save_error(leg, exc, text, steps)
+    except StoreError as trouble:
+        _log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
+
+
+def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
+    leg.error = exc
+    leg.ticket.finish(text, steps, results.dump_error(leg.task, exc), Outcome.FAILED)
+
+
+def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
+    try:
+        return encode(leg.checkpoint), leg.steps
+    except CursorError:  # it is what the leg fails with; the one before still stands
+        return leg.ticket.record.checkpoint, leg.ticket.record.steps
+
+
+# -- done, or cut off ------------------------------------------------------------------------
+
+
+def finish(leg: CarriedLeg, result: Any) -> None:
+    """Save the result, before Celery stores it and fires callbacks."""
+    leg.report.settle()
+    saved = results.dump(leg.task, result)
+    leg.outcome = result
+    decision = leg.ticket.finish(encode(leg.checkpoint), leg.steps, saved, Outcome.COMPLETED)
+    if decision.verdict is Verdict.REFUSED:
+        give_way(leg)
+
+
+def abandon(leg: CarriedLeg) -> None:
+    """The process is told to die at once: let go of the lease, so that the message may return."""
+    if leg.left:
+        return
+    try:
+        leg.ticket.hand_over(
+            encode(leg.checkpoint), leg.steps, StopReason.SHUTDOWN, successor=False, patience=0.0
+        )
+    except (StoreError, CursorError) as exc:
+        _log(logging.ERROR, leg, "dies without saving its checkpoint: %s", exc)
+
+
+def _log(level: int, leg: CarriedLeg, what: str, *details: Any) -> None:
+    """One line for the person on call: run, how far, and what happened."""
+    logger.log(
+        level,
+        "%s at cursor %.200r (%d items done) " + what,
+        leg.ticket.run,
+        leg.cursor,
+        leg.steps,
+        *details,
+    )

@@ -1,0 +1,216 @@
+"""What can happen next in the small world that test_exhaustive.py walks through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.decide import Verdict
+from celery_graceful.model.record import Outcome, Record, Request, State
+from tests.unit.model.small_world import NOW, OWNER, Book, Leg, Message, Move, World
+
+
+@dataclass
+class Explorer:
+    book: Book
+    items: int
+    workers: int
+    #: Whether items of a later use of the id may not repeat either.
+    strict: bool
+
+    def moves(self, w: World) -> Iterator[Move]:
+        if len(w.legs) < self.workers:
+            yield from self.admissions(w)
+        for leg in dict.fromkeys(w.legs):
+            if leg.phase == "dead":
+                yield Move("its worker dies too", w.leg(leg, None))
+                event = ev.Release(OWNER, leg.message.generation)
+                yield Move("release", self.told(w, event).leg(leg, None))
+            else:
+                yield from self.leg_moves(w, leg)
+                yield from self.harm(w, leg)
+        yield from self.bystanders(w)
+        yield from self.operators(w)
+
+    def record(self, w: World) -> Record | None:
+        return self.book.records[w.record]
+
+    def told(self, w: World, event: ev.Event) -> World:
+        return w._replace(record=self.book.ask(w.record, event)[1])
+
+    def admissions(self, w: World) -> Iterator[Move]:
+        r = self.record(w)
+        for m in dict.fromkeys(w.messages):
+            verdict, after = self.book.ask(w.record, ev.Admit(m.generation, OWNER, m.redelivered))
+            rest = w.take(m)
+            taken = self.book.records[after]
+            if verdict is Verdict.DROP or taken is None:
+                yield Move("drop", rest)
+                continue
+            phases = {Verdict.RETURN_SAVED: "finish", Verdict.GIVE_UP: "give_up"}
+            again = verdict is Verdict.START and r is not None and m.use == w.use
+            if verdict is Verdict.START:
+                rest = rest._replace(use=m.use, done=(0,) * self.items)
+            position, phase = int(taken.checkpoint or 0), phases.get(verdict, "run")
+            leg = Leg(m, taken.fence, position, rest.use, phase)
+            t = rest.leg(None, leg)._replace(record=after)
+            yield Move(str(verdict), t, wrong="started again after its end" if again else "")
+
+    def by(self, w: World, leg: Leg, event: ev.Event) -> tuple[Verdict, World, str]:
+        """A leg's own event; only the one that was admitted last may have any effect."""
+        verdict, after = self.book.ask(w.record, event)
+        stale = verdict is not Verdict.REFUSED and not leg.latest
+        return verdict, w._replace(record=after), "a stale leg wrote" if stale else ""
+
+    def leg_moves(self, w: World, leg: Leg) -> Iterator[Move]:
+        if leg.phase == "run":
+            yield from self.loop_moves(w, leg)
+        elif leg.phase == "told":
+            yield self.leave(w, leg, leg.detail)
+        elif leg.phase == "publish":
+            yield from self.publish_moves(w, leg)
+        elif leg.phase == "give_back":
+            yield Move("give back", w.put(leg.message._replace(redelivered=True)).leg(leg, None))
+        else:
+            outcome = Outcome.COMPLETED if leg.phase == "finish" else Outcome.FAILED
+            verdict, t, wrong = self.by(w, leg, ev.End(leg.fence, outcome))
+            yield Move(f"end: {verdict}", t.leg(leg, None), wrong=wrong)
+
+    def publish_moves(self, w: World, leg: Leg) -> Iterator[Move]:
+        message = Message(int(leg.detail), False, leg.use)
+        yield Move("publish", w.put(message).leg(leg, None))
+        if w.faults:
+            hurt = w._replace(faults=w.faults - 1)
+            yield Move("publish lost", hurt.leg(leg, None), False)
+            yield Move("publish uncertain", hurt.put(message), False)
+            verdict, t, wrong = self.by(hurt, leg, ev.Reclaim(leg.fence, OWNER))
+            r, again = self.record(t), None
+            if verdict is Verdict.RESUME and r is not None:
+                again = leg._replace(fence=r.fence, phase="run", detail="")
+            yield Move("publish refused", t.leg(leg, again), False, wrong)
+
+    def loop_moves(self, w: World, leg: Leg) -> Iterator[Move]:
+        at = leg.position
+        if at < self.items and leg.latest:  # a stale leg's effects can only hide a lost item
+            t = w.leg(leg, leg._replace(position=at + 1))
+            if leg.use == w.use:
+                t = t._replace(done=(*w.done[:at], min(w.done[at] + 1, 2), *w.done[at + 1 :]))
+            yield Move("item", t)
+        if at == self.items:
+            event = ev.Finish(leg.fence, str(at), at, "r", Outcome.COMPLETED)
+            verdict, t, wrong = self.by(w, leg, event)
+            after = leg._replace(phase="finish") if verdict is Verdict.DONE else None
+            yield Move("finish", t.leg(leg, after), True, wrong)
+        yield self.flush(w, leg)
+        if w.stops:
+            fewer = w._replace(stops=w.stops - 1)
+            yield self.leave(fewer, leg, "shutdown")
+            yield self.leave(fewer, leg, "returned")
+            yield self.leave(fewer, leg, "retry")
+
+    def flush(self, w: World, leg: Leg) -> Move:
+        after = self.book.flush(w.record, leg)
+        if after is None:
+            return Move("fenced", w.leg(leg, None))
+        r, t = self.book.records[after], w._replace(record=after)
+        if r is not None and r.requested is not None:
+            reason = "paused" if r.requested is Request.PAUSE else "cancelled"
+            t = t.leg(leg, leg._replace(phase="told", detail=reason))
+        return Move("flush", t, wrong="" if leg.latest else "a stale leg flushed")
+
+    def leave(self, w: World, leg: Leg, why: str) -> Move:
+        saved = (leg.fence, str(leg.position), leg.position, why)
+        hand_over = ev.HandOver(*saved, successor=why != "returned")
+        event = ev.Wait(*saved, delay=1.0) if why == "retry" else hand_over
+        verdict, t, wrong = self.by(w, leg, event)
+        r, after = self.record(t), None
+        if verdict is Verdict.PUBLISH and r is not None:
+            phase = "give_back" if why == "returned" else "publish"
+            after = leg._replace(phase=phase, detail=str(r.generation))
+        return Move(f"leave: {why} {verdict}", t.leg(leg, after), leg.phase == "told", wrong)
+
+    def harm(self, w: World, leg: Leg) -> Iterator[Move]:
+        if w.faults:
+            hurt = w._replace(faults=w.faults - 1)
+            back = hurt.put(leg.message._replace(redelivered=True))
+            yield Move("crash", back.leg(leg, leg._replace(phase="dead", detail="")), False)
+            yield Move("redelivery", back, False)
+
+    def holders(self, w: World) -> int:
+        """How many legs hold the run by right: a valid fence and a live lease."""
+        r = self.record(w)
+        if r is None or r.state not in (State.RUNNING, State.FINISHING) or not r.leased(NOW):
+            return 0
+        at_work = ("run", "told", "finish", "give_up")
+        return sum(g.fence == r.fence and g.phase in at_work for g in w.legs)
+
+    def bystanders(self, w: World) -> Iterator[Move]:
+        r = self.record(w)
+        if r is None or r.due_at is None:
+            return
+        if r.due_at <= NOW:
+            yield from self.published(w, ev.Rescue(), free=True)
+            return
+        late = w._replace(record=self.book.late(w.record, r))
+        if not self.holders(w):
+            yield Move("time passes", late)
+        elif w.faults:
+            yield Move("stall", late._replace(faults=w.faults - 1), False)
+
+    def published(self, w: World, event: ev.Event, free: bool) -> Iterator[Move]:
+        """A decision by somebody who may have to publish, and may fail to."""
+        verdict, after = self.book.ask(w.record, event)
+        label, t, r = (
+            type(event).__name__.lower(),
+            w._replace(record=after),
+            self.book.records[after],
+        )
+        if verdict is Verdict.PUBLISH and r is not None:
+            yield Move(label, t.put(Message(r.generation, False, w.use)), free)
+            if w.faults:
+                yield Move(f"{label}, lost", t._replace(faults=w.faults - 1), False)
+        elif verdict is not Verdict.REFUSED:
+            yield Move(label, t, free)
+
+    def operators(self, w: World) -> Iterator[Move]:
+        r = self.record(w)
+        if r is None:
+            return
+        # Somebody resumes a paused run some day: a pause is no dead end.
+        yield from self.published(w, ev.Resume(), free=r.state is State.PAUSED)
+        if w.verbs:
+            less = w._replace(verbs=w.verbs - 1)
+            for event in (ev.Cancel(), ev.Pause(), ev.Retry()):
+                yield from self.published(less, event, free=False)
+            for leg in w.legs:
+                if leg.latest and leg.phase in ("run", "told", "finish"):
+                    t = self.told(less, ev.Kill(Outcome.FAILED, "time limit"))
+                    yield Move("kill", t.leg(leg, None), False)
+        if w.uses and r.state is State.ENDED:
+            yield Move("use again", w._replace(uses=w.uses - 1).put(Message(0, False, w.use + 1)))
+
+    def wrong(self, w: World, no_fault_yet: bool) -> str:
+        r = self.record(w)
+        if self.holders(w) > 1:
+            return "two runners"
+        if r is not None and r.outcome is Outcome.COMPLETED and not r.live and 0 in w.done:
+            return "completed with a lost item"
+        if no_fault_yet and max(w.done) > 1 and (self.strict or not w.use):
+            return "an item repeated, although nothing went wrong"
+        return ""
+
+    def tidy(self, w: World) -> World:
+        """Leave out what can make no difference any more."""
+        if not w.uses and w.messages:
+            left = tuple(m for m in w.messages if not self.dead_letter(w, m))
+            w = w._replace(messages=left)
+        return w
+
+    def dead_letter(self, w: World, m: Message) -> bool:
+        """Whether ``m`` will be dropped whenever it comes: generations never fall in one use."""
+        r = self.record(w)
+        if r is None or (r.live and m.generation >= r.generation):
+            return False
+        verdict, _ = self.book.ask(w.record, ev.Admit(m.generation, OWNER, m.redelivered))
+        return verdict is Verdict.DROP
