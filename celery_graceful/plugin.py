@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Graceful"]
 
+#: By name, since only workers need what it imports.
+STEP = "celery_graceful.worker.steps:GracefulStep"
+
 
 class Graceful:
     """Makes the workers of an app stop gracefully, and its iterable tasks outlive them.
@@ -26,10 +29,8 @@ class Graceful:
         """Extend an app; doing it twice changes nothing."""
         from celery.signals import beat_init
 
-        from celery_graceful.worker.steps import GracefulStep
-
         self.app = app
-        app.steps["worker"].add(GracefulStep)
+        app.steps["worker"].add(STEP)
         beat_init.connect(_check_beat, weak=False, dispatch_uid="graceful-check-beat")
 
     def __repr__(self) -> str:

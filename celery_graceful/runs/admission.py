@@ -8,7 +8,6 @@ from typing import Any
 
 from celery_graceful._celery import wire
 from celery_graceful.model import events as ev
-from celery_graceful.model.cursor import Checkpoint, decode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs.ticket import Ticket
@@ -25,7 +24,6 @@ class Admission:
     verdict: Verdict
     why: str
     ticket: Ticket | None = None
-    checkpoint: Checkpoint | None = None
 
 
 def admit(
@@ -42,7 +40,6 @@ def admit(
     Raises:
         StoreUnavailable: the store did not answer for as long as a lease.
         CorruptRecord: the run's record cannot be read.
-        CursorError: the saved checkpoint cannot be read.
     """
     run = RunKey(task, request.id)
     envelope = wire.capture(request, runtime.broker)
@@ -66,7 +63,4 @@ def admit(
     if verdict is Verdict.DROP or done.record is None:
         return Admission(Verdict.DROP, done.decision.why)
     ticket = Ticket(runtime, run, done.record, worker)
-    saved = done.record.checkpoint
-    return Admission(
-        verdict, done.decision.why, ticket, decode(saved) if saved is not None else None
-    )
+    return Admission(verdict, done.decision.why, ticket)

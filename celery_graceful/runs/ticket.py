@@ -34,6 +34,8 @@ class Ticket:
         self.run = run
         self.record = record
         self.owner = owner
+        #: Why the last write was refused.
+        self.refused = "its checkpoint was refused"
 
     @property
     def fence(self) -> int:
@@ -109,7 +111,9 @@ class Ticket:
             seconds=self.patience if patience is None else patience,
             what=str(self.run),
         )
-        if done.decision.verdict is not Verdict.REFUSED and done.record is not None:
+        if done.decision.verdict is Verdict.REFUSED:
+            self.refused = done.decision.why
+        elif done.record is not None:
             self.record = done.record
         return done.decision
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -113,7 +113,10 @@ def _make(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 def _parsed(url: str) -> dict[str, Any]:
-    scheme, host, path, query, _ = urlsplit(url)
+    scheme, host, path, query, fragment = urlsplit(url)
+    if scheme != "unix" and "@" in path + query + fragment:
+        # Said without a look at the parts: one of them is the rest of a password.
+        raise ValueError("a special character in it is not percent-encoded")
     values = {name: last[-1] for name, last in parse_qs(query).items()}
     # The database, as Celery and kombu write it in the URL of a socket.
     database = values.pop("virtual_host", None)
@@ -128,10 +131,6 @@ def _parsed(url: str) -> dict[str, Any]:
         values["ssl_cert_reqs"] = certificates.removeprefix(_CELERY_CERT).lower()
     if scheme == "unix" and not path:
         raise ValueError("the path of the socket is missing")
-    parsed: dict[str, Any] = _make(
-        parse_url,
-        urlunsplit((scheme, host, path, urlencode(values), ""))
-        if scheme != "unix"
-        else f"unix://{host}{path}?{urlencode(values)}",
-    )
+    whole = f"{scheme}://{host}{path}?{urlencode(values)}"
+    parsed: dict[str, Any] = _make(parse_url, whole)
     return parsed

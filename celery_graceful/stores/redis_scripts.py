@@ -56,6 +56,7 @@ if (v or '0') ~= ARGV[1] or (not v and redis.call('EXISTS', KEYS[1]) == 1) then
 end
 local member, due = ARGV[3], false
 if ARGV[4] == '' then
+  -- A removal first: so a run can end, and give memory back, on a server that has none left.
   redis.call('ZREM', KEYS[2], member)
 else
   due = string.format('%.6f', now + ARGV[4])

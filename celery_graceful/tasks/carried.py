@@ -55,7 +55,7 @@ class CarriedLeg(Leg):
         self.resumed = self.resumptions > 0
         self.started_at = ticket.record.started_at
         self.options = limits.leg_options(task, ticket.runtime.settings, self.request)
-        self.began_at = (checkpoint.steps, ticket.record.checkpoint)
+        self.began_at = (checkpoint.steps, checkpoint.cursor)
         self.report = ProgressReport(task, self.request, ticket.runtime.settings.progress)
         #: The options of a retry that was asked for inside the loop.
         self.retry_options: dict[str, Any] | None = None
@@ -98,7 +98,7 @@ class CarriedLeg(Leg):
         """Begin: watch for stops, tell whoever wants to know."""
         ticker.enlist(self)
         if getattr(self.task, "reports_started", False):
-            results.store_started(self.task, self.request)
+            self._report_started()
         signal = signals.run_resumed if self.resumed else signals.run_started
         signals.emit(signal, self.task, **self.details)
         if self.resumed:
@@ -109,6 +109,12 @@ class CarriedLeg(Leg):
                 self.steps,
                 self.resumptions + 1,
             )
+
+    def _report_started(self) -> None:
+        try:
+            results.store_started(self.task, self.request)
+        except Exception as exc:  # the run itself needs no result backend yet
+            logger.warning("%s: STARTED could not be written: %r", self.ticket.run, exc)
 
     def close(self) -> None:
         """No longer watched by the ticker."""

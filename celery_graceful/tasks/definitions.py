@@ -14,7 +14,7 @@ from celery_graceful.errors import DefinitionError
 if TYPE_CHECKING:
     from celery_graceful.tasks.iterable import IterableTask
 
-__all__ = ["check_all", "faults_of", "raise_faults"]
+__all__ = ["argument_check", "check_all", "faults_of", "raise_faults"]
 
 
 def check_all(app: Any) -> None:
@@ -32,6 +32,16 @@ def raise_faults(task: IterableTask) -> None:
     """Raise if this one task is faulty."""
     if task.faults:
         raise DefinitionError("\n".join(task.faults))
+
+
+def argument_check(build_enumerator: Callable[..., Any]) -> Any:
+    """What Celery calls with a caller's arguments; raises ``TypeError`` where they do not fit."""
+    signature = inspect.signature(build_enumerator)
+
+    def check(*args: Any, **kwargs: Any) -> None:
+        signature.bind(None, *args, **{"cursor": None, **kwargs})
+
+    return staticmethod(check)
 
 
 def faults_of(cls: type[IterableTask], body: Callable[..., Any] | None) -> tuple[str, ...]:

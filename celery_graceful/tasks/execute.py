@@ -12,19 +12,20 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from celery_graceful._celery import wire
 from celery_graceful.errors import MaxCrashesExceeded, StoreUnavailable
-from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.decide import Verdict
+from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission, admit
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import exits, process, results, styles
+from celery_graceful.tasks import exits, limits, process, results, styles
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.iterable import IterableTask
 
-__all__ = ["carried_leg", "execute", "note_final_error", "raise_if_saved", "retry_through"]
+__all__ = ["carried_leg", "execute", "note_final_error", "raise_if_final", "retry_through"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -82,8 +83,13 @@ def _carry(
             "%s[%s] dropped a surplus message: %s", task.name, task.request.id, admission.why
         )
         raise Ignore(admission.why)
-    checkpoint = admission.checkpoint or seeded
-    leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag)
+    try:
+        saved = ticket.record.checkpoint
+        checkpoint = seeded if saved is None else decode(saved)
+        leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag)
+    except Exception:
+        ticket.end(Outcome.FAILED)  # it would fail again wherever it was taken up
+        raise
     setattr(task.request, LEG, leg)
     if admission.verdict is Verdict.RETURN_SAVED:
         return _return_saved(leg)
@@ -206,6 +212,8 @@ def _send_retry(leg: CarriedLeg) -> None:
     if options is None or send is None:
         return
     leg.retry_options = leg.send_retry = None
+    if leg.flag.raised:
+        limits.wait_released(leg.flag, leg.ticket.runtime.settings.hand_over_timeout)
     decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
     if decision.verdict is not Verdict.PUBLISH:
         raise Ignore(f"no retry: {decision.why}")
@@ -234,10 +242,12 @@ def _delay(options: dict[str, Any]) -> float:
     return 0.0
 
 
-def raise_if_saved(task: IterableTask, exc: Exception | None) -> None:
-    """A final error that a later delivery only repeats is not retried."""
+def raise_if_final(task: IterableTask, exc: Exception | None) -> None:
+    """An error that a retry would only meet again is not retried."""
     leg = getattr(task.request, LEG, None)
-    if isinstance(leg, CarriedLeg) and leg.returns_saved and exc is not None:
+    if not isinstance(leg, CarriedLeg) or exc is None:
+        return
+    if leg.returns_saved or isinstance(exc, limits.FINAL_ERRORS):
         raise exc
 
 

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
 from celery_graceful.errors import CursorError, PublishUncertain, StoreError, StoreUnavailable
-from celery_graceful.model.cursor import encode
+from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome, Request
@@ -79,7 +79,8 @@ def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool) -> Decision:
 
 
 def _stalls(leg: CarriedLeg, text: str) -> int:
-    steps, began = leg.began_at
+    steps, cursor = leg.began_at
+    began = encode(Checkpoint(cursor))
     still = leg.steps > steps and cursor_part(text) == cursor_part(began)
     stalls = leg.ticket.record.stalls + 1 if still else 0
     if stalls >= MAX_STALLS:
@@ -123,10 +124,15 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
 
 
 def give_way(leg: CarriedLeg) -> NoReturn:
-    """Another worker has the run: end without a trace."""
+    """The run is no longer this leg's: end without a trace."""
     leg.left = True
-    _log(logging.WARNING, leg, "is carried by another worker now; this leg ends without a trace")
-    raise Ignore("the run is carried by another worker")
+    _log(
+        logging.WARNING,
+        leg,
+        "is no longer carried here (%s); this leg ends without a trace",
+        leg.ticket.refused,
+    )
+    raise Ignore(f"the run is no longer carried here: {leg.ticket.refused}")
 
 
 def _taken_out(leg: CarriedLeg) -> NoReturn:

@@ -8,7 +8,7 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from celery_graceful.stop import flag
-from celery_graceful.tasks import limits
+from celery_graceful.tasks import guard, limits
 
 __all__ = ["GracefulTask"]
 
@@ -20,12 +20,12 @@ class GracefulTask(Task):  # type: ignore[type-arg]
     """A plain Celery task with :meth:`continue_as`."""
 
     abstract = True
+    #: A signal to the whole process group leaves it running while its worker waits for it.
+    stops_by_itself = True
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Called by Celery before the task runs in a worker."""
-        from celery_graceful.tasks import process
-
-        process.guard()
+        guard.install()
         super().before_start(task_id, args, kwargs)
 
     def continue_as(self, *args: Any, **kwargs: Any) -> Any:
@@ -34,8 +34,8 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         Write ``return self.continue_as(…)``: in a worker it does not return, in eager mode and in
         direct calls it runs the task at once and returns its result. Callbacks, chain, chord,
         queue, priority, headers, stamps, limits and the retry budget stay; ``expires`` is
-        dropped, since the work has begun. In a stopping worker the message is published only when the
-        worker takes no more messages itself.
+        dropped, since the work has begun. In a stopping worker the message is published only
+        when the worker takes no more messages itself.
 
         Args:
             *args: the positional arguments of the next execution.

@@ -67,6 +67,8 @@ class IterableTask(GracefulTask):
         cls.track_started = False
         if not cls.__module__.startswith("celery_graceful.tasks."):
             cls.faults = definitions.faults_of(cls, inspect.getattr_static(cls, "body", None))
+            if cls.body is None and "__header__" not in cls.__dict__:
+                cls.__header__ = definitions.argument_check(cls.build_enumerator)
         return bound
 
     # -- what users write -------------------------------------------------------------------
@@ -149,7 +151,7 @@ class IterableTask(GracefulTask):
         return execute.retry_through(leg, args, kwargs, options, super().apply_async)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
-        execute.raise_if_saved(self, kwargs.get("exc"))
+        execute.raise_if_final(self, kwargs.get("exc"))
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:

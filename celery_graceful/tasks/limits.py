@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Retry
 
+from celery_graceful.errors import CursorError, DefinitionError, MaxCrashesExceeded
 from celery_graceful.settings import Settings
 from celery_graceful.stop.flag import StopFlag
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LegOptions", "leg_options", "runs_in_main_process", "wait_released", "will_autoretry"]
 
+#: What a retry would only meet again.
+FINAL_ERRORS = (CursorError, DefinitionError, MaxCrashesExceeded)
 #: A leg leaves after this share of the smallest time limit in force.
 SHARE_OF_TIME_LIMIT = 0.8
 #: Seconds between two looks at whether the worker has let go of its consumer.
@@ -57,6 +60,8 @@ def will_autoretry(task: IterableTask, exc: BaseException) -> bool:
     """Whether Celery's autoretry wrapper, outside of the loop, will retry after ``exc``."""
     if isinstance(exc, (Ignore, Retry)) or not hasattr(task, "_orig_run"):
         return isinstance(exc, Retry)
+    if isinstance(exc, FINAL_ERRORS):
+        return False
     wanted = tuple(getattr(task, "autoretry_for", ()))
     unwanted = tuple(getattr(task, "dont_autoretry_for", ()))
     return isinstance(exc, wanted) and not isinstance(exc, unwanted)

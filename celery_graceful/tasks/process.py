@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
-from celery import current_task, states
 from celery import signals as celery_signals
+from celery import states
 
 from celery_graceful import signals
-from celery_graceful._celery.children import guard_termination
 from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
-from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import ticker
+from celery_graceful.tasks import guard
 from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.graceful import GracefulTask
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.iterable import IterableTask
 
-__all__ = ["guard", "prepare", "warn_without_plugin"]
+__all__ = ["prepare", "warn_without_plugin"]
 
 logger = logging.getLogger("celery_graceful.runs")
-
-#: How long after a child the worker itself may get a signal sent to their group, in seconds.
-GROUP_SIGNAL_SPREAD = 0.1
 
 _prepared_in: int | None = None
 _warned: set[str] = set()
@@ -44,32 +37,7 @@ def prepare() -> None:
     celery_signals.worker_process_shutdown.connect(
         _close_stores, weak=False, dispatch_uid="graceful-close-stores"
     )
-    guard_termination(_takes_over)
-
-
-def guard() -> None:
-    """Keep a signal meant for the whole process group from killing the task under way."""
-    guard_termination(_takes_over)
-
-
-def _takes_over() -> bool:
-    """Runs in a signal handler of a pool child; returns whether the task lives on."""
-    told = [leg.told_to_die() for leg in ticker.legs() if isinstance(leg, CarriedLeg)]
-    if told:
-        return any(told)
-    return isinstance(current_task._get_current_object(), GracefulTask) and _stops_warm()
-
-
-def _stops_warm() -> bool:
-    """Whether the worker stops and waits for its tasks; its own signal may come a moment later."""
-    flag = stop_flag.current()
-    until = time.monotonic() + GROUP_SIGNAL_SPREAD
-    while flag is not None and time.monotonic() < until:
-        stop = flag.stop
-        if stop is not None:
-            return not stop.cold
-        time.sleep(0.005)
-    return False
+    guard.install()
 
 
 def _close_run(sender: Any = None, task: Any = None, state: str | None = None, **_: Any) -> None:

@@ -72,8 +72,11 @@ class Keeper:
                 rescuer.store_was_away()
                 next_beat = now + 0.5
                 if not troubled:
-                    logger.warning("Cannot renew leases: %s", exc)
+                    logger.error("Runs can neither be admitted nor saved, trying again: %s", exc)
                 troubled = True
+            except StoreError as exc:
+                logger.error("Runs can neither be admitted nor saved: %s", exc)
+                next_look = next_beat = now + lease
             except Exception:
                 logger.exception("The keeper of runs met an error and goes on")
                 next_look = now + lease

@@ -1,4 +1,4 @@
-"""The worker bootstep: raises the stop flag, and lets go of the consumer before the pool is joined."""
+"""The worker bootstep: raises the stop flag, and lets go of the consumer before the join."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from celery_graceful._celery import requests
 from celery_graceful._celery.consumer import stop_consuming
 from celery_graceful._celery.handlers import watch_signals
 from celery_graceful._celery.request import RunRequest
+from celery_graceful.errors import SettingsError
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -37,6 +38,7 @@ class GracefulStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self.runtime: Runtime = runtime_of(worker.app)
         definitions.check_all(worker.app)
+        _check_store(self.runtime, worker)
         self.worker = worker
         self.released = False
         self.why = ""
@@ -115,6 +117,17 @@ class GracefulStep(bootsteps.StartStopStep):
             self.released = True
             stop_consuming(self.worker)
         self.flag.release()
+
+
+def _check_store(runtime: Runtime, worker: Any) -> None:
+    """Raise where the store cannot serve this kind of worker; connects to nothing."""
+    store = runtime.open_store()
+    prefork = getattr(worker.pool_cls, "__module__", "").endswith(".prefork")
+    if prefork and not store.shared_between_processes:
+        raise SettingsError(
+            f"graceful_store = {runtime.store_url!r} lives in one process, and a prefork worker has "
+            "several: use redis://, sqlite:/// or another database, or start with --pool threads"
+        )
 
 
 def _is_solo(worker: Any) -> bool:

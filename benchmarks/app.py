@@ -1,0 +1,55 @@
+"""The application that the benchmarks' workers run, with the plugin or without.
+
+``BENCH_URL`` names broker, result backend and store in one; ``BENCH_PLUGIN=0`` leaves the plugin out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from celery import Celery
+
+__all__ = ["MARKS", "app", "loop", "loop_late", "mark", "nothing"]
+
+#: The list in Redis that gets the marks, as JSON-free text: name, monotonic seconds.
+MARKS = "benchmarks-marks"
+
+_url = os.environ.get("BENCH_URL", "redis://")
+app = Celery("benchmarks", broker=_url, backend=_url, set_as_current=False)
+app.conf.broker_connection_retry_on_startup = True
+
+
+@app.task(ignore_result=True)
+def mark(name: str) -> None:
+    """Note the time at which the queue has been worked off up to here."""
+    app.backend.client.rpush(MARKS, f"{name} {time.monotonic()}")  # type: ignore[attr-defined]
+
+
+@app.task(ignore_result=True)
+def nothing() -> None:
+    """The cheapest task there is, so that any cost shows."""
+
+
+@app.task
+def loop(n: int) -> int:
+    """A plain task with a loop."""
+    for _ in range(n):
+        pass
+    return n
+
+
+@app.task(acks_late=True, reject_on_worker_lost=True)
+def loop_late(n: int) -> int:
+    """The same, acknowledged as iterable tasks are."""
+    for _ in range(n):
+        pass
+    return n
+
+
+if os.environ.get("BENCH_PLUGIN", "1") == "1":
+    from benchmarks import runs
+    from celery_graceful import Graceful
+
+    Graceful(app)
+    runs.register(app)

@@ -1,0 +1,77 @@
+"""Workers that work off a queue filled beforehand, timed by marks between its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from celery import Celery
+
+from benchmarks.app import MARKS
+from tests.harness import Worker, producer, wait_for
+from tests.harness.worker import forget_started
+from tests.servers import Valkey
+
+__all__ = ["fill", "url_of", "work_off"]
+
+Message = tuple[str, tuple[Any, ...]]
+
+#: Where queues are filled; workers get a copy each.
+TEMPLATE, WORKED = 1, 2
+_PATIENCE = 300.0
+
+
+def url_of(server: Valkey, database: int) -> str:
+    """The URL of one database."""
+    return f"{server.url.rsplit('/', 1)[0]}/{database}"
+
+
+def fill(server: Valkey, messages: Iterable[Message]) -> None:
+    """Fill the template of the queue with calls of the application's tasks, by their last name."""
+    url = url_of(server, TEMPLATE)
+    with server.client(TEMPLATE) as client:
+        client.flushdb()
+    with producer(url, url) as app, app.producer_pool.acquire(block=True) as sender:
+        for name, args in messages:
+            _send(app, sender, name, args)
+
+
+def _send(app: Celery, sender: Any, name: str, args: tuple[Any, ...]) -> None:
+    app.send_task(f"benchmarks.app.{name}", args, producer=sender)
+
+
+def work_off(server: Valkey, marks: int, *, plugin: bool = True) -> list[tuple[str, float]]:
+    """Let a fresh worker with one child work off a copy of the queue.
+
+    Args:
+        marks: how many calls of ``mark`` are in the queue; the last call is one.
+        plugin: whether its application has the plugin.
+
+    Returns:
+        The marks' names and times, in monotonic seconds.
+    """
+    with server.client(TEMPLATE) as template, server.client(WORKED) as client:
+        client.flushdb()
+        template.copy("celery", "celery", destination_db=WORKED)
+        env = {"BENCH_URL": url_of(server, WORKED), "BENCH_PLUGIN": "1" if plugin else "0"}
+        args = ("-c", "1", "-l", "WARNING", "--without-gossip", "--without-mingle")
+        try:
+            with Worker("benchmarks.app", args=args, env=env) as worker:
+                wait_for(lambda: _done(worker, client, marks), _PATIENCE, worker.log)
+                return _read(client)
+        finally:
+            forget_started()
+
+
+def _done(worker: Worker, client: redis.Redis, marks: int) -> bool:
+    if worker.exit_code is not None:
+        raise RuntimeError(f"the worker ended\n{worker.log()}")
+    count: Any = client.llen(MARKS)
+    return int(count) >= marks
+
+
+def _read(client: redis.Redis) -> list[tuple[str, float]]:
+    lines: Any = client.lrange(MARKS, 0, -1)
+    found = (line.decode().rsplit(" ", 1) for line in lines)
+    return [(name, float(at)) for name, at in found]

@@ -1,0 +1,64 @@
+"""The iterable tasks of the benchmarks' workers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from celery import Celery
+
+from celery_graceful.tasks import IterableTask
+from tests.harness import Ledger
+
+__all__ = ["register"]
+
+
+def short(n: int, *, cursor: int = -1) -> Iterator[int]:
+    """As the plain task ``loop``."""
+    for number in range(cursor + 1, n):
+        yield number
+
+
+def paced(rate: float, seconds: float, *, cursor: int = -1) -> Iterator[int]:
+    """Items at ``rate`` per second, 0 for as many as possible, for some seconds."""
+    began, first = time.monotonic(), cursor + 1
+    number = first
+    while (passed := time.monotonic() - began) < seconds:
+        if rate:
+            time.sleep(max(0.0, (number - first) / rate - passed))
+        yield number
+        number += 1
+
+
+def noted(n: int, pause: float, *, cursor: int = -1) -> Iterator[int]:
+    """Items of ``pause`` seconds, noted in the ledger."""
+    ledger = Ledger(os.environ["BENCH_LEDGER"])
+    for number in range(cursor + 1, n):
+        time.sleep(pause)
+        ledger.add(number)
+        yield number
+
+
+class Short(IterableTask):
+    """The class style of ``short``."""
+
+    name = "benchmarks.app.short_class"
+
+    def build_enumerator(self, n: int, *, cursor: Any) -> Iterator[tuple[int, int]]:
+        for number in range(0 if cursor is None else cursor + 1, n):
+            yield number, number
+
+    def each_iteration(self, item: int, n: int) -> None:
+        pass
+
+    def result(self, n: int) -> int:
+        return n
+
+
+def register(app: Celery) -> None:
+    """Make tasks of them all."""
+    for body in (short, paced, noted):
+        app.task(body, base=IterableTask, name=f"benchmarks.app.{body.__name__}")
+    app.register_task(Short())

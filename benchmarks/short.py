@@ -1,0 +1,66 @@
+"""Short iterable tasks against plain tasks with the same loop, in blocks of one worker's queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from benchmarks.figures import Figure, ratio_at_least
+from benchmarks.marks import Message, fill, work_off
+from tests.servers import Valkey
+
+__all__ = ["measure"]
+
+BOUND = 0.85
+ITEMS = 10
+#: Tasks of one kind in a row; in a block all of a round's kinds come once.
+BLOCK, QUICK_BLOCK = 300, 100
+#: Rounds of one worker, and workers.
+ROUNDS, WORKERS = 6, 5
+KINDS = ("short", "loop", "loop_late", "short_class")
+
+
+def measure(*, quick: bool = False) -> list[Figure]:
+    """Measure rounds of all kinds, in changing order, in several workers."""
+    block, workers = (QUICK_BLOCK, 1) if quick else (BLOCK, WORKERS)
+    rounds: list[dict[str, float]] = []
+    with Valkey() as server:
+        fill(server, list(_queue(block)))
+        for _ in range(workers):
+            times = _blocks(work_off(server, 1 + ROUNDS * len(KINDS)))
+            rounds += times
+    return list(_figures(rounds, block))
+
+
+def _queue(block: int) -> Iterator[Message]:
+    for kind in KINDS:  # warm up
+        yield from [(kind, (ITEMS,))] * 50
+    yield ("mark", ("begin",))
+    for number in range(ROUNDS):
+        turned = KINDS[number % len(KINDS) :] + KINDS[: number % len(KINDS)]
+        for kind in turned if number % 2 else turned[::-1]:
+            yield from [(kind, (ITEMS,))] * block
+            yield ("mark", (kind,))
+
+
+def _blocks(marks: list[tuple[str, float]]) -> list[dict[str, float]]:
+    """Each round's seconds by kind."""
+    spent = [(kind, at - before) for (_, before), (kind, at) in pairwise(marks)]
+    size = len(KINDS)
+    return [dict(spent[i : i + size]) for i in range(0, len(spent), size)]
+
+
+def _figures(rounds: list[dict[str, float]], block: int) -> Iterator[Figure]:
+    for ours, plain, bound in (
+        ("short", "loop", BOUND),
+        ("short_class", "loop", BOUND),
+        ("short", "loop_late", None),
+        ("loop_late", "loop", None),
+    ):
+        ratios = [r[plain] / r[ours] for r in rounds]
+        note = f"{_ms(rounds, ours, block):.2f} ms against {_ms(rounds, plain, block):.2f} ms"
+        yield ratio_at_least("short", f"{ours} / {plain}", ratios, bound, note=note)
+
+
+def _ms(rounds: list[dict[str, float]], kind: str, block: int) -> float:
+    return sorted(r[kind] for r in rounds)[len(rounds) // 2] / block * 1e3

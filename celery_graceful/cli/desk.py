@@ -1,0 +1,91 @@
+"""What every command begins with: the app, checked, and its store."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celery_graceful.cli.exits import USAGE, Fault, exits
+
+if TYPE_CHECKING:
+    from celery_graceful.runtime import Runtime
+
+__all__ = ["Desk", "desk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The app an operator works on."""
+
+    runtime: Runtime
+    #: How its commands begin: ``celery -A proj graceful``.
+    command: str
+
+    @property
+    def store(self) -> str:
+        """Where its runs are kept, without a password."""
+        from celery_graceful.stores.address import without_password
+
+        return without_password(self.runtime.store_url)
+
+    def line(self, verb: str, run_id: str) -> str:
+        """The command that does ``verb`` to a run."""
+        return f"{self.command} {verb} {shlex.quote(run_id)}"
+
+
+@contextmanager
+def desk(ctx: click.Context) -> Iterator[Desk]:
+    """Check the app's settings and tasks, open its store, and turn errors into exit codes.
+
+    Raises:
+        Fault: the app is not given or wrong, the store does not answer, …
+    """
+    with exits():
+        app, given = ctx.obj.app, ctx.find_root().params.get("app")
+        _load_tasks(app)
+        runtime = _checked(app)
+        if given is None and runtime.store_is_fallback:
+            raise Fault("Which app? Write: celery -A proj graceful …", USAGE)
+        _check_reach(runtime)
+        start = f"celery -A {shlex.quote(given)}" if isinstance(given, str) else "celery"
+        try:
+            yield Desk(runtime, f"{start} graceful")
+        finally:
+            runtime.store.close()
+
+
+def _load_tasks(app: Any) -> None:
+    try:
+        app.loader.import_default_modules()
+        app.finalize(auto=True)
+    except ImportError as exc:
+        raise Fault(f"The app's tasks cannot be imported: {exc}", USAGE) from exc
+
+
+def _checked(app: Any) -> Runtime:
+    from celery_graceful.runtime import runtime_of
+    from celery_graceful.tasks import definitions
+
+    runtime = runtime_of(app)
+    definitions.check_all(app)
+    return runtime
+
+
+def _check_reach(runtime: Runtime) -> None:
+    if not runtime.store.shared_between_processes:
+        raise Fault(
+            f"graceful_store is {runtime.store_url}: its runs live inside the worker's process and"
+            " cannot be seen from here. Set it to a Redis or a database.",
+            USAGE,
+        )
+    if runtime.store_is_fallback:
+        click.echo(
+            f"Looking into {runtime.store_url}, since neither graceful_store nor broker nor result"
+            " backend names a shared store: this is right only in the workers' own folder.",
+            err=True,
+        )

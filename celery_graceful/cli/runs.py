@@ -1,0 +1,82 @@
+"""``graceful runs``: which runs there are, and how far they have come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celery_graceful.cli.desk import Desk, desk
+from celery_graceful.cli.output import print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    from celery_graceful.runs.control import Run
+
+__all__ = ["runs"]
+
+
+@click.command()
+@click.argument("run_id", metavar="[ID]", required=False)
+@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1))
+@click.option("-s", "--state", help="Only runs in this state, such as running or paused.")
+@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@click.pass_context
+def runs(
+    ctx: click.Context,
+    run_id: str | None,
+    limit: int,
+    state: str | None,
+    as_json: bool,
+    **preload: Any,
+) -> None:
+    """List runs, the ones changed last first; with an ID, all about one of them."""
+    with desk(ctx) as at:
+        if run_id is None:
+            _show_all(at, limit, _state(state), as_json)
+        else:
+            _show_one(at, run_id, as_json)
+
+
+def _state(name: str | None) -> str | None:
+    from celery_graceful.model.record import State
+
+    known = [str(state) for state in State]
+    if name is not None and name not in known:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint="--state")
+    return name
+
+
+def _show_all(at: Desk, limit: int, state: str | None, as_json: bool) -> None:
+    from celery_graceful.cli import shown
+
+    found = _found(at, limit, state)
+    if as_json:
+        print_json(shown.SCHEMA, runs=[shown.as_data(run) for run in found])
+        return
+    if not found:
+        which = f"No run is {state}" if state else "No runs"
+        click.echo(f"{which} (app {at.runtime.namespace}, store {at.store}).", err=True)
+        return
+    print_table(shown.HEADINGS, [shown.as_row(run) for run in found])
+    if len(found) == limit:
+        click.echo(f"The latest {limit}; more with --limit.", err=True)
+
+
+def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
+    from celery_graceful.runs import control
+
+    if state is None:
+        return control.listing(at.runtime, limit)
+    everything = control.listing(at.runtime, control.SEARCHED)
+    return [run for run in everything if str(run.record.state) == state][:limit]
+
+
+def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
+    from celery_graceful.cli import shown
+    from celery_graceful.runs import control
+
+    run = control.find(at.runtime, run_id)
+    if as_json:
+        print_json(shown.SCHEMA, run=shown.as_data(run))
+    else:
+        print_pairs(shown.as_details(run))

@@ -1,0 +1,142 @@
+"""Runs as people and as programs read them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery_graceful.durations import format_seconds
+from celery_graceful.errors import CursorError
+from celery_graceful.model.cursor import Checkpoint, decode
+from celery_graceful.runs.control import Run
+
+__all__ = ["HEADINGS", "SCHEMA", "as_data", "as_details", "as_row", "one_line"]
+
+#: Raised when a field of the JSON output changes its meaning or goes away.
+SCHEMA = 1
+
+HEADINGS = ("task", "id", "state", "items", "cursor", "generation", "crashes", "age")
+_CURSOR_WIDTH = 40
+
+
+def as_row(run: Run) -> tuple[str, ...]:
+    """One line of the table, under :data:`HEADINGS`."""
+    record = run.record
+    return (
+        run.key.task,
+        run.key.id,
+        _state(run),
+        _items(run),
+        _short(_cursor(run)),
+        str(record.generation),
+        str(record.crashes),
+        _age(run),
+    )
+
+
+def as_details(run: Run) -> list[tuple[str, str]]:
+    """Everything about one run that a person may want to know."""
+    record = run.record
+    checkpoint = _checkpoint(run)
+    carry = checkpoint.carry if checkpoint is not None else None
+    lines = [
+        ("task", run.key.task),
+        ("id", run.key.id),
+        ("state", _state(run)),
+        ("items", _items(run)),
+        ("cursor", _cursor(run)),
+        ("carry", repr(carry) if carry else "–"),
+        ("carried by", record.owner or "nobody"),
+        ("asked to", str(record.requested) if record.requested else "–"),
+        ("last stop", record.reason or "–"),
+        ("resumptions", str(record.resumptions)),
+        ("generation", str(record.generation)),
+        ("crashes", f"{record.crashes} in a row without progress"),
+        ("sent again", f"{record.republished} times"),
+        ("age", _age(run)),
+    ]
+    if record.due_at is not None:
+        left = record.due_at - run.now
+        due = format_seconds(round(abs(left), 1))
+        lines.append(("left to others", f"in {due}" if left > 0 else f"since {due}"))
+    return lines
+
+
+def one_line(run: Run) -> str:
+    """The run in a sentence."""
+    record = run.record
+    by = f", carried by {record.owner}" if record.owner else ""
+    return f"{run.key}: {_state(run)}{by}, {_items(run)} items done, cursor {_short(_cursor(run))}"
+
+
+def as_data(run: Run) -> dict[str, Any]:
+    """The run as JSON's types; the cursor as Python writes it."""
+    record = run.record
+    checkpoint = _checkpoint(run)
+    return {
+        "task": run.key.task,
+        "id": run.key.id,
+        "state": str(record.state),
+        "outcome": str(record.outcome) if record.outcome else None,
+        "overdue": run.overdue,
+        "orphaned": run.orphaned,
+        "items": record.steps,
+        "total": checkpoint.total if checkpoint is not None else None,
+        "cursor": _cursor(run) if record.checkpoint is not None else None,
+        "carry": repr(checkpoint.carry) if checkpoint is not None else None,
+        "owner": record.owner,
+        "requested": str(record.requested) if record.requested else None,
+        "reason": record.reason or None,
+        "generation": record.generation,
+        "resumptions": record.resumptions,
+        "crashes": record.crashes,
+        "republished": record.republished,
+        "started_at": record.started_at or None,
+    }
+
+
+def _state(run: Run) -> str:
+    record = run.record
+    if record.outcome is not None and not record.live:
+        return f"ended, {record.outcome}"
+    if run.orphaned:
+        return f"{record.state}, orphaned"
+    if run.overdue:
+        return f"{record.state}, lease over"
+    return f"{record.state}, asked to {record.requested}" if record.requested else f"{record.state}"
+
+
+def _items(run: Run) -> str:
+    checkpoint = _checkpoint(run)
+    total = checkpoint.total if checkpoint is not None else None
+    return str(run.record.steps) if total is None else f"{run.record.steps}/{total}"
+
+
+def _checkpoint(run: Run) -> Checkpoint | None:
+    text = run.record.checkpoint
+    if text is None:
+        return None
+    try:
+        return decode(text)
+    except CursorError:
+        return None  # shown as unreadable, in its place
+
+
+def _cursor(run: Run) -> str:
+    if run.record.checkpoint is None:
+        return "–"
+    checkpoint = _checkpoint(run)
+    return "unreadable" if checkpoint is None else repr(checkpoint.cursor)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _CURSOR_WIDTH else "…" + text[1 - _CURSOR_WIDTH :]
+
+
+def _age(run: Run) -> str:
+    started = run.record.started_at
+    if not started:
+        return "–"
+    seconds = max(0, int(time.time() - started))
+    # Two units are enough for people.
+    return " ".join(format_seconds(seconds).split()[:2])

@@ -1,0 +1,228 @@
+"""What an operator sees of runs, and may do to them: list, pause, resume, cancel, send again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery import wire
+from celery_graceful.errors import GracefulError, PublishUncertain
+from celery_graceful.model import events as ev
+from celery_graceful.model.decide import Verdict
+from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.runs.revoked import store_revoked
+from celery_graceful.runs.ticket import publish_record
+from celery_graceful.runs.transition import transition
+from celery_graceful.runtime import Runtime
+
+__all__ = [
+    "Change",
+    "NotSent",
+    "Refused",
+    "Run",
+    "UnknownRun",
+    "cancel",
+    "find",
+    "listing",
+    "pause",
+    "resume",
+    "retry",
+]
+
+#: A run whose task is not registered here is looked for among this many, the latest first.
+SEARCHED = 10_000
+
+_PENDING = (State.HANDED_OVER, State.WAITING)
+
+
+class UnknownRun(GracefulError):
+    """No run, or more than one, has the id that was asked for."""
+
+
+class Refused(GracefulError):
+    """What was asked does not fit the state of the run; nothing was changed."""
+
+
+class NotSent(GracefulError):
+    """The run was put back, but the broker did not take its message yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as the store had it at ``now``, the store's time in seconds."""
+
+    key: RunKey
+    record: Record
+    now: float
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its runner was not heard of for a lease, or nobody took its message in time."""
+        due = self.record.due_at
+        return self.record.live and due is not None and due <= self.now
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether it waits for a message that should have arrived long ago (a purge, say)."""
+        pending = self.record.state in _PENDING
+        return pending and (self.overdue or self.record.republished > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What came of a change: the run before and after, the verdict, and what to know about it."""
+
+    before: Run
+    record: Record
+    verdict: Verdict
+    why: str
+    #: What did not work beside the change itself; empty when all did.
+    trouble: str = ""
+
+
+def listing(runtime: Runtime, limit: int) -> list[Run]:
+    """The runs of the app, the ones changed last first; ended ones included while they are kept.
+
+    Args:
+        limit: how many at most.
+
+    Raises:
+        StoreUnavailable: the store did not answer.
+    """
+    entries = runtime.store.runs(limit)
+    if not entries:
+        return []
+    now = runtime.store.load(entries[0][0]).now
+    return [Run(key, record, now) for key, record in entries]
+
+
+def find(runtime: Runtime, text: str) -> Run:
+    """The run that ``text`` names: a task id, or ``task[id]`` as in the logs.
+
+    Raises:
+        UnknownRun: there is none, or several tasks have a run with this id.
+        StoreUnavailable: the store did not answer.
+        CorruptRecord: its record cannot be read.
+    """
+    task, bracket, rest = text.partition("[")
+    if bracket and rest.endswith("]"):
+        keys: Iterable[RunKey] = [RunKey(task, rest[:-1])]
+    else:
+        keys = _keys(runtime, text)
+    found = [run for key in keys if (run := _load(runtime, key)) is not None]
+    if not found:
+        raise UnknownRun(
+            f"no run {text!r} is known to the app {runtime.namespace!r}. Runs are known from the"
+            f" moment a worker first takes them up until {runtime.settings.keep_runs / 86400:g}"
+            " days after their end."
+        )
+    if len(found) > 1:
+        names = ", ".join(str(run.key) for run in found)
+        raise UnknownRun(f"{text!r} names {len(found)} runs: {names}; write one of these in full")
+    return found[0]
+
+
+def _keys(runtime: Runtime, run_id: str) -> list[RunKey]:
+    tasks = [name for name, task in runtime.app.tasks.items() if hasattr(task, "build_enumerator")]
+    known = [RunKey(task, run_id) for task in tasks]
+    if any(runtime.store.load(key).record is not None for key in known):
+        return known
+    return [key for key, _ in runtime.store.runs(SEARCHED) if key.id == run_id]
+
+
+def _load(runtime: Runtime, key: RunKey) -> Run | None:
+    found = runtime.store.load(key)
+    return None if found.record is None else Run(key, found.record, found.now)
+
+
+# -- changes ---------------------------------------------------------------------------------
+
+
+def pause(runtime: Runtime, run: Run) -> Change:
+    """Take a run out: a running one at its next checkpoint, any other at once.
+
+    Raises:
+        Refused: it has ended, is ending, or is paused.
+    """
+    return _apply(runtime, run, ev.Pause())
+
+
+def resume(runtime: Runtime, run: Run) -> Change:
+    """Put a paused run back, or withdraw a pause that its runner has not seen yet.
+
+    Raises:
+        Refused: it is not paused, or belongs to another broker.
+        NotSent: it is back, but the broker did not take its message; a worker repeats that.
+    """
+    return _apply(runtime, run, ev.Resume())
+
+
+def cancel(runtime: Runtime, run: Run) -> Change:
+    """End a run: a running one at its next checkpoint, any other at once.
+
+    Raises:
+        Refused: it has ended or is ending.
+    """
+    change = _apply(runtime, run, ev.Cancel())
+    if change.record.outcome is not Outcome.CANCELLED:
+        return change  # its runner will tell the result backend
+    trouble = store_revoked(runtime.app, run.key, run.record.envelope)
+    return Change(run, change.record, change.verdict, change.why, trouble)
+
+
+def retry(runtime: Runtime, run: Run) -> Change:
+    """Send the message of a pending run again, as after a purge; the old one becomes surplus.
+
+    Raises:
+        Refused: no message of it is under way, or it belongs to another broker.
+        NotSent: the broker did not take the message; a worker repeats that.
+    """
+    return _apply(runtime, run, ev.Retry())
+
+
+def _apply(runtime: Runtime, run: Run, event: ev.Event) -> Change:
+    if isinstance(event, (ev.Resume, ev.Retry)) and run.record.envelope:
+        _check_broker(runtime, run)
+    done = transition(runtime.store, run.key, event, runtime.policy)
+    verdict, why = done.decision.verdict, done.decision.why
+    if verdict is Verdict.REFUSED or done.record is None:
+        record = done.record or run.record
+        raise Refused(f"{run.key}: {why}. {_advice(record, event)}".rstrip())
+    if verdict is Verdict.PUBLISH:
+        _publish(runtime, run.key, done.record)
+    return Change(run, done.record, verdict, why)
+
+
+def _check_broker(runtime: Runtime, run: Run) -> None:
+    broker = wire.unpack(run.record.envelope).broker
+    if broker != runtime.broker:
+        raise Refused(
+            f"{run.key} belongs to the broker {broker}, and this app publishes to"
+            f" {runtime.broker}. Use the configuration of the workers that carry it."
+        )
+
+
+def _publish(runtime: Runtime, key: RunKey, record: Record) -> None:
+    try:
+        publish_record(runtime, key, record)
+    except (OperationalError, PublishUncertain) as exc:
+        raise NotSent(
+            f"{key} is put back, but the broker {runtime.broker} did not take its message: {exc}."
+            f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s."
+        ) from exc
+
+
+def _advice(record: Record, event: ev.Event) -> str:
+    if record.state is State.ENDED:
+        return "An ended run stays ended; start the task anew, from a cursor if it has one."
+    if record.state is State.FINISHING:
+        return "Its work is done and its outcome is being stored."
+    if record.state is State.PAUSED:
+        return "It is paused: resume or cancel it."
+    if isinstance(event, ev.Retry):
+        return "A worker carries it; should that worker die, another takes it up by itself."
+    if isinstance(event, ev.Resume):
+        return "Its message is on its way to a worker." if record.state in _PENDING else ""
+    return ""

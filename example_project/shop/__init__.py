@@ -1,0 +1,1 @@
+"""A shop's background work: an import, a mailing, a nightly aggregate."""

@@ -1,0 +1,124 @@
+"""Whatever stops a worker: its runs go on elsewhere, exactly where they were, and at once.
+
+Each test runs a generator and a class in one worker while a second one waits. 2,000 items of 5 ms;
+once a run was resumed, the items that are left take no time, unless ``GRACEFUL_FULL=1``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Figure
+from tests.acceptance.runs import FULL, STYLES, Stage, check_log_of_leaving
+from tests.harness import Worker
+
+ITEMS, PAUSE = 2000, 0.005
+BEFORE_STOP = ITEMS // 10
+#: A first resumed item later than this is a failure; the figure aimed at is 1.5.
+LATEST = 5.0
+SOFT = {"worker_soft_shutdown_timeout": 3.0}
+REMAP: dict[str, str | None] = {"REMAP_SIGTERM": "SIGQUIT"}
+
+
+class ConsoleWorker(Worker):
+    """Started by the ``celery`` script: what ``python -m celery`` starts cannot re-execute itself."""
+
+    def __init__(self, app: str, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._argv[:3] = [str(Path(sys.executable).with_name("celery"))]
+
+
+class EmbeddedWorker(Worker):
+    """A Python program with a worker in it."""
+
+    def __init__(self, app: str, **options: Any) -> None:
+        super().__init__(app, **options)
+        program = "tests.acceptance.apps.embedded"
+        self._argv = [sys.executable, "-m", program, f"{self.name}@localhost"]
+
+
+@dataclass
+class Trigger:
+    """One way to stop a worker."""
+
+    name: str
+    pull: Callable[[Stage, Worker], None]
+    settings: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str | None] = field(default_factory=dict)
+    kind: type[Worker] = Worker
+    restarts: bool = False
+
+
+def send(number: int) -> Callable[[Stage, Worker], None]:
+    """Send a signal to the main process."""
+    return lambda _, worker: worker.signal(number)
+
+
+def interrupt_twice(_: Stage, worker: Worker) -> None:
+    worker.signal(SIGINT)
+    worker.wait_log("Hitting Ctrl\\+C again")
+    worker.signal(SIGINT)
+
+
+def remote_control(stage: Stage, worker: Worker) -> None:
+    stage.app.control.shutdown(destination=[f"{worker.name}@localhost"])
+
+
+TRIGGERS = [
+    Trigger("SIGTERM", send(SIGTERM)),
+    Trigger("SIGINT", send(SIGINT)),
+    Trigger("SIGINT twice", interrupt_twice),
+    Trigger("SIGQUIT cold", send(SIGQUIT)),
+    Trigger("SIGQUIT soft", send(SIGQUIT), settings=SOFT),
+    Trigger("REMAP cold", send(SIGTERM), env=REMAP),
+    Trigger("REMAP soft", send(SIGTERM), env=REMAP, settings=SOFT),
+    Trigger("SIGHUP", send(SIGHUP), kind=ConsoleWorker, restarts=True),
+    Trigger("control shutdown", remote_control),
+    Trigger("group SIGTERM", lambda _, worker: worker.signal_group(SIGTERM)),
+    Trigger("embedded stop", send(SIGUSR1), kind=EmbeddedWorker),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.name.replace(" ", "-"))
+def test_a_stopped_worker_hands_its_runs_over(
+    stage: Stage, trigger: Trigger, figure: Figure
+) -> None:
+    worker = stage.worker(
+        "stopped", kind=trigger.kind, env=trigger.env, settings=trigger.settings
+    ).wait_ready()
+    waiting = stage.waiting()
+    runs = [stage.start(style, ITEMS, PAUSE) for style in STYLES]
+    waiting.wait_ready()
+    for run in runs:
+        run.wait_items(BEFORE_STOP)
+    stage.let_in(waiting)
+
+    stopped_at = time.monotonic()
+    trigger.pull(stage, worker)
+    delays = [run.wait_resumed(stopped_at) for run in runs]
+    for run, delay in zip(runs, delays, strict=True):
+        if not FULL:
+            run.hurry()
+        figure(f"first resumed item: {trigger.name}", delay)
+
+    for run in runs:
+        run.check_result()
+        run.check_exact()
+        cursor = check_log_of_leaving(worker, run)
+        waiting_or_restarted = worker if trigger.restarts else waiting
+        log = waiting.log() + waiting_or_restarted.log()
+        assert f"[{run.id}] resumes after cursor {cursor} " in log
+    if trigger.restarts:
+        worker.wait_ready(times=2)
+    else:
+        worker.wait()
+    assert max(delays) < LATEST + trigger.settings.get("worker_soft_shutdown_timeout", 0)

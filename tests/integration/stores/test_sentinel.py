@@ -1,0 +1,77 @@
+"""A server that is found through Sentinel, and moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from celery_graceful.errors import StoreUnavailable
+from celery_graceful.stores.base import Store
+from tests.harness.waiting import wait_for
+from tests.integration.stores.samples import RUN, RUNNING, put, read
+from tests.servers.process import HOST, Process, free_port
+from tests.servers.valkey import Valkey, find_program
+
+Open = Callable[..., Store]
+
+
+@pytest.fixture
+def sentinel_port(own_valkey: Valkey, tmp_path: Path) -> Iterator[int]:
+    """The port of a Sentinel that watches ``own_valkey`` under the name of ``mymaster``."""
+    port = free_port()
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind {HOST}\ndir {tmp_path}\n"
+        f"sentinel monitor mymaster {HOST} {own_valkey.port} 1\n"
+        "sentinel down-after-milliseconds mymaster 300\n"
+        "sentinel failover-timeout mymaster 2000\n"
+    )
+    process = Process([find_program(), str(config), "--sentinel"], log=tmp_path / "sentinel.log")
+    try:
+        with redis.Redis(host=HOST, port=port) as client:
+            process.wait_until(lambda: _answers(client), 10)
+        yield port
+    finally:
+        process.kill()
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _works(store: Store) -> bool:
+    try:
+        return store.swap(RUN, read(store).version, RUNNING).done
+    except StoreUnavailable:
+        return False
+
+
+def test_the_store_follows_the_master(own_valkey: Valkey, sentinel_port: int, opener: Open) -> None:
+    url = f"sentinel://{HOST}:{free_port()};sentinel://{HOST}:{sentinel_port}/0"
+    store = opener(f"{url}?master_name=mymaster", timeout=1)
+    store.check()
+    put(store)
+    with Valkey() as second, second.client() as client:
+        client.replicaof(HOST, own_valkey.port)
+        wait_for(
+            lambda: client.info("replication").get("master_link_status") == "up", 20, "the replica"
+        )
+        with redis.Redis(host=HOST, port=sentinel_port) as sentinel:
+            wait_for(lambda: sentinel.sentinel_slaves("mymaster"), 20, "Sentinel to know it")
+        own_valkey.kill()
+        with pytest.raises(StoreUnavailable):
+            store.load(RUN)
+        wait_for(lambda: _works(store), 30, "the failover")
+        assert client.info("replication")["role"] == "master"
+
+
+def test_a_master_that_nobody_knows(sentinel_port: int, opener: Open) -> None:
+    store = opener(f"sentinel://{HOST}:{sentinel_port}?master_name=other", timeout=1)
+    with pytest.raises(StoreUnavailable, match="other"):
+        store.check()

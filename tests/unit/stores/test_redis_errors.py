@@ -1,0 +1,45 @@
+"""What servers say, also old ones, and what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+from redis import exceptions as redis_errors
+
+from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
+from celery_graceful.stores.redis_errors import translated
+
+INSIDE = "Error running script (call to f_1): @user_script:3: -{} what it means"
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind"),
+    [
+        (redis_errors.ConnectionError("refused"), StoreUnavailable),
+        (redis_errors.TimeoutError(), StoreUnavailable),
+        (redis_errors.BusyLoadingError("loading"), StoreUnavailable),
+        (redis_errors.ReadOnlyError("replica"), StoreUnavailable),
+        (redis_errors.MaxConnectionsError("many"), StoreUnavailable),
+        (ConnectionResetError("reset"), StoreUnavailable),
+        (redis_errors.ResponseError("BUSY Redis is busy running a script"), StoreUnavailable),
+        (redis_errors.ResponseError("MISCONF cannot save"), StoreUnavailable),
+        (redis_errors.ResponseError("NOREPLICAS few"), StoreUnavailable),
+        (redis_errors.ResponseError(INSIDE.format("READONLY")), StoreUnavailable),
+        (redis_errors.AuthenticationError("invalid password"), StoreError),
+        (redis_errors.NoPermissionError("not allowed"), StoreError),
+        (redis_errors.ResponseError(INSIDE.format("NOPERM")), StoreError),
+        (redis_errors.OutOfMemoryError("over maxmemory"), StoreError),
+        (redis_errors.ResponseError(INSIDE.format("OOM")), StoreError),
+        (redis_errors.ResponseError("CROSSSLOT different slots"), StoreError),
+        (redis_errors.MovedError("1 127.0.0.1:7000"), StoreError),
+        (redis_errors.ResponseError("ERR unknown command 'EVALSHA'"), StoreError),
+        (redis_errors.InvalidResponse("Protocol Error: b'HTTP'"), StoreError),
+        (redis_errors.ResponseError("WRONGTYPE Operation against a key"), CorruptRecord),
+        (redis_errors.ResponseError(INSIDE.format("WRONGTYPE")), CorruptRecord),
+        (redis_errors.ResponseError("ERR hash value is not an integer"), CorruptRecord),
+    ],
+)
+def test_translation(exc: Exception, kind: type[StoreError]) -> None:
+    error = translated(exc, "redis://host:1/0", "the-key")
+    assert type(error) is kind
+    assert "redis://host:1/0" in str(error)
+    assert "the-key" in str(error) or "Cluster" in str(error) or "speak" in str(error)
