@@ -46,8 +46,9 @@ def _options() -> argparse.Namespace:
 
 def _tell_load() -> None:
     load, cores = os.getloadavg()[0], os.cpu_count()
-    print(f"load average {load:.1f} on {cores} cores; figures need a quiet machine",
-          file=sys.stderr)
+    print(
+        f"load average {load:.1f} on {cores} cores; figures need a quiet machine", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

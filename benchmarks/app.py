@@ -1,6 +1,6 @@
 """The application that the benchmarks' workers run, with the plugin or without.
 
-``BENCH_URL`` names broker, result backend and store in one; ``BENCH_PLUGIN=0`` leaves the plugin out.
+``BENCH_URL`` names broker, result backend and store in one; ``BENCH_PLUGIN=0``: no plugin.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 
 from celery import Celery
 
-__all__ = ["MARKS", "app", "loop", "loop_late", "mark", "nothing"]
+__all__ = ["MARKS", "app", "child", "loop", "loop_late", "mark", "nothing"]
 
 #: The list in Redis that gets the marks, as JSON-free text: name, monotonic seconds.
 MARKS = "benchmarks-marks"
@@ -45,6 +45,13 @@ def loop_late(n: int) -> int:
     for _ in range(n):
         pass
     return n
+
+
+@app.task
+def child(seconds: float) -> int:
+    """Hold on to the child for a while; says which it is."""
+    time.sleep(seconds)
+    return os.getpid()
 
 
 if os.environ.get("BENCH_PLUGIN", "1") == "1":

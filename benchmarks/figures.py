@@ -44,16 +44,16 @@ class Figure:
 
 
 def ratio_at_most(
-    benchmark: str, what: str, ratios: Sequence[float], bound: float | None, **more: str
+    benchmark: str, what: str, ratios: Sequence[float], bound: float | None, note: str = ""
 ) -> Figure:
     """A cost: the median of the rounds must not be above ``bound``."""
     return Figure(
-        benchmark, what, median(ratios), max(ratios), bound, rounds=len(ratios), **more
+        benchmark, what, median(ratios), max(ratios), bound, rounds=len(ratios), note=note
     )
 
 
 def ratio_at_least(
-    benchmark: str, what: str, ratios: Sequence[float], bound: float | None, **more: str
+    benchmark: str, what: str, ratios: Sequence[float], bound: float | None, note: str = ""
 ) -> Figure:
     """A yield: the lower 95 % bound of the median must not be below ``bound``."""
     return Figure(
@@ -65,7 +65,7 @@ def ratio_at_least(
         at_most=False,
         judged=lower_bound(ratios),
         rounds=len(ratios),
-        **more,
+        note=note,
     )
 
 

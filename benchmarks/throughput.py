@@ -24,7 +24,9 @@ def measure(*, quick: bool = False) -> list[Figure]:
     rates: list[list[float]] = []
     with Valkey() as server:
         # The first tenth warms up.
-        fill(server, [*_plain(tasks // 10), ("mark", ("begin",)), *_plain(tasks), ("mark", ("end",))])
+        fill(
+            server, [*_plain(tasks // 10), ("mark", ("begin",)), *_plain(tasks), ("mark", ("end",))]
+        )
         for number in range(rounds):
             rate = [0.0, 0.0, 0.0]
             for side in _order(number):
@@ -33,8 +35,12 @@ def measure(*, quick: bool = False) -> list[Figure]:
             rates.append(rate)
             print("  tasks/s", *(f"{r:.0f}" for r in rate), file=sys.stderr, flush=True)
     return [
-        ratio_at_least("throughput", "with / without", [r[WITH] / r[WITHOUT] for r in rates], BOUND),
-        ratio_at_least("throughput", "A/A: without / without", [r[AGAIN] / r[WITHOUT] for r in rates], None),
+        ratio_at_least(
+            "throughput", "with / without", [r[WITH] / r[WITHOUT] for r in rates], BOUND
+        ),
+        ratio_at_least(
+            "throughput", "A/A: without / without", [r[AGAIN] / r[WITHOUT] for r in rates], None
+        ),
     ]
 
 

@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup)
 @click.pass_context
-def graceful(ctx: click.Context, **preload: Any) -> None:
+def graceful(ctx: click.Context, /, **preload: Any) -> None:
     """Runs of iterable tasks: look at them, pause, resume and cancel them, see a demo.
 
     Exit codes: 0 done, 2 wrong usage or app, 4 refused, 69 no broker or store.

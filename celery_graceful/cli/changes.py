@@ -1,4 +1,4 @@
-"""``graceful pause``, ``resume``, ``cancel``, ``retry``: whom it concerns, the change, the way back."""
+"""``graceful pause``, ``resume``, ``cancel``, ``retry``: whom it concerns, the outcome, the undo."""
 
 from __future__ import annotations
 

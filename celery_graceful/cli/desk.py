@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.exits import USAGE, Fault, exits
+from celery_graceful.cli.exits import WrongApp, exits
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -43,14 +43,14 @@ def desk(ctx: click.Context) -> Iterator[Desk]:
     """Check the app's settings and tasks, open its store, and turn errors into exit codes.
 
     Raises:
-        Fault: the app is not given or wrong, the store does not answer, …
+        click.ClickException: the app is not given or wrong, the store does not answer, …
     """
     with exits():
         app, given = ctx.obj.app, ctx.find_root().params.get("app")
         _load_tasks(app)
         runtime = _checked(app)
         if given is None and runtime.store_is_fallback:
-            raise Fault("Which app? Write: celery -A proj graceful …", USAGE)
+            raise WrongApp("Which app? Write: celery -A proj graceful …")
         _check_reach(runtime)
         start = f"celery -A {shlex.quote(given)}" if isinstance(given, str) else "celery"
         try:
@@ -64,7 +64,7 @@ def _load_tasks(app: Any) -> None:
         app.loader.import_default_modules()
         app.finalize(auto=True)
     except ImportError as exc:
-        raise Fault(f"The app's tasks cannot be imported: {exc}", USAGE) from exc
+        raise WrongApp(f"The app's tasks cannot be imported: {exc}") from exc
 
 
 def _checked(app: Any) -> Runtime:
@@ -78,10 +78,9 @@ def _checked(app: Any) -> Runtime:
 
 def _check_reach(runtime: Runtime) -> None:
     if not runtime.store.shared_between_processes:
-        raise Fault(
+        raise WrongApp(
             f"graceful_store is {runtime.store_url}: its runs live inside the worker's process and"
-            " cannot be seen from here. Set it to a Redis or a database.",
-            USAGE,
+            " cannot be seen from here. Set it to a Redis or a database."
         )
     if runtime.store_is_fallback:
         click.echo(

@@ -1,4 +1,4 @@
-"""Exit codes, and the errors that lead to them."""
+"""What ends a command: one line on stderr, and an exit code."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["REFUSED", "UNAVAILABLE", "USAGE", "Fault", "exits"]
-
-USAGE, REFUSED, UNAVAILABLE = 2, 4, 69
+__all__ = ["Refusal", "Unavailable", "WrongApp", "exits"]
 
 
-class Fault(click.ClickException):
-    """An error that is told in one line on stderr and ends the command."""
+class WrongApp(click.ClickException):
+    """The app, its settings or its tasks are not as they have to be."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = 2
+
+
+class Refusal(click.ClickException):
+    """What was asked cannot be done to this run; nothing was changed."""
+
+    exit_code = 4
+
+
+class Unavailable(click.ClickException):
+    """The store or the broker does not answer."""
+
+    exit_code = 69
 
 
 @contextmanager
@@ -31,10 +39,10 @@ def exits() -> Iterator[None]:
     try:
         yield
     except (errors.SettingsError, errors.DefinitionError) as exc:
-        raise Fault(str(exc), USAGE) from exc
+        raise WrongApp(str(exc)) from exc
     except (control.Refused, control.UnknownRun, errors.CorruptRecord) as exc:
-        raise Fault(str(exc), REFUSED) from exc
+        raise Refusal(str(exc)) from exc
     except (errors.StoreError, control.NotSent, errors.PublishUncertain) as exc:
-        raise Fault(str(exc), UNAVAILABLE) from exc
+        raise Unavailable(str(exc)) from exc
     except OperationalError as exc:
-        raise Fault(f"The broker does not answer: {exc}", UNAVAILABLE) from exc
+        raise Unavailable(f"The broker does not answer: {exc}") from exc

@@ -23,6 +23,7 @@ __all__ = ["runs"]
 @click.pass_context
 def runs(
     ctx: click.Context,
+    /,
     run_id: str | None,
     limit: int,
     state: str | None,

@@ -68,7 +68,7 @@ class IterableTask(GracefulTask):
         if not cls.__module__.startswith("celery_graceful.tasks."):
             cls.faults = definitions.faults_of(cls, inspect.getattr_static(cls, "body", None))
             if cls.body is None and "__header__" not in cls.__dict__:
-                cls.__header__ = definitions.argument_check(cls.build_enumerator)
+                setattr(cls, "__header__", definitions.argument_check(cls.build_enumerator))  # noqa: B010
         return bound
 
     # -- what users write -------------------------------------------------------------------

@@ -125,8 +125,8 @@ def _check_store(runtime: Runtime, worker: Any) -> None:
     prefork = getattr(worker.pool_cls, "__module__", "").endswith(".prefork")
     if prefork and not store.shared_between_processes:
         raise SettingsError(
-            f"graceful_store = {runtime.store_url!r} lives in one process, and a prefork worker has "
-            "several: use redis://, sqlite:/// or another database, or start with --pool threads"
+            f"graceful_store = {runtime.store_url!r} lives in one process, and a prefork worker "
+            "has several: use redis://, sqlite:/// or another database, or start with -P threads"
         )
 
 

@@ -72,11 +72,15 @@ class Scene:
             The worker that is left.
         """
         self.wait_carried(worker, tags)
+        import time;print(time.monotonic(),"A carried")
         for _ in range(times):
             waiting = self.worker(**options)
+            print(time.monotonic(),"waiting ready")
             worker.signal(SIGTERM)
             self.wait_carried(waiting, tags)
+            print(time.monotonic(),"taken over")
             worker.wait()
+            print(time.monotonic(),"gone")
             worker = waiting
         return worker
 
@@ -138,6 +142,12 @@ class States:
         finals = [state for state in states if state in FINAL]
         assert len(finals) == 1, states
         assert states[-1] == finals[0], states
+
+    def check_finals(self, allowed: Collection[str]) -> None:
+        """Every task that was ever written about has ended, once, as one of ``allowed``."""
+        for task_id in self.written:
+            self.check_final(task_id)
+            assert self.of(task_id)[-1] in allowed
 
 
 @contextmanager

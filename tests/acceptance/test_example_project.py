@@ -25,9 +25,10 @@ from tests.harness import Worker, producer, wait_for
 
 PROJECT = Path(__file__).resolve().parents[2] / "example_project"
 PACKAGE = Path(celery_graceful.__file__).parent
-CUSTOMERS, PRODUCTS = 1_500, 6_000
+#: How much each task gets: enough to be cut off on the way.
+PRODUCTS, RECIPIENTS, ACCOUNTS = 20_000, 600, 15_000
 #: What the sample data comes to: two orders for each customer.
-TOTAL = sum(100 + n + 250 for n in range(1, CUSTOMERS + 1))
+TOTAL = sum(100 + n + 250 for n in range(1, ACCOUNTS + 1))
 
 
 class MailService:
@@ -99,19 +100,26 @@ class Shop:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def sample(self, *, customers: int = 0, products: int = 0) -> Path:
+        """Make sample data; returns the CSV file."""
+        sizes = ["--customers", str(customers), "--products", str(products)]
+        path = self.folder / "products.csv"
+        self.command("sample", *sizes, "--csv", str(path))
+        return path
+
     def worker(self) -> Worker:
-        return self._start("shop", env=self.env).wait_ready()
+        return self._start("shop", env=self.env)
 
     def deploy(self, midway: Callable[[], bool], send: Callable[[], str]) -> tuple[str, Worker]:
-        """Send a task, stop its worker midway, with the next one waiting; returns the task id."""
-        old = self.worker()
+        """Send a task, stop its worker midway and start the next; returns the task id and that."""
+        old = self.worker().wait_ready()
         task_id = send()
         wait_for(midway, 60, "the task to get going")
-        new = self.worker()
         old.signal(signal.SIGTERM)
+        new = self.worker()
         assert old.wait(30) == 0
         assert "was handed over: shutdown" in old.log()
-        return task_id, new
+        return task_id, new.wait_ready()
 
     def rows(self, query: str) -> list[Any]:
         with closing(sqlite3.connect(self.database, timeout=30)) as db:
@@ -123,10 +131,7 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path, redis_url: str, start_worker: Callable[..., Worker]) -> Shop:
-    shop = Shop(tmp_path, redis_url, start_worker)
-    sizes = ["--customers", str(CUSTOMERS), "--products", str(PRODUCTS)]
-    shop.command("sample", *sizes, "--csv", str(tmp_path / "products.csv"))
-    return shop
+    return Shop(tmp_path, redis_url, start_worker)
 
 
 @pytest.fixture
@@ -136,7 +141,7 @@ def app(redis_url: str) -> Iterator[Celery]:
 
 
 def test_the_import_writes_every_row_once(shop: Shop, app: Celery) -> None:
-    path = shop.folder / "products.csv"
+    path = shop.sample(products=PRODUCTS)
     task_id, new = shop.deploy(
         lambda: shop.number("SELECT count(*) FROM products") > PRODUCTS // 10,
         lambda: shop.command("import", str(path)),
@@ -156,35 +161,37 @@ def test_the_import_writes_every_row_once(shop: Shop, app: Celery) -> None:
 
 
 def test_the_mailing_reaches_each_recipient_exactly_once(shop: Shop, app: Celery) -> None:
+    shop.sample(customers=RECIPIENTS)
     # Two failures in a row, one on each side of the deploy, and an address that is refused.
-    service = MailService({150: 503, 151: 429, 700: 400, CUSTOMERS - 100: 500})
+    service = MailService({150: 503, 151: 429, 300: 400, RECIPIENTS - 100: 500})
     with service.served() as url:
         shop.env["SHOP_MAIL_URL"] = url
         task_id, new = shop.deploy(
-            lambda: len(service.accepted) > CUSTOMERS // 4,
+            lambda: len(service.accepted) > RECIPIENTS // 4,
             lambda: shop.command("mail", "spring"),
         )
         result = app.AsyncResult(task_id).get(timeout=90)
-    assert result == {"sent": CUSTOMERS - 1, "refused": 1}
+    assert result == {"sent": RECIPIENTS - 1, "refused": 1}
     addresses = {email for (email,) in shop.rows("SELECT email FROM customers")}
     assert set(Counter(service.accepted).values()) == {1}
     assert len(addresses - set(service.accepted)) == 1  # the one that was refused
     assert len(service.keys) == len(service.accepted)
     # Not one request more than the recipients and the retries of those who failed.
-    assert service.requests == CUSTOMERS + 3
+    assert service.requests == RECIPIENTS + 3
     assert "resumes after cursor" in new.log()
 
 
 def test_the_aggregate_adds_up_to_the_same_sum(shop: Shop, app: Celery) -> None:
+    shop.sample(customers=ACCOUNTS)
     task_id, new = shop.deploy(
-        lambda: shop.number("SELECT count(*) FROM statements") > CUSTOMERS // 10,
+        lambda: shop.number("SELECT count(*) FROM statements") > ACCOUNTS // 10,
         lambda: shop.command("statements"),
     )
     result = app.AsyncResult(task_id).get(timeout=60)
     (day,) = {day for (day,) in shop.rows("SELECT DISTINCT day FROM orders")}
     assert result == {"day": day, "cents": TOTAL}
     assert shop.number("SELECT sum(cents) FROM statements") == TOTAL
-    assert shop.number("SELECT count(*) FROM statements") == CUSTOMERS
+    assert shop.number("SELECT count(*) FROM statements") == ACCOUNTS
     state, _, shown = shop.command("show", task_id).partition(" ")
     assert (state, json.loads(shown)) == ("SUCCESS", result)
     assert "resumes after cursor" in new.log()
@@ -205,6 +212,7 @@ def test_beat_sends_a_task_that_exists(shop: Shop, app: Celery) -> None:
     )
     entries = cast("dict[str, Any]", json.loads(done.stdout))
     assert entries == {"nightly-statements": ["shop.nightly_statements", True]}
-    shop.worker()
+    shop.sample(customers=10)
+    shop.worker().wait_ready()
     result = app.send_task("shop.nightly_statements").get(timeout=60)  # as beat sends it
-    assert result["cents"] == TOTAL
+    assert result["cents"] == sum(350 + n for n in range(1, 11))

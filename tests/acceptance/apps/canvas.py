@@ -11,7 +11,8 @@ from tests.acceptance.apps.making import make_app, note
 
 app = make_app("canvas")
 
-ITEMS = 20
+#: The least number of items in a leg.
+ITEMS = 10
 
 
 def summed(given: Any, add: int) -> int:
@@ -24,7 +25,8 @@ def tour(
     self: Any, given: Any, add: int = 0, *, tag: str, until: int = 3, fail: bool = False, cursor=0
 ) -> Iterator[int]:
     """A generator: items until ``until`` interruptions are behind it."""
-    while cursor < ITEMS or self.progress.resumptions < until:
+    begin = cursor
+    while cursor < begin + ITEMS or self.progress.resumptions < until:
         cursor += 1
         time.sleep(0.005)
         note(f"{tag}:{cursor}")
@@ -37,7 +39,8 @@ def tour(
 @app.task(base=IterableTask, bind=True, name="canvas.brief", max_leg_runtime=0.1)
 def brief(self: Any, given: Any, add: int = 0, *, tag: str, cursor=0) -> Iterator[int]:
     """The same, interrupted by its own ``max_leg_runtime``."""
-    while cursor < ITEMS or self.progress.resumptions < 3:
+    begin = cursor
+    while cursor < begin + ITEMS or self.progress.resumptions < 3:
         cursor += 1
         time.sleep(0.005)
         note(f"{tag}:{cursor}")
@@ -53,8 +56,8 @@ class Walk(IterableTask):
     def build_enumerator(
         self, given: Any, add: int = 0, *, tag: str, until: int = 3, cursor: int | None
     ) -> Iterator[tuple[int, int]]:
-        done = cursor or 0
-        while done < ITEMS or self.progress.resumptions < until:
+        done = begin = cursor or 0
+        while done < begin + ITEMS or self.progress.resumptions < until:
             done += 1
             yield done, done
 

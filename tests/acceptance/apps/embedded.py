@@ -8,14 +8,12 @@ import sys
 import threading
 from typing import Any
 
-from celery.signals import worker_ready
-
 from tests.acceptance.apps.items import app
 
 
-def tell_ready(sender: Any = None, **_: Any) -> None:
+def tell_ready(consumer: Any) -> None:
     """What the ``celery worker`` command logs."""
-    print(f"{sender.hostname} ready.", flush=True)
+    print(f"{consumer.hostname} ready.", flush=True)
 
 
 def main(hostname: str) -> None:
@@ -23,8 +21,9 @@ def main(hostname: str) -> None:
     asked = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: asked.set())
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
-    worker_ready.connect(tell_ready)
-    worker = app.WorkController(hostname=hostname, pool="prefork", concurrency=2)
+    worker = app.WorkController(
+        hostname=hostname, pool="prefork", concurrency=2, ready_callback=tell_ready
+    )
     thread = threading.Thread(target=worker.start)
     thread.start()
     asked.wait()

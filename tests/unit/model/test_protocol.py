@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from celery_graceful.model import events as ev
 from celery_graceful.model.record import Outcome, State
@@ -24,6 +24,12 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sim = Simulation()
+        self.rough = self.operated = False
+
+    @initialize(rough=st.booleans(), operated=st.booleans())
+    def kind_of_life(self, rough: bool, operated: bool) -> None:
+        # Harm everywhere would leave the promises of a calm life untested.
+        self.rough, self.operated = rough, operated
 
     def _legs(self, *phases: str) -> list[Leg]:
         return [leg for leg in self.sim.legs if leg.phase in phases]
@@ -38,8 +44,8 @@ class Life(RuleBasedStateMachine):
         deeds: dict[str, Callable[[], object]] = {
             "rescue": lambda: sim.told(ev.Rescue()),
             "deliver": lambda: sim.deliver(sim.broker[0], "w1") if sim.broker else None,
-            "cancel": lambda: sim.told(ev.Cancel()),
-            "pause": lambda: sim.told(ev.Pause()),
+            "cancel": lambda: self.operated and sim.told(ev.Cancel()),
+            "pause": lambda: self.operated and sim.told(ev.Pause()),
             "beat": lambda: sim.pass_time(0.5),
         }
         return deeds.get(what)
@@ -58,6 +64,13 @@ class Life(RuleBasedStateMachine):
         leg = self._a_leg(pick, "run")
         for _ in range(min(count, ITEMS - leg.position)):
             self.sim.item(leg)
+
+    @precondition(lambda self: self.sim.latest in self._legs("run"))
+    @rule()
+    def run_to_the_end(self) -> None:
+        leg = self.sim.latest
+        while leg is not None and leg in self._legs("run"):
+            self.sim.step(leg)
 
     @precondition(lambda self: self._legs("run"))
     @rule(pick=PICK)
@@ -78,7 +91,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self._legs("publish"))
     @rule(pick=PICK, how=st.sampled_from(["sent", "sent", "lost", "twice", "refused"]))
     def publish(self, pick: int, how: str) -> None:
-        self.sim.publish(self._a_leg(pick, "publish"), how)
+        self.sim.publish(self._a_leg(pick, "publish"), how if self.rough else "sent")
 
     @precondition(lambda self: self._legs("give_back"))
     @rule(pick=PICK)
@@ -98,7 +111,7 @@ class Life(RuleBasedStateMachine):
 
     # -- what goes wrong ---------------------------------------------------------------------
 
-    @precondition(lambda self: self.sim.legs)
+    @precondition(lambda self: self.rough and self.sim.legs)
     @rule(pick=PICK, seen=st.booleans())
     def crash(self, pick: int, seen: bool) -> None:
         self.sim.crash(self.sim.legs[pick % len(self.sim.legs)], seen=seen)
@@ -108,7 +121,7 @@ class Life(RuleBasedStateMachine):
     def report_dead(self) -> None:
         self.sim.report_dead()
 
-    @precondition(lambda self: self.sim.legs)
+    @precondition(lambda self: self.rough and self.sim.legs)
     @rule()
     def stall(self) -> None:
         self.sim.pass_time(1.1, beating=False)
@@ -117,13 +130,19 @@ class Life(RuleBasedStateMachine):
     def wait(self, leases: float) -> None:
         self.sim.pass_time(leases)
 
-    @precondition(lambda self: self.sim.legs and len(self.sim.broker) < 4)
+    @precondition(lambda self: self.rough and self.sim.legs and len(self.sim.broker) < 4)
     @rule(pick=PICK)
     def redeliver(self, pick: int) -> None:
         message = self.sim.legs[pick % len(self.sim.legs)].message
         self.sim.broker.append(Message(message.generation, True, message.use))
 
-    @precondition(lambda self: any(m.generation for m in self.sim.broker))
+    @precondition(lambda self: self.rough and all(m.use == self.sim.use for m in self.sim.broker))
+    @rule()
+    def purge(self) -> None:
+        # A message that nobody has admitted yet is the broker's: only a known run's are lost.
+        self.sim.broker.clear()
+
+    @precondition(lambda self: self.rough and any(m.generation for m in self.sim.broker))
     @rule()
     def duplicate(self) -> None:
         # A second fresh message cannot be told from a re-used id: generation 0 is left out.
@@ -135,9 +154,9 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.sim.record is not None)
     @rule(lost=st.booleans(), what=st.sampled_from(["", "", "deliver", "beat"]))
     def rescue(self, lost: bool, what: str) -> None:
-        self.sim.told(ev.Rescue(), lost=lost, meanwhile=self._meanwhile(what))
+        self.sim.told(ev.Rescue(), lost=lost and self.rough, meanwhile=self._meanwhile(what))
 
-    @precondition(lambda self: self.sim.record is not None)
+    @precondition(lambda self: self.operated and self.sim.record is not None)
     @rule(
         event=st.sampled_from([ev.Cancel(), ev.Pause(), ev.Resume(), ev.Resume(), ev.Retry()]),
         lost=st.booleans(),
@@ -146,14 +165,18 @@ class Life(RuleBasedStateMachine):
     def operate(self, event: ev.Event, lost: bool, what: str) -> None:
         self.sim.told(event, lost=lost, meanwhile=self._meanwhile(what))
 
-    @precondition(lambda self: self.sim.latest in self._legs("run", "told", "finish"))
+    @precondition(
+        lambda self: self.operated and self.sim.latest in self._legs("run", "told", "finish")
+    )
     @rule()
     def kill(self) -> None:
         assert self.sim.latest is not None
         self.sim.told(ev.Kill(Outcome.FAILED, "hard time limit"))
         self.sim.legs.remove(self.sim.latest)
 
-    @precondition(lambda self: self.sim.record is not None and not self.sim.record.live)
+    @precondition(
+        lambda self: self.operated and self.sim.record is not None and not self.sim.record.live
+    )
     @rule()
     def use_the_id_again(self) -> None:
         self.sim.use_again()
@@ -183,8 +206,8 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=250,
-    stateful_step_count=40,
+    max_examples=200,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -1,0 +1,163 @@
+"""How soon a worker exits after SIGTERM with runs under way, against an idle one."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGTERM
+from statistics import median
+from typing import Any
+
+from benchmarks.figures import Figure, ratio_at_most
+from benchmarks.marks import url_of
+from tests.harness import Ledger, Worker, producer, wait_for
+from tests.harness.worker import forget_started
+from tests.servers import Valkey
+
+__all__ = ["measure"]
+
+EXIT_BOUND = 1.25
+FIRST_BOUND = 1.5
+PAUSE = 0.005
+#: More items than any run gets done.
+ITEMS = 1_000_000
+CHILDREN = 2
+ROUNDS, QUICK_ROUNDS = 10, 2
+
+
+class Stage:
+    """A worker to be stopped and one that waits, which consumes nothing until told to."""
+
+    def __init__(self, app: Any, ledger: Ledger, stopped: Worker, waiting: Worker) -> None:
+        self.app = app
+        self.ledger = ledger
+        self.stopped = stopped
+        self._waiting = waiting
+
+    def let_the_other_in(self) -> None:
+        """Have the waiting worker consume as well."""
+        name = f"{self._waiting.name}@localhost"
+        answers = self.app.control.add_consumer(
+            "celery", destination=[name], reply=True, timeout=10
+        )
+        assert answers, f"{name} does not answer"
+
+    def occupy(self) -> None:
+        """Two runs, one in each child, well under way."""
+        for _ in range(CHILDREN):
+            self.app.send_task("benchmarks.app.noted", (ITEMS, PAUSE))
+        wait_for(lambda: self._busy(20), 60, self.stopped.log)
+
+    def warm_up(self) -> None:
+        """Have each child run a task, so that none is fresh."""
+        children: set[Any] = set()
+        while len(children) < CHILDREN:
+            sent = [self.app.send_task("benchmarks.app.child", (0.1,)) for _ in range(CHILDREN)]
+            children |= {result.get(timeout=60) for result in sent}
+
+    def stop(self) -> tuple[float, float]:
+        """SIGTERM; returns its time, and the seconds until the worker has exited."""
+        began = time.monotonic()
+        self.stopped.signal(SIGTERM)
+        wait_for(lambda: self.stopped.exit_code is not None, 60, self.stopped.log, interval=0.001)
+        return began, time.monotonic() - began
+
+    def first_resumed(self, since: float) -> float:
+        """Seconds from ``since`` to the first item that the waiting worker has done."""
+        ours = {entry.pid for entry in self.ledger.entries() if entry.at < since}
+
+        def resumed() -> list[float]:
+            return [e.at for e in self.ledger.entries() if e.pid not in ours]
+
+        return min(wait_for(resumed, 60, self._waiting.log)) - since
+
+    def _busy(self, items: int) -> bool:
+        done = Counter(entry.pid for entry in self.ledger.entries())
+        return len(done) == CHILDREN and min(done.values()) >= items
+
+
+def measure(*, quick: bool = False) -> list[Figure]:
+    """Measure interleaved pairs, each with fresh workers."""
+    idle: list[float] = []
+    busy: list[float] = []
+    first: list[float] = []
+    with Valkey() as server:
+        for number in range(QUICK_ROUNDS if quick else ROUNDS):
+            sides: list[Callable[[], None]] = [
+                lambda: idle.append(_idle(server)),
+                lambda: _take(_busy(server), busy, first),
+            ]
+            for side in sides if number % 2 else sides[::-1]:
+                side()
+            print(
+                f"  idle {idle[-1]:.3f} s, busy {busy[-1]:.3f} s, first item {first[-1]:.3f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+    return list(_figures(idle, busy, first))
+
+
+def _take(pair: tuple[float, float], busy: list[float], first: list[float]) -> None:
+    busy.append(pair[0])
+    first.append(pair[1])
+
+
+def _figures(idle: list[float], busy: list[float], first: list[float]) -> Iterator[Figure]:
+    note = f"{median(busy):.2f} s against {median(idle):.2f} s; one iteration is allowed on top"
+    ratios = [(b - PAUSE) / i for b, i in zip(busy, idle, strict=True)]
+    yield ratio_at_most(
+        "stop", "exit with two runs / exit when idle", ratios, EXIT_BOUND, note=note
+    )
+    yield Figure(
+        "stop",
+        "SIGTERM to the first resumed item",
+        median(first),
+        max(first),
+        FIRST_BOUND,
+        judged=max(first),
+        unit="s",
+        rounds=len(first),
+        note="the worst is judged",
+    )
+
+
+def _idle(server: Valkey) -> float:
+    with staged(server) as stage:
+        stage.warm_up()
+        stage.let_the_other_in()
+        return stage.stop()[1]
+
+
+def _busy(server: Valkey) -> tuple[float, float]:
+    with staged(server) as stage:
+        stage.occupy()
+        stage.let_the_other_in()
+        began, spent = stage.stop()
+        return spent, stage.first_resumed(began)
+
+
+@contextmanager
+def staged(server: Valkey) -> Iterator[Stage]:
+    """Both workers, ready, on an empty database."""
+    url = url_of(server, 1)
+    with server.client(1) as client:
+        client.flushdb()
+    with tempfile.TemporaryDirectory() as folder, producer(url, url) as app:
+        ledger = Ledger(Path(folder) / "ledger")
+        env = {"BENCH_URL": url, "BENCH_LEDGER": str(ledger.path)}
+        two = ("-c", str(CHILDREN))
+        try:
+            with (
+                Worker("benchmarks.app", args=two, env=env) as stopped,
+                Worker("benchmarks.app", args=(*two, "-Q", "nobody"), env=env) as waiting,
+            ):
+                stopped.wait_ready(60)
+                waiting.wait_ready(60)
+                yield Stage(app, ledger, stopped, waiting)
+        finally:
+            forget_started()

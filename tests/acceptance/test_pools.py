@@ -1,0 +1,91 @@
+"""The other pools: threads, solo and gevent hand their runs over as exactly as prefork."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from signal import SIGQUIT, SIGTERM
+
+import pytest
+
+from tests.acceptance.runs import STYLES, Run, Stage, check_log_of_leaving
+from tests.harness import Worker, wait_for
+
+ITEMS, PAUSE = 600, 0.005
+BEFORE_STOP = 60
+
+
+def sigterm(_: Stage, worker: Worker) -> None:
+    worker.signal(SIGTERM)
+
+
+def sigquit(_: Stage, worker: Worker) -> None:
+    worker.signal(SIGQUIT)
+
+
+def control_shutdown(stage: Stage, worker: Worker) -> None:
+    stage.app.control.shutdown(destination=[f"{worker.name}@localhost"])
+
+
+Stop = Callable[[Stage, Worker], None]
+POOLS = ("threads", "solo", "gevent")
+STOPS: tuple[Stop, ...] = (sigterm, sigquit, control_shutdown)
+
+
+@pytest.fixture(autouse=True)
+def _gevent_is_there(request: pytest.FixtureRequest) -> None:
+    if request.node.callspec.params["pool"] == "gevent":
+        pytest.importorskip("gevent")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.__name__)
+def test_on_redis(redis_stage: Stage, pool: str, stop: Stop) -> None:
+    hand_over(redis_stage, pool, stop)
+
+
+@pytest.mark.slow
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("pool", POOLS)
+def test_on_rabbitmq(rabbitmq_url: str, redis_url: str, tmp_path: Path, pool: str) -> None:
+    with Stage(rabbitmq_url, redis_url, tmp_path).open() as stage:
+        hand_over(stage, pool, sigterm)
+
+
+def hand_over(stage: Stage, pool: str, stop: Stop) -> None:
+    """Stop a worker with two runs while a second one waits; solo has one run at a time."""
+    worker = stage.worker("stopped", pool=pool).wait_ready()
+    waiting = stage.waiting(pool=pool)
+    runs = [stage.start(style, ITEMS, PAUSE) for style in STYLES]
+    waiting.wait_ready()
+    under_way = wait_under_way(runs, 1 if pool == "solo" else 2)
+    stage.let_in(waiting)
+
+    stopped_at = time.monotonic()
+    stop(stage, worker)
+    # A solo worker hears remote control between two tasks only: its run ends where it is.
+    deaf = pool == "solo" and stop is control_shutdown
+    if not deaf:
+        for run in under_way:
+            run.wait_resumed(stopped_at)
+    for run in runs:
+        run.hurry()
+    for run in runs:
+        run.check_result()
+        run.check_exact()
+    for run in [] if deaf else under_way:
+        cursor = check_log_of_leaving(worker, run)
+        assert f"[{run.id}] resumes after cursor {cursor} " in waiting.log()
+    worker.wait()
+
+
+def wait_under_way(runs: list[Run], how_many: int) -> list[Run]:
+    """Wait until so many of the runs have done some items."""
+
+    def under_way() -> list[Run]:
+        busy = [run for run in runs if len(run.ledger) >= BEFORE_STOP]
+        return busy if len(busy) >= how_many else []
+
+    return wait_for(under_way, 30, f"items of {how_many} runs")

@@ -1,0 +1,45 @@
+"""What the documentation repeats from the code, written as the documentation has it."""
+
+from __future__ import annotations
+
+from celery_graceful.cli import graceful
+from celery_graceful.model import events as ev
+from celery_graceful.model.decide import TABLE
+from celery_graceful.model.record import State
+
+__all__ = ["options_of", "transitions"]
+
+#: The events in the order of a run's life.
+_EVENTS: tuple[type[ev.Event], ...] = (
+    *(ev.Admit, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End),
+    *(ev.Release, ev.Rescue, ev.Kill),
+    *(ev.Pause, ev.Resume, ev.Cancel, ev.Retry),
+)
+
+
+def transitions() -> str:
+    """The table of (event, state) in Markdown: the rule that decides, or a dash for *refused*."""
+    assert {event for _, event in TABLE} == set(_EVENTS)
+    states = (None, *State)
+    heads = ["event", *("(no record)" if s is None else f"`{s}`" for s in states)]
+    lines = [_row(heads), "|---" * len(heads) + "|"]
+    for event in _EVENTS:
+        rules = (TABLE.get((state, event)) for state in states)
+        cells = ["–" if rule is None else f"`{rule.__name__}`" for rule in rules]
+        lines.append(_row([f"**{event.__name__}**", *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def options_of(command: str) -> list[str]:
+    """The long options of one of ``graceful``'s commands."""
+    import click
+
+    found = graceful.get_command(click.Context(graceful), command)
+    assert found is not None
+    return [
+        option
+        for parameter in found.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+        if option.startswith("--")
+    ]
