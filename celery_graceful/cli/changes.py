@@ -1,4 +1,4 @@
-"""``graceful pause``, ``resume``, ``cancel``, ``retry``: whom it concerns, the outcome, the undo."""
+"""``graceful pause``, ``resume``, ``cancel``, ``retry``: whom it concerns, outcome, undo."""
 
 from __future__ import annotations
 

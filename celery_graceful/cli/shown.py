@@ -52,13 +52,14 @@ def as_details(run: Run) -> list[tuple[str, str]]:
         ("resumptions", str(record.resumptions)),
         ("generation", str(record.generation)),
         ("crashes", f"{record.crashes} in a row without progress"),
-        ("sent again", f"{record.republished} times"),
+        ("not taken", f"{record.republished} times"),
         ("age", _age(run)),
     ]
     if record.due_at is not None:
         left = record.due_at - run.now
         due = format_seconds(round(abs(left), 1))
-        lines.append(("left to others", f"in {due}" if left > 0 else f"since {due}"))
+        what = "lease ends" if record.owner else "sent again"
+        lines.append((what, f"in {due}" if left > 0 else f"since {due}, as soon as a worker looks"))
     return lines
 
 

@@ -19,7 +19,7 @@ app = Celery(
     "graceful-demo",
     broker=os.environ.get(SERVER),
     backend=os.environ.get(SERVER),
-    set_as_current=False,  # `celery -A proj graceful demo` has an app already
+    set_as_current=False,  # as shared=False below: `celery -A proj graceful demo` has an app already
 )
 app.conf.update(
     broker_connection_retry_on_startup=True,
@@ -29,7 +29,7 @@ app.conf.update(
 Graceful(app)
 
 
-@app.task(base=IterableTask, bind=True, name="demo.survey_files")
+@app.task(base=IterableTask, bind=True, shared=False)
 def survey_files(
     self: Any, root: str, notes: str, pause: float, *, cursor: str | None = None
 ) -> Generator[str, None, dict[str, Any]]:

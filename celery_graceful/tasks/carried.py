@@ -77,6 +77,7 @@ class CarriedLeg(Leg):
         now = time.monotonic()
         self._lease_until = now + ticket.runtime.settings.lease_ttl
         self._flush_due = now + self.options.flush_interval
+        self._brief_until = self._flush_due
         self._leave_at = now + self.options.max_leg_runtime if self.options.max_leg_runtime else 0.0
         # After a crash each item is saved, until the leg has lived longer than its predecessor's
         # unsaved items can have taken: else an item that kills would never be told from progress.
@@ -86,6 +87,15 @@ class CarriedLeg(Leg):
     @property
     def id(self) -> str:
         return self.ticket.run.id
+
+    @property
+    def brief(self) -> bool:
+        """Whether the leg did everything within one flush interval.
+
+        Then its outcome need not be saved before Celery stores it: should the process die in
+        between, what runs again is no more than what a crash may repeat anyhow.
+        """
+        return not self.resumed and time.monotonic() < self._brief_until
 
     @property
     def details(self) -> dict[str, Any]:

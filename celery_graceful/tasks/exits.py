@@ -17,7 +17,7 @@ from celery_graceful.model.record import Outcome, Request
 from celery_graceful.tasks import limits, results
 from celery_graceful.tasks.carried import CarriedLeg, cursor_part
 
-__all__ = ["abandon", "fail", "fail_for_good", "finish", "leave"]
+__all__ = ["abandon", "close", "fail", "fail_for_good", "finish", "leave"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -186,6 +186,8 @@ def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
 
 def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
     leg.error = exc
+    if leg.brief:
+        return
     leg.ticket.finish(text, steps, results.dump_error(leg.task, exc), Outcome.FAILED)
 
 
@@ -204,9 +206,17 @@ def finish(leg: CarriedLeg, result: Any) -> None:
     leg.report.settle()
     saved = results.dump(leg.task, result)
     leg.outcome = result
+    if leg.brief:
+        return
     decision = leg.ticket.finish(encode(leg.checkpoint), leg.steps, saved, Outcome.COMPLETED)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
+
+
+def close(leg: CarriedLeg, outcome: Outcome) -> None:
+    """Celery has stored the outcome: the run has ended."""
+    text, steps = _last_good_checkpoint(leg)
+    leg.ticket.end(outcome, text, steps)
 
 
 def abandon(leg: CarriedLeg) -> None:

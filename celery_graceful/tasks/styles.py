@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dis
-import inspect
 from collections.abc import Iterator
+from functools import cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import DefinitionError
@@ -71,8 +72,11 @@ def _surrounded(stream: Iterator[Any], leg: Leg) -> Iterator[Any]:
 
 def _may_return_value(items: Any) -> bool:
     code = getattr(items, "gi_code", None)
-    if code is None:
-        return True
+    return code is None or _returns_value(code)
+
+
+@cache
+def _returns_value(code: CodeType) -> bool:
     before: dis.Instruction | None = None
     for instruction in dis.get_instructions(code):
         if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
@@ -130,9 +134,7 @@ def _is_unpacking(exc: BaseException) -> bool:
 def _overrides(task: IterableTask, name: str) -> bool:
     from celery_graceful.tasks.iterable import IterableTask
 
-    return inspect.getattr_static(type(task), name) is not inspect.getattr_static(
-        IterableTask, name
-    )
+    return getattr(type(task), name) is not getattr(IterableTask, name)
 
 
 def _close(stream: Any) -> None:

@@ -46,6 +46,7 @@ class Scene:
             "RESULT_URL": self.backend,
             "LEDGER": str(self.ledger.path),
             "SETTINGS": json.dumps(self.settings),
+            "C_FORCE_ROOT": "1",  # else no worker of root accepts pickle
         }
         env.update(options.pop("env", {}))
         worker = self._start_worker(
@@ -72,16 +73,15 @@ class Scene:
             The worker that is left.
         """
         self.wait_carried(worker, tags)
-        import time;print(time.monotonic(),"A carried")
+        stopped = []
         for _ in range(times):
             waiting = self.worker(**options)
-            print(time.monotonic(),"waiting ready")
             worker.signal(SIGTERM)
             self.wait_carried(waiting, tags)
-            print(time.monotonic(),"taken over")
-            worker.wait()
-            print(time.monotonic(),"gone")
+            stopped.append(worker)
             worker = waiting
+        for gone in stopped:
+            assert gone.wait() == 0
         return worker
 
     def wait_carried(self, worker: Worker, tags: Collection[str], timeout: float = 20) -> None:

@@ -119,8 +119,8 @@ def test_no_file_is_left(redis_stage: Stage, tmp_path: Path, number: int, start:
     folder.mkdir()
 
     def files() -> set[str]:
-        shared = {str(path) for path in Path("/dev/shm").glob("celery-graceful*")}
-        return shared | {str(path) for path in folder.rglob("*")}
+        found = [*Path("/dev/shm").glob("celery-graceful*"), *folder.rglob("celery-graceful*")]
+        return {str(path) for path in found}
 
     before = files()
     settings = SPAWN if start == "spawn" else {}

@@ -37,12 +37,13 @@ class ConsoleWorker(Worker):
 
 
 class EmbeddedWorker(Worker):
-    """A Python program with a worker in it."""
+    """A Python program with a worker in it; ``EMBEDDED_STOP`` says how the program stops it."""
 
     def __init__(self, app: str, **options: Any) -> None:
         super().__init__(app, **options)
+        how = options["env"]["EMBEDDED_STOP"]
         program = "tests.acceptance.apps.embedded"
-        self._argv = [sys.executable, "-m", program, f"{self.name}@localhost"]
+        self._argv = [sys.executable, "-m", program, f"{self.name}@localhost", how]
 
 
 @dataclass
@@ -83,7 +84,12 @@ TRIGGERS = [
     Trigger("SIGHUP", send(SIGHUP), kind=ConsoleWorker, restarts=True),
     Trigger("control shutdown", remote_control),
     Trigger("group SIGTERM", lambda _, worker: worker.signal_group(SIGTERM)),
-    Trigger("embedded stop", send(SIGUSR1), kind=EmbeddedWorker),
+    *(
+        Trigger(
+            f"embedded {how}", send(SIGUSR1), env={"EMBEDDED_STOP": how}, kind=EmbeddedWorker
+        )
+        for how in ("stop", "should_stop", "should_terminate")
+    ),
 ]
 
 

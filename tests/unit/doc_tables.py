@@ -30,6 +30,10 @@ def transitions() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def options_of(command: str) -> list[str]:
     """The long options of one of ``graceful``'s commands."""
     import click

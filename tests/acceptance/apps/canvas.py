@@ -37,7 +37,7 @@ def tour(
 
 
 @app.task(base=IterableTask, bind=True, name="canvas.brief", max_leg_runtime=0.1)
-def brief(self: Any, given: Any, add: int = 0, *, tag: str, cursor=0) -> Iterator[int]:
+def brief(self: Any, given: Any, add: int = 0, *, tag: str, cursor: int = 0) -> Iterator[int]:
     """The same, interrupted by its own ``max_leg_runtime``."""
     begin = cursor
     while cursor < begin + ITEMS or self.progress.resumptions < 3:

@@ -11,7 +11,7 @@ from celery import Celery
 from celery_graceful import Graceful
 from tests.harness.ledger import Ledger
 
-__all__ = ["make_app", "note"]
+__all__ = ["make_app", "note", "noted"]
 
 
 def make_app(name: str) -> Celery:
@@ -30,3 +30,8 @@ def make_app(name: str) -> Celery:
 def note(item: Any) -> None:
     """Write ``item`` into the test's ledger."""
     Ledger(os.environ["LEDGER"]).add(item)
+
+
+def noted(item: Any) -> bool:
+    """Whether anybody has written ``item``: how a test tells a task to go on."""
+    return item in Ledger(os.environ["LEDGER"]).items()

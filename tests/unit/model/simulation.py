@@ -12,7 +12,7 @@ from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
 from celery_graceful.stores.memory import MemoryStore
 
 RUN = RunKey("task", "id")
-ITEMS = 4
+ITEMS = 6
 LEASE = 10.0
 POLICY = Policy(lease_ttl=LEASE, max_crashes=3, keep_runs=1e9)
 

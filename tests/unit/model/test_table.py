@@ -1,0 +1,209 @@
+"""The table row by row: what each event does to a run in each state, and what it leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.decide import TABLE, Decision, Policy, Verdict, decide
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Outcome, Record, Request, State
+
+NOW, LEASE = 100.0, 30.0
+POLICY = Policy(lease_ttl=LEASE, max_crashes=3, keep_runs=600.0)
+GENERATION, FENCE = 3, 5
+
+RUNNING = Record(
+    State.RUNNING,
+    generation=GENERATION,
+    fence=FENCE,
+    owner="w0",
+    due_at=NOW + 12.0,
+    checkpoint="four",
+    steps=4,
+    envelope=b"envelope",
+)
+HANDED_OVER = replace(RUNNING, state=State.HANDED_OVER, owner=None)
+WAITING = replace(HANDED_OVER, state=State.WAITING)
+PAUSED = replace(HANDED_OVER, state=State.PAUSED, due_at=None)
+FINISHING = replace(RUNNING, state=State.FINISHING, outcome=Outcome.COMPLETED, result="result")
+ENDED = replace(PAUSED, state=State.ENDED, outcome=Outcome.FAILED, envelope=b"")
+RECORDS = {r.state: r for r in (RUNNING, HANDED_OVER, WAITING, PAUSED, FINISHING, ENDED)}
+
+LOST = {"due_at": NOW}
+RELEASED = {"owner": None}
+
+OLDER, EQUAL, NEWER = (ev.Admit(g, "w1", envelope=b"new") for g in (2, 3, 4))
+FRESH, REDELIVERED = ev.Admit(0, "w1", envelope=b"new"), ev.Admit(0, "w1", redelivered=True)
+HAND_OVER = ev.HandOver(FENCE, "six", 6, "shutdown")
+RETURNED = replace(HAND_OVER, successor=False)
+WAIT = ev.Wait(FENCE, "six", 6, "retry", delay=50.0)
+RECLAIM = ev.Reclaim(FENCE, "w0")
+FINISH = ev.Finish(FENCE, "six", 6, "result", Outcome.COMPLETED)
+END = ev.End(FENCE, Outcome.COMPLETED)
+KILL = ev.Kill(Outcome.FAILED, "hard time limit")
+RELEASE = ev.Release("w0", GENERATION)
+SAMPLES: tuple[ev.Event, ...] = (
+    FRESH, REDELIVERED, OLDER, EQUAL, NEWER, HAND_OVER, RETURNED, WAIT, RECLAIM, FINISH, END, KILL,
+    RELEASE, ev.Rescue(), ev.Cancel(), ev.Pause(), ev.Resume(), ev.Retry(),
+)  # fmt: skip
+
+S, V = State, Verdict
+Row = tuple[Record | None, dict[str, Any], ev.Event, Verdict, State | None, float | None]
+#: The record, how it differs from the plain one, the event; the verdict, the state that is written
+#: (``None``: nothing is), and when the run is due next.
+ROWS: list[Row] = [
+    (None, {}, FRESH, V.START, S.RUNNING, LEASE),
+    (None, {}, NEWER, V.START, S.RUNNING, LEASE),
+    (None, {}, replace(NEWER, checkpoint="four"), V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, {}, OLDER, V.DROP, None, None),
+    (RUNNING, LOST, OLDER, V.DROP, None, None),
+    (RUNNING, {}, EQUAL, V.DROP, None, None),
+    (RUNNING, LOST, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, RELEASED, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, {}, NEWER, V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, {"crashes": 2, "crash_steps": 4, **LOST}, EQUAL, V.GIVE_UP, S.RUNNING, LEASE),
+    (RUNNING, {"crashes": 2, "crash_steps": 3, **LOST}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (HANDED_OVER, {}, OLDER, V.DROP, None, None),
+    (HANDED_OVER, {}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (HANDED_OVER, {}, NEWER, V.RESUME, S.RUNNING, LEASE),
+    (HANDED_OVER, {"crashes": 3, "crash_steps": 4}, EQUAL, V.GIVE_UP, S.RUNNING, LEASE),
+    (HANDED_OVER, {"crashes": 3, "crash_steps": 3}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (WAITING, {}, OLDER, V.DROP, None, None),
+    (WAITING, {}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (PAUSED, {}, EQUAL, V.DROP, None, None),
+    (PAUSED, {}, NEWER, V.DROP, None, None),
+    (FINISHING, {}, OLDER, V.DROP, None, None),
+    (FINISHING, {}, EQUAL, V.DROP, None, None),
+    (FINISHING, LOST, EQUAL, V.RETURN_SAVED, S.FINISHING, LEASE),
+    (FINISHING, {}, NEWER, V.RETURN_SAVED, S.FINISHING, LEASE),
+    (ENDED, {}, REDELIVERED, V.DROP, None, None),
+    (ENDED, {}, NEWER, V.DROP, None, None),
+    (ENDED, {}, FRESH, V.START, S.RUNNING, LEASE),
+    (RUNNING, {}, HAND_OVER, V.PUBLISH, S.HANDED_OVER, LEASE),
+    (RUNNING, LOST, HAND_OVER, V.PUBLISH, S.HANDED_OVER, LEASE),
+    (RUNNING, {}, RETURNED, V.PUBLISH, S.HANDED_OVER, LEASE),
+    (RUNNING, {"requested": Request.PAUSE}, HAND_OVER, V.DONE, S.PAUSED, None),
+    (RUNNING, {"requested": Request.CANCEL}, HAND_OVER, V.DONE, S.ENDED, None),
+    (RUNNING, {}, replace(HAND_OVER, reason=StopReason.CANCELLED), V.DONE, S.ENDED, None),
+    (RUNNING, {}, WAIT, V.PUBLISH, S.WAITING, 50.0 + LEASE),
+    (RUNNING, {"requested": Request.CANCEL}, WAIT, V.DONE, S.ENDED, None),
+    (RUNNING, {}, FINISH, V.DONE, S.FINISHING, LEASE),
+    (RUNNING, {}, END, V.DONE, S.ENDED, None),
+    (FINISHING, {}, END, V.DONE, S.ENDED, None),
+    (HANDED_OVER, {}, RECLAIM, V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, {}, RELEASE, V.DONE, S.RUNNING, LEASE),
+    (FINISHING, {}, RELEASE, V.DONE, S.FINISHING, LEASE),
+    (RUNNING, {}, replace(RELEASE, generation=2), V.REFUSED, None, None),
+    (RUNNING, {}, replace(RELEASE, owner="w1"), V.REFUSED, None, None),
+    (RUNNING, RELEASED, RELEASE, V.REFUSED, None, None),
+    (RUNNING, {}, ev.Rescue(), V.REFUSED, None, None),
+    (RUNNING, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, LEASE),
+    (RUNNING, {"requested": Request.CANCEL, **LOST}, ev.Rescue(), V.DONE, S.ENDED, None),
+    (RUNNING, {"requested": Request.PAUSE, **LOST}, ev.Rescue(), V.DONE, S.PAUSED, None),
+    (HANDED_OVER, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, 2 * LEASE),
+    (WAITING, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, 2 * LEASE),
+    (FINISHING, LOST, ev.Rescue(), V.PUBLISH, S.FINISHING, 2 * LEASE),
+    (RUNNING, {}, KILL, V.DONE, S.ENDED, None),
+    (HANDED_OVER, {}, KILL, V.DONE, S.ENDED, None),
+    (WAITING, {}, KILL, V.DONE, S.ENDED, None),
+    (PAUSED, {}, KILL, V.DONE, S.ENDED, None),
+    (FINISHING, {}, KILL, V.DONE, S.ENDED, None),
+    (RUNNING, {}, ev.Cancel(), V.ASKED, S.RUNNING, 12.0),
+    (RUNNING, {"requested": Request.PAUSE}, ev.Cancel(), V.ASKED, S.RUNNING, 12.0),
+    (RUNNING, {"requested": Request.CANCEL}, ev.Cancel(), V.ASKED, None, None),
+    (RUNNING, LOST, ev.Cancel(), V.DONE, S.ENDED, None),
+    (HANDED_OVER, {}, ev.Cancel(), V.DONE, S.ENDED, None),
+    (WAITING, {}, ev.Cancel(), V.DONE, S.ENDED, None),
+    (PAUSED, {}, ev.Cancel(), V.DONE, S.ENDED, None),
+    (RUNNING, {}, ev.Pause(), V.ASKED, S.RUNNING, 12.0),
+    (RUNNING, {"requested": Request.CANCEL}, ev.Pause(), V.ASKED, None, None),
+    (RUNNING, LOST, ev.Pause(), V.DONE, S.PAUSED, None),
+    (HANDED_OVER, {}, ev.Pause(), V.DONE, S.PAUSED, None),
+    (WAITING, {}, ev.Pause(), V.DONE, S.PAUSED, None),
+    (RUNNING, {}, ev.Resume(), V.REFUSED, None, None),
+    (RUNNING, {"requested": Request.PAUSE}, ev.Resume(), V.DONE, S.RUNNING, 12.0),
+    (PAUSED, {}, ev.Resume(), V.PUBLISH, S.HANDED_OVER, LEASE),
+    (HANDED_OVER, {}, ev.Retry(), V.PUBLISH, S.HANDED_OVER, LEASE),
+    (WAITING, {}, ev.Retry(), V.PUBLISH, S.HANDED_OVER, LEASE),
+]  # fmt: skip
+
+
+def name(part: object) -> str:
+    if part is None or isinstance(part, Record):
+        return str(part and part.state)
+    if isinstance(part, ev.Event.__args__):  # type: ignore[attr-defined]
+        return type(part).__name__
+    return str(part)
+
+
+@pytest.mark.parametrize(("record", "but", "event", "verdict", "state", "due_in"), ROWS, ids=name)
+def test_row(
+    record: Record | None,
+    but: dict[str, Any],
+    event: ev.Event,
+    verdict: Verdict,
+    state: State | None,
+    due_in: float | None,
+) -> None:
+    d = decide(replace(record, **but) if record else None, event, NOW, POLICY)
+    assert (d.verdict, d.record and d.record.state, d.due_in) == (verdict, state, due_in)
+
+
+def test_every_row_of_the_table_has_an_example() -> None:
+    assert {(r and r.state, type(e)) for r, _, e, *_ in ROWS} == set(TABLE)
+    assert {type(e) for e in SAMPLES} == set(get_args(ev.Event))
+    assert set(RECORDS) == set(State)
+
+
+PRODUCT = [(r, e) for r in (None, *RECORDS.values()) for e in SAMPLES]
+
+
+@pytest.mark.parametrize(("record", "event"), PRODUCT, ids=name)
+def test_any_state_and_any_event(record: Record | None, event: ev.Event) -> None:
+    for due_at in (NOW - 1, NOW, NOW + 1):
+        for requested in (None, *Request):
+            changed = record and replace(record, requested=requested)
+            if changed and changed.due_at is not None:
+                changed = replace(changed, due_at=due_at)
+            d = decide(changed, event, NOW, POLICY)
+            if (record and record.state, type(event)) not in TABLE:
+                assert (d.verdict, d.record) == (Verdict.REFUSED, None)
+            _sound(changed, d)
+
+
+def _sound(before: Record | None, d: Decision) -> None:
+    """What holds for every decision."""
+    after = d.record
+    if after is None:
+        assert d.verdict in (Verdict.DROP, Verdict.REFUSED, Verdict.ASKED)
+        assert d.why, "nothing is written, and nobody is told why"
+        return
+    assert d.verdict not in (Verdict.DROP, Verdict.REFUSED)
+    if before is not None:
+        assert after.fence >= before.fence
+        assert after.generation >= before.generation or not before.live
+    rests = after.state in (State.PAUSED, State.ENDED)
+    assert (d.due_in is None) == rests, "only a paused or ended run is never due"
+    assert d.due_in is None or 0.0 <= d.due_in <= 50.0 + LEASE or after.republished
+    assert (d.keep is None) == after.live
+    if not after.live:
+        assert (after.envelope, after.result, after.requested) == (b"", None, None)
+        assert after.outcome is not None
+    if after.state not in (State.RUNNING, State.FINISHING):
+        assert after.owner is None
+    if d.verdict is Verdict.PUBLISH:
+        assert after.envelope
+        assert before is not None
+        assert after.generation >= before.generation
+
+
+@pytest.mark.parametrize("fence", [FENCE - 1, FENCE + 1])
+@pytest.mark.parametrize("event", [e for e in SAMPLES if hasattr(e, "fence")], ids=name)
+@pytest.mark.parametrize("record", RECORDS.values(), ids=name)
+def test_another_fence_is_refused(record: Record, event: Any, fence: int) -> None:
+    d = decide(record, replace(event, fence=fence), NOW, POLICY)
+    assert (d.verdict, d.record) == (Verdict.REFUSED, None)

@@ -1,0 +1,240 @@
+"""The stop flag in one process: what it says, what it leaves, and what it does not believe."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.stop import flag
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+
+
+@pytest.fixture(autouse=True)
+def _no_flag_before_and_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(flag.ENVIRONMENT, raising=False)
+    flag.withdraw()
+    monkeypatch.setattr(flag, "_refused", None)
+    yield
+    flag.withdraw()
+
+
+@pytest.fixture(params=["without a name", "named"])
+def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both kinds of shared memory; the named one is what other systems than Linux have."""
+    if request.param == "named":
+        monkeypatch.setattr(flag, "_anonymous", lambda: None)
+    return str(request.param)
+
+
+def files() -> set[str]:
+    """The open files of this process, and the flag's files where it keeps them on Linux."""
+    gc.collect()
+    opened = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            opened.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+        except FileNotFoundError:  # the one that listed the folder
+            continue
+    named = Path("/dev/shm").glob("celery-graceful-*")
+    return {*opened, *map(str, named)}
+
+
+# -- what it says -----------------------------------------------------------------------------
+
+
+def test_down_at_first(memory: str) -> None:
+    mine = flag.owned("w@host")
+    assert (mine.raised, mine.stop, mine.released, mine.solo, mine.deadline) == (
+        False,
+        None,
+        False,
+        False,
+        None,
+    )
+    assert (mine.worker, mine.owner_pid) == ("w@host", os.getpid())
+    assert flag.current() is mine
+
+
+@pytest.mark.parametrize("reason", [StopReason.SHUTDOWN, StopReason.MAINTENANCE])
+def test_raised_once(memory: str, reason: StopReason) -> None:
+    mine = flag.owned("w")
+    assert mine.raise_(reason) is True
+    assert mine.raise_(StopReason.SHUTDOWN) is False
+    assert mine.stop == flag.Stop(reason, cold=False)
+    assert mine.raised
+
+
+def test_cold_comes_on_top() -> None:
+    mine = flag.owned("w")
+    mine.raise_(StopReason.SHUTDOWN)
+    assert mine.raise_(StopReason.SHUTDOWN, cold=True) is False
+    assert mine.stop == flag.Stop(StopReason.SHUTDOWN, cold=True)
+    mine.raise_(StopReason.SHUTDOWN)
+    assert mine.stop.cold
+
+
+def test_released_solo_and_deadline() -> None:
+    mine = flag.owned("w")
+    mine.release()
+    assert (mine.released, mine.raised) == (True, False)
+    mine.set_solo()
+    assert mine.solo
+    until = time.monotonic() + 30
+    mine.set_deadline(until)
+    assert mine.deadline == until
+
+
+# -- what it leaves ---------------------------------------------------------------------------
+
+
+def test_withdrawing_leaves_nothing(memory: str) -> None:
+    before = files()
+    for _ in range(3):
+        flag.owned("w").raise_(StopReason.SHUTDOWN)
+        flag.withdraw()
+    assert files() == before
+    assert flag.current() is None
+    assert flag.ENVIRONMENT not in os.environ
+
+
+def test_owning_again_starts_clean_and_leaves_nothing(memory: str) -> None:
+    before = files()
+    flag.owned("first").raise_(StopReason.SHUTDOWN)
+    second = flag.owned("second")
+    assert not second.raised
+    assert flag.current() is second
+    del second
+    flag.withdraw()
+    assert files() == before
+
+
+def test_withdrawing_twice_or_without_a_flag() -> None:
+    flag.withdraw()
+    flag.owned("w")
+    flag.withdraw()
+    flag.withdraw()
+
+
+def test_a_view_outlives_its_withdrawal(memory: str) -> None:
+    """A leg of the threads pool may still look at it."""
+    mine = flag.owned("w")
+    mine.raise_(StopReason.SHUTDOWN)
+    flag.withdraw()
+    assert mine.raised
+
+
+def test_a_file_in_place_of_the_flags_is_not_closed() -> None:
+    """After a re-exec the number in the environment may belong to another file."""
+    with open(os.devnull) as other:
+        os.environ[flag.ENVIRONMENT] = f"{os.getpid()}|w|/proc/{os.getpid()}/fd/{other.fileno()}"
+        flag.withdraw()
+        assert other.read() == ""
+
+
+# -- what it does not believe -----------------------------------------------------------------
+
+PID, PARENT = os.getpid(), os.getppid()
+
+
+def hostile(tmp_path: Path) -> dict[str, str]:
+    """What somebody, or something, may have left in the environment."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "short").write_bytes(b"celery-graceful\x01")
+    (tmp_path / "other").write_bytes(b"x" * 4096)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "secret").write_bytes(b"celery-graceful\x01" + b"\x01" * 48)
+    (tmp_path / "secret").chmod(0)
+    os.mkfifo(tmp_path / "fifo")
+    paths = ["empty", "short", "other", "folder", "fifo", "missing", "a|b"]
+    return {
+        "a word": "garbage",
+        "one bar": "1|2",
+        "bars": "|||",
+        "no number": "x|w|/tmp",
+        "empty path": f"{PARENT}|w|",
+        "another's process": f"1{PARENT}|w|{tmp_path / 'secret'}",
+        "init": f"{2**31}|w|{tmp_path / 'other'}",
+        "proc without number": f"{PID}|w|/proc/self/fd/x",
+        "proc of nobody": f"{PID}|w|/proc/{PID}/fd/999999",
+        "proc itself": f"{PID}|w|/proc/",
+        "standard input": f"{PID}|w|/proc/{PID}/fd/0",
+        "the null device": f"{PARENT}|w|/dev/null",
+        "endless zeros": f"{PARENT}|w|/dev/zero",
+        **{f"{name} of the parent": f"{PARENT}|w|{tmp_path / name}" for name in paths},
+        **{f"{name} of mine": f"{PID}|w|{tmp_path / name}" for name in paths},
+    }
+
+
+NAMES = [
+    "a word",
+    "one bar",
+    "bars",
+    "no number",
+    "empty path",
+    "another's process",
+    "init",
+    "proc without number",
+    "proc of nobody",
+    "proc itself",
+    "standard input",
+    "the null device",
+    "endless zeros",
+    *[
+        f"{name} of {whose}"
+        for name in ("empty", "short", "other", "folder", "fifo", "missing", "a|b")
+        for whose in ("the parent", "mine")
+    ],
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_environment_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    told = hostile(tmp_path)[name]
+    monkeypatch.setenv(flag.ENVIRONMENT, told)
+    before = files()
+    assert flag.current() is None
+    assert flag.current() is None
+    assert files() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_worker_starts_in_a_hostile_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Nothing is removed but the flag's own file, whatever the environment names."""
+    told = hostile(tmp_path)[name]
+    there = sorted(tmp_path.iterdir())
+    monkeypatch.setenv(flag.ENVIRONMENT, told)
+    mine = flag.owned("w")
+    assert flag.current() is mine
+    assert sorted(tmp_path.iterdir()) == there
+    os.fstat(0)
+
+
+def test_what_was_raised_before_a_re_exec_is_not_believed(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGHUP: the same process, the same environment, and a file that may still be there."""
+    flag.owned("w").raise_(StopReason.SHUTDOWN)
+    monkeypatch.setattr(flag, "_flag", None)
+    assert flag.current() is None
+
+
+def test_the_workers_name_may_hold_any_character(memory: str) -> None:
+    mine = flag.owned("a|b|c@host")
+    told = os.environ[flag.ENVIRONMENT]
+    assert str(os.getpid()) == told.split("|")[0]
+    there = flag._open(told.replace(str(os.getpid()), str(os.getppid()), 1))
+    assert there is not None
+    assert there.worker == "a|b|c@host"
+    mine.raise_(StopReason.SHUTDOWN)
+    assert there.raised

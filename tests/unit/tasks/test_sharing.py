@@ -1,0 +1,357 @@
+"""``iterable_task``: for functions and classes, for apps made before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from celery import shared_task
+
+from celery_graceful import IterableTask, iterable_task
+from celery_graceful.errors import DefinitionError
+
+from .conftest import MakeApp
+
+HERE = __name__
+
+
+class Summed(IterableTask):
+    """An abstract base with all but the name."""
+
+    abstract = True
+
+    def build_enumerator(self, n: int, *, cursor: int | None) -> Iterable[Any]:
+        return ((i, i) for i in range(0 if cursor is None else cursor + 1, n))
+
+    def each_iteration(self, item: int, n: int) -> None:  # type: ignore[override]
+        self.carry["sum"] = self.carry.get("sum", 0) + item
+
+    def result(self, n: int) -> Any:
+        return self.carry.get("sum")
+
+
+# -- functions --------------------------------------------------------------------------------
+
+
+def test_bare(current: Any) -> None:
+    @iterable_task
+    def bare(n: int, *, cursor: Any = None) -> Iterator[int]:
+        """Count."""
+        yield from range(n)
+        return n
+
+    assert bare.name == f"{HERE}.bare"
+    assert bare.__doc__ == "Count."
+    assert isinstance(bare, IterableTask)
+    assert bare.delay(3).get() == bare(3) == 3
+
+
+def test_with_options(current: Any) -> None:
+    @iterable_task(
+        name="shared.opt", bind=True, rate_limit="9/s", flush_interval="2s", max_crashes=7
+    )
+    def with_options(self: Any, n: int, *, cursor: Any = None) -> Iterator[int]:
+        yield from range(n)
+        return self.name, self.rate_limit, self.flush_interval, self.max_crashes
+
+    assert with_options.delay(3).get() == ("shared.opt", "9/s", "2s", 7)
+
+
+def test_with_empty_brackets(current: Any) -> None:
+    @iterable_task()
+    def empty(*, cursor: Any = None) -> Iterator[int]:
+        yield 1
+        return "done"
+
+    assert empty.delay().get() == "done"
+
+
+def test_a_base_of_ones_own(current: Any) -> None:
+    class Base(IterableTask):
+        abstract = True
+        calls: list[str]
+
+        def on_start(self, *args: Any, **kwargs: Any) -> None:
+            self.calls.append(self.name)
+
+    @iterable_task(base=Base, name="shared.based", calls=[])
+    def based(*, cursor: Any = None) -> Iterator[int]:
+        yield 1
+
+    based.delay()
+    assert based.calls == ["shared.based"]
+
+
+def test_a_base_that_is_no_iterable_task(current: Any) -> None:
+    from celery import Task
+
+    with pytest.raises((DefinitionError, TypeError)):
+
+        @iterable_task(base=Task, name="shared.plain")
+        def plain(*, cursor: Any = None) -> Iterator[int]:
+            yield 1
+
+        plain.delay()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("kind", ["function", "class"])
+def test_apps_before_and_after_finalization(make_app: MakeApp, when: str, kind: str) -> None:
+    apps = [make_app(f"app{i}", task_always_eager=True) for i in range(2)]
+    if when == "after":
+        for app in apps:
+            app.finalize()
+    name = f"shared.{when}.{kind}"
+    if kind == "function":
+
+        @iterable_task(name=name)
+        def counted(n: int, *, cursor: Any = None) -> Iterator[int]:
+            yield from range(n)
+            return 3
+    else:
+        made = type("Made", (Summed,), {"name": name, "__module__": HERE})
+        iterable_task(made)
+    later = make_app("later", task_always_eager=True)
+    for app in (*apps, later):
+        assert app.tasks[name].app is app
+        assert app.tasks[name].delay(3).get() == 3
+
+
+def test_two_apps_have_a_task_each(make_app: MakeApp) -> None:
+    class Both(Summed):
+        name = "shared.both"
+
+    iterable_task(Both)
+    one, two = make_app("one"), make_app("two")
+    first, second = one.tasks["shared.both"], two.tasks["shared.both"]
+    assert first is not second
+    assert (first.app, second.app) == (one, two)
+    assert (first.backend.app, second.backend.app) == (one, two)
+
+
+def test_faults_and_reports_of_two_apps_are_their_own(make_app: MakeApp) -> None:
+    class Reported(Summed):
+        name = "shared.reported"
+
+    iterable_task(Reported)
+    loud, quiet = make_app("loud", task_track_started=True), make_app("quiet")
+    assert loud.tasks["shared.reported"].reports_started
+    assert not quiet.tasks["shared.reported"].reports_started
+
+
+# -- classes ----------------------------------------------------------------------------------
+
+
+def test_a_class(current: Any) -> None:
+    @iterable_task
+    class Named(Summed):
+        name = "shared.named"
+
+    assert Named.name == "shared.named"
+    assert Named.delay(4).get() == Named(4) == 6
+    assert current.tasks["shared.named"].app is current
+
+
+def test_a_class_without_a_name(current: Any) -> None:
+    @iterable_task
+    class Unnamed(Summed):
+        pass
+
+    assert Unnamed.name == f"{HERE}.Unnamed"
+    assert Unnamed.delay(4).get() == 6
+
+
+def test_a_class_with_options(current: Any) -> None:
+    @iterable_task(name="shared.opted", rate_limit="9/s", flush_interval="2s", max_retries=9)
+    class Opted(Summed):
+        pass
+
+    assert (Opted.name, Opted.rate_limit, Opted.flush_interval) == ("shared.opted", "9/s", "2s")
+    assert Opted.max_retries == 9
+    assert Opted.delay(4).get() == 6
+
+
+def test_wrong_options_of_a_class_are_told(current: Any) -> None:
+    @iterable_task(name="shared.wrong", flush_interval="never")
+    class Wrong(Summed):
+        pass
+
+    with pytest.raises(DefinitionError, match="flush_interval"):
+        Wrong.delay(1)
+
+
+def test_autoretry_of_a_class(current: Any) -> None:
+    @iterable_task(name="shared.retried", autoretry_for=(OSError,), default_retry_delay=0)
+    class Retried(Summed):
+        tries = 0
+
+        def each_iteration(self, item: int, n: int) -> None:  # type: ignore[override]
+            type(self).tries += 1
+            if type(self).tries == 1:
+                raise OSError("once")
+            super().each_iteration(item, n)
+
+    assert Retried.autoretry_for == (OSError,)
+    assert Retried.delay(3).get() == 3
+
+
+class NotOurs:
+    """A class, but no task."""
+
+
+@pytest.mark.parametrize("thing", [NotOurs, Summed, 5, "text", None], ids=repr)
+def test_what_cannot_be_shared_breaks_no_import(make_app: MakeApp, thing: Any) -> None:
+    """A class of another kind, an abstract base, no class at all: told, but not by every app."""
+    app = make_app("innocent", task_always_eager=True)
+
+    @app.task(name="innocent.plain")
+    def plain() -> int:
+        return 1
+
+    try:
+        iterable_task(thing)
+    except (TypeError, DefinitionError) as exc:
+        assert "iterable_task" in str(exc)  # noqa: PT017 - told at once, at its own line
+    app.finalize()
+    assert plain.delay().get() == 1
+
+
+# -- the ways of plain Celery -----------------------------------------------------------------
+
+
+def test_app_task(app: Any) -> None:
+    @app.task(base=IterableTask)
+    def counted(n: int, *, cursor: Any = None) -> Iterator[int]:
+        yield from range(n)
+        return n
+
+    assert counted.delay(5).get() == 5
+    assert counted.name == f"{HERE}.counted"
+
+
+def test_shared_task(current: Any) -> None:
+    @shared_task(base=IterableTask)
+    def shared(n: int, *, cursor: Any = None) -> Iterator[int]:
+        yield from range(n)
+        return n
+
+    assert shared.delay(5).get() == 5
+
+
+def test_an_app_with_a_task_class(app: Any) -> None:
+    app.task_cls = IterableTask
+
+    @app.task
+    def counted(*, cursor: Any = None) -> Iterator[int]:
+        yield 1
+        return "done"
+
+    assert counted.delay().get() == "done"
+
+
+@pytest.mark.parametrize("instance", [True, False])
+def test_register_task(app: Any, instance: bool) -> None:
+    class Registered(Summed):
+        name = "proj.registered"
+
+    task = app.register_task(Registered() if instance else Registered)
+    assert task.delay(3).get() == 3
+    assert app.tasks["proj.registered"] is task
+
+
+def test_one_class_registered_with_two_apps(make_app: MakeApp) -> None:
+    class Shared(Summed):
+        name = "proj.shared"
+
+    apps = [make_app(f"app{i}", task_always_eager=True) for i in range(2)]
+    for app in apps:
+        assert app.register_task(Shared()).delay(3).get() == 3
+
+
+# -- hierarchies ------------------------------------------------------------------------------
+
+
+def test_a_concrete_class_below_two_abstract_ones(app: Any) -> None:
+    class Middle(Summed):
+        abstract = True
+        flush_interval = "3s"
+
+        def result(self, n: int) -> Any:
+            return -super().result(n)
+
+    class Leaf(Middle):
+        name = "proj.leaf"
+
+    task = app.register_task(Leaf())
+    assert task.faults == ()
+    assert task.delay(3).get() == -3
+    assert task.flush_interval == "3s"
+
+
+def test_a_mixin(app: Any) -> None:
+    class Doubled:
+        def each_iteration(self, item: int, n: int) -> None:
+            super().each_iteration(2 * item, n)  # type: ignore[misc]
+
+    class Mixed(Doubled, Summed):
+        name = "proj.mixed"
+
+    assert app.register_task(Mixed()).delay(3).get() == 6
+
+
+def test_a_concrete_class_below_a_concrete_one(app: Any) -> None:
+    class Parent(Summed):
+        name = "proj.parent"
+
+    class Child(Parent):
+        name = "proj.child"
+
+        def result(self, n: int) -> Any:
+            return "child"
+
+    parent, child = app.register_task(Parent()), app.register_task(Child())
+    assert (parent.delay(3).get(), child.delay(3).get()) == (3, "child")
+
+
+def test_a_class_with_a_generator_named_run(app: Any) -> None:
+    class Run(IterableTask):
+        name = "proj.run"
+
+        def run(self, n: int, *, cursor: int | None = None) -> Iterator[int]:  # type: ignore[override]
+            for i in range(0 if cursor is None else cursor + 1, n):
+                self.carry["sum"] = self.carry.get("sum", 0) + i
+                yield i
+            return self.carry["sum"]
+
+    class Below(Run):
+        name = "proj.below"
+
+        def run(self, n: int, *, cursor: int | None = None) -> Iterator[int]:  # type: ignore[override]
+            yield 0
+            return "below"
+
+    assert app.register_task(Run()).delay(4).get() == 6
+    assert app.register_task(Below()).delay(4).get() == "below"
+
+
+def test_a_class_below_a_generator_class_may_change_the_style(app: Any) -> None:
+    class Run(IterableTask):
+        abstract = True
+
+        def run(self, n: int, *, cursor: int | None = None) -> Iterator[int]:  # type: ignore[override]
+            yield 0
+            return "generator"
+
+    class Changed(Run):
+        name = "proj.changed"
+
+        def build_enumerator(self, n: int, *, cursor: int | None) -> Iterable[Any]:
+            return ((i, i) for i in range(n))
+
+        def each_iteration(self, item: int, n: int) -> None: ...  # type: ignore[override]
+
+        def result(self, n: int) -> Any:
+            return "class"
+
+    assert app.register_task(Changed()).delay(1).get() == "class"
