@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import redis
 from celery import Celery
 
@@ -13,9 +15,20 @@ from tests.harness import Worker, producer, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["fill", "url_of", "work_off"]
+__all__ = ["Message", "Worked", "fill", "url_of", "work_off"]
 
 Message = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How a worker worked off its queue."""
+
+    #: The marks' names and times, in monotonic seconds.
+    marks: list[tuple[str, float]]
+    #: Processor time of the worker and its child from the first mark to the last, in seconds.
+    processor: float
+
 
 #: Where queues are filled; workers get a copy each.
 TEMPLATE, WORKED = 1, 2
@@ -41,15 +54,13 @@ def _send(app: Celery, sender: Any, name: str, args: tuple[Any, ...]) -> None:
     app.send_task(f"benchmarks.app.{name}", args, producer=sender)
 
 
-def work_off(server: Valkey, marks: int, *, plugin: bool = True) -> list[tuple[str, float]]:
+def work_off(server: Valkey, marks: int, *, plugin: bool = True) -> Worked:
     """Let a fresh worker with one child work off a copy of the queue.
 
     Args:
+        server: where the queue was filled.
         marks: how many calls of ``mark`` are in the queue; the last call is one.
-        plugin: whether its application has the plugin.
-
-    Returns:
-        The marks' names and times, in monotonic seconds.
+        plugin: whether the worker's application has the plugin.
     """
     with server.client(TEMPLATE) as template, server.client(WORKED) as client:
         client.flushdb()
@@ -58,17 +69,27 @@ def work_off(server: Valkey, marks: int, *, plugin: bool = True) -> list[tuple[s
         args = ("-c", "1", "-l", "WARNING", "--without-gossip", "--without-mingle")
         try:
             with Worker("benchmarks.app", args=args, env=env) as worker:
-                wait_for(lambda: _done(worker, client, marks), _PATIENCE, worker.log)
-                return _read(client)
+                _wait(worker, client, 1)
+                before = _processor(worker)
+                _wait(worker, client, marks)
+                return Worked(_read(client), _processor(worker) - before)
         finally:
             forget_started()
 
 
-def _done(worker: Worker, client: redis.Redis, marks: int) -> bool:
-    if worker.exit_code is not None:
-        raise RuntimeError(f"the worker ended\n{worker.log()}")
-    count: Any = client.llen(MARKS)
-    return int(count) >= marks
+def _wait(worker: Worker, client: redis.Redis, marks: int) -> None:
+    def done() -> bool:
+        if worker.exit_code is not None:
+            raise RuntimeError(f"the worker ended\n{worker.log()}")
+        count: Any = client.llen(MARKS)
+        return int(count) >= marks
+
+    wait_for(done, _PATIENCE, worker.log)
+
+
+def _processor(worker: Worker) -> float:
+    times = [psutil.Process(pid).cpu_times() for pid in (worker.pid, *worker.children())]
+    return float(sum(t.user + t.system for t in times))
 
 
 def _read(client: redis.Redis) -> list[tuple[str, float]]:

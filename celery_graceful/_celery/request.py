@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request as _Request
+from celery.worker.state import task_ready
 
 from celery_graceful._celery.wire import GENERATION, RAW
 
@@ -23,8 +24,13 @@ Request: Any = _Request
 class Listener(Protocol):
     """What the main process tells the runs it carries. Set once per worker."""
 
-    def killed(self, task: str, run_id: str, outcome: str, reason: str) -> None:
-        """Celery ends the run: ``outcome`` is ``failed`` or ``cancelled``."""
+    def killed(
+        self, task: str, run_id: str, outcome: str, reason: str, generation: int | None
+    ) -> bool:
+        """Celery ends the run (``outcome`` is ``failed`` or ``cancelled``); does it end?
+
+        False when another delivery carries it by now: Celery must not store an outcome then.
+        """
 
     def child_lost(self, task: str, run_id: str, generation: int) -> None:
         """The child that carried this generation died."""
@@ -50,7 +56,8 @@ class RunRequest(Request):  # type: ignore[misc]
             headers["properties"] = {**(headers.get("properties") or {}), RAW: raw}
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        self._tell_killed("cancelled", "expired" if expired else "revoked")
+        if not expired:  # only a fresh message expires, and that one carries no run yet
+            self._tell_killed("cancelled", "revoked")
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
@@ -66,15 +73,17 @@ class RunRequest(Request):  # type: ignore[misc]
 
     def _announce_cancelled(self, *args: Any, **options: Any) -> None:
         # Celery would store RETRY, perhaps over the SUCCESS of a continuation that was quicker.
-        from celery.worker.state import task_ready
-
         task_ready(self)
         self.send_event("task-cancelled")
         self._already_cancelled = True
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        if not soft:
-            self._tell_killed("failed", f"hard time limit of {timeout} s")
+        if not soft and not self._tell_killed(
+            "failed", f"hard time limit of {timeout} s", self.generation
+        ):
+            task_ready(self)
+            self.acknowledge()
+            return
         super().on_timeout(soft, timeout)
 
     def on_failure(
@@ -88,6 +97,7 @@ class RunRequest(Request):  # type: ignore[misc]
             self.listener.child_lost(self.type, self.id, self.generation)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _tell_killed(self, outcome: str, reason: str) -> None:
-        if self.listener is not None:
-            self.listener.killed(self.type, self.id, outcome, reason)
+    def _tell_killed(self, outcome: str, reason: str, generation: int | None = None) -> bool:
+        if self.listener is None:
+            return True
+        return self.listener.killed(self.type, self.id, outcome, reason, generation)

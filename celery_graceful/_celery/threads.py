@@ -19,6 +19,9 @@ def _original(module: str, name: str) -> Any:
 
 def start_native_thread(target: Callable[[], None]) -> None:
     """Run ``target`` in a thread of the operating system that ends with the process."""
+    gevent = sys.modules.get("gevent")
+    if gevent is not None:
+        _ = gevent.get_hub().resolver  # imported at first use: not by two threads at once
     _original("_thread", "start_new_thread")(target, ())
 
 

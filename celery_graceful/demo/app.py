@@ -19,7 +19,7 @@ app = Celery(
     "graceful-demo",
     broker=os.environ.get(SERVER),
     backend=os.environ.get(SERVER),
-    set_as_current=False,  # as shared=False below: `celery -A proj graceful demo` has an app already
+    set_as_current=False,  # beside this app there is that of `celery -A proj graceful demo`
 )
 app.conf.update(
     broker_connection_retry_on_startup=True,

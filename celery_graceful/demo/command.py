@@ -38,6 +38,9 @@ def demo(as_json: bool, keep: bool, **preload: Any) -> None:
         _leave(str(exc), UNAVAILABLE)
     except stage.StageError as exc:
         _leave(str(exc), FAILED)
+    except SystemExit:
+        click.echo("Interrupted; all that was started has been ended.", err=True)
+        raise
     _tell(verdict, words.of(verdict), as_json)
     sys.exit(0 if verdict.passed else FAILED)
 

@@ -100,7 +100,7 @@ class Worker:
                     *("-n", f"{name}@localhost", "--without-mingle", "--without-gossip"),
                 ],
                 cwd=home,
-                env=_with_package(),
+                env=_variables(home),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -141,10 +141,11 @@ class Worker:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _with_package() -> dict[str, str]:
-    """The variables with which a worker finds the package that is running here."""
-    home = Path(celery_graceful.__file__).resolve().parent.parent
-    if home.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)
-    paths = [str(home), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+def _variables(home: Path) -> dict[str, str]:
+    """A worker finds the package that is running here, and litters nowhere else when killed."""
+    variables = {**os.environ, "TMPDIR": str(home)}
+    package = Path(celery_graceful.__file__).resolve().parent.parent
+    if package.name not in ("site-packages", "dist-packages"):
+        paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables["PYTHONPATH"] = os.pathsep.join(paths)
+    return variables

@@ -41,7 +41,11 @@ def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Deci
 def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.redelivered or m.generation > 0:
         return drop(f"the run has ended ({record.outcome})")
-    return start(record, m, now, policy)
+    decision = start(record, m, now, policy)
+    assert decision.record is not None
+    # Above all that was published under this id before: a late duplicate must not take it over.
+    anew = replace(decision.record, generation=record.generation + 1)
+    return replace(decision, record=anew)
 
 
 def admit_paused(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
@@ -71,7 +75,9 @@ def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> 
         return drop(_older(record, m))
     if m.generation == record.generation and record.leased(now):
         return drop(f"{record.owner} is storing its outcome")
-    return _take(record, m, policy, Verdict.RETURN_SAVED)
+    record = crashed(record)
+    given_up = _resume_or_give_up(record, policy) is Verdict.GIVE_UP
+    return _take(record, m, policy, Verdict.GIVE_UP if given_up else Verdict.RETURN_SAVED)
 
 
 def _older(record: Record, m: ev.Admit) -> str:

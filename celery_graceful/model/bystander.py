@@ -22,6 +22,8 @@ MOST_LEASES = 64
 
 
 def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
+    if e.generation is not None and e.generation != record.generation:
+        return refuse(f"generation {e.generation} was superseded by {record.generation}")
     # The fence rises: the process that carried the run may live a moment longer.
     fenced = replace(record, fence=record.fence + 1, reason=e.reason)
     return ended(fenced, e.outcome, policy)
@@ -30,7 +32,7 @@ def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
 def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:
     if record.owner != e.owner or record.generation != e.generation:
         return refuse(f"generation {e.generation} is not carried by {e.owner}")
-    lost = crashed(record) if record.state is State.RUNNING else replace(record, owner=None)
+    lost = crashed(record)
     # The broker brings the message back at once; should it not, a rescuer does after a lease.
     return Decision(Verdict.DONE, "released", lost, due_in=policy.lease_ttl)
 
@@ -47,7 +49,7 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
         return Decision(Verdict.PUBLISH, "lease_lost", taken, due_in=policy.lease_ttl)
     leases = min(2 ** (record.republished + 1), MOST_LEASES)
     again = replace(
-        record,
+        crashed(record),
         # Not 0: after the end, that would look like a fresh message of a re-used id. And not one
         # more each time: where queues are long, no message would live to be admitted.
         generation=max(1, record.generation),
@@ -103,5 +105,7 @@ def resume_running(record: Record, e: ev.Resume, now: float, policy: Policy) -> 
 
 
 def retry(record: Record, e: ev.Retry, now: float, policy: Policy) -> Decision:
-    again = replace(record, state=State.HANDED_OVER, generation=record.generation + 1)
+    again = replace(
+        record, state=State.HANDED_OVER, generation=record.generation + 1, republished=0
+    )
     return Decision(Verdict.PUBLISH, "sent again", again, due_in=policy.lease_ttl)

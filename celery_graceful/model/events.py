@@ -100,6 +100,8 @@ class Kill:
 
     outcome: Outcome
     reason: str
+    #: The delivery it happened to; ``None``: the run as such, whoever carries it (a revoke).
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

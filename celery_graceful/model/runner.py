@@ -27,7 +27,7 @@ def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Dec
     )
     if record.requested is Request.CANCEL or e.reason == StopReason.CANCELLED:
         return ended(saved, Outcome.CANCELLED, policy)
-    if record.requested is Request.PAUSE or e.reason == StopReason.PAUSED:
+    if record.requested is Request.PAUSE:
         return paused(saved)
     generation = record.generation + (1 if e.successor else 0)
     pending = replace(saved, state=State.HANDED_OVER, generation=generation)
@@ -38,12 +38,16 @@ def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
     saved = replace(record, checkpoint=e.checkpoint, steps=e.steps, reason=e.reason, owner=None)
     if record.requested is Request.CANCEL:
         return ended(saved, Outcome.CANCELLED, policy)
+    if record.requested is Request.PAUSE:
+        return paused(saved)
     waiting = replace(saved, state=State.WAITING, generation=record.generation + 1)
     return Decision(Verdict.PUBLISH, e.reason, waiting, due_in=e.delay + policy.lease_ttl)
 
 
 def reclaim(record: Record, e: ev.Reclaim, now: float, policy: Policy) -> Decision:
-    taken = replace(record, state=State.RUNNING, fence=record.fence + 1, owner=e.owner)
+    taken = replace(
+        record, state=State.RUNNING, fence=record.fence + 1, owner=e.owner, republished=0
+    )
     return Decision(Verdict.RESUME, "", taken, due_in=policy.lease_ttl)
 
 

@@ -11,7 +11,7 @@ from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.runs.transition import patiently, transition
+from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 
 __all__ = ["Admission", "admit"]
@@ -54,10 +54,8 @@ def admit(
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
     guess = message.generation == 0 and not message.redelivered
-    done = patiently(
-        lambda: transition(runtime.store, run, message, policy, guess=guess),
-        seconds=runtime.settings.lease_ttl,
-        what=str(run),
+    done = transition(
+        runtime.store, run, message, policy, guess=guess, patience=runtime.settings.lease_ttl
     )
     verdict = done.decision.verdict
     if verdict is Verdict.DROP or done.record is None:

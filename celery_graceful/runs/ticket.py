@@ -101,17 +101,14 @@ class Ticket:
         return self._apply(ev.End(self.fence, outcome, checkpoint, steps))
 
     def _apply(self, event: ev.Event, patience: float | None = None) -> Decision:
-        done = patiently(
-            lambda: transition(
-                self.runtime.store,
-                self.run,
-                event,
-                self.runtime.policy,
-                known=self.record,
-                guess=True,
-            ),
-            seconds=self.patience if patience is None else patience,
-            what=str(self.run),
+        done = transition(
+            self.runtime.store,
+            self.run,
+            event,
+            self.runtime.policy,
+            known=self.record,
+            guess=True,
+            patience=self.patience if patience is None else patience,
         )
         if done.decision.verdict is Verdict.REFUSED:
             self.refused = done.decision.why

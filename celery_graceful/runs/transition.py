@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from uuid import uuid4
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.decide import Decision, Policy, decide
 from celery_graceful.model.events import Event
 from celery_graceful.model.record import Record, RunKey
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import Store, Swapped
 
 __all__ = ["Transition", "patiently", "transition"]
 
@@ -40,55 +41,76 @@ def transition(
     *,
     known: Record | None = None,
     guess: bool = False,
+    patience: float = 0.0,
 ) -> Transition:
-    """Apply an event to a run.
+    """Apply an event to a run, once, however often the store has to be asked.
 
     Args:
         known: the record as last seen, to save a look-up.
         guess: take ``known`` (also ``None``: no record) for what stands there; a wrong guess costs
             nothing, the store answers with the truth.
+        patience: seconds to go on asking a store that does not answer.
 
     Raises:
-        StoreUnavailable: the store did not answer; the event may or may not have been applied, and
-            applying it again is safe.
+        StoreUnavailable: the store did not answer; the event may or may not have been applied.
     """
-    record, now, guessed = known, 0.0, True
-    if not guess:
-        found = store.load(run)
-        record, now, guessed = found.record, found.now, False
-    tried: Decision | None = None
-    for _ in range(MAX_ROUNDS):
-        if tried is not None and _same(tried.record, record):
-            return Transition(tried, record)  # an earlier answer was lost on its way
-        decision = decide(record, event, now, policy)
-        if decision.record is None:
-            if not guessed:
-                return Transition(decision, record)
-            found = store.load(run)
-            record, now, guessed = found.record, found.now, False
-            continue
-        tried = decision
-        swapped = store.swap(
-            run,
+    attempt = _Attempt(store, run, event, policy)
+    if patience <= 0:
+        return attempt(known, guess)
+    return patiently(lambda: attempt(known, guess), seconds=patience, what=str(run))
+
+
+class _Attempt:
+    """One event on its way into the store; called again, it knows what it wrote itself."""
+
+    def __init__(self, store: Store, run: RunKey, event: Event, policy: Policy) -> None:
+        self.store = store
+        self.run = run
+        self.event = event
+        self.policy = policy
+        self.stamp = uuid4().hex
+        self.tried: Decision | None = None
+
+    def __call__(self, known: Record | None, guess: bool) -> Transition:
+        record, now = known, 0.0
+        if not guess:
+            record, now = self._look()
+        for _ in range(MAX_ROUNDS):
+            if self.tried is not None and record is not None and record.stamp == self.stamp:
+                return Transition(self.tried, record)  # an earlier answer was lost on its way
+            decision = decide(record, self.event, now, self.policy)
+            if decision.record is None:
+                if not guess:
+                    return Transition(decision, record)
+                (record, now), guess = self._look(), False
+                continue
+            swapped = self._swap(record, decision)
+            if swapped.done:
+                return Transition(decision, self._stored(decision, swapped))
+            record, now, guess = swapped.record, swapped.now, False
+        raise StoreError(
+            f"gave up on {self.run} after {MAX_ROUNDS} conflicting writes for {self.event!r:.200}"
+        )
+
+    def _look(self) -> tuple[Record | None, float]:
+        found = self.store.load(self.run)
+        return found.record, found.now
+
+    def _swap(self, record: Record | None, decision: Decision) -> Swapped:
+        assert decision.record is not None
+        self.tried = decision
+        return self.store.swap(
+            self.run,
             record.version if record is not None else 0,
-            decision.record,
+            replace(decision.record, stamp=self.stamp),
             due_in=decision.due_in,
             keep=decision.keep,
         )
-        if swapped.done:
-            due_at = None if decision.due_in is None else swapped.now + decision.due_in
-            stored = replace(decision.record, version=swapped.version, due_at=due_at)
-            return Transition(decision, stored)
-        record, now, guessed = swapped.record, swapped.now, False
-    raise StoreError(f"gave up on {run} after {MAX_ROUNDS} conflicting writes for {event!r:.200}")
 
-
-def _same(intended: Record | None, found: Record | None) -> bool:
-    return (
-        found is not None
-        and intended is not None
-        and intended == replace(found, version=intended.version, due_at=intended.due_at)
-    )
+    def _stored(self, decision: Decision, swapped: Swapped) -> Record:
+        assert decision.record is not None
+        due_at = None if decision.due_in is None else swapped.now + decision.due_in
+        return replace(decision.record, stamp=self.stamp, version=swapped.version, due_at=due_at)
 
 
 def patiently(call: Callable[[], T], *, seconds: float, what: str) -> T:

@@ -106,11 +106,11 @@ _LINES = (
     ),
     Setting(
         "graceful_keep_runs",
-        seconds(above=0),
+        seconds(least=3600),
         7 * 86400.0,
-        'seconds above 0, or a text such as "7d"',
+        'at least 3600 seconds, or a text such as "7d"',
         '"7d"',
-        "How long the summary of an ended run is kept.",
+        "How long the summary of an ended run is kept; longer than a broker may redeliver.",
         "seconds",
     ),
     Setting(

@@ -56,6 +56,7 @@ def extra_of(record: Record) -> str:
             "reason": record.reason,
             "outcome": record.outcome and record.outcome.value,
             "started_at": record.started_at,
+            "stamp": record.stamp,
         }
     )
 
@@ -96,6 +97,7 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept: dict[str, Any] = {name: _typed(rest, name, int) for name in _INTS}
     kept["reason"] = _typed(rest, "reason", str)
     kept["started_at"] = float(_typed(rest, "started_at", (int, float)))
+    kept["stamp"] = _typed(rest, "stamp", str)
     kept["outcome"] = rest["outcome"]
     return kept
 

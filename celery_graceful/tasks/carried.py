@@ -203,6 +203,7 @@ class CarriedLeg(Leg):
                 answer = self.ticket.flush(text, self.steps)
                 break
             except StoreUnavailable as exc:
+                now = time.monotonic()  # a silent store has cost a whole time-out
                 self._outage(now, exc)
                 if now < self._lease_until:
                     return

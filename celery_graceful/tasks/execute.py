@@ -220,6 +220,7 @@ def _send_retry(leg: CarriedLeg) -> None:
     headers = dict(options.get("headers") or {})
     headers.pop(wire.CHECKPOINT, None)
     headers[wire.GENERATION] = leg.ticket.record.generation
+    headers["parent_id"] = leg.request.parent_id  # Celery would make a root task its own parent
     options["headers"] = headers
     try:
         send(**options)

@@ -9,9 +9,10 @@ from celery_graceful._celery import requests
 from celery_graceful._celery.threads import native_sleep, start_native_thread
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
+from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, RunKey
 from celery_graceful.runs.rescue import Rescuer
-from celery_graceful.runs.transition import transition
+from celery_graceful.runs.transition import Transition, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
 
@@ -41,7 +42,9 @@ class Keeper:
 
     def start(self) -> None:
         """Begin to beat."""
-        start_native_thread(self._run)
+        # Opened here: under gevent, two threads that import the same module block each other.
+        store = self.runtime.open_store()
+        start_native_thread(lambda: self._run(store))
 
     def stop(self) -> None:
         """End the thread at its next look."""
@@ -49,8 +52,7 @@ class Keeper:
 
     # -- the keeper's thread ----------------------------------------------------------------
 
-    def _run(self) -> None:
-        store = self.runtime.open_store()
+    def _run(self, store: Store) -> None:
         rescuer = Rescuer(self.runtime, store)
         lease = self.runtime.settings.lease_ttl
         next_beat = next_look = 0.0
@@ -101,19 +103,28 @@ class Keeper:
 
     # -- the main thread --------------------------------------------------------------------
 
-    def killed(self, task: str, run_id: str, outcome: str, reason: str) -> None:
-        """Celery ends the run: a hard time limit, a revoke, an expiry."""
-        self._write(RunKey(task, run_id), ev.Kill(Outcome(outcome), reason))
+    def killed(
+        self, task: str, run_id: str, outcome: str, reason: str, generation: int | None
+    ) -> bool:
+        """Celery ends the run: a hard time limit, or a revoke. Returns whether it does end."""
+        done = self._write(RunKey(task, run_id), ev.Kill(Outcome(outcome), reason, generation))
+        superseded = (
+            done is not None
+            and done.record is not None
+            and done.decision.verdict is Verdict.REFUSED
+        )
+        return not superseded
 
     def child_lost(self, task: str, run_id: str, generation: int) -> None:
         """The child that carried the run died: its lease is free at once."""
         self._write(RunKey(task, run_id), ev.Release(self.worker, generation))
 
-    def _write(self, run: RunKey, event: ev.Event) -> None:
+    def _write(self, run: RunKey, event: ev.Event) -> Transition | None:
         try:
-            transition(self.runtime.store, run, event, self.runtime.policy)
+            return transition(self.runtime.store, run, event, self.runtime.policy)
         except StoreUnavailable as exc:
             logger.error("%s: the store does not take %r yet, trying again: %s", run, event, exc)
             self._in_doubt.append((run, event))
         except StoreError as exc:
             logger.error("%s: the store does not take %r: %s", run, event, exc)
+        return None

@@ -66,7 +66,9 @@ class Scene:
             if str(entry).startswith(f"{tag}:")
         ]
 
-    def relay(self, worker: Worker, tags: Collection[str], times: int = 3, **options: Any) -> Worker:
+    def relay(
+        self, worker: Worker, tags: Collection[str], times: int = 3, **options: Any
+    ) -> Worker:
         """Stop the worker that carries the runs ``tags`` while another waits, several times.
 
         Returns:
@@ -185,4 +187,3 @@ def signatures(app: Celery, prefix: str) -> Callable[..., Signature[Any]]:
         return signature(f"{prefix}.{name}", args=args, kwargs=kwargs, app=app)
 
     return make
-

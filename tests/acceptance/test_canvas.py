@@ -36,7 +36,9 @@ def test_a_chain_goes_on_once_after_a_run_at_its_start_middle_and_end(scene: Sce
     with scene.producer() as app, recorded_states(scene.backend) as states:
         make = signatures(app, "canvas")
         chains = {
-            112: chain(make("tour", 102, tag="start"), make("plus", 10), make("tell", "told-start")),
+            112: chain(
+                make("tour", 102, tag="start"), make("plus", 10), make("tell", "told-start")
+            ),
             113: chain(make("plus", 1, 2), make("tour", add=110, tag="middle"), make("plus", 0)),
             114: chain(make("plus", 2, 2), make("walk", add=110, tag="end")),
             115: chain(

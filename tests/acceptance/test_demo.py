@@ -95,6 +95,7 @@ def test_an_interrupted_demo_leaves_nothing(start: Start, temporary: Path, numbe
     out, rest = demo.communicate(timeout=30)
     assert demo.returncode == 128 + number, story + rest
     assert out == ""
+    assert rest.endswith("Interrupted; all that was started has been ended.\n")
     assert "Traceback" not in rest
     wait_for(lambda: nothing_is_left(temporary, story), 5, "the end of all it had started")
 

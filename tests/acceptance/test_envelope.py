@@ -6,6 +6,7 @@ import datetime as dt
 import importlib.util
 import json
 import time
+from collections.abc import Collection
 from signal import SIGTERM
 from typing import Any
 
@@ -21,6 +22,9 @@ pytestmark = pytest.mark.slow
 YAML = importlib.util.find_spec("yaml") is not None
 ACCEPT = ["json", "pickle", *(["yaml"] if YAML else [])]
 
+#: A retry counts, and Celery writes down the ``ignore_result`` that was left open.
+OF_RETRIES = ("retries", "ignore_result")
+
 
 @pytest.fixture
 def scene(broker_url: str, redis_url: str, ledger: Ledger, start_worker: StartWorker) -> Scene:
@@ -29,7 +33,7 @@ def scene(broker_url: str, redis_url: str, ledger: Ledger, start_worker: StartWo
         "graceful_store": redis_url,
         "accept_content": ACCEPT,
         "result_accept_content": ["json", "pickle"],
-        "task_store_errors_even_if_ignored": False,
+        "task_routes": {"envelope.routed": {"queue": "routed", "priority": 2}},
     }
     return scene
 
@@ -43,10 +47,13 @@ def legs_of(scene: Scene, tag: str) -> list[dict[str, Any]]:
     ]
 
 
-def check_same(scene: Scene, tag: str, least: int = 3) -> dict[str, Any]:
-    """All legs saw the same, no item was lost or repeated; returns what they saw."""
+def check_same(scene: Scene, tag: str, least: int = 3, but: Collection[str] = ()) -> dict[str, Any]:
+    """All legs saw the same ``but`` for some; no item was lost or repeated. Returns what they saw."""
     legs = legs_of(scene, tag)
     assert len(legs) >= least
+    for leg in legs:
+        for name in but:
+            leg.pop(name)
     for later in legs[1:]:
         assert later == legs[0]
     scene.check_items(tag)
@@ -88,7 +95,8 @@ def test_each_leg_gets_what_the_caller_sent(scene: Scene) -> None:
         sent["parented"] = parented
         sent["retried"] = send("retried", "again", headers={"custom": 1}, priority=3)
         results = {tag: result.get(timeout=40) for tag, result in sent.items()}
-        seen = {tag: check_same(scene, tag) for tag in sent}
+        seen = {tag: check_same(scene, tag) for tag in sent if tag != "retried"}
+        seen["retried"] = check_same(scene, "retried", but=OF_RETRIES)
 
     for tag, result in sent.items():
         assert seen[tag]["id"] == result.id
@@ -106,7 +114,10 @@ def test_each_leg_gets_what_the_caller_sent(scene: Scene) -> None:
     assert results["zlib"] == f"(('{'x' * 2000}',), {{}})"
     assert seen["routed"]["where"][1:] == ["routed", 2]
     assert seen["stamped"]["stamps"] == {"color": ["red"], "places": ["a", "b"]}
-    assert (seen["parented"]["root_id"], seen["parented"]["parent_id"]) == ("the-root", "the-parent")
+    assert (seen["parented"]["root_id"], seen["parented"]["parent_id"]) == (
+        "the-root",
+        "the-parent",
+    )
     assert seen["parented"]["group"] == "a-group"
     assert seen["retried"]["where"][2] == 3
     assert seen["retried"]["custom"] == 1
@@ -140,7 +151,9 @@ def test_expires_that_pass_while_it_runs_do_not_end_a_run(scene: Scene) -> None:
         late = make("probe", tag="late").apply_async(
             expires=dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=1)
         )
-        wait_for(lambda: late.state == "REVOKED", 10, "REVOKED")
+        if scene.broker.startswith("redis"):  # RabbitMQ drops it by itself, and tells nobody
+            wait_for(lambda: late.state == "REVOKED", 10, "REVOKED")
+        assert make("probe", tag="next").apply_async().get(timeout=20)
     check_same(scene, "run")
     assert not legs_of(scene, "late")
 
@@ -179,7 +192,7 @@ def test_rabbitmq_priority_queue_keeps_the_priority(
         for result in (high, retried):
             result.get(timeout=20)
     assert check_same(scene, "high")["where"][2] == 8
-    assert check_same(scene, "retried")["where"][2] == 5
+    assert check_same(scene, "retried", but=OF_RETRIES)["where"][2] == 5
 
 
 @pytest.mark.rabbitmq
@@ -193,7 +206,7 @@ def test_rabbitmq_quorum_queue_with_an_eta_goes_on_in_its_queue(
         "task_default_exchange_type": "topic",
         "broker_transport_options": {"confirm_publish": True},
     }
-    worker = scene.worker(concurrency=1)
+    scene.worker(concurrency=1)
     with scene.producer() as app:
         make = signatures(app, "envelope")
         delayed = make("probe", tag="delayed").apply_async(countdown=1)
@@ -204,4 +217,6 @@ def test_rabbitmq_quorum_queue_with_an_eta_goes_on_in_its_queue(
     for tag in ("delayed", "direct", "retried"):
         assert len(legs_of(scene, tag)) >= 3
         scene.check_items(tag)
-    assert "native delayed delivery" in worker.log().lower() or "celery_delayed" in worker.log()
+    wheres = [leg["where"][:2] for leg in legs_of(scene, "delayed")]
+    assert wheres[0][0].startswith("celery_delayed")  # the first leg came through the delay
+    assert all(where == ["", "celery"] for where in wheres[1:]), wheres

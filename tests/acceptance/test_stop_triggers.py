@@ -85,9 +85,7 @@ TRIGGERS = [
     Trigger("control shutdown", remote_control),
     Trigger("group SIGTERM", lambda _, worker: worker.signal_group(SIGTERM)),
     *(
-        Trigger(
-            f"embedded {how}", send(SIGUSR1), env={"EMBEDDED_STOP": how}, kind=EmbeddedWorker
-        )
+        Trigger(f"embedded {how}", send(SIGUSR1), env={"EMBEDDED_STOP": how}, kind=EmbeddedWorker)
         for how in ("stop", "should_stop", "should_terminate")
     ),
 ]

@@ -30,7 +30,7 @@ def main(hostname: str, how: str) -> None:
     """Run a worker until the signal, then stop it."""
     asked = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: asked.set())
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+    app.log.setup(loglevel=logging.INFO)
     worker = app.WorkController(
         hostname=hostname, pool="prefork", concurrency=2, ready_callback=tell_ready
     )

@@ -17,7 +17,6 @@ if app.conf.task_queue_max_priority is None and app.conf.task_default_queue_type
     app.conf.task_queues = [
         Queue(name, routing_key=name) for name in ("celery", "special", "routed")
     ]
-app.conf.task_routes = {"envelope.routed": {"queue": "routed", "priority": 2}}
 
 ITEMS = 10
 

@@ -11,7 +11,7 @@ from celery import Celery
 from celery_graceful import Graceful
 from tests.harness.ledger import Ledger
 
-__all__ = ["make_app", "note", "noted"]
+__all__ = ["app_ledger", "make_app", "note", "noted"]
 
 
 def make_app(name: str) -> Celery:
@@ -27,11 +27,16 @@ def make_app(name: str) -> Celery:
     return app
 
 
+def app_ledger() -> Ledger:
+    """The test's ledger."""
+    return Ledger(os.environ["LEDGER"])
+
+
 def note(item: Any) -> None:
     """Write ``item`` into the test's ledger."""
-    Ledger(os.environ["LEDGER"]).add(item)
+    app_ledger().add(item)
 
 
 def noted(item: Any) -> bool:
     """Whether anybody has written ``item``: how a test tells a task to go on."""
-    return item in Ledger(os.environ["LEDGER"]).items()
+    return item in app_ledger().items()

@@ -1,0 +1,1 @@
+"""Runs across stores and brokers, without a worker."""

@@ -102,7 +102,12 @@ COMPLETED = {Outcome.COMPLETED}
     [
         pytest.param({"faults": 0, "verbs": 1}, ALL, id="only graceful stops"),
         pytest.param({"faults": 1, "stops": 1}, COMPLETED, id="a fault"),
-        pytest.param({"items": 1, "faults": 2, "stops": 1}, COMPLETED, id="two faults"),
+        pytest.param(
+            {"items": 1, "faults": 2, "stops": 1},
+            COMPLETED,
+            id="two faults",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"items": 1, "faults": 1, "stops": 1, "workers": 3}, COMPLETED, id="three legs"
         ),

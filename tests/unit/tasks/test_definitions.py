@@ -1,5 +1,6 @@
 """Badly written tasks: no error at import, a precise one where it helps, and no harm to others."""
 
+# mypy: allow-untyped-decorators
 from __future__ import annotations
 
 import functools
@@ -63,7 +64,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 class NoEnumerator(IterableTask):
-    def each_iteration(self, item: Any) -> None: ...  # type: ignore[override]
+    def each_iteration(self, item: Any) -> None: ...
 
 
 class NoEach(IterableTask):
@@ -75,33 +76,33 @@ class Nothing(IterableTask):
 
 
 class EnumeratorWithoutCursor(IterableTask):
-    def build_enumerator(self, n: int) -> Any: ...  # type: ignore[override]
+    def build_enumerator(self, n: int) -> Any: ...
 
-    def each_iteration(self, item: Any, n: int) -> None: ...  # type: ignore[override]
+    def each_iteration(self, item: Any, n: int) -> None: ...
 
 
 class EnumeratorWithCursorByPosition(IterableTask):
-    def build_enumerator(self, cursor: Any, /) -> Any: ...  # type: ignore[override]
+    def build_enumerator(self, cursor: Any, /) -> Any: ...
 
-    def each_iteration(self, item: Any) -> None: ...  # type: ignore[override]
+    def each_iteration(self, item: Any) -> None: ...
 
 
 class AsyncEach(IterableTask):
     def build_enumerator(self, *, cursor: Any) -> Any: ...
 
-    async def each_iteration(self, item: Any) -> None: ...  # type: ignore[override]
+    async def each_iteration(self, item: Any) -> None: ...
 
 
 class AsyncEnumerator(IterableTask):
     async def build_enumerator(self, *, cursor: Any) -> Any: ...
 
-    def each_iteration(self, item: Any) -> None: ...  # type: ignore[override]
+    def each_iteration(self, item: Any) -> None: ...
 
 
 class YieldingEach(IterableTask):
     def build_enumerator(self, *, cursor: Any) -> Any: ...
 
-    def each_iteration(self, item: Any) -> Iterator[Any]:  # type: ignore[override]
+    def each_iteration(self, item: Any) -> Iterator[Any]:
         yield item
 
 
@@ -208,7 +209,7 @@ def test_an_option_of_a_class(app: Any) -> None:
 
         def build_enumerator(self, *, cursor: Any) -> Any: ...
 
-        def each_iteration(self, item: Any) -> None: ...  # type: ignore[override]
+        def each_iteration(self, item: Any) -> None: ...
 
     refused(app, app.register_task(Hasty()), "flush_interval", Hasty)
 

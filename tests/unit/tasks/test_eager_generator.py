@@ -1,5 +1,6 @@
 """Generators in eager mode and direct calls: they simply run to their end."""
 
+# mypy: allow-untyped-decorators
 from __future__ import annotations
 
 import functools
@@ -20,7 +21,7 @@ def test_all_items_and_the_result(app: Any, way: Way) -> None:
     done: list[int] = []
 
     @app.task(base=IterableTask)
-    def work(first: int, last: int, *, cursor: int | None = None) -> Iterator[int]:
+    def work(first: int, last: int, *, cursor: int | None = None) -> Any:
         for i in range(first if cursor is None else cursor + 1, last):
             done.append(i)
             yield i
@@ -47,7 +48,7 @@ def test_a_seed_of_none_is_no_seed(app: Any, way: Way) -> None:
     seen: list[Any] = []
 
     @app.task(base=IterableTask)
-    def work(*, cursor: Any = "default") -> Iterator[int]:
+    def work(*, cursor: Any = "default") -> Any:
         seen.append(cursor)
         yield 1
 
@@ -58,29 +59,29 @@ def test_a_seed_of_none_is_no_seed(app: Any, way: Way) -> None:
 @pytest.mark.parametrize("flag", [True, False, None, 0])
 def test_a_result_that_is_returned_on_some_ways_only(app: Any, way: Way, flag: Any) -> None:
     @app.task(base=IterableTask)
-    def either(flag: Any, *, cursor: Any = None) -> Iterator[int]:
+    def either(flag: Any, *, cursor: Any = None) -> Any:
         yield 1
         if flag:
             return "yes"
 
     @app.task(base=IterableTask)
-    def or_none(flag: Any, *, cursor: Any = None) -> Iterator[int]:
+    def or_none(flag: Any, *, cursor: Any = None) -> Any:
         yield 1
         return flag or None
 
     @app.task(base=IterableTask)
-    def if_else(flag: Any, *, cursor: Any = None) -> Iterator[int]:
+    def if_else(flag: Any, *, cursor: Any = None) -> Any:
         yield 1
         return None if flag is None else [flag]
 
     @app.task(base=IterableTask)
-    def early(flag: Any, *, cursor: Any = None) -> Iterator[int]:
+    def early(flag: Any, *, cursor: Any = None) -> Any:
         if flag:
             return "early"
         yield 1
 
     @app.task(base=IterableTask)
-    def cleaned(flag: Any, *, cursor: Any = None) -> Iterator[int]:
+    def cleaned(flag: Any, *, cursor: Any = None) -> Any:
         try:
             with suppress(KeyError):
                 yield 1
@@ -98,7 +99,7 @@ def test_a_result_that_is_returned_on_some_ways_only(app: Any, way: Way, flag: A
 @pytest.mark.parametrize("result", [None, 0, "", [], (), False, {"a": (1, 2)}], ids=repr)
 def test_results_of_any_kind(app: Any, result: Any) -> None:
     @app.task(base=IterableTask)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield 1
         return result
 
@@ -108,7 +109,7 @@ def test_results_of_any_kind(app: Any, result: Any) -> None:
 
 def test_no_item_at_all(app: Any, way: Way) -> None:
     @app.task(base=IterableTask)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield from ()
         return "nothing to do"
 
@@ -119,7 +120,7 @@ def test_bound(app: Any, way: Way) -> None:
     seen: list[Any] = []
 
     @app.task(base=IterableTask, bind=True, name="proj.bound")
-    def work(self: Any, n: int, *, cursor: int | None = None) -> Iterator[int]:
+    def work(self: Any, n: int, *, cursor: int | None = None) -> Any:
         for i in range(n):
             self.carry["sum"] = self.carry.get("sum", 0) + i
             seen.append(self.request.id)
@@ -165,7 +166,7 @@ def test_hooks_in_order_with_the_runs_arguments(app: Any, way: Way) -> None:
     calls: list[Any] = []
 
     @app.task(base=Hooked, bind=True, calls=calls)
-    def work(self: Any, a: int, b: int = 0, *, cursor: Any = None) -> Iterator[int]:
+    def work(self: Any, a: int, b: int = 0, *, cursor: Any = None) -> Any:
         for i in (1, 2):
             self.carry["last"] = i
             calls.append(i)
@@ -207,7 +208,7 @@ def test_progress_is_exact_where_nobody_else_looks(app: Any, way: Way) -> None:
     seen: list[int] = []
 
     @app.task(base=IterableTask, bind=True)
-    def work(self: Any, *, cursor: Any = None) -> Iterator[int]:
+    def work(self: Any, *, cursor: Any = None) -> Any:
         for i in range(50):
             seen.append(self.progress.current)
             yield i
@@ -229,7 +230,7 @@ def test_around_iteration_surrounds_each_item(app: Any, way: Way) -> None:
             calls.append("out")
 
     @app.task(base=Surrounded)
-    def work(n: int, *, cursor: Any = None) -> Iterator[int]:
+    def work(n: int, *, cursor: Any = None) -> Any:
         for i in range(n):
             calls.append(i)
             yield i
@@ -237,7 +238,7 @@ def test_around_iteration_surrounds_each_item(app: Any, way: Way) -> None:
         return "result"
 
     assert way(work, 2) == "result"
-    begin = ("in", None, (2,), {})
+    begin: Any = ("in", None, (2,), {})
     assert calls == [begin, 0, "out", begin, 1, "out", begin, "tail", "out"]
 
 
@@ -253,7 +254,7 @@ def test_around_iteration_that_swallows_an_error_cannot_end_the_run_as_done(
             return suppress(ValueError)
 
     @app.task(base=Forgiving)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield 1
         raise ValueError("an item")
         yield 2
@@ -274,7 +275,7 @@ def test_the_generator_is_closed_after_an_error_elsewhere(app: Any, way: Way) ->
             raise ValueError("around")
 
     @app.task(base=Failing)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         try:
             yield 1
         finally:
@@ -290,7 +291,7 @@ def test_an_error_is_raised_as_it_is(app: Any, way: Way) -> None:
     error = LookupError("item 2")
 
     @app.task(base=IterableTask)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield 1
         raise error
 
@@ -309,7 +310,7 @@ def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def delegating(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         return (yield from function(*args, **kwargs))
 
     return wrapper
@@ -317,7 +318,7 @@ def delegating(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("decorator", [decorated, delegating])
 def test_decorators_around_a_generator(app: Any, way: Way, decorator: Any) -> None:
-    def work(n: int, *, cursor: int | None = None) -> Iterator[int]:
+    def work(n: int, *, cursor: int | None = None) -> Any:
         yield from range(0 if cursor is None else cursor + 1, n)
         return n
 
@@ -346,7 +347,7 @@ def test_an_iterator_that_is_no_generator(app: Any, way: Way) -> None:
 
     @app.task(base=IterableTask)
     @noting
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield from (1, 2, 3)
 
     assert way(work) is None
@@ -364,7 +365,7 @@ def test_a_function_that_returns_no_generator(app: Any, way: Way, returned: Any)
 
     @app.task(base=IterableTask, name="proj.hidden")
     @hides
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield 1
 
     with pytest.raises(DefinitionError, match=r"proj\.hidden has to be a generator"):
@@ -375,7 +376,7 @@ def test_typed_results(app: Any) -> None:
     from celery.result import AsyncResult
 
     @app.task(base=IterableTask)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield 1
         return 7
 
@@ -386,7 +387,7 @@ def test_typed_results(app: Any) -> None:
 
 def test_wrong_arguments_are_told_at_the_call(app: Any) -> None:
     @app.task(base=IterableTask)
-    def work(a: int, *, cursor: Any = None) -> Iterator[int]:
+    def work(a: int, *, cursor: Any = None) -> Any:
         yield a
 
     for args in ((), (1, 2)):
@@ -398,7 +399,7 @@ def test_a_task_in_a_canvas(app: Any) -> None:
     from celery import chain, chord, group
 
     @app.task(base=IterableTask)
-    def work(n: int, *, cursor: Any = None) -> Iterator[int]:
+    def work(n: int, *, cursor: Any = None) -> Any:
         yield from range(n)
         return n + 1
 
@@ -417,7 +418,7 @@ def test_pydantic(app: Any, way: Way) -> None:
     class Order(pydantic.BaseModel):  # type: ignore[name-defined, misc]
         id: int
 
-    def work(order: Any, *, cursor: Any = None) -> Iterator[int]:
+    def work(order: Any, *, cursor: Any = None) -> Any:
         yield order.id
         return order.id
 

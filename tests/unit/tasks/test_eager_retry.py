@@ -1,8 +1,9 @@
 """Retries where there is no worker: they go on at the failed item, as in one."""
 
+# mypy: allow-untyped-decorators
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from .conftest import MakeApp
 
 @pytest.fixture
 def app(make_app: MakeApp) -> Any:
-    """As most test suites have it: Celery's own retries do not work with ``task_eager_propagates``."""
+    """As Celery's own eager retries need it: without ``task_eager_propagates``."""
     return make_app(task_always_eager=True)
 
 
@@ -41,7 +42,7 @@ def test_autoretry_of_a_generator(app: Any, way: str) -> None:
     process = failing(2, 3, done)
 
     @app.task(base=IterableTask, autoretry_for=(Flaky,), default_retry_delay=0, max_retries=3)
-    def work(n: int, *, cursor: int | None = None) -> Iterator[int]:
+    def work(n: int, *, cursor: int | None = None) -> Any:
         for i in range(0 if cursor is None else cursor + 1, n):
             process(i)
             yield i
@@ -81,7 +82,7 @@ def test_autoretry_gives_up(app: Any) -> None:
     process = failing(99, 1, done)
 
     @app.task(base=IterableTask, autoretry_for=(Flaky,), default_retry_delay=0, max_retries=2)
-    def work(*, cursor: int | None = None) -> Iterator[int]:
+    def work(*, cursor: int | None = None) -> Any:
         for i in range(0 if cursor is None else cursor + 1, 3):
             process(i)
             yield i
@@ -95,7 +96,7 @@ def test_retry_by_hand(app: Any) -> None:
     process = failing(1, 2, done)
 
     @app.task(base=IterableTask, bind=True, default_retry_delay=0)
-    def work(self: Any, n: int, *, cursor: int | None = None) -> Iterator[int]:
+    def work(self: Any, n: int, *, cursor: int | None = None) -> Any:
         for i in range(0 if cursor is None else cursor + 1, n):
             try:
                 process(i)
@@ -112,7 +113,7 @@ def test_no_retry_for_other_errors(app: Any) -> None:
     runs: list[int] = []
 
     @app.task(base=IterableTask, autoretry_for=(Flaky,), dont_autoretry_for=(KeyError,))
-    def work(*, cursor: int | None = None) -> Iterator[int]:
+    def work(*, cursor: int | None = None) -> Any:
         runs.append(1)
         yield 1
         raise KeyError("no")
@@ -124,7 +125,7 @@ def test_no_retry_for_other_errors(app: Any) -> None:
 
 def test_a_direct_call_raises_at_once(app: Any) -> None:
     @app.task(base=IterableTask, autoretry_for=(Flaky,), default_retry_delay=0)
-    def work(*, cursor: int | None = None) -> Iterator[int]:
+    def work(*, cursor: int | None = None) -> Any:
         yield 1
         raise Flaky("direct")
 

@@ -1,9 +1,10 @@
 """Carry and progress belong to the run under way here, and to nothing else."""
 
+# mypy: allow-untyped-decorators
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ Way = Callable[..., Any]
 @pytest.fixture
 def adder(app: Any) -> Any:
     @app.task(base=IterableTask, bind=True, name="proj.adder")
-    def adder(self: Any, start: int, n: int, *, cursor: int | None = None) -> Iterator[int]:
+    def adder(self: Any, start: int, n: int, *, cursor: int | None = None) -> Any:
         for i in range(start if cursor is None else cursor + 1, start + n):
             self.carry["sum"] = self.carry.get("sum", 0) + i
             yield i
@@ -44,11 +45,11 @@ def test_after_a_run(adder: Any, way: Way, name: str) -> None:
 
 def test_after_a_failed_run(app: Any, way: Way) -> None:
     @app.task(base=IterableTask)
-    def work(*, cursor: Any = None) -> Iterator[int]:
+    def work(*, cursor: Any = None) -> Any:
         yield 1
         raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         way(work)
     with pytest.raises(NoRunError):
         _ = work.carry
@@ -68,7 +69,7 @@ def test_in_a_thread_that_does_not_run_the_task(app: Any, way: Way) -> None:
     seen: list[Any] = []
 
     @app.task(base=IterableTask, bind=True)
-    def work(self: Any, *, cursor: Any = None) -> Iterator[int]:
+    def work(self: Any, *, cursor: Any = None) -> Any:
         def look() -> None:
             try:
                 seen.append(self.carry)
@@ -87,7 +88,7 @@ def test_in_a_thread_that_does_not_run_the_task(app: Any, way: Way) -> None:
 
 def test_another_tasks_run_is_not_this_ones(app: Any, adder: Any, way: Way) -> None:
     @app.task(base=IterableTask)
-    def other(*, cursor: Any = None) -> Iterator[int]:
+    def other(*, cursor: Any = None) -> Any:
         yield 1
         with suppress(NoRunError):
             return dict(adder.carry)
@@ -98,7 +99,7 @@ def test_another_tasks_run_is_not_this_ones(app: Any, adder: Any, way: Way) -> N
 
 def test_runs_within_runs(app: Any, adder: Any, way: Way) -> None:
     @app.task(base=IterableTask, bind=True)
-    def outer(self: Any, n: int, *, cursor: int | None = None) -> Iterator[int]:
+    def outer(self: Any, n: int, *, cursor: int | None = None) -> Any:
         for i in range(n):
             self.carry["sum"] = self.carry.get("sum", 0) + way(adder, i, 3)
             yield i
@@ -115,7 +116,7 @@ def test_a_plain_task_within_an_item(app: Any, way: Way) -> None:
         return x + 1
 
     @app.task(base=IterableTask, bind=True)
-    def work(self: Any, *, cursor: Any = None) -> Iterator[int]:
+    def work(self: Any, *, cursor: Any = None) -> Any:
         self.carry["x"] = way(plain, 1)
         yield 1
         return self.carry["x"]
@@ -140,7 +141,7 @@ def test_interleaved_in_two_threads(app: Any, way: Way) -> None:
     turn = threading.Barrier(2)
 
     @app.task(base=IterableTask, bind=True)
-    def work(self: Any, key: str, *, cursor: Any = None) -> Iterator[int]:
+    def work(self: Any, key: str, *, cursor: Any = None) -> Any:
         for i in range(50):
             turn.wait(10)
             self.carry.setdefault("keys", []).append(key)
@@ -161,7 +162,7 @@ def test_what_an_iterable_task_cannot_do(app: Any, way: Way, call: str) -> None:
     def other() -> None: ...
 
     @app.task(base=IterableTask, bind=True, name="proj.cannot")
-    def work(self: Any, *, cursor: Any = None) -> Iterator[int]:
+    def work(self: Any, *, cursor: Any = None) -> Any:
         yield 1
         if call == "replace":
             self.replace(other.s())

@@ -1,0 +1,203 @@
+"""Crashes and outages: nothing is lost, and what is repeated has a bound.
+
+The visibility timeout of Redis is left at its hour: whatever comes back sooner was rescued.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+
+import pytest
+
+from celery_graceful.errors import MaxCrashesExceeded
+from tests.acceptance.conftest import Figure
+from tests.acceptance.runs import STYLES, Run, Stage
+from tests.harness import Ledger, Worker, wait_for
+from tests.servers import RabbitMQ, Valkey
+
+pytestmark = pytest.mark.slow
+
+ITEMS, PAUSE = 2000, 0.005
+LEASE, FLUSH, MAX_CRASHES = 4.0, 1.0, 3
+#: What a crash repeats at most, in flush intervals.
+MOST_REPEATED = 1.5 * FLUSH
+#: Seconds until a run is taken up; twice what is aimed at, for slow machines.
+CHILD_LATEST, WORKER_LATEST = 2 * 2.0, LEASE + 2 * 5.0
+SETTINGS = {
+    "graceful_lease_ttl": LEASE,
+    "graceful_flush_interval": FLUSH,
+    "graceful_max_crashes": MAX_CRASHES,
+}
+
+
+def carried(stage: Stage, style: str) -> tuple[Worker, Worker, Run]:
+    """A run that has saved checkpoints, and a second worker that waits."""
+    stage.settings.update(SETTINGS)
+    worker = stage.worker("carrying").wait_ready()
+    waiting = stage.waiting()
+    run = stage.start(style, ITEMS, PAUSE)
+    waiting.wait_ready()
+    run.wait_items(1)
+    started_at = run.ledger.times()[0]
+    wait_for(lambda: run.ledger.times()[-1] > started_at + 1.3 * FLUSH, 20, "some flushes")
+    stage.let_in(waiting)
+    return worker, waiting, run
+
+
+def check_after_crash(run: Run, crashed_at: float) -> None:
+    """Everything was done, and nothing twice that was done before the last flush."""
+    run.hurry()
+    run.check_result()
+    assert not run.lost()
+    assert run.repeated().total() <= run.done_in(MOST_REPEATED, crashed_at)
+    assert max(run.repeated().values(), default=0) <= 1
+
+
+@pytest.fixture
+def store_and_stage(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose store can be stopped by itself."""
+    with Stage(redis_url, redis_url, tmp_path, store=own_valkey.url).open() as stage:
+        yield stage
+
+
+# -- SIGKILL ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_killed_child(stage: Stage, style: str, figure: Figure) -> None:
+    _, _, run = carried(stage, style)
+    child = run.ledger.entries()[-1].pid
+    killed_at = time.monotonic()
+    os.kill(child, SIGKILL)
+    delay = run.wait_resumed(killed_at)
+    figure("taken up after: SIGKILL of a child", delay)
+    check_after_crash(run, killed_at)
+    assert delay < CHILD_LATEST
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_killed_worker(stage: Stage, style: str, figure: Figure) -> None:
+    worker, waiting, run = carried(stage, style)
+    killed_at = time.monotonic()
+    worker.kill()
+    delay = run.wait_resumed(killed_at)
+    figure(f"taken up after: SIGKILL of a worker, lease {LEASE:g} s", delay)
+    check_after_crash(run, killed_at)
+    assert "Rescued items." in waiting.log()
+    assert delay < WORKER_LATEST
+
+
+def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
+    stage.settings.update(SETTINGS)
+    stage.worker("carrying").wait_ready()
+    ledger, errors = Ledger(stage.folder / "poison.jsonl"), stage.folder / "errors.jsonl"
+    result = stage.send(
+        "items.poison",
+        *(str(ledger.path), 100, 50),
+        link_error=stage.callback("items.tell_error", errors),
+    )
+    with pytest.raises(MaxCrashesExceeded, match="without getting past cursor 49"):
+        result.get(timeout=60)
+    assert result.state == "FAILURE"
+    counts = ledger.counts()
+    # What the first leg had not saved yet counts as progress of the second, which saves each item.
+    assert counts.pop("poison") == 1 + MAX_CRASHES
+    assert set(counts) == set(range(50))
+    wait_for(lambda: len(Ledger(errors)) > 0, 10, "the errback")
+    assert Ledger(errors).items() == ["MaxCrashesExceeded"]
+
+
+# -- the broker is away ----------------------------------------------------------------------
+
+
+def test_redis_is_away_at_the_hand_over(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> None:
+    with Stage(own_valkey.url, redis_url, tmp_path).open() as stage:
+        worker, waiting, run = carried(stage, STYLES[0])
+        own_valkey.kill()
+        worker.signal(SIGTERM)
+        stopped_at = time.monotonic()
+        worker.wait_log(rf"\[{run.id}\].* (cannot be handed over|is published again)", 20)
+        own_valkey.start()
+        run.wait_resumed(stopped_at, 60)
+        check_after_crash(run, stopped_at)
+
+
+@pytest.mark.rabbitmq
+def test_rabbitmq_is_away_at_the_hand_over(
+    rabbitmq_server: RabbitMQ, rabbitmq_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with Stage(rabbitmq_url, redis_url, tmp_path).open() as stage:
+        worker, waiting, run = carried(stage, STYLES[1])
+        rabbitmq_server.kill()
+        try:
+            worker.signal(SIGTERM)
+            stopped_at = time.monotonic()
+            worker.wait_log(rf"\[{run.id}\].* (cannot be handed over|is published again)", 20)
+        finally:
+            rabbitmq_server.start()
+        run.wait_resumed(stopped_at, 60)
+        check_after_crash(run, stopped_at)
+
+
+# -- the store is away -----------------------------------------------------------------------
+
+
+def test_the_store_is_away_for_two_seconds(tmp_path: Path, redis_url: str) -> None:
+    with (
+        Valkey(appendonly=True) as store,
+        Stage(redis_url, redis_url, tmp_path, store=store.url).open() as stage,
+    ):
+        worker, _, run = carried(stage, STYLES[0])
+        store.kill()
+        away_since = time.monotonic()
+        wait_for(lambda: run.ledger.times()[-1] > away_since + 2, 10, "items without a store")
+        store.start()
+        worker.wait_log("the store is back")
+        stopped_at = time.monotonic()
+        worker.signal(SIGTERM)
+        run.wait_resumed(stopped_at)
+        run.hurry()
+        run.check_result()
+        run.check_exact()
+
+
+def test_a_silent_store(own_valkey: Valkey, store_and_stage: Stage) -> None:
+    worker, _, run = carried(store_and_stage, STYLES[1])
+    own_valkey.freeze()
+    silent_since = time.monotonic()
+    wait_for(lambda: run.ledger.times()[-1] > silent_since + 2, 10, "items without a store")
+    own_valkey.thaw()
+    run.hurry()
+    run.check_result()
+    run.check_exact()
+
+
+# -- the runner stands still -----------------------------------------------------------------
+
+
+def test_a_stalled_runner_ends_without_a_trace(redis_stage: Stage, figure: Figure) -> None:
+    stage = redis_stage
+    worker, waiting, run = carried(stage, STYLES[0])
+    entries = run.ledger.entries()
+    processes = [worker.pid, *worker.children()]
+    for pid in processes:
+        os.kill(pid, SIGSTOP)
+    stalled_at = time.monotonic()
+    delay = run.wait_resumed(stalled_at, LEASE + 20)
+    figure(f"taken up after: SIGSTOP of a worker, lease {LEASE:g} s", delay)
+    woken_at = time.monotonic()
+    for pid in processes:
+        os.kill(pid, SIGCONT)
+    worker.wait_log(rf"\[{run.id}\].*this leg ends without a trace")
+    run.hurry()
+    run.check_result()
+    assert not run.lost()
+    overlap = [e for e in run.ledger.entries() if e.pid == entries[-1].pid and e.at > woken_at]
+    assert len(overlap) * PAUSE <= FLUSH
+    before = run.done_in(MOST_REPEATED, stalled_at)
+    assert run.repeated().total() <= before + len(overlap)
+    assert run.result.state == "SUCCESS"

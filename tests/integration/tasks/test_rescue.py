@@ -1,0 +1,230 @@
+"""Overdue runs: sent on their way once, to the right queue, by whoever can."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from celery_graceful._celery import wire
+from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.record import Record, Request, RunKey, State
+from celery_graceful.runs.rescue import BATCH, Rescuer
+from celery_graceful.runtime import Runtime, runtime_of
+from tests.harness.waiting import wait_for
+from tests.servers.process import free_port
+
+from .conftest import TASK, MakeApp, as_seen_by_a_child, envelope_of, take
+
+CHECKPOINT = encode(Checkpoint(5, {"sum": 1}, 5))
+
+
+@pytest.fixture(params=["memory", "redis"])
+def app(request: pytest.FixtureRequest, make_app: MakeApp, redis_url: str) -> Any:
+    """A project on a Redis broker, on each kind of store in turn."""
+    store = "" if request.param == "memory" else redis_url
+    return make_app(redis_url, store, graceful_lease_ttl=5, accept_content=["json", "pickle"])
+
+
+@pytest.fixture
+def runtime(app: Any) -> Runtime:
+    return runtime_of(app)
+
+
+@pytest.fixture
+def rescuer(runtime: Runtime) -> Rescuer:
+    return Rescuer(runtime, runtime.store)
+
+
+def overdue(runtime: Runtime, name: str, envelope: bytes, **fields: Any) -> RunKey:
+    """A run whose runner is gone, and whose lease has ended."""
+    run = RunKey(TASK, name)
+    record = Record(
+        **{
+            "state": State.RUNNING,
+            "fence": 1,
+            "owner": "dead/1",
+            "checkpoint": CHECKPOINT,
+            "steps": 5,
+            "envelope": envelope,
+            **fields,
+        }
+    )
+    assert runtime.store.swap(run, 0, record, due_in=0.0).done
+    wait_for(lambda: run in dict(runtime.store.due(10_000)), 5, f"{run} to be due")
+    return run
+
+
+def envelope(app: Any, broker: str | None = None, **options: Any) -> tuple[Any, bytes]:
+    """A message of a real call, and what a run keeps of it."""
+    app.tasks[TASK].apply_async((1, "ü"), **options)
+    message = take(app)
+    captured = wire.capture(as_seen_by_a_child(app, message), broker or runtime_of(app).broker)
+    assert captured is not None
+    return message, wire.pack(captured)
+
+
+def looks(rescuer: Rescuer, times: int = 2) -> None:
+    for _ in range(times):
+        rescuer.look(time.monotonic())
+
+
+def drained(app: Any) -> Iterator[Any]:
+    while (message := take(app)) is not None:
+        yield message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"serializer": "pickle", "compression": "zlib"},
+        {"priority": 6, "headers": {"tenant": "a"}},
+    ],
+    ids=repr,
+)
+def test_published_again_with_a_higher_generation(
+    app: Any, runtime: Runtime, rescuer: Rescuer, options: dict[str, Any]
+) -> None:
+    first, packed = envelope(app, **options)
+    run = overdue(runtime, "id-1", packed)
+    looks(rescuer)
+    (second,) = drained(app)
+    assert second.body == first.body
+    assert second.headers["id"] == first.headers["id"]
+    assert second.headers[wire.GENERATION] == 1
+    assert second.headers[wire.CHECKPOINT] == CHECKPOINT
+    assert second.properties["priority"] == first.properties["priority"]
+    record = runtime.store.load(run).record
+    assert record is not None
+    assert (record.state, record.generation, record.owner) == (State.HANDED_OVER, 1, None)
+    assert record.crashes == 1
+    looks(rescuer, 3)
+    assert list(drained(app)) == [], "not again before a lease has passed"
+
+
+def test_the_rescued_message_can_be_rescued_in_turn(
+    app: Any, runtime: Runtime, rescuer: Rescuer
+) -> None:
+    first, packed = envelope(app)
+    overdue(runtime, "id-1", packed)
+    looks(rescuer)
+    (second,) = drained(app)
+    again = wire.pack(envelope_of(app, second))
+    overdue(runtime, "id-2", again, generation=1, fence=2)
+    looks(rescuer)
+    (third,) = drained(app)
+    assert third.body == first.body
+    assert third.headers[wire.GENERATION] == 2
+
+
+def test_only_what_stood_still(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
+    run = overdue(runtime, "id-1", envelope(app)[1])
+    looks(rescuer, 1)
+    runtime.store.beat("dead/1", [run], due_in=0.0)
+    looks(rescuer, 1)
+    assert list(drained(app)) == []
+    looks(rescuer, 1)
+    assert len(list(drained(app))) == 1
+
+
+def test_two_rescuers_send_one_message(app: Any, runtime: Runtime) -> None:
+    overdue(runtime, "id-1", envelope(app)[1])
+    pair = [Rescuer(runtime, runtime.store) for _ in range(2)]
+    for _ in range(3):
+        for one in pair:
+            one.look(time.monotonic())
+    assert len(list(drained(app))) == 1
+
+
+def test_an_outage_gives_runners_a_lease_to_come_back(
+    app: Any, runtime: Runtime, rescuer: Rescuer
+) -> None:
+    overdue(runtime, "id-1", envelope(app)[1])
+    rescuer.store_was_away()
+    for second in range(5):
+        rescuer.look(1000.0 + second)
+    assert list(drained(app)) == []
+    for second in (6, 7):
+        rescuer.look(1000.0 + second)
+    assert len(list(drained(app))) == 1
+
+
+def test_requests_of_operators_are_met(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
+    packed = envelope(app)[1]
+    cancelled = overdue(runtime, "id-1", packed, requested=Request.CANCEL)
+    paused = overdue(runtime, "id-2", packed, requested=Request.PAUSE)
+    looks(rescuer)
+    assert list(drained(app)) == []
+    states = [
+        record.state for run in (cancelled, paused) if (record := runtime.store.load(run).record)
+    ]
+    assert states == [State.ENDED, State.PAUSED]
+
+
+def test_foreign_runs_are_left_alone(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
+    packed = envelope(app, broker="amqp://elsewhere:5672/x")[1]
+    run = overdue(runtime, "id-1", packed)
+    before = runtime.store.load(run).record
+    looks(rescuer, 4)
+    assert runtime.store.load(run).record == before
+    assert list(drained(app)) == []
+
+
+def test_foreign_runs_do_not_hide_ours(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
+    """Two projects share a store, and all workers of the other one are gone."""
+    foreign = envelope(app, broker="amqp://elsewhere:5672/x")[1]
+    for n in range(BATCH + 10):
+        overdue(runtime, f"foreign-{n:03}", foreign)
+    overdue(runtime, "ours", envelope(app)[1])
+    looks(rescuer, 6)
+    assert len(list(drained(app))) == 1
+
+
+CORRUPT = {
+    "empty": b"",
+    "words": b"not an envelope",
+    "wrong types": b'{"content_type":1,"content_encoding":1,"headers":5,"properties":[],'
+    b'"exchange":1,"routing_key":null,"broker":%BROKER%}\nx',
+}
+
+
+@pytest.mark.parametrize("data", CORRUPT.values(), ids=CORRUPT.keys())
+def test_a_corrupt_envelope_stops_nobody_else(
+    app: Any, runtime: Runtime, rescuer: Rescuer, caplog: pytest.LogCaptureFixture, data: bytes
+) -> None:
+    packed = envelope(app)[1]
+    broker = b'"' + runtime.broker.encode() + b'"'
+    overdue(runtime, "bad", data.replace(b"%BROKER%", broker))
+    overdue(runtime, "good", packed)
+    with caplog.at_level(logging.ERROR):
+        looks(rescuer)
+    assert len(list(drained(app))) == 1
+    assert f"{TASK}[bad]" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", ["refused", "no route"])
+def test_a_publish_that_fails_is_told_and_tried_again(
+    make_app: MakeApp, redis_url: str, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0" if trouble == "refused" else redis_url
+    here, there = make_app(redis_url), make_app(url, graceful_hand_over_timeout=0.3)
+    runtime = runtime_of(there)
+    message, _ = envelope(here)
+    captured = wire.capture(as_seen_by_a_child(here, message), runtime.broker)
+    assert captured is not None
+    if trouble == "no route":
+        captured = wire.Envelope(
+            **{f: getattr(captured, f) for f in captured.__slots__} | {"exchange": "nowhere"}
+        )
+    run = overdue(runtime, "id-1", wire.pack(captured))
+    with caplog.at_level(logging.ERROR):
+        looks(Rescuer(runtime, runtime.store))
+    assert f"{run} could not be sent on its way again" in caplog.text
+    record = runtime.store.load(run).record
+    assert record is not None
+    assert record.state is State.HANDED_OVER
+    assert record.due_at is not None, "so that somebody tries again"
