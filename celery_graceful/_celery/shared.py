@@ -18,11 +18,14 @@ def active_apps() -> list[Any]:
     return list(_state._get_active_apps())
 
 
-def share(register: Callable[[Any], Any]) -> Any:
-    """Call ``register(app)`` for every app, now or when it is finalized; returns a lazy task."""
+def share(register: Callable[[Any], Any], find: Callable[[Any], Any]) -> Any:
+    """Call ``register(app)`` for every app, now or when it is finalized.
+
+    Returns a proxy that is what ``find`` finds in the current app.
+    """
     _state.connect_on_app_finalize(register)
     for app in active_apps():
         if app.finalized:
             with app._finalize_mutex:
                 register(app)
-    return Proxy(lambda: register(_state.get_current_app()))
+    return Proxy(lambda: find(_state.get_current_app()))

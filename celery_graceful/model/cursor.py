@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -22,6 +23,7 @@ __all__ = ["MAX_BYTES", "Checkpoint", "decode", "encode"]
 
 #: The most an encoded checkpoint may take, in bytes.
 MAX_BYTES = 64 * 1024
+_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 #: Sets and lists deeper than this are taken for a mistake (or contain themselves).
 MAX_DEPTH = 32
 
@@ -47,7 +49,9 @@ def encode(checkpoint: Checkpoint) -> str:
     """
     carry = checkpoint.carry
     if type(carry) is not dict:
-        raise CursorError(f"carry must be a dict, not {_name(carry)}: {carry!r:.200}")
+        raise CursorError(f"carry must be a dict, not {_name(carry)}: {_show(carry)}")
+    if not _is_count(checkpoint.total):
+        raise CursorError(f"count() must return an int or None, not {_show(checkpoint.total)}")
     data = {
         "cursor": _plain(checkpoint.cursor, "cursor", 0),
         "carry": _plain(carry, "carry", 0),
@@ -74,10 +78,18 @@ def decode(text: str) -> Checkpoint:
     """
     try:
         data = json.loads(text)
-        return Checkpoint(
-            _rich(data["cursor"]), _rich(data["carry"]), int(data["steps"]), data["total"]
-        )
-    except (ValueError, KeyError, TypeError, ArithmeticError) as exc:
+        carry, steps, total = _rich(data["carry"]), data["steps"], data["total"]
+        if type(carry) is not dict or type(steps) is not int or not _is_count(total):
+            raise TypeError("carry, steps or total is of a wrong type")
+        return Checkpoint(_rich(data["cursor"]), carry, steps, total)
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+        RecursionError,
+    ) as exc:
         raise CursorError(
             f"the saved checkpoint cannot be read ({exc!r}): {text[:200]!r}. Was it written by "
             "another version of celery-graceful, or changed by hand?"
@@ -88,6 +100,17 @@ def _sizes(data: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {len(json.dumps(data[k]))}" for k in ("cursor", "carry"))
 
 
+def _is_count(value: object) -> bool:
+    return value is None or type(value) is int
+
+
+def _show(value: object) -> str:
+    try:
+        return repr(value)[:200]
+    except Exception as exc:
+        return f"<cannot be shown: {type(exc).__name__}>"
+
+
 def _name(value: object) -> str:
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
@@ -95,8 +118,10 @@ def _name(value: object) -> str:
 
 def _plain(value: Any, where: str, depth: int) -> Any:
     kind = type(value)
-    if value is None or kind is int or kind is str or kind is bool:
+    if value is None or kind is int or kind is bool:
         return value
+    if kind is str:
+        return value if value.isascii() else _plain_text(value, where)
     if kind is float:
         if not math.isfinite(value):
             raise CursorError(f"{where} is {value!r}, which would not come back equal")
@@ -112,15 +137,21 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     write = _WRITERS.get(kind)
     if write is None:
         raise CursorError(
-            f"{where} is a {_name(value)} ({value!r:.200}), which would not come back as the same "
+            f"{where} is a {_name(value)} ({_show(value)}), which would not come back as the same "
             "type. Use None, bool, int, float, str, bytes, date, time, datetime, timedelta, "
             "Decimal, UUID, and tuples, lists and dicts of these."
         )
     return {"$": kind.__name__, "v": write(value, where)}
 
 
+def _plain_text(value: str, where: str) -> str:
+    if _SURROGATES.search(value):
+        raise CursorError(f"{where} holds two surrogates that would come back as one character")
+    return value
+
+
 def _plain_dict(value: dict[Any, Any], where: str, depth: int) -> Any:
-    if all(type(k) is str for k in value) and "$" not in value:
+    if all(type(k) is str and k.isascii() for k in value) and "$" not in value:
         return {k: _plain(v, f"{where}[{k!r}]", depth + 1) for k, v in value.items()}
     pairs = [
         [_plain(k, f"a key of {where}", depth + 1), _plain(v, f"{where}[{k!r}]", depth + 1)]
@@ -132,6 +163,8 @@ def _plain_dict(value: dict[Any, Any], where: str, depth: int) -> Any:
 def _write_moment(value: datetime | time, where: str) -> Any:
     zone = value.tzinfo
     if zone is not None and not isinstance(zone, ZoneInfo):
+        if value.utcoffset() is None:
+            raise CursorError(f"{where} has a time zone that tells no offset: {_show(value)}")
         return [value.isoformat(), value.fold, None]
     if zone is not None and zone.key is None:
         raise CursorError(f"{where} has a time zone without a key: {value!r}")

@@ -7,12 +7,14 @@ system, so nothing is left behind however the worker dies.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import struct
 import tempfile
 from dataclasses import dataclass
 from multiprocessing import parent_process
+from typing import NamedTuple
 
 from celery_graceful.model.reasons import StopReason
 
@@ -22,6 +24,7 @@ __all__ = ["ENVIRONMENT", "Stop", "StopFlag", "current", "owned", "withdraw"]
 ENVIRONMENT = "CELERY_GRACEFUL_STOP_FLAG"
 
 _MEMORY_NAME = "celery-graceful-stop"
+_PREFIX = "celery-graceful-"
 _MAGIC = b"celery-graceful\x01"
 _REASON, _COLD, _RELEASED, _SOLO = 16, 17, 18, 19
 _DEADLINE = 24
@@ -119,7 +122,7 @@ def owned(worker: str) -> StopFlag:
     finally:
         if not path.startswith("/proc/"):
             os.close(handle)
-    os.environ[ENVIRONMENT] = f"{os.getpid()}|{worker}|{path}"
+    os.environ[ENVIRONMENT] = json.dumps([os.getpid(), path, worker])
     _flag = StopFlag(memory, os.getpid(), worker)
     return _flag
 
@@ -143,21 +146,37 @@ def withdraw() -> None:
     global _flag
     told = os.environ.pop(ENVIRONMENT, None)
     _flag = None
-    if not told:
+    named = _read(told) if told else None
+    if named is None or named.pid != os.getpid():
         return
-    pid, _, path = told.split("|", 2)
-    if pid != str(os.getpid()):
-        return
-    if path.startswith("/proc/"):
-        _close(int(path.rsplit("/", 1)[1]), path)
-    elif os.path.exists(path):
-        os.unlink(path)
+    if named.path.startswith("/proc/"):
+        _close(named.path)
+    elif _PREFIX in named.path and os.path.isfile(named.path):
+        os.unlink(named.path)
 
 
-def _close(handle: int, path: str) -> None:
+class _Named(NamedTuple):
+    pid: int
+    path: str
+    worker: str
+
+
+def _read(told: str) -> _Named | None:
+    """What the environment says; anybody may have written it."""
+    try:
+        pid, path, worker = json.loads(told)
+    except (ValueError, TypeError):
+        return None
+    if type(pid) is int and type(path) is str and type(worker) is str:
+        return _Named(pid, path, worker)
+    return None
+
+
+def _close(path: str) -> None:
     """Close the flag's memory, unless a re-exec closed it and the number means another file."""
-    if os.path.exists(path) and _MEMORY_NAME in os.readlink(path):
-        os.close(handle)
+    number = path.rsplit("/", 1)[1]
+    if number.isdigit() and os.path.exists(path) and _MEMORY_NAME in os.readlink(path):
+        os.close(int(number))
 
 
 def _anonymous() -> tuple[int, str] | None:
@@ -174,16 +193,20 @@ def _anonymous() -> tuple[int, str] | None:
 
 def _named() -> tuple[int, str]:
     folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    return tempfile.mkstemp(prefix="celery-graceful-", dir=folder)
+    return tempfile.mkstemp(prefix=_PREFIX, dir=folder)
 
 
 def _open(told: str) -> StopFlag | None:
     """Open the flag another process told us of; only a direct child may trust it."""
+    named = _read(told)
+    if named is None:
+        return None
+    # What this very process wrote before it was re-executed is no longer true.
+    if named.pid == os.getpid() or (named.pid != os.getppid() and parent_process() is None):
+        return None
     try:
-        pid, worker, path = told.split("|", 2)
-        if int(pid) not in (os.getppid(), os.getpid()) and parent_process() is None:
-            return None
-        handle = os.open(path, os.O_RDWR)
+        # Not to wait for a writer, should the path name a pipe.
+        handle = os.open(named.path, os.O_RDWR | os.O_NONBLOCK)
     except (OSError, ValueError):
         return None
     try:
@@ -195,4 +218,4 @@ def _open(told: str) -> StopFlag | None:
     if memory[: len(_MAGIC)] != _MAGIC:
         memory.close()
         return None
-    return StopFlag(memory, int(pid), worker)
+    return StopFlag(memory, named.pid, named.worker)

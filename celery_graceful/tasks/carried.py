@@ -52,7 +52,8 @@ class CarriedLeg(Leg):
         self.flag = flag
         self.request = task.request
         self.resumptions = ticket.record.resumptions
-        self.resumed = self.resumptions > 0
+        # A leg that died before its first checkpoint has left nothing to resume.
+        self.resumed = ticket.record.checkpoint is not None
         self.started_at = ticket.record.started_at
         self.options = limits.leg_options(task, ticket.runtime.settings, self.request)
         self.began_at = (checkpoint.steps, checkpoint.cursor)
@@ -68,7 +69,6 @@ class CarriedLeg(Leg):
         self.open = True
         #: Whether the leg has let go of its run already, by handing over or giving way.
         self.left = False
-        self._checked = False
         self._warned_still = False
         self._outage_since: float | None = None
         self._told_to_die_at: float | None = None

@@ -34,12 +34,14 @@ def raise_faults(task: IterableTask) -> None:
         raise DefinitionError("\n".join(task.faults))
 
 
-def argument_check(build_enumerator: Callable[..., Any]) -> Any:
+def argument_check(cls: type[IterableTask]) -> Any:
     """What Celery calls with a caller's arguments; raises ``TypeError`` where they do not fit."""
-    signature = inspect.signature(build_enumerator)
+    signature = inspect.signature(cls.build_enumerator)
+    plain = inspect.isfunction(inspect.getattr_static(cls, "build_enumerator"))
+    itself = (None,) if plain else ()
 
     def check(*args: Any, **kwargs: Any) -> None:
-        signature.bind(None, *args, **{"cursor": None, **kwargs})
+        signature.bind(*itself, *args, **{"cursor": None, **kwargs})
 
     return staticmethod(check)
 
@@ -86,9 +88,19 @@ def _class_faults(cls: type[IterableTask]) -> list[str]:
     ):
         if getattr(cls, name) is getattr(IterableTask, name):
             faults.append(f"it defines no {name}; add `{example}`, or write it as a generator")
-    build = inspect.unwrap(cls.build_enumerator)
-    if not faults and not _takes_cursor(build):
-        faults.append("build_enumerator takes no cursor; add `*, cursor` and resume after it")
+    if faults:
+        return faults
+    build, each = inspect.unwrap(cls.build_enumerator), inspect.unwrap(cls.each_iteration)
+    if not _takes_cursor(build):
+        faults.append(
+            "build_enumerator takes no cursor by name; add `*, cursor` and resume after it"
+        )
+    if inspect.iscoroutinefunction(build) or inspect.isasyncgenfunction(build):
+        faults.append("build_enumerator is async; return or yield (item, cursor) pairs plainly")
+    if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
+        faults.append("each_iteration is async and would never run; write a plain method")
+    elif inspect.isgeneratorfunction(each):
+        faults.append("each_iteration has a yield and would never run; write a plain method")
     return faults
 
 
@@ -97,7 +109,10 @@ def _takes_cursor(function: Callable[..., Any]) -> bool:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return True
-    return "cursor" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    cursor = parameters.get("cursor")
+    if cursor is not None:
+        return cursor.kind is not cursor.POSITIONAL_ONLY
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _option_faults(cls: type[IterableTask]) -> list[str]:

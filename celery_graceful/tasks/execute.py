@@ -18,14 +18,21 @@ from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission, admit
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import exits, limits, process, results, styles
+from celery_graceful.tasks import definitions, exits, limits, process, results, styles
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.iterable import IterableTask
 
-__all__ = ["carried_leg", "execute", "note_final_error", "raise_if_final", "retry_through"]
+__all__ = [
+    "carried_leg",
+    "execute",
+    "keep_for_eager_retry",
+    "note_final_error",
+    "raise_if_final",
+    "retry_through",
+]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -41,6 +48,7 @@ def execute(task: IterableTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     Returns the result when the run is done. Leaves by ``Ignore`` when it was handed over or
     dropped, by ``Reject`` when the broker is to keep the message, and by whatever an item raises.
     """
+    definitions.raise_faults(task)
     kwargs = dict(kwargs)
     seed = kwargs.pop("cursor", _NOT_SEEDED)
     request = task.request
@@ -48,9 +56,30 @@ def execute(task: IterableTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if request.called_directly or request.is_eager or flag is None:
         if flag is None and not (request.called_directly or request.is_eager):
             process.warn_without_plugin(task)
-        return _run(Leg(task, args, kwargs, _seeded(seed)))
+        return _run_here(Leg(task, args, kwargs, _seeded(seed)))
     process.prepare()
     return _carry(task, args, kwargs, _seeded(seed), flag)
+
+
+#: Where eager runs stood when their retry was asked for; taken up by that retry.
+_eager_retries: dict[str, Checkpoint] = {}
+
+
+def _run_here(leg: Leg) -> Any:
+    """Run to the end, without a store; an eager retry goes on at the failed item all the same."""
+    request = leg.task.request
+    kept = _eager_retries.pop(str(request.id), None) if request.is_eager else None
+    if kept is not None and request.retries:
+        leg.begin_at(kept)
+    setattr(request, LEG, leg)
+    return _run(leg)
+
+
+def keep_for_eager_retry(task: IterableTask) -> None:
+    """``Task.retry`` is about to run an eager task again."""
+    leg = getattr(task.request, LEG, None)
+    if task.request.is_eager and isinstance(leg, Leg):
+        _eager_retries[str(task.request.id)] = leg.checkpoint
 
 
 def _seeded(seed: Any) -> Checkpoint:

@@ -59,22 +59,27 @@ class IterableTask(GracefulTask):
             # outside of the loop and sees what an item raises.
             cls.body = own
             del cls.run
+        elif "build_enumerator" in cls.__dict__ or "each_iteration" in cls.__dict__:
+            cls.body = None  # a class below a generator may change the style
 
     @classmethod
     def bind(cls, app: Any) -> Any:
         bound = super().bind(app)
         cls.reports_started = cls.reports_started or bool(cls.track_started)
         cls.track_started = False
-        if not cls.__module__.startswith("celery_graceful.tasks."):
+        if not (cls.__module__ or "").startswith("celery_graceful.tasks."):
             cls.faults = definitions.faults_of(cls, inspect.getattr_static(cls, "body", None))
-            if cls.body is None and "__header__" not in cls.__dict__:
-                setattr(cls, "__header__", definitions.argument_check(cls.build_enumerator))  # noqa: B010
+            if cls.body is None and not cls.faults and "__header__" not in cls.__dict__:
+                setattr(cls, "__header__", definitions.argument_check(cls))  # noqa: B010
         return bound
 
     # -- what users write -------------------------------------------------------------------
 
-    def build_enumerator(self, *args: Any, cursor: Any, **kwargs: Any) -> Iterable[tuple[Any, Any]]:
-        """Return (item, cursor) pairs that begin after ``cursor`` (``None``: at the beginning)."""
+    def build_enumerator(self, *args: Any, **kwargs: Any) -> Iterable[tuple[Any, Any]]:
+        """Return (item, cursor) pairs that begin after ``cursor`` (``None``: at the beginning).
+
+        Write it as ``def build_enumerator(self, …, *, cursor)``, with the run's own arguments.
+        """
         raise NotImplementedError
 
     def each_iteration(self, item: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -152,6 +157,7 @@ class IterableTask(GracefulTask):
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         execute.raise_if_final(self, kwargs.get("exc"))
+        execute.keep_for_eager_retry(self)
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:
@@ -178,26 +184,44 @@ def iterable_task(*args: Any, **options: Any) -> Any:
 
     ``@iterable_task``, ``@iterable_task(name=…, bind=True, …)`` with any option that
     ``@shared_task`` takes, or ``iterable_task(SomeIterableTaskClass)``.
+
+    Raises:
+        TypeError: what it is applied to is neither a function nor an ``IterableTask`` class.
     """
-    if len(args) == 1 and isinstance(args[0], type) and issubclass(args[0], IterableTask):
-        return _share_class(args[0], options)
-    options.setdefault("base", IterableTask)
-    if args:
-        return shared_task(**options)(*args)
-
-    def decorate(thing: Any) -> Any:
-        return iterable_task(thing, **options)
-
-    return decorate
+    if not args:
+        return lambda thing: iterable_task(thing, **options)
+    (thing,) = args
+    if inspect.isclass(thing) and issubclass(thing, IterableTask) and thing is not IterableTask:
+        return _share_class(thing, options)
+    if inspect.isclass(thing) or not hasattr(thing, "__name__"):
+        raise TypeError(
+            f"iterable_task makes tasks of generators and of subclasses of IterableTask, not of "
+            f"{thing!r:.200}"
+        )
+    base = options.setdefault("base", IterableTask)
+    if not issubclass(base, IterableTask):
+        raise TypeError(
+            f"iterable_task needs a base that is an IterableTask, not {base!r}; "
+            "use @shared_task for other tasks"
+        )
+    return shared_task(**options)(thing)
 
 
 def _share_class(cls: type[IterableTask], options: dict[str, Any]) -> Any:
-    options.pop("base", None)
+    """Each app gets a class of its own: binding writes the app's settings into it."""
+
+    made: Any = cls
+
+    def name_in(app: Any) -> str:
+        return str(
+            options.get("name") or cls.name or app.gen_task_name(cls.__name__, cls.__module__)
+        )
 
     def register(app: Any) -> Any:
-        name = cls.name or app.gen_task_name(cls.__name__, cls.__module__)
+        name: str = name_in(app)
         if name not in app._tasks:
-            app.register_task(cls(), **options)
+            own = {"__module__": cls.__module__, "__doc__": cls.__doc__, **options, "name": name}
+            app.register_task(type(made.__name__, (made,), own)(), **options)
         return app._tasks[name]
 
-    return share(register)
+    return share(register, lambda app: app.tasks[name_in(app)])

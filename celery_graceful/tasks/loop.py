@@ -7,6 +7,7 @@ that no item is ever pulled and dropped. The fuse's numbers count the items for 
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -117,10 +118,10 @@ def call_shape(
     """
     names = {f"a{i}": value for i, value in enumerate(args)}
     keywords = {f"k{i}": name for i, name in enumerate(kwargs)}
-    plain = all(name.isidentifier() for name in kwargs)
+    plain = all(_may_be_written(name) for name in kwargs)
     passed = [*names, *(f"{name}={k}" for k, name in keywords.items())]
     values = {**names, **{k: kwargs[name] for k, name in keywords.items()}}
-    if not plain:  # only reachable through **kwargs of a caller's own making
+    if not plain:
         passed, values = ["*args", "**kwargs"], {"args": args, "kwargs": kwargs}
     given = ", ".join(["item", *passed])
     call = f"each({given})"
@@ -130,6 +131,16 @@ def call_shape(
     exec(_compiled(call), scope)
     turns: Turns = scope["turns"]
     return turns
+
+
+def _may_be_written(name: str) -> bool:
+    """Whether ``name=…`` may stand in a call; callers can pass any string by ``**``."""
+    return (
+        name.isascii()
+        and name.isidentifier()
+        and not keyword.iskeyword(name)
+        and name != "__debug__"
+    )
 
 
 _cache: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import re
 from collections.abc import Iterator
 from functools import cache
 from types import CodeType
@@ -62,11 +63,17 @@ def _keep_result(items: Any, returned: list[Any]) -> Iterator[Any]:
 def _surrounded(stream: Iterator[Any], leg: Leg) -> Iterator[Any]:
     around = leg.task.around_iteration
     while True:
+        failure: Exception | None = None
         with around(None, *leg.args, **leg.kwargs):
             try:
                 cursor = next(stream)
             except StopIteration:
                 return
+            except Exception as exc:
+                failure = exc
+                raise
+        if failure is not None:
+            raise failure  # swallowed, but a generator that has raised has no more items
         yield cursor
 
 
@@ -81,7 +88,8 @@ def _returns_value(code: CodeType) -> bool:
     for instruction in dis.get_instructions(code):
         if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
             return True
-        if instruction.opname == "RETURN_VALUE" and not _loads_none(before):
+        jumped_to = instruction.is_jump_target  # then what stands before tells nothing
+        if instruction.opname == "RETURN_VALUE" and (jumped_to or not _loads_none(before)):
             return True
         before = instruction
     return False
@@ -128,7 +136,10 @@ def _is_unpacking(exc: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     inside = trace is not None and trace.tb_frame.f_code.co_filename == LOOP_FILE
-    return inside and "unpack" in str(exc)
+    return inside and _UNPACKING.match(str(exc)) is not None
+
+
+_UNPACKING = re.compile("cannot unpack non-iterable|not enough values|too many values")
 
 
 def _overrides(task: IterableTask, name: str) -> bool:

@@ -137,7 +137,7 @@ class Stage:
 
     def waiting(self, name: str = "waiting", **options: Any) -> Worker:
         """Start a worker that takes nothing before ``let_in``."""
-        return self.worker(name, "-Q", "nothing", **options)
+        return self.worker(name, "-Q", "nothing", "--without-mingle", **options)
 
     def let_in(self, worker: Worker) -> None:
         """Have a worker from ``waiting`` take what comes."""

@@ -37,8 +37,9 @@ SETTINGS = {
 def carried(stage: Stage, style: str) -> tuple[Worker, Worker, Run]:
     """A run that has saved checkpoints, and a second worker that waits."""
     stage.settings.update(SETTINGS)
-    worker = stage.worker("carrying").wait_ready()
+    worker = stage.worker("carrying")
     waiting = stage.waiting()
+    worker.wait_ready()
     run = stage.start(style, ITEMS, PAUSE)
     waiting.wait_ready()
     run.wait_items(1)
@@ -116,7 +117,7 @@ def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
 
 def test_redis_is_away_at_the_hand_over(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> None:
     with Stage(own_valkey.url, redis_url, tmp_path).open() as stage:
-        worker, waiting, run = carried(stage, STYLES[0])
+        worker, _, run = carried(stage, STYLES[0])
         own_valkey.kill()
         worker.signal(SIGTERM)
         stopped_at = time.monotonic()
@@ -131,7 +132,7 @@ def test_rabbitmq_is_away_at_the_hand_over(
     rabbitmq_server: RabbitMQ, rabbitmq_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     with Stage(rabbitmq_url, redis_url, tmp_path).open() as stage:
-        worker, waiting, run = carried(stage, STYLES[1])
+        worker, _, run = carried(stage, STYLES[1])
         rabbitmq_server.kill()
         try:
             worker.signal(SIGTERM)
@@ -166,7 +167,7 @@ def test_the_store_is_away_for_two_seconds(tmp_path: Path, redis_url: str) -> No
 
 
 def test_a_silent_store(own_valkey: Valkey, store_and_stage: Stage) -> None:
-    worker, _, run = carried(store_and_stage, STYLES[1])
+    _, _, run = carried(store_and_stage, STYLES[1])
     own_valkey.freeze()
     silent_since = time.monotonic()
     wait_for(lambda: run.ledger.times()[-1] > silent_since + 2, 10, "items without a store")
@@ -180,8 +181,7 @@ def test_a_silent_store(own_valkey: Valkey, store_and_stage: Stage) -> None:
 
 
 def test_a_stalled_runner_ends_without_a_trace(redis_stage: Stage, figure: Figure) -> None:
-    stage = redis_stage
-    worker, waiting, run = carried(stage, STYLES[0])
+    worker, _, run = carried(redis_stage, STYLES[0])
     entries = run.ledger.entries()
     processes = [worker.pid, *worker.children()]
     for pid in processes:

@@ -150,12 +150,11 @@ def test_a_worker_that_re_executes_itself_starts_clean(redis_stage: Stage) -> No
 
 @pytest.mark.parametrize("style", ["items.generator", "items.class"])
 def test_a_group_sigterm_lets_the_item_end(stage: Stage, style: str) -> None:
-    worker = stage.worker("stopped").wait_ready()
+    worker, waiting = stage.worker("stopped").wait_ready(), stage.waiting()
     run = stage.start(style, 5, 2.5)
     begun = Path(f"{run.ledger.path}.begun")
     wait_for(lambda: begun.exists() and begun.read_text() == "1", 20, "the second item's start")
-    waiting = stage.waiting().wait_ready()
-    stage.let_in(waiting)
+    stage.let_in(waiting.wait_ready())
     under_way = begun.read_text()
     stopped_at = time.monotonic()
     worker.signal_group(SIGTERM)
@@ -171,8 +170,8 @@ def test_a_group_sigterm_lets_the_item_end(stage: Stage, style: str) -> None:
 
 def test_continue_as_keeps_id_callbacks_and_result(stage: Stage) -> None:
     top, told = 600, stage.folder / "told.jsonl"
-    worker = stage.worker("stopped", app=APP).wait_ready()
-    waiting = stage.waiting(app=APP).wait_ready()
+    worker, waiting = stage.worker("stopped", app=APP), stage.waiting(app=APP)
+    worker.wait_ready(), waiting.wait_ready()
     steps = Ledger(stage.folder / "steps.jsonl")
     result = stage.send(
         "plain.climb", str(steps.path), 0, top, 50, link=stage.callback("plain.tell", told)

@@ -56,8 +56,9 @@ def test_on_rabbitmq(rabbitmq_url: str, redis_url: str, tmp_path: Path, pool: st
 
 def hand_over(stage: Stage, pool: str, stop: Stop) -> None:
     """Stop a worker with two runs while a second one waits; solo has one run at a time."""
-    worker = stage.worker("stopped", pool=pool).wait_ready()
+    worker = stage.worker("stopped", pool=pool)
     waiting = stage.waiting(pool=pool)
+    worker.wait_ready()
     runs = [stage.start(style, ITEMS, PAUSE) for style in STYLES]
     waiting.wait_ready()
     under_way = wait_under_way(runs, 1 if pool == "solo" else 2)

@@ -29,7 +29,7 @@ REMAP: dict[str, str | None] = {"REMAP_SIGTERM": "SIGQUIT"}
 
 
 class ConsoleWorker(Worker):
-    """Started by the ``celery`` script: what ``python -m celery`` starts cannot re-execute itself."""
+    """Started by the ``celery`` script: ``python -m celery`` cannot re-execute itself."""
 
     def __init__(self, app: str, **options: Any) -> None:
         super().__init__(app, **options)
@@ -96,10 +96,9 @@ TRIGGERS = [
 def test_a_stopped_worker_hands_its_runs_over(
     stage: Stage, trigger: Trigger, figure: Figure
 ) -> None:
-    worker = stage.worker(
-        "stopped", kind=trigger.kind, env=trigger.env, settings=trigger.settings
-    ).wait_ready()
+    worker = stage.worker("stopped", kind=trigger.kind, env=trigger.env, settings=trigger.settings)
     waiting = stage.waiting()
+    worker.wait_ready()
     runs = [stage.start(style, ITEMS, PAUSE) for style in STYLES]
     waiting.wait_ready()
     for run in runs:

@@ -1,4 +1,4 @@
-"""Iterable tasks whose items take a while, are noted in a ledger of the run's own, and are summed."""
+"""Iterable tasks whose items take a while, are noted in a ledger of the run, and are summed."""
 
 from __future__ import annotations
 

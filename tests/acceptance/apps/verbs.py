@@ -18,8 +18,10 @@ ITEM = 0.005
 
 
 def _tell(name: str) -> None:
-    def receiver(sender: Any = None, task_id: str | None = None, request: Any = None, **_: Any):
-        note(f"{name}={task_id or request.id}")
+    def receiver(
+        sender: Any = None, task_id: str | None = None, request: Any = None, **_: Any
+    ) -> None:
+        note(f"{name}={task_id or (request or sender.request).id}")
 
     getattr(signals, name).connect(receiver, weak=False)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,15 +28,18 @@ def _no_flag_before_and_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.fixture(params=["without a name", "named"])
-def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Both kinds of shared memory; the named one is what other systems than Linux have."""
     if request.param == "named":
         monkeypatch.setattr(flag, "_anonymous", lambda: None)
+        # Not in the memory that all processes of this host share.
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return str(request.param)
 
 
-def files() -> set[str]:
-    """The open files of this process, and the flag's files where it keeps them on Linux."""
+def files(folder: Path | None = None) -> set[str]:
+    """The open files of this process, and the flag's files in ``folder``."""
     gc.collect()
     opened = set()
     for number in os.listdir("/proc/self/fd"):
@@ -42,7 +47,7 @@ def files() -> set[str]:
             opened.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
         except FileNotFoundError:  # the one that listed the folder
             continue
-    named = Path("/dev/shm").glob("celery-graceful-*")
+    named = folder.glob("celery-graceful-*") if folder else ()
     return {*opened, *map(str, named)}
 
 
@@ -94,25 +99,25 @@ def test_released_solo_and_deadline() -> None:
 # -- what it leaves ---------------------------------------------------------------------------
 
 
-def test_withdrawing_leaves_nothing(memory: str) -> None:
-    before = files()
+def test_withdrawing_leaves_nothing(memory: str, tmp_path: Path) -> None:
+    before = files(tmp_path)
     for _ in range(3):
         flag.owned("w").raise_(StopReason.SHUTDOWN)
         flag.withdraw()
-    assert files() == before
+    assert files(tmp_path) == before
     assert flag.current() is None
     assert flag.ENVIRONMENT not in os.environ
 
 
-def test_owning_again_starts_clean_and_leaves_nothing(memory: str) -> None:
-    before = files()
+def test_owning_again_starts_clean_and_leaves_nothing(memory: str, tmp_path: Path) -> None:
+    before = files(tmp_path)
     flag.owned("first").raise_(StopReason.SHUTDOWN)
     second = flag.owned("second")
     assert not second.raised
     assert flag.current() is second
     del second
     flag.withdraw()
-    assert files() == before
+    assert files(tmp_path) == before
 
 
 def test_withdrawing_twice_or_without_a_flag() -> None:
@@ -232,7 +237,7 @@ def test_what_was_raised_before_a_re_exec_is_not_believed(
 def test_the_workers_name_may_hold_any_character(memory: str) -> None:
     mine = flag.owned("a|b|c@host")
     told = os.environ[flag.ENVIRONMENT]
-    assert str(os.getpid()) == told.split("|")[0]
+    assert os.getpid() == json.loads(told)[0]
     there = flag._open(told.replace(str(os.getpid()), str(os.getppid()), 1))
     assert there is not None
     assert there.worker == "a|b|c@host"

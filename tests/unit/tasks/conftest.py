@@ -6,18 +6,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from celery import Celery, _state
+from celery import Celery
+from celery import _state as _typed_state
+
+_state: Any = _typed_state
 
 #: Makes an app; keyword arguments are its configuration.
 MakeApp = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def _shared_tasks_end_with_the_test() -> Iterator[None]:
-    finalizers: set[Any] = _state._on_app_finalizers  # type: ignore[attr-defined]
+def _nothing_outlives_the_test() -> Iterator[None]:
+    finalizers: set[Any] = _state._on_app_finalizers
     before = set(finalizers)
     yield
     finalizers.intersection_update(before)
+    # Eager tasks in several threads leave Celery's own mark for "within a task" behind.
+    _state._set_task_join_will_block(False)
 
 
 @pytest.fixture
@@ -46,10 +51,10 @@ def app(make_app: MakeApp) -> Any:
 @pytest.fixture
 def current(app: Any) -> Iterator[Any]:
     """The same app as the one that shared tasks turn to."""
-    before = _state._tls.current_app  # type: ignore[attr-defined]
+    before = _state._tls.current_app
     app.set_current()
     yield app
-    _state._set_current_app(before)  # type: ignore[attr-defined]
+    _state._set_current_app(before)
 
 
 #: Runs start within runs here, where nothing can block.

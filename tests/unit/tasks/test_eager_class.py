@@ -235,3 +235,29 @@ def test_errors_of_the_enumerator_are_its_own(app: Any, way: Way) -> None:
 def test_a_strict_zip_that_is_uneven(app: Any, way: Way) -> None:
     with pytest.raises(ValueError, match="shorter"):
         way(with_pairs(app, lambda: zip([1, 2], [1], strict=True)))
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+def test_an_enumerator_without_self(app: Any, kind: Any) -> None:
+    def pairs(n: int, *, cursor: Any) -> Any:
+        return ((i, i) for i in range(n))
+
+    def of_class(cls: Any, n: int, *, cursor: Any) -> Any:
+        return pairs(n, cursor=cursor)
+
+    class Loose(IterableTask):
+        name = "proj.loose"
+        build_enumerator = kind(pairs if kind is staticmethod else of_class)
+
+        def each_iteration(self, item: Any, n: int) -> None:
+            self.carry["last"] = item
+
+        def result(self, n: int) -> Any:
+            return self.carry["last"]
+
+    task = app.register_task(Loose())
+    assert task.faults == ()
+    assert task.delay(3).get() == 2
+    for args in ((), (1, 2)):
+        with pytest.raises(TypeError, match="argument"):
+            task.delay(*args)
