@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kombu import Producer
+from kombu.exceptions import OperationalError
 from kombu.utils import json as kombu_json
 
 from celery_graceful.errors import CorruptRecord, PublishUncertain
@@ -115,7 +116,13 @@ def unpack(data: bytes) -> Envelope:
     head, _, body = data.partition(b"\n")
     try:
         read = kombu_json.loads(head[1:]) if head[:1] == b"k" else json.loads(head)
-        return Envelope(body=body, **read)
+        envelope = Envelope(body=body, **read)
+        texts = (envelope.exchange, envelope.routing_key, envelope.broker, envelope.content_type)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a name is no text")
+        if not isinstance(envelope.headers, dict) or not isinstance(envelope.properties, dict):
+            raise TypeError("headers or properties are no mapping")
+        return envelope
     except (ValueError, TypeError) as exc:
         shown = base64.b64encode(data[:60]).decode()
         raise CorruptRecord(f"the saved message of a run cannot be read ({exc}): {shown}") from exc
@@ -124,8 +131,9 @@ def unpack(data: bytes) -> Envelope:
 def broker_identity(app: Any) -> str:
     """Names the broker and virtual host of an app, without user or password."""
     connection = app.connection_for_write()
-    transport = connection.transport_cls or "amqp"
-    host, port = connection.hostname or "localhost", connection.port or ""
+    transport = connection.transport.driver_type
+    host = connection.hostname or "localhost"
+    port = connection.port or connection.transport.default_port or ""
     return f"{transport}://{host}:{port}/{connection.virtual_host or ''}"
 
 
@@ -150,9 +158,9 @@ def publish(app: Any, envelope: Envelope, *, timeout: float) -> None:
                 **(connection.transport_options or {}),
                 "confirm_publish": True,
             }
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+        _connect(connection, envelope, timeout)
         try:
-            _send(connection, envelope, mandatory=amqp, timeout=timeout)
+            _send(app, connection, envelope, mandatory=amqp, timeout=timeout)
         except PublishUncertain:
             raise
         except Exception as exc:
@@ -163,13 +171,42 @@ def publish(app: Any, envelope: Envelope, *, timeout: float) -> None:
             ) from exc
 
 
-def _send(connection: Any, envelope: Envelope, *, mandatory: bool, timeout: float) -> None:
+def _connect(connection: Any, envelope: Envelope, timeout: float) -> None:
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+    except OperationalError:
+        raise
+    except Exception as exc:  # a wrong password or virtual host, say
+        raise OperationalError(f"the broker {envelope.broker} lets nobody in: {exc!r}") from exc
+
+
+def _check_route(app: Any, channel: Any, envelope: Envelope) -> None:
+    """kombu's own exchanges drop what they cannot route, and know only what was declared."""
+    lookup = getattr(channel, "_lookup", None)
+    if lookup is None or not envelope.exchange:
+        return
+    for queue in app.amqp.queues.values():
+        if queue.exchange is not None and queue.exchange.name == envelope.exchange:
+            queue.bind(channel).declare()
+    queues = lookup(envelope.exchange, envelope.routing_key)
+    if not [queue for queue in queues if queue != channel.deadletter_queue]:
+        raise PublishUncertain(
+            f"no queue takes the message for {envelope.headers.get('task')}"
+            f"[{envelope.headers.get('id')}]: exchange {envelope.exchange!r}, key "
+            f"{envelope.routing_key!r}"
+        )
+
+
+def _send(
+    app: Any, connection: Any, envelope: Envelope, *, mandatory: bool, timeout: float
+) -> None:
     returned: list[str] = []
 
     def on_return(exc: Exception, exchange: Any, routing_key: str, message: Any) -> None:
         returned.append(str(exc))
 
     channel = connection.channel()
+    _check_route(app, channel, envelope)
     producer = Producer(channel, auto_declare=False, on_return=on_return if mandatory else None)
     headers = dict(envelope.headers)
     extra: dict[str, Any] = {"confirm_timeout": timeout} if mandatory else {}

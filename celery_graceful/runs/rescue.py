@@ -23,6 +23,7 @@ logger = logging.getLogger("celery_graceful.rescue")
 
 #: Overdue runs looked at in one go.
 BATCH = 50
+MOST_FOREIGN = 5000
 
 
 @dataclass
@@ -49,7 +50,8 @@ class Rescuer:
         Args:
             now: monotonic seconds.
         """
-        overdue = self.store.due(BATCH)
+        # Those of other brokers stay overdue for ever: they must not hide ours.
+        overdue = self.store.due(BATCH + min(len(self._foreign), MOST_FOREIGN))
         if self._healthy_since is None:
             self._healthy_since = now
         lease = self.runtime.settings.lease_ttl

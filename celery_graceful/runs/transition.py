@@ -73,8 +73,8 @@ class _Attempt:
 
     def __call__(self, known: Record | None, guess: bool) -> Transition:
         record, now = known, 0.0
-        if not guess:
-            record, now = self._look()
+        if self.tried is not None or not guess:
+            (record, now), guess = self._look(), False
         for _ in range(MAX_ROUNDS):
             if self.tried is not None and record is not None and record.stamp == self.stamp:
                 return Transition(self.tried, record)  # an earlier answer was lost on its way

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -173,8 +172,3 @@ def check_log_of_leaving(worker: Worker, run: Run) -> int:
 def gone(paths: Callable[[], set[str]], before: set[str]) -> None:
     """Wait until no path is there that was not there ``before``."""
     wait_for(lambda: not paths() - before, 5, lambda: f"the end of {paths() - before}")
-
-
-def log_lines(worker: Worker, pattern: str) -> list[str]:
-    """The lines of a worker's log that match."""
-    return [line for line in worker.log().splitlines() if re.search(pattern, line)]

@@ -14,7 +14,11 @@ import redis
 from celery import Celery, signature
 from celery.canvas import Signature
 
+from celery_graceful.model.decide import Decision
+from celery_graceful.model.events import Event
 from celery_graceful.model.record import Outcome, Record, RunKey
+from celery_graceful.model.verdict import Policy
+from celery_graceful.runs.transition import transition
 from celery_graceful.stores.url import open_store
 from tests.harness import Ledger, Worker, producer, wait_for
 
@@ -115,6 +119,14 @@ class Scene:
         finally:
             store.close()
 
+    def happen(self, task: str, task_id: str, event: Event) -> Decision:
+        """Let something happen to a run, as if another worker or an operator had done it."""
+        store = open_store(self.backend, self.name)
+        try:
+            return transition(store, RunKey(task, task_id), event, Policy()).decision
+        finally:
+            store.close()
+
     def outcome(self, task: str, task_id: str) -> Outcome | None:
         """How the run ended; ``None`` while it has not."""
         record = self.record(task, task_id)
@@ -134,7 +146,9 @@ class States:
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url)
-        self._listener = self._client.pubsub(ignore_subscribe_messages=True)
+        self._listener: Any = self._client.pubsub(  # type: ignore[no-untyped-call]
+            ignore_subscribe_messages=True
+        )
         self._listener.psubscribe("celery-task-meta-*")
         self._written: dict[str, list[dict[str, Any]]] = {}
 

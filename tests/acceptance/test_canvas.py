@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from signal import SIGTERM
 from typing import Any
 
@@ -23,9 +24,9 @@ def scene(broker_url: str, redis_url: str, ledger: Ledger, start_worker: StartWo
     return scene
 
 
-def line_of(result: AsyncResult[Any]) -> list[AsyncResult[Any]]:
+def line_of(result: AsyncResult[Any]) -> list[Any]:
     """A chain's results, the first task's first."""
-    line = [result]
+    line: list[Any] = [result]
     while line[0].parent is not None:
         line.insert(0, line[0].parent)
     return line
@@ -55,7 +56,7 @@ def test_a_chain_goes_on_once_after_a_run_at_its_start_middle_and_end(scene: Sce
         lines = [line_of(result) for result in sent.values()]
         assert [len(line) for line in lines] == [3, 3, 2, 3]
         for line in lines:
-            for one, following in zip(line, line[1:], strict=False):
+            for one, following in itertools.pairwise(line):
                 assert [child.id for child in one.children or ()] == [following.id]
         last.signal(SIGTERM)
         assert last.wait() == 0  # from here on nobody writes a state
@@ -137,7 +138,8 @@ def test_link_and_link_error_fire_once_with_the_final_outcome(scene: Scene) -> N
         with pytest.raises(ValueError, match="bad fails at its end"):
             bad.get(timeout=30)
         for result in (good, walked):
-            (called,) = result.children or []  # the links' results, as a group
+            called: Any  # the links' results, as a group
+            (called,) = result.children or []
             assert called.get(timeout=30) == [5, 6]
         assert not bad.children
         last.signal(SIGTERM)

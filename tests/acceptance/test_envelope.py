@@ -48,7 +48,7 @@ def legs_of(scene: Scene, tag: str) -> list[dict[str, Any]]:
 
 
 def check_same(scene: Scene, tag: str, least: int = 3, but: Collection[str] = ()) -> dict[str, Any]:
-    """All legs saw the same ``but`` for some; no item was lost or repeated. Returns what they saw."""
+    """Legs saw the same ``but`` for some, no item was lost or repeated; returns what they saw."""
     legs = legs_of(scene, tag)
     assert len(legs) >= least
     for leg in legs:
@@ -129,7 +129,7 @@ def test_a_worker_stop_keeps_the_envelope(scene: Scene) -> None:
         run = signatures(app, "envelope")("probe", tag="run", until="enough")
         run.stamp(color="red")
         result = run.apply_async(
-            queue="special", priority=4, headers={"custom": 7}, ignore_result=False, expires=30
+            queue="special", priority=4, headers={"custom": "7"}, ignore_result=False, expires=30
         )
         last = scene.relay(first, ["run"], 1, concurrency=1)
         scene.ledger.add("enough")
@@ -152,7 +152,7 @@ def test_expires_that_pass_while_it_runs_do_not_end_a_run(scene: Scene) -> None:
             expires=dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=1)
         )
         if scene.broker.startswith("redis"):  # RabbitMQ drops it by itself, and tells nobody
-            wait_for(lambda: late.state == "REVOKED", 10, "REVOKED")
+            wait_for(lambda: str(late.state) == "REVOKED", 10, "REVOKED")
         assert make("probe", tag="next").apply_async().get(timeout=20)
     check_same(scene, "run")
     assert not legs_of(scene, "late")

@@ -10,7 +10,9 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from celery_graceful.model.record import Outcome
+from celery_graceful.model.decide import Verdict
+from celery_graceful.model.events import Admit
+from celery_graceful.model.record import Outcome, State
 from tests.acceptance.scene import Scene, StartWorker, recorded_states, signatures
 from tests.harness import Ledger, wait_for
 from tests.servers.valkey import Valkey
@@ -159,3 +161,28 @@ def test_ignore_reject_and_replace_in_the_body(scene: Scene) -> None:
     for tag in ("ignore", "reject", "requeue", "replace"):
         scene.check_items(tag)
     assert set(told(scene).values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("task", "how"), [("late", "fail"), ("late", "retry"), ("late_auto", "fail")]
+)
+def test_a_leg_that_lost_its_run_fails_without_a_trace(
+    scene: Scene, task: str, how: str
+) -> None:
+    scene.settings["graceful_lease_ttl"] = 60
+    worker = scene.worker(concurrency=1)
+    with scene.producer() as app, recorded_states(scene.backend) as states:
+        result = sender(app)(task, how, tag="run")
+        scene.wait_carried(worker, ["run"])
+        # Another worker takes it up, as after a rescue.
+        taken = scene.happen(f"retrying.{task}", result.id, Admit(generation=1, owner="another"))
+        assert taken.verdict is Verdict.RESUME
+        scene.ledger.add("fail")
+        worker.wait_log("carried by another worker")
+        worker.signal(SIGTERM)
+        worker.wait()
+        assert states.of(result.id) == []
+        record = scene.record(f"retrying.{task}", result.id)
+        assert record is not None
+        assert (record.state, record.owner) == (State.RUNNING, "another")
+    assert not told(scene)

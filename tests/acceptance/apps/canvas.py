@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from celery_graceful import IterableTask
@@ -22,8 +22,15 @@ def summed(given: Any, add: int) -> int:
 
 @app.task(base=IterableTask, bind=True, name="canvas.tour")
 def tour(
-    self: Any, given: Any, add: int = 0, *, tag: str, until: int = 3, fail: bool = False, cursor=0
-) -> Iterator[int]:
+    self: Any,
+    given: Any,
+    add: int = 0,
+    *,
+    tag: str,
+    until: int = 3,
+    fail: bool = False,
+    cursor: int = 0,
+) -> Generator[int, None, Any]:
     """A generator: items until ``until`` interruptions are behind it."""
     begin = cursor
     while cursor < begin + ITEMS or self.progress.resumptions < until:
@@ -37,7 +44,9 @@ def tour(
 
 
 @app.task(base=IterableTask, bind=True, name="canvas.brief", max_leg_runtime=0.1)
-def brief(self: Any, given: Any, add: int = 0, *, tag: str, cursor: int = 0) -> Iterator[int]:
+def brief(
+    self: Any, given: Any, add: int = 0, *, tag: str, cursor: int = 0
+) -> Generator[int, None, Any]:
     """The same, interrupted by its own ``max_leg_runtime``."""
     begin = cursor
     while cursor < begin + ITEMS or self.progress.resumptions < 3:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from kombu import Queue
@@ -43,7 +43,7 @@ def _reached(task: Any, until: Any) -> bool:
     return noted(until) if isinstance(until, str) else task.progress.resumptions >= until
 
 
-def legs(task: Any, tag: str, until: Any, cursor: int) -> Iterator[int]:
+def legs(task: Any, tag: str, until: Any, cursor: int) -> Generator[int, None, Any]:
     """Note the request of a leg, then items until ``until`` is reached."""
     note(f"{tag}@{snapshot(task.request)}")
     begin = cursor
@@ -56,15 +56,15 @@ def legs(task: Any, tag: str, until: Any, cursor: int) -> Iterator[int]:
 
 @app.task(base=IterableTask, bind=True, name="envelope.probe", max_leg_runtime=0.1)
 def probe(
-    self: Any, *args: Any, tag: str, until: Any = 2, cursor: int = 0, **kwargs: Any
-) -> Iterator[int]:
+    self: Any, /, *args: Any, tag: str, until: Any = 2, cursor: int = 0, **kwargs: Any
+) -> Generator[int, None, Any]:
     """Notes its request in each leg; ends after ``until`` interruptions, or when that is noted."""
     yield from legs(self, tag, until, cursor)
     return repr((args, kwargs))
 
 
 @app.task(base=IterableTask, bind=True, name="envelope.routed", max_leg_runtime=0.1)
-def routed(self: Any, *, tag: str, cursor: int = 0) -> Iterator[int]:
+def routed(self: Any, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """The same on the queue that a route gives it."""
     yield from legs(self, tag, 2, cursor)
 
@@ -77,7 +77,7 @@ def routed(self: Any, *, tag: str, cursor: int = 0) -> Iterator[int]:
     default_retry_delay=0,
     retry_backoff=False,
 )
-def again(self: Any, *, tag: str, cursor: int = 0) -> Iterator[int]:
+def again(self: Any, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """Notes its request in each leg, and fails once in each until it was retried twice."""
     note(f"{tag}@{snapshot(self.request)}")
     begin = cursor

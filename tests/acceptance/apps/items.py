@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ def do(item: int, path: str, pause: float) -> None:
     Ledger(path).add(item)
 
 
-@iterable_task(name="items.generator", bind=True)
-def generator(self: Any, path: str, items: int, pause: float, *, cursor: int = -1) -> Iterator[int]:
+@app.task(name="items.generator", base=IterableTask, bind=True)
+def generator(
+    self: Any, path: str, items: int, pause: float, *, cursor: int = -1
+) -> Generator[int, None, dict[str, Any]]:
     """A generator; returns the task id and the sum of its items."""
     for item in range(cursor + 1, items):
         do(item, path, pause)
@@ -57,7 +59,7 @@ class Enumerated(IterableTask):
         return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
 
 
-@iterable_task(name="items.poison")
+@app.task(name="items.poison", base=IterableTask)
 def poison(path: str, items: int, bad: int, *, cursor: int = -1) -> Iterator[int]:
     """Item ``bad`` kills the process that runs it."""
     for item in range(cursor + 1, items):

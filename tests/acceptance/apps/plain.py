@@ -41,7 +41,7 @@ def nap(path: str, seconds: float) -> str | None:
 
 
 @app.task(name="plain.climb", base=GracefulTask, bind=True)
-def climb(self: Any, path: str, step: int, top: int, by_itself_at: int) -> dict[str, Any]:
+def climb(self: Any, path: str, step: int, top: int, by_itself_at: int) -> Any:
     """Steps from ``step`` to ``top``; goes on elsewhere on a stop, and once without one."""
     while step < top:
         time.sleep(0.005)

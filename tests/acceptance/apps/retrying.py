@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from celery.exceptions import Ignore, Reject
@@ -39,7 +39,7 @@ def done(tag: str, item: int) -> None:
 )
 def auto(
     self: Any, n: int, *, tag: str, at: list[int], times: int, cursor: int = 0
-) -> Iterator[int]:
+) -> Generator[int, None, Any]:
     """Fails ``times`` times at each of the items ``at``; Celery retries it."""
     for item in range(cursor + 1, n + 1):
         if attempt(tag, item) <= times and item in at:
@@ -80,7 +80,7 @@ app.register_task(Auto())
 @app.task(base=IterableTask, bind=True, name="retrying.asks", max_retries=2)
 def asks(
     self: Any, n: int, *, tag: str, at: int, times: int = 1, countdown: float = 0.2, cursor: int = 0
-) -> Iterator[int]:
+) -> Generator[int, None, Any]:
     """Calls ``self.retry`` inside the generator."""
     for item in range(cursor + 1, n + 1):
         if attempt(tag, item) <= times and item == at:
@@ -116,7 +116,7 @@ app.register_task(Asks())
 
 
 @app.task(base=IterableTask, bind=True, name="retrying.when_told", default_retry_delay=0)
-def when_told(self: Any, *, tag: str, on: str, cursor: int = 0) -> Iterator[int]:
+def when_told(self: Any, *, tag: str, on: str, cursor: int = 0) -> Generator[int, None, Any]:
     """Items until ``on`` is noted, then one retry, then a few items more."""
     item = cursor
     while not noted(on):
@@ -135,7 +135,7 @@ def when_told(self: Any, *, tag: str, on: str, cursor: int = 0) -> Iterator[int]
 
 
 @app.task(base=IterableTask, bind=True, name="retrying.raises")
-def raises(self: Any, how: str, *, tag: str, cursor: int = 0) -> Iterator[int]:
+def raises(self: Any, how: str, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """Five items, then Ignore, Reject or replace."""
     for item in range(cursor + 1, 6):
         done(tag, item)
@@ -151,6 +151,37 @@ def raises(self: Any, how: str, *, tag: str, cursor: int = 0) -> Iterator[int]:
         self.replace(auto.s(1, tag="other", at=[], times=0))
     done(tag, 6)
     return "done"
+
+
+def _fail_when_told(task: Any, how: str, tag: str, cursor: int) -> Generator[int, None, Any]:
+    item = cursor
+    while not noted("fail"):
+        item += 1
+        time.sleep(0.005)
+        done(tag, item)
+        yield item
+    if how == "retry":
+        task.retry(countdown=60)
+    raise OSError("too late")
+
+
+@app.task(base=IterableTask, bind=True, name="retrying.late", flush_interval=60)
+def late(self: Any, how: str, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
+    """Fails, or asks for a retry, when it is told to; never looks up before."""
+    yield from _fail_when_told(self, how, tag, cursor)
+
+
+@app.task(
+    base=IterableTask,
+    bind=True,
+    name="retrying.late_auto",
+    flush_interval=60,
+    autoretry_for=(OSError,),
+    default_retry_delay=60,
+)
+def late_auto(self: Any, how: str, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
+    """The same with ``autoretry_for``."""
+    yield from _fail_when_told(self, how, tag, cursor)
 
 
 @app.task(name="retrying.tell")

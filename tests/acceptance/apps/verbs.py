@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from celery import signals
@@ -59,7 +59,7 @@ app.register_task(Endless())
 
 
 @app.task(base=IterableTask, bind=True, name="verbs.counted", flush_interval=0.1)
-def counted(self: Any, n: int, *, tag: str, cursor: int = 0) -> Iterator[int]:
+def counted(self: Any, n: int, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """``n`` items."""
     for item in range(cursor + 1, n + 1):
         time.sleep(ITEM)
@@ -102,7 +102,7 @@ app.register_task(Measured())
     default_retry_delay=0,
     retry_backoff=False,
 )
-def stuck(self: Any, *, tag: str, times: int, cursor: int = 0) -> Iterator[int]:
+def stuck(self: Any, *, tag: str, times: int, cursor: int = 0) -> Generator[int, None, Any]:
     """Ten items; the sixth hangs ``times`` times."""
     for item in range(cursor + 1, 11):
         if item == 6 and not noted(f"{tag}?{times}"):
@@ -115,7 +115,7 @@ def stuck(self: Any, *, tag: str, times: int, cursor: int = 0) -> Iterator[int]:
 
 
 @app.task(base=IterableTask, bind=True, name="verbs.waits")
-def waits(self: Any, countdown: float, *, tag: str, cursor: int = 0) -> Iterator[int]:
+def waits(self: Any, countdown: float, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """Three items, then a retry, later three more."""
     for item in range(cursor + 1, 7):
         if item == 4 and self.request.retries == 0:
