@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Protocol
 
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
@@ -95,6 +95,8 @@ class RunRequest(Request):  # type: ignore[misc]
         if lost and self.listener is not None:
             # Before the message goes back to the broker: whoever gets it has to find no lease.
             self.listener.child_lost(self.type, self.id, self.generation)
+        # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
+        return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
     def _tell_killed(self, outcome: str, reason: str, generation: int | None = None) -> bool:

@@ -151,8 +151,14 @@ def withdraw() -> None:
         return
     if named.path.startswith("/proc/"):
         _close(named.path)
-    elif _PREFIX in named.path and os.path.isfile(named.path):
+    elif _is_ours(named.path):
         os.unlink(named.path)
+
+
+def _is_ours(path: str) -> bool:
+    folder, name = os.path.split(path)
+    made_here = folder == (_shared_folder() or tempfile.gettempdir())
+    return made_here and name.startswith(_PREFIX) and os.path.isfile(path)
 
 
 class _Named(NamedTuple):
@@ -165,7 +171,7 @@ def _read(told: str) -> _Named | None:
     """What the environment says; anybody may have written it."""
     try:
         pid, path, worker = json.loads(told)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     if type(pid) is int and type(path) is str and type(worker) is str:
         return _Named(pid, path, worker)
@@ -192,8 +198,11 @@ def _anonymous() -> tuple[int, str] | None:
 
 
 def _named() -> tuple[int, str]:
-    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    return tempfile.mkstemp(prefix=_PREFIX, dir=folder)
+    return tempfile.mkstemp(prefix=_PREFIX, dir=_shared_folder())
+
+
+def _shared_folder() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def _open(told: str) -> StopFlag | None:

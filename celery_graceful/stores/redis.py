@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
 
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.record import Record, RunKey
@@ -19,6 +19,7 @@ from celery_graceful.stores.listing import Entry, Skipped, collect
 from celery_graceful.stores.redis_errors import translated
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
 from celery_graceful.stores.redis_keys import Keys, member_of, run_of
+from celery_graceful.stores.redis_line import Line
 
 __all__ = ["RedisStore"]
 
@@ -54,9 +55,10 @@ class RedisStore:
         self.shared_between_hosts = shared_between_hosts
         self._connect = connect
         self._client = connect()
+        self._line = Line(self._client)
         self._pid = os.getpid()
         # Clients of parents: kept, so that nothing of theirs is closed here.
-        self._abandoned: list[Redis] = []
+        self._abandoned: list[tuple[Redis, Line]] = []
         self._address = address
         self._keys = Keys(namespace)
         self._skipped = Skipped()
@@ -171,6 +173,7 @@ class RedisStore:
     def close(self) -> None:
         """Give back the connections; the next call opens new ones."""
         self._own_client().connection_pool.disconnect()
+        self._line.close()
 
     def _judge(self, info: dict[str, Any]) -> None:
         version = str(info.get("redis_version", "0"))
@@ -197,22 +200,21 @@ class RedisStore:
         if self._pid != os.getpid():
             # Not left to redis-py's pool: it waits for a lock of the parent, which another thread
             # may have held at the fork.
-            self._abandoned.append(self._client)
+            self._abandoned.append((self._client, self._line))
             self._client = self._connect()
+            self._line = Line(self._client)
             self._pid = os.getpid()
         return self._client
 
     def _call(self, script: scripts.Script, about: bytes, *args: Any) -> Any:
         client = self._own_client()
         try:
-            try:
-                return client.evalsha(script.sha, *args)
-            except NoScriptError:
-                return client.eval(script.source, *args)
+            return self._line.call(script, args[0], args[1:])
         except (RedisError, OSError, UnicodeError) as exc:
             if isinstance(exc, ReadOnlyError):
                 # A demoted master: connect again, its name may lead to the new one by now.
                 client.connection_pool.disconnect(inuse_connections=False)
+                self._line.close()
             raise translated(exc, self._address, _shown(about)) from exc
 
     def _list(self, kind: str, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:

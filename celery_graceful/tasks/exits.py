@@ -166,11 +166,13 @@ def _save_failure(leg: CarriedLeg, exc: Exception, text: str | None, steps: int)
     elif isinstance(exc, Reject) and exc.requeue:  # type: ignore[attr-defined]
         leg.ticket.hand_over(text, steps, "rejected", successor=False)
     elif isinstance(exc, Reject):
-        leg.ticket.end(Outcome.FAILED)
+        if leg.ticket.end(Outcome.FAILED).verdict is Verdict.REFUSED:
+            give_way(leg)
     elif not limits.will_autoretry(leg.task, exc):
         _save_error(leg, exc, text, steps)
     elif text is not None:
-        leg.ticket.save(text, steps)
+        if not leg.ticket.save(text, steps).accepted:
+            give_way(leg)
         if leg.ticket.record.requested is Request.CANCEL:
             leave(leg, StopReason.CANCELLED)
 
@@ -188,7 +190,9 @@ def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -
     leg.error = exc
     if leg.brief:
         return
-    leg.ticket.finish(text, steps, results.dump_error(leg.task, exc), Outcome.FAILED)
+    saved = results.dump_error(leg.task, exc)
+    if leg.ticket.finish(text, steps, saved, Outcome.FAILED).verdict is Verdict.REFUSED:
+        give_way(leg)
 
 
 def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:

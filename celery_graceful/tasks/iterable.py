@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NoReturn
 
 from celery import shared_task
+from celery.exceptions import Ignore, Reject
 
 from celery_graceful._celery.shared import share
 from celery_graceful.errors import GracefulError
@@ -161,6 +162,10 @@ class IterableTask(GracefulTask):
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:
+            # Celery fails the task for whatever ``apply_async`` raises, our ways out included.
+            reason = getattr(exc, "reason", None)
+            if isinstance(exc, Reject) and isinstance(reason, (Ignore, Reject)):
+                raise reason from exc
             execute.note_final_error(self, exc)
             raise
 

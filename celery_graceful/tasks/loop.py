@@ -38,11 +38,13 @@ _TURNS = list(range(CHUNK))
 class Place:
     """Where a loop stands: the cursor up to which all is done, and the turns done since."""
 
-    __slots__ = ("cursor", "turns")
+    __slots__ = ("cursor", "returned", "turns")
 
     def __init__(self, cursor: Any) -> None:
         self.cursor = cursor
         self.turns = 0
+        #: What an exhausted generator returned.
+        self.returned: Any = None
 
 
 class Watcher(Protocol):
@@ -60,8 +62,11 @@ class Watcher(Protocol):
 Turns = Callable[[Fuse, Any, Place], None]
 
 
-def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> None:
-    """Run items until they are exhausted or ``watcher`` raises."""
+def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> Any:
+    """Run items until they are exhausted or ``watcher`` raises.
+
+    Returns what a generator returned.
+    """
     place = Place(cursor)
     fuse = watcher.fuse
     watcher.look(cursor, 0)
@@ -77,7 +82,7 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
         done, place.turns = place.turns, 0
         if done < size and fuse:
             watcher.settle(place.cursor, done)
-            return
+            return place.returned
         # Rearmed first: what blows it from here on is looked at in the next turn.
         fuse[:] = _TURNS
         watcher.look(place.cursor, done)
@@ -91,6 +96,20 @@ def generator_turns(fuse: Fuse, items: Any, place: Place) -> None:
             pass
     finally:
         place.cursor, place.turns = cursor, turn + 1
+
+
+def returning_turns(fuse: Fuse, items: Any, place: Place) -> None:
+    """One stretch of a generator whose result is wanted: a ``for`` loop over it would drop that."""
+    done, cursor = -1, place.cursor
+    resume = items.send
+    try:
+        for turn in fuse:
+            cursor = resume(None)
+            done = turn
+    except StopIteration as end:
+        place.returned = end.value
+    finally:
+        place.cursor, place.turns = cursor, done + 1
 
 
 _TEMPLATE = """

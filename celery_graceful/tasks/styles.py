@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dis
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import DefinitionError
-from celery_graceful.tasks.loop import LOOP_FILE, Turns, call_shape, drive, generator_turns
+from celery_graceful.tasks.loop import (
+    LOOP_FILE,
+    Turns,
+    call_shape,
+    drive,
+    generator_turns,
+    returning_turns,
+)
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.iterable import IterableTask
@@ -40,35 +47,25 @@ def _iterate_generator(leg: Leg) -> Any:
         raise DefinitionError(
             f"{task.name} has to be a generator that yields cursors; it returned {items!r:.200}"
         )
-    returned: list[Any] = []
-    turns: Turns = generator_turns
-    stream: Iterator[Any] = items
-    if _may_return_value(items):
-        stream = _keep_result(items, returned)
-    if _overrides(task, "around_iteration"):
-        stream = _surrounded(stream, leg)
+    stream = _surrounded(items, leg) if _overrides(task, "around_iteration") else items
+    # What an iterator of the user's own making returns, no loop can see.
+    returns = hasattr(stream, "send") and _may_return_value(stream)
+    turns: Turns = returning_turns if returns else generator_turns
     try:
-        drive(stream, turns, leg, leg.cursor)
+        return drive(stream, turns, leg, leg.cursor)
     finally:
         _close(items)
-    return returned[0] if returned else None
 
 
-def _keep_result(items: Any, returned: list[Any]) -> Iterator[Any]:
-    # A ``for`` loop drops what a generator returns, and delegating costs a frame per item: only
-    # for generators that may return something.
-    returned.append((yield from items))
-
-
-def _surrounded(stream: Iterator[Any], leg: Leg) -> Iterator[Any]:
+def _surrounded(stream: Iterator[Any], leg: Leg) -> Generator[Any, None, Any]:
     around = leg.task.around_iteration
     while True:
         failure: Exception | None = None
         with around(None, *leg.args, **leg.kwargs):
             try:
                 cursor = next(stream)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value
             except Exception as exc:
                 failure = exc
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from celery_graceful._celery import requests
 from celery_graceful._celery.threads import native_sleep, start_native_thread
@@ -14,6 +15,7 @@ from celery_graceful.model.record import Outcome, RunKey
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import Transition, transition
 from celery_graceful.runtime import Runtime
+from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stores.base import Store
 
 __all__ = ["Keeper"]
@@ -22,7 +24,9 @@ logger = logging.getLogger("celery_graceful.worker")
 
 #: Leases are renewed this many times before they would end.
 BEATS_PER_LEASE = 3
-_POLL = 0.1
+_POLL = 0.05
+#: A poll ended just before Celery looks is begun anew: so it is ended up to this many times.
+MOST_WAKES = 20
 
 
 class Keeper:
@@ -33,9 +37,12 @@ class Keeper:
     time-out.
     """
 
-    def __init__(self, runtime: Runtime, worker: str) -> None:
+    def __init__(self, runtime: Runtime, flag: StopFlag, wake_consumer: Callable[[], None]) -> None:
         self.runtime = runtime
-        self.worker = worker
+        self.flag = flag
+        self.worker = flag.worker
+        self._wake_consumer = wake_consumer
+        self._wakes = MOST_WAKES
         self._stopping = False
         self._store: Store | None = None
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
@@ -59,6 +66,7 @@ class Keeper:
         troubled = False
         while not self._stopping:
             now = time.monotonic()
+            self._speed_up_stop()
             try:
                 if self._in_doubt:
                     self._settle_doubts(store)
@@ -84,6 +92,11 @@ class Keeper:
                 next_look = now + lease
             native_sleep(_POLL)
         store.close()
+
+    def _speed_up_stop(self) -> None:
+        if self.flag.raised and not self.flag.released and self._wakes:
+            self._wakes -= 1
+            self._wake_consumer()
 
     def _beat(self, store: Store) -> None:
         runs = [RunKey(*run) for run in requests.active_runs()]

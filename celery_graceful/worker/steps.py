@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import uuid
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery import requests
-from celery_graceful._celery.consumer import stop_consuming
+from celery_graceful._celery.consumer import stop_consuming, wake_poll
 from celery_graceful._celery.handlers import watch_signals
 from celery_graceful._celery.request import RunRequest
 from celery_graceful.errors import SettingsError
@@ -46,7 +47,7 @@ class GracefulStep(bootsteps.StartStopStep):
         self.flag = stop_flag.owned(name)
         if _is_solo(worker):
             self.flag.set_solo()
-        self.keeper = Keeper(self.runtime, name)
+        self.keeper = Keeper(self.runtime, self.flag, partial(wake_poll, worker))
         RunRequest.listener = self.keeper
 
     def start(self, worker: Any) -> None:

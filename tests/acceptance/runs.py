@@ -122,7 +122,7 @@ class Stage:
         """Start a worker; does not wait until it is ready."""
         return kind(
             app,
-            args=["-c", str(concurrency), *args],
+            args=["-c", str(concurrency), "--without-mingle", *args],  # which takes a second
             env={
                 "BROKER_URL": self.broker,
                 "RESULT_URL": self.backend,
@@ -136,7 +136,7 @@ class Stage:
 
     def waiting(self, name: str = "waiting", **options: Any) -> Worker:
         """Start a worker that takes nothing before ``let_in``."""
-        return self.worker(name, "-Q", "nothing", "--without-mingle", **options)
+        return self.worker(name, "-Q", "nothing", **options)
 
     def let_in(self, worker: Worker) -> None:
         """Have a worker from ``waiting`` take what comes."""

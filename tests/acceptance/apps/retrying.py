@@ -165,9 +165,9 @@ def _fail_when_told(task: Any, how: str, tag: str, cursor: int) -> Generator[int
     raise OSError("too late")
 
 
-@app.task(base=IterableTask, bind=True, name="retrying.late", flush_interval=60)
+@app.task(base=IterableTask, bind=True, name="retrying.late")
 def late(self: Any, how: str, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
-    """Fails, or asks for a retry, when it is told to; never looks up before."""
+    """Fails, or asks for a retry, when it is told to."""
     yield from _fail_when_told(self, how, tag, cursor)
 
 
@@ -175,7 +175,6 @@ def late(self: Any, how: str, *, tag: str, cursor: int = 0) -> Generator[int, No
     base=IterableTask,
     bind=True,
     name="retrying.late_auto",
-    flush_interval=60,
     autoretry_for=(OSError,),
     default_retry_delay=60,
 )

@@ -117,7 +117,7 @@ def test_from_a_process_that_has_declared_nothing(
         pytest.skip("a fanout exchange keeps no message on Redis")
     exchange = f"media-{kind}"  # kombu remembers the type of each in this process
     declare(app, "imports", exchange, kind, binding)
-    app.tasks[TASK].apply_async((1,), exchange=exchange, routing_key=key, declare=[])
+    app.tasks[TASK].apply_async((1,), queue="imports", routing_key=key)
     first = take(app, "imports")
     assert first is not None
     packed = wire.pack(envelope_of(app, first).continued(3, '{"cursor":1}')).hex()

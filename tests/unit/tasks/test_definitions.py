@@ -94,7 +94,7 @@ class AsyncEach(IterableTask):
 
 
 class AsyncEnumerator(IterableTask):
-    async def build_enumerator(self, *, cursor: Any) -> Any: ...
+    async def build_enumerator(self, *, cursor: Any) -> Any: ...  # type: ignore[override]
 
     def each_iteration(self, item: Any) -> None: ...
 
