@@ -24,7 +24,7 @@ ITEMS, PAUSE = 2000, 0.005
 BEFORE_STOP = ITEMS // 10
 #: A first resumed item later than this is a failure; the figure aimed at is 1.5.
 LATEST = 5.0
-SOFT = {"worker_soft_shutdown_timeout": 3.0}
+SOFT = {"worker_soft_shutdown_timeout": 2.0}
 REMAP: dict[str, str | None] = {"REMAP_SIGTERM": "SIGQUIT"}
 
 
@@ -56,6 +56,9 @@ class Trigger:
     env: dict[str, str | None] = field(default_factory=dict)
     kind: type[Worker] = Worker
     restarts: bool = False
+    #: Stock Celery's ``stop()``, called from another thread, waits for ever for RabbitMQ's answer
+    #: when the loop's thread has read it. Nobody releases the legs then; they time out and leave.
+    hangs_on_amqp: bool = False
 
 
 def send(number: int) -> Callable[[Stage, Worker], None]:
@@ -85,7 +88,13 @@ TRIGGERS = [
     Trigger("control shutdown", remote_control),
     Trigger("group SIGTERM", lambda _, worker: worker.signal_group(SIGTERM)),
     *(
-        Trigger(f"embedded {how}", send(SIGUSR1), env={"EMBEDDED_STOP": how}, kind=EmbeddedWorker)
+        Trigger(
+            f"embedded {how}",
+            send(SIGUSR1),
+            env={"EMBEDDED_STOP": how},
+            kind=EmbeddedWorker,
+            hangs_on_amqp=how == "stop",
+        )
         for how in ("stop", "should_stop", "should_terminate")
     ),
 ]
@@ -122,6 +131,6 @@ def test_a_stopped_worker_hands_its_runs_over(
         assert f"[{run.id}] resumes after cursor {cursor} " in log
     if trigger.restarts:
         worker.wait_ready(times=2)
-    else:
+    elif not (trigger.hangs_on_amqp and stage.broker.startswith("amqp")):
         worker.wait()
     assert max(delays) < LATEST + trigger.settings.get("worker_soft_shutdown_timeout", 0)
