@@ -12,6 +12,7 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from typing import NamedTuple
@@ -29,6 +30,8 @@ _MAGIC = b"celery-graceful\x01"
 _REASON, _COLD, _RELEASED, _SOLO = 16, 17, 18, 19
 _DEADLINE = 24
 _SIZE = 64
+#: Seconds between two looks at whether the worker takes no more messages.
+_LOOK = 0.01
 _CODES = {StopReason.SHUTDOWN: 1, StopReason.MAINTENANCE: 2}
 _REASONS = {code: reason for reason, code in _CODES.items()}
 
@@ -93,6 +96,15 @@ class StopFlag:
     def released(self) -> bool:
         """Whether the worker has said that it takes no more messages."""
         return self.memory[_RELEASED] != 0
+
+    def wait_released(self, seconds: float) -> bool:
+        """Wait until the worker takes no more messages, at most ``seconds``; whether it said so."""
+        until = time.monotonic() + seconds
+        while not self.released:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOOK)
+        return True
 
     @property
     def solo(self) -> bool:

@@ -21,7 +21,7 @@ from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.progress import ProgressReport
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.written import RunTask
 
 __all__ = ["CarriedLeg"]
 
@@ -40,7 +40,7 @@ class CarriedLeg(Leg):
 
     def __init__(
         self,
-        task: IterableTask,
+        task: RunTask,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         checkpoint: Checkpoint,

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery_graceful.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+from celery_graceful.tasks.written import RunTask
 
 __all__ = ["argument_check", "check_all", "faults_of", "raise_faults"]
 
@@ -28,13 +26,13 @@ def check_all(app: Any) -> None:
         raise DefinitionError("\n".join(faults))
 
 
-def raise_faults(task: IterableTask) -> None:
+def raise_faults(task: RunTask) -> None:
     """Raise if this one task is faulty."""
     if task.faults:
         raise DefinitionError("\n".join(task.faults))
 
 
-def argument_check(cls: type[IterableTask]) -> Any:
+def argument_check(cls: type[RunTask]) -> Any:
     """What Celery calls with a caller's arguments; raises ``TypeError`` where they do not fit."""
     signature = inspect.signature(cls.build_enumerator)
     plain = inspect.isfunction(inspect.getattr_static(cls, "build_enumerator"))
@@ -46,7 +44,7 @@ def argument_check(cls: type[IterableTask]) -> Any:
     return staticmethod(check)
 
 
-def faults_of(cls: type[IterableTask], body: Callable[..., Any] | None) -> tuple[str, ...]:
+def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str, ...]:
     """What is wrong with a task class; ``body`` is its generator, if it has one."""
     found = list(_body_faults(body) if body is not None else _class_faults(cls))
     found += _option_faults(cls)
@@ -78,15 +76,13 @@ def _body_faults(body: Callable[..., Any]) -> list[str]:
     return faults
 
 
-def _class_faults(cls: type[IterableTask]) -> list[str]:
-    from celery_graceful.tasks.iterable import IterableTask
-
+def _class_faults(cls: type[RunTask]) -> list[str]:
     faults = []
     for name, example in (
         ("build_enumerator", "def build_enumerator(self, …, *, cursor)"),
         ("each_iteration", "def each_iteration(self, item, …)"),
     ):
-        if getattr(cls, name) is getattr(IterableTask, name):
+        if getattr(cls, name) is getattr(RunTask, name):
             faults.append(f"it defines no {name}; add `{example}`, or write it as a generator")
     if faults:
         return faults
@@ -115,7 +111,7 @@ def _takes_cursor(function: Callable[..., Any]) -> bool:
     return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _option_faults(cls: type[IterableTask]) -> list[str]:
+def _option_faults(cls: type[RunTask]) -> list[str]:
     from celery_graceful.settings import option_problems
 
     options = {

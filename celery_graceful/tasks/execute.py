@@ -23,7 +23,7 @@ from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.written import RunTask
 
 __all__ = [
     "carried_leg",
@@ -42,7 +42,7 @@ LEG = "graceful_leg"
 _NOT_SEEDED = object()
 
 
-def execute(task: IterableTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run ``task`` as far as it gets here.
 
     Returns the result when the run is done. Leaves by ``Ignore`` when it was handed over or
@@ -75,7 +75,7 @@ def _run_here(leg: Leg) -> Any:
     return _run(leg)
 
 
-def keep_for_eager_retry(task: IterableTask) -> None:
+def keep_for_eager_retry(task: RunTask) -> None:
     """``Task.retry`` is about to run an eager task again."""
     leg = getattr(task.request, LEG, None)
     if task.request.is_eager and isinstance(leg, Leg):
@@ -87,7 +87,7 @@ def _seeded(seed: Any) -> Checkpoint:
 
 
 def _carry(
-    task: IterableTask,
+    task: RunTask,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     seeded: Checkpoint,
@@ -210,7 +210,7 @@ def _give_up(leg: CarriedLeg, admission: Admission | None) -> None:
 # -- retries ---------------------------------------------------------------------------------
 
 
-def carried_leg(task: IterableTask, task_id: str | None) -> CarriedLeg | None:
+def carried_leg(task: RunTask, task_id: str | None) -> CarriedLeg | None:
     """The leg whose own successor is being published: the message has its task id."""
     if task_id is None or task.request.called_directly or task.request.id != task_id:
         return None
@@ -242,7 +242,7 @@ def _send_retry(leg: CarriedLeg) -> None:
         return
     leg.retry_options = leg.send_retry = None
     if leg.flag.raised:
-        limits.wait_released(leg.flag, leg.ticket.runtime.settings.hand_over_timeout)
+        leg.flag.wait_released(leg.ticket.runtime.settings.hand_over_timeout)
     decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
     if decision.verdict is not Verdict.PUBLISH:
         raise Ignore(f"no retry: {decision.why}")
@@ -272,7 +272,7 @@ def _delay(options: dict[str, Any]) -> float:
     return 0.0
 
 
-def raise_if_final(task: IterableTask, exc: Exception | None) -> None:
+def raise_if_final(task: RunTask, exc: Exception | None) -> None:
     """An error that a retry would only meet again is not retried."""
     leg = getattr(task.request, LEG, None)
     if not isinstance(leg, CarriedLeg) or exc is None:
@@ -281,7 +281,7 @@ def raise_if_final(task: IterableTask, exc: Exception | None) -> None:
         raise exc
 
 
-def note_final_error(task: IterableTask, exc: Exception) -> None:
+def note_final_error(task: RunTask, exc: Exception) -> None:
     """``Task.retry`` raised something else than Retry: no retry is left, ``exc`` is the outcome."""
     leg = getattr(task.request, LEG, None)
     if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(leg, CarriedLeg):

@@ -95,7 +95,7 @@ def _stalls(leg: CarriedLeg, text: str) -> int:
 def _publish(leg: CarriedLeg, reason: str) -> None:
     settings = leg.ticket.runtime.settings
     if leg.flag.raised:
-        limits.wait_released(leg.flag, settings.hand_over_timeout)
+        leg.flag.wait_released(settings.hand_over_timeout)
     try:
         leg.ticket.publish()
     except OperationalError as exc:

@@ -8,7 +8,7 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from celery_graceful.stop import flag
-from celery_graceful.tasks import guard, limits
+from celery_graceful.tasks import guard
 
 __all__ = ["GracefulTask"]
 
@@ -55,7 +55,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         request = self.request
         shared = flag.current()
         if shared is not None and shared.raised:
-            limits.wait_released(shared, HAND_OVER_TIMEOUT)
+            shared.wait_released(HAND_OVER_TIMEOUT)
         signature = self.signature_from_request(
             request,
             args=args,

@@ -9,7 +9,6 @@ from celery import current_task
 from celery_graceful._celery.children import guard_termination
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import ticker
-from celery_graceful.tasks.carried import CarriedLeg
 
 __all__ = ["install"]
 
@@ -25,7 +24,7 @@ def install() -> None:
 
 def _lives_on() -> bool:
     """Whether the task under way deals with the signal. Runs in a signal handler."""
-    told = [leg.told_to_die() for leg in ticker.legs() if isinstance(leg, CarriedLeg)]
+    told = [leg.told_to_die() for leg in ticker.legs()]
     if told:
         return any(told)
     return getattr(current_task, "stops_by_itself", False) and _stops_warm()

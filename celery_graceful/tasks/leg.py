@@ -13,7 +13,7 @@ from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.tasks.loop import Fuse
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.written import RunTask
 
 __all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_of"]
 
@@ -56,7 +56,7 @@ class Leg:
 
     def __init__(
         self,
-        task: IterableTask,
+        task: RunTask,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         checkpoint: Checkpoint,
@@ -111,7 +111,7 @@ class Leg:
 current_leg: ContextVar[Leg | None] = ContextVar("celery_graceful_leg", default=None)
 
 
-def leg_of(task: IterableTask, asked_for: str) -> Leg:
+def leg_of(task: RunTask, asked_for: str) -> Leg:
     """The leg that runs ``task`` here and now; raises :exc:`~celery_graceful.errors.NoRunError`."""
     leg = current_leg.get()
     if leg is None or leg.task is not task:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +13,14 @@ from celery_graceful.settings import Settings
 from celery_graceful.stop.flag import StopFlag
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.written import RunTask
 
-__all__ = ["LegOptions", "leg_options", "runs_in_main_process", "wait_released", "will_autoretry"]
+__all__ = ["LegOptions", "leg_options", "runs_in_main_process", "will_autoretry"]
 
 #: What a retry would only meet again.
 FINAL_ERRORS = (CursorError, DefinitionError, MaxCrashesExceeded)
 #: A leg leaves after this share of the smallest time limit in force.
 SHARE_OF_TIME_LIMIT = 0.8
-#: Seconds between two looks at whether the worker has let go of its consumer.
-_LOOK = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class LegOptions:
     max_leg_runtime: float
 
 
-def leg_options(task: IterableTask, settings: Settings, request: Any) -> LegOptions:
+def leg_options(task: RunTask, settings: Settings, request: Any) -> LegOptions:
     """The options in force for one leg: the task's own, else the settings."""
     flush = _first(task.flush_interval, settings.flush_interval)
     longest = _first(task.max_leg_runtime, settings.max_leg_runtime)
@@ -56,7 +53,7 @@ def _first(own: float | str | None, setting: float | None) -> float | None:
     return parse(own)
 
 
-def will_autoretry(task: IterableTask, exc: BaseException) -> bool:
+def will_autoretry(task: RunTask, exc: BaseException) -> bool:
     """Whether Celery's autoretry wrapper, outside of the loop, will retry after ``exc``."""
     if isinstance(exc, (Ignore, Retry)) or not hasattr(task, "_orig_run"):
         return isinstance(exc, Retry)
@@ -76,13 +73,3 @@ def runs_in_main_process(flag: StopFlag) -> bool:
         and flag.solo
         and threading.current_thread() is threading.main_thread()
     )
-
-
-def wait_released(flag: StopFlag, seconds: float) -> bool:
-    """Wait until the worker takes no more messages, so that it cannot take the successor."""
-    until = time.monotonic() + seconds
-    while not flag.released:
-        if time.monotonic() >= until:
-            return False
-        time.sleep(_LOOK)
-    return True

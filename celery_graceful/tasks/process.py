@@ -17,7 +17,7 @@ from celery_graceful.tasks import exits, guard
 from celery_graceful.tasks.carried import CarriedLeg
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.written import RunTask
 
 __all__ = ["prepare", "warn_without_plugin"]
 
@@ -60,7 +60,7 @@ def _close_stores(**_: Any) -> None:
     close_stores()
 
 
-def warn_without_plugin(task: IterableTask) -> None:
+def warn_without_plugin(task: RunTask) -> None:
     """Say once per task that it cannot be interrupted here."""
     if task.name in _warned:
         return

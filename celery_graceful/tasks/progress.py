@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
     from celery_graceful.tasks.leg import Progress
+    from celery_graceful.tasks.written import RunTask
 
 __all__ = ["STATE", "ProgressReport"]
 
@@ -21,7 +21,7 @@ STATE = "PROGRESS"
 class ProgressReport:
     """One leg's reports: at most one on its way, later ones skipped meanwhile."""
 
-    def __init__(self, task: IterableTask, request: Any, enabled: bool) -> None:
+    def __init__(self, task: RunTask, request: Any, enabled: bool) -> None:
         own = request.__dict__.get("ignore_result")
         self._enabled = enabled and not (task.ignore_result if own is None else own)
         self._task = task

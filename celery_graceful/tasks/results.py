@@ -14,22 +14,22 @@ from kombu import serialization
 from celery_graceful.errors import CorruptRecord
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
+    from celery_graceful.tasks.written import RunTask
 
 __all__ = ["dump", "dump_error", "load", "store_revoked", "store_started"]
 
 
-def dump(task: IterableTask, result: Any) -> str:
+def dump(task: RunTask, result: Any) -> str:
     """Write a result as text, with the serializer the result backend uses."""
     return _dump(task, "result", result)
 
 
-def dump_error(task: IterableTask, exc: Exception) -> str:
+def dump_error(task: RunTask, exc: Exception) -> str:
     """Write a final error as text."""
     return _dump(task, "error", task.backend.prepare_exception(exc, serializer="json"), "json")
 
 
-def _dump(task: IterableTask, kind: str, value: Any, serializer: str | None = None) -> str:
+def _dump(task: RunTask, kind: str, value: Any, serializer: str | None = None) -> str:
     content_type, encoding, payload = serialization.dumps(
         value, serializer or task.app.conf.result_serializer
     )
@@ -37,7 +37,7 @@ def _dump(task: IterableTask, kind: str, value: Any, serializer: str | None = No
     return json.dumps([kind, content_type, encoding, base64.b64encode(data).decode()])
 
 
-def load(task: IterableTask, saved: str) -> Any:
+def load(task: RunTask, saved: str) -> Any:
     """Read back what was saved: returns the result, or raises the error.
 
     Raises:
@@ -57,14 +57,14 @@ def load(task: IterableTask, saved: str) -> Any:
     return value
 
 
-def store_started(task: IterableTask, request: Any) -> None:
+def store_started(task: RunTask, request: Any) -> None:
     """Write STARTED, as Celery does under ``task_track_started``, but after admission."""
     if not _ignored(task, request):
         meta = {"pid": os.getpid(), "hostname": request.hostname}
         task.backend.store_result(request.id, meta, states.STARTED, request=request)
 
 
-def store_revoked(task: IterableTask, request: Any) -> None:
+def store_revoked(task: RunTask, request: Any) -> None:
     """Write REVOKED and tell callbacks and receivers, as Celery's main process would."""
     task.backend.mark_as_revoked(
         request.id, "revoked", request=request, store_result=not _ignored(task, request)
@@ -74,6 +74,6 @@ def store_revoked(task: IterableTask, request: Any) -> None:
     )
 
 
-def _ignored(task: IterableTask, request: Any) -> bool:
+def _ignored(task: RunTask, request: Any) -> bool:
     own = request.__dict__.get("ignore_result")
     return bool(task.ignore_result if own is None else own)

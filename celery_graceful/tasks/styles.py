@@ -7,9 +7,10 @@ import re
 from collections.abc import Generator, Iterator
 from functools import cache
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery_graceful.errors import DefinitionError
+from celery_graceful.tasks.leg import Leg
 from celery_graceful.tasks.loop import (
     LOOP_FILE,
     Turns,
@@ -18,10 +19,7 @@ from celery_graceful.tasks.loop import (
     generator_turns,
     returning_turns,
 )
-
-if TYPE_CHECKING:
-    from celery_graceful.tasks.iterable import IterableTask
-    from celery_graceful.tasks.leg import Leg
+from celery_graceful.tasks.written import RunTask
 
 __all__ = ["iterate"]
 
@@ -139,10 +137,8 @@ def _is_unpacking(exc: BaseException) -> bool:
 _UNPACKING = re.compile("cannot unpack non-iterable|not enough values|too many values")
 
 
-def _overrides(task: IterableTask, name: str) -> bool:
-    from celery_graceful.tasks.iterable import IterableTask
-
-    return getattr(type(task), name) is not getattr(IterableTask, name)
+def _overrides(task: RunTask, name: str) -> bool:
+    return getattr(type(task), name) is not getattr(RunTask, name)
 
 
 def _close(stream: Any) -> None:

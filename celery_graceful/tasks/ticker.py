@@ -27,6 +27,9 @@ class Ticked(Protocol):
     def tick(self, now: float) -> None:
         """Blow the fuse if something is due at ``now`` (monotonic seconds). Must not block."""
 
+    def told_to_die(self) -> bool:
+        """A termination signal reached this process; returns whether the leg deals with it."""
+
 
 _legs: dict[int, Ticked] = {}
 _thread_of: list[int] = []  # the process that has a ticker thread: threads do not survive a fork

@@ -218,7 +218,7 @@ class TestWrongValues:
             ("max_crashes", "3", "a str is not a whole number"),
             ("max_crashes", -1, "0 or more"),
             ("lease_ttl", 0.5, "1s or more"),
-            ("keep_runs", 0, "more than 0"),
+            ("keep_runs", 0, "1h or more"),
             ("hand_over_timeout", -0.1, "negative"),
             ("store_timeout", 0, "more than 0"),
             ("rescue_interval", "0s", "more than 0"),
