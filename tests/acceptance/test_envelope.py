@@ -113,7 +113,7 @@ def test_each_leg_gets_what_the_caller_sent(scene: Scene) -> None:
     assert not YAML or results["yaml"] == "(([1, {'a': 2}],), {})"
     assert results["zlib"] == f"(('{'x' * 2000}',), {{}})"
     assert seen["routed"]["where"][1:] == ["routed", 2]
-    assert seen["stamped"]["stamps"] == {"color": ["red"], "places": ["a", "b"]}
+    assert seen["stamped"]["stamps"] == {"color": "red", "places": ["a", "b"]}
     assert (seen["parented"]["root_id"], seen["parented"]["parent_id"]) == (
         "the-root",
         "the-parent",
