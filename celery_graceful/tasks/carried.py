@@ -77,7 +77,7 @@ class CarriedLeg(Leg):
         now = time.monotonic()
         self._lease_until = now + ticket.runtime.settings.lease_ttl
         self._flush_due = now + self.options.flush_interval
-        self._brief_until = self._flush_due
+        self._brief_until = min(self._flush_due, self._lease_until)
         self._leave_at = now + self.options.max_leg_runtime if self.options.max_leg_runtime else 0.0
         # After a crash each item is saved, until the leg has lived longer than its predecessor's
         # unsaved items can have taken: else an item that kills would never be told from progress.

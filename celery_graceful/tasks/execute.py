@@ -243,9 +243,14 @@ def _send_retry(leg: CarriedLeg) -> None:
     leg.retry_options = leg.send_retry = None
     if leg.flag.raised:
         leg.flag.wait_released(leg.ticket.runtime.settings.hand_over_timeout)
-    decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
+    try:
+        decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
+    except StoreUnavailable as exc:
+        raise Reject(str(exc), requeue=True) from exc
+    if decision.verdict is Verdict.REFUSED:
+        exits.give_way(leg)
     if decision.verdict is not Verdict.PUBLISH:
-        raise Ignore(f"no retry: {decision.why}")
+        exits.taken_out(leg)
     headers = dict(options.get("headers") or {})
     headers.pop(wire.CHECKPOINT, None)
     headers[wire.GENERATION] = leg.ticket.record.generation

@@ -17,7 +17,7 @@ from celery_graceful.model.record import Outcome, Request
 from celery_graceful.tasks import limits, results
 from celery_graceful.tasks.carried import CarriedLeg, cursor_part
 
-__all__ = ["abandon", "close", "fail", "fail_for_good", "finish", "leave"]
+__all__ = ["abandon", "close", "fail", "fail_for_good", "finish", "give_way", "leave", "taken_out"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -51,7 +51,7 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     leg.left = True
     signals.emit(signals.run_interrupted, leg.task, **leg.details, reason=reason)
     if decision.verdict is not Verdict.PUBLISH:
-        _taken_out(leg)
+        taken_out(leg)
     if returns:
         _log(logging.INFO, leg, "goes back to the queue: %s", reason)
         raise Reject(reason, requeue=True)
@@ -135,7 +135,8 @@ def give_way(leg: CarriedLeg) -> NoReturn:
     raise Ignore(f"the run is no longer carried here: {leg.ticket.refused}")
 
 
-def _taken_out(leg: CarriedLeg) -> NoReturn:
+def taken_out(leg: CarriedLeg) -> NoReturn:
+    """An operator or ``revoke`` ended or paused the run: no successor is sent."""
     record = leg.ticket.record
     if record.outcome is Outcome.CANCELLED:
         results.store_revoked(leg.task, leg.request)
