@@ -44,7 +44,7 @@ def read(conf: Mapping[str, Any]) -> Settings:
         raise SettingsError("\n".join(found))
     resolved = {}
     for name, line in SETTINGS.items():
-        value = conf.get(name, _MISSING)
+        value = _given(conf, name)
         resolved[line.attribute] = line.default if value is _MISSING else line.parse(value)
     return Settings(**resolved)
 
@@ -61,7 +61,7 @@ def problems(conf: Mapping[str, Any]) -> list[str]:
 
 def _wrong(conf: Mapping[str, Any]) -> Iterator[str]:
     for name, line in SETTINGS.items():
-        value = conf.get(name, _MISSING)
+        value = _given(conf, name)
         if value is _MISSING:
             continue
         try:
@@ -69,6 +69,12 @@ def _wrong(conf: Mapping[str, Any]) -> Iterator[str]:
         except ValueError as exc:
             spelled = _spelled(name, _prefix(conf))
             yield wrong_value(spelled, value, exc, line.expected, line.example)
+
+
+def _given(conf: Mapping[str, Any], name: str) -> Any:
+    """What the user set; under a namespace Celery 5.5 does not find what was set on the app."""
+    changes = getattr(conf, "changes", None) or {}
+    return changes.get(name, conf.get(name, _MISSING))
 
 
 def _prefix(conf: Mapping[str, Any]) -> str:
