@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.platforms import EX_FAILURE
+from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state as _typed_state
 
 from celery_graceful._celery.request import RunRequest
 
-__all__ = ["active_runs", "revoked_active_runs", "terminate_when_idle"]
+__all__ = ["active_runs", "revoked_active_runs", "stop_when_idle", "terminate_when_idle"]
 
 state: Any = _typed_state
 
@@ -25,6 +25,11 @@ def active_runs() -> list[tuple[str, str]]:
 def revoked_active_runs() -> list[tuple[str, str]]:
     """Those of :func:`active_runs` whose id was revoked."""
     return [run for run in active_runs() if run[1] in state.revoked]
+
+
+def stop_when_idle() -> None:
+    """Have the worker's loop end it (a warm stop) at its next turn."""
+    state.should_stop = EX_OK
 
 
 def terminate_when_idle() -> None:

@@ -13,6 +13,7 @@ from celery import signals as celery_signals
 from celery_graceful._celery import requests
 from celery_graceful._celery.consumer import stop_consuming, wake_poll
 from celery_graceful._celery.handlers import watch_signals
+from celery_graceful._celery.pool import look_for_dead_children
 from celery_graceful._celery.request import RunRequest
 from celery_graceful.errors import SettingsError
 from celery_graceful.model.reasons import StopReason
@@ -69,6 +70,10 @@ class GracefulStep(bootsteps.StartStopStep):
             )
         self.keeper.start()
 
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """Called whenever the event loop starts, as for the pool's own timers."""
+        look_for_dead_children(worker, hub, every=0.5)
+
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self._raise_flag("shutdown", cold=False)
@@ -99,6 +104,10 @@ class GracefulStep(bootsteps.StartStopStep):
         if self.flag.solo:
             # Celery would raise in the middle of the task's item. Ended by the loop instead.
             requests.terminate_when_idle()
+            return False
+        if getattr(self.worker.pool, "is_green", False):
+            # This may be a task's own greenlet, whose end Celery's handler would wait for here.
+            requests.stop_when_idle()
             return False
         # Celery's cold handler freezes the event loop and ends the pool: what waits for the
         # release has to get it now.
