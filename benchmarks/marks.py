@@ -54,19 +54,20 @@ def _send(app: Celery, sender: Any, name: str, args: tuple[Any, ...]) -> None:
     app.send_task(f"benchmarks.app.{name}", args, producer=sender)
 
 
-def work_off(server: Valkey, marks: int, *, plugin: bool = True) -> Worked:
-    """Let a fresh worker with one child work off a copy of the queue.
+def work_off(server: Valkey, marks: int, *, plugin: bool = True, children: int = 1) -> Worked:
+    """Let a fresh worker work off a copy of the queue.
 
     Args:
         server: where the queue was filled.
         marks: how many calls of ``mark`` are in the queue; the last call is one.
         plugin: whether the worker's application has the plugin.
+        children: how many pool children it has.
     """
     with server.client(TEMPLATE) as template, server.client(WORKED) as client:
         client.flushdb()
         template.copy("celery", "celery", destination_db=WORKED)
         env = {"BENCH_URL": url_of(server, WORKED), "BENCH_PLUGIN": "1" if plugin else "0"}
-        args = ("-c", "1", "-l", "WARNING", "--without-gossip", "--without-mingle")
+        args = ("-c", str(children), "-l", "WARNING", "--without-gossip", "--without-mingle")
         try:
             with Worker("benchmarks.app", args=args, env=env) as worker:
                 _wait(worker, client, 1)

@@ -15,20 +15,25 @@ BOUND = 0.85
 ITEMS = 10
 #: Tasks of one kind in a row; in a block all of a round's kinds come once.
 BLOCK, QUICK_BLOCK = 300, 100
-#: Rounds of one worker, and workers.
-ROUNDS, WORKERS = 6, 5
+#: Rounds of one worker, and workers with each number of children.
+ROUNDS, WORKERS = 6, 4
+CHILDREN = (1, 2)
 KINDS = ("short", "loop", "loop_late", "short_class")
 
 
 def measure(*, quick: bool = False) -> list[Figure]:
     """Measure rounds of all kinds, in changing order, in several workers."""
     block, workers = (QUICK_BLOCK, 1) if quick else (BLOCK, WORKERS)
-    rounds: list[dict[str, float]] = []
+    figures: list[Figure] = []
     with Valkey() as server:
         fill(server, list(_queue(block)))
-        for _ in range(workers):
-            rounds += _blocks(work_off(server, 1 + ROUNDS * len(KINDS)).marks)
-    return list(_figures(rounds, block))
+        for children in CHILDREN:
+            rounds: list[dict[str, float]] = []
+            for _ in range(workers):
+                marks = 1 + ROUNDS * len(KINDS)
+                rounds += _blocks(work_off(server, marks, children=children).marks)
+            figures += _figures(rounds, block, children)
+    return figures
 
 
 def _queue(block: int) -> Iterator[Message]:
@@ -49,7 +54,7 @@ def _blocks(marks: list[tuple[str, float]]) -> list[dict[str, float]]:
     return [dict(spent[i : i + size]) for i in range(0, len(spent), size)]
 
 
-def _figures(rounds: list[dict[str, float]], block: int) -> Iterator[Figure]:
+def _figures(rounds: list[dict[str, float]], block: int, children: int) -> Iterator[Figure]:
     for ours, plain, bound in (
         ("short", "loop", BOUND),
         ("short_class", "loop", BOUND),
@@ -58,7 +63,8 @@ def _figures(rounds: list[dict[str, float]], block: int) -> Iterator[Figure]:
     ):
         ratios = [r[plain] / r[ours] for r in rounds]
         note = f"{_ms(rounds, ours, block):.2f} ms against {_ms(rounds, plain, block):.2f} ms"
-        yield ratio_at_least("short", f"{ours} / {plain}", ratios, bound, note=note)
+        name = f"{ours} / {plain}, -c {children}"
+        yield ratio_at_least("short", name, ratios, bound, note=note)
 
 
 def _ms(rounds: list[dict[str, float]], kind: str, block: int) -> float:

@@ -126,7 +126,7 @@ def _figures(
         median(first),
         max(first),
         FIRST_BOUND,
-        judged=max(first),
+        judged="worst",
         unit="s",
         rounds=len(first),
         note="the worst is judged",

@@ -72,7 +72,7 @@ def _tell(sides: Round) -> None:
 def _rate(rounds: list[Round], what: str, side: int, bound: float | None) -> Figure:
     ratios = [r[side].rate / r[WITHOUT].rate for r in rounds]
     note = _note(rounds, side, lambda s: s.rate, "tasks/s")
-    return ratio_at_least("throughput", what, ratios, bound, note=note)
+    return ratio_at_least("throughput", what, ratios, bound, surely=True, note=note)
 
 
 def _processor(rounds: list[Round], what: str, side: int) -> Figure:

@@ -25,7 +25,11 @@ BOUND = 1.2
 SECONDS, QUICK_SECONDS = 25.0, 6.0
 #: Items per second; 0: as fast as possible.
 RATES = (10, 1000, 0)
-NAMES = {scripts.SWAP.sha: "swap", scripts.CHECKPOINT.sha: "checkpoint", scripts.BEAT.sha: "beat"}
+NAMES = {
+    scripts.SWAP.sha.decode(): "swap",
+    scripts.CHECKPOINT.sha.decode(): "checkpoint",
+    scripts.BEAT.sha.decode(): "beat",
+}
 
 Written = tuple[float, str, str]
 

@@ -12,6 +12,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
+from celery_graceful._celery.acknowledge import NextJobFirst
 from celery_graceful._celery.wire import GENERATION, RAW
 
 __all__ = ["Listener", "RunRequest"]
@@ -40,6 +41,7 @@ class RunRequest(Request):  # type: ignore[misc]
     """A request for an iterable task."""
 
     listener: ClassVar[Listener | None] = None
+    next_job_first: ClassVar[NextJobFirst | None] = None
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -54,6 +56,12 @@ class RunRequest(Request):  # type: ignore[misc]
             # The same bytes object as in the call to the pool: pickled once.
             raw = (self._body, self._content_type, self._content_encoding, dict(message.headers))
             headers["properties"] = {**(headers.get("properties") or {}), RAW: raw}
+
+    def acknowledge(self) -> None:
+        if self.next_job_first is None:
+            super().acknowledge()
+        else:
+            self.next_job_first(super().acknowledge)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         if not expired:  # only a fresh message expires, and that one carries no run yet

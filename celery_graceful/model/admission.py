@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from celery_graceful.model import events as ev
-from celery_graceful.model.record import Record, State
+from celery_graceful.model.record import Record, State, replace
 from celery_graceful.model.verdict import Decision, Policy, Verdict, crashed, drop
 
 
@@ -45,7 +43,7 @@ def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Deci
     assert decision.record is not None
     # Above all that was published under this id before: a late duplicate must not take it over.
     anew = replace(decision.record, generation=record.generation + 1)
-    return replace(decision, record=anew)
+    return Decision(decision.verdict, decision.why, anew, due_in=decision.due_in)
 
 
 def admit_paused(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:

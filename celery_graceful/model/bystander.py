@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from celery_graceful.model import events as ev
 from celery_graceful.model.reasons import StopReason
-from celery_graceful.model.record import Outcome, Record, Request, State
+from celery_graceful.model.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.verdict import (
     Decision,
     Policy,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from celery_graceful.model import events as ev
 from celery_graceful.model.reasons import StopReason
-from celery_graceful.model.record import Outcome, Record, Request, State
+from celery_graceful.model.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.verdict import (
     Decision,
     Policy,
@@ -64,9 +62,10 @@ def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision
 
 
 def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
-    last = replace(
+    return ended(
         record,
+        e.outcome,
+        policy,
         checkpoint=record.checkpoint if e.checkpoint is None else e.checkpoint,
         steps=record.steps if e.steps is None else e.steps,
     )
-    return ended(last, e.outcome, policy)

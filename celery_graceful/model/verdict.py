@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from celery_graceful.model.record import Outcome, Record, State
+from celery_graceful.model.record import Outcome, Record, State, replace
 
 __all__ = [
     "Decision",
@@ -77,7 +78,7 @@ def crashed(record: Record) -> Record:
     )
 
 
-def ended(record: Record, outcome: Outcome, policy: Policy) -> Decision:
+def ended(record: Record, outcome: Outcome, policy: Policy, **changes: Any) -> Decision:
     summary = replace(
         record,
         state=State.ENDED,
@@ -86,8 +87,9 @@ def ended(record: Record, outcome: Outcome, policy: Policy) -> Decision:
         requested=None,
         result=None,
         envelope=b"",
+        **changes,
     )
-    return Decision(Verdict.DONE, str(outcome), summary, keep=policy.keep_runs)
+    return Decision(Verdict.DONE, outcome.value, summary, keep=policy.keep_runs)
 
 
 def paused(record: Record) -> Decision:

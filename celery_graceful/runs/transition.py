@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
-from uuid import uuid4
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.decide import Decision, Policy, decide
 from celery_graceful.model.events import Event
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.model.record import Record, RunKey, replace
 from celery_graceful.stores.base import Store, Swapped
 
 __all__ = ["Transition", "patiently", "transition"]
@@ -68,7 +68,7 @@ class _Attempt:
         self.run = run
         self.event = event
         self.policy = policy
-        self.stamp = uuid4().hex
+        self.stamp = os.urandom(8).hex()
         self.tried: Decision | None = None
 
     def __call__(self, known: Record | None, guess: bool) -> Transition:
@@ -84,9 +84,10 @@ class _Attempt:
                     return Transition(decision, record)
                 (record, now), guess = self._look(), False
                 continue
-            swapped = self._swap(record, decision)
+            written = replace(decision.record, stamp=self.stamp)
+            swapped = self._swap(record, written, decision)
             if swapped.done:
-                return Transition(decision, self._stored(decision, swapped))
+                return Transition(decision, _stored(written, decision, swapped))
             record, now, guess = swapped.record, swapped.now, False
         raise StoreError(
             f"gave up on {self.run} after {MAX_ROUNDS} conflicting writes for {self.event!r:.200}"
@@ -96,21 +97,20 @@ class _Attempt:
         found = self.store.load(self.run)
         return found.record, found.now
 
-    def _swap(self, record: Record | None, decision: Decision) -> Swapped:
-        assert decision.record is not None
+    def _swap(self, record: Record | None, written: Record, decision: Decision) -> Swapped:
         self.tried = decision
         return self.store.swap(
             self.run,
             record.version if record is not None else 0,
-            replace(decision.record, stamp=self.stamp),
+            written,
             due_in=decision.due_in,
             keep=decision.keep,
         )
 
-    def _stored(self, decision: Decision, swapped: Swapped) -> Record:
-        assert decision.record is not None
-        due_at = None if decision.due_in is None else swapped.now + decision.due_in
-        return replace(decision.record, stamp=self.stamp, version=swapped.version, due_at=due_at)
+
+def _stored(written: Record, decision: Decision, swapped: Swapped) -> Record:
+    due_at = None if decision.due_in is None else swapped.now + decision.due_in
+    return replace(written, version=swapped.version, due_at=due_at)
 
 
 def patiently(call: Callable[[], T], *, seconds: float, what: str) -> T:

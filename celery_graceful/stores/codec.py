@@ -43,21 +43,13 @@ def text(value: bytes) -> str:
 
 def extra_of(record: Record) -> str:
     """The fields of ``record`` that no store looks at, as one ASCII JSON object."""
-    return _dumps(
-        {
-            "format": _FORMAT,
-            "generation": record.generation,
-            "leg_steps": record.leg_steps,
-            "resumptions": record.resumptions,
-            "crashes": record.crashes,
-            "crash_steps": record.crash_steps,
-            "stalls": record.stalls,
-            "republished": record.republished,
-            "reason": record.reason,
-            "outcome": record.outcome and record.outcome.value,
-            "started_at": record.started_at,
-            "stamp": record.stamp,
-        }
+    r = record
+    outcome = "null" if r.outcome is None else f'"{r.outcome.value}"'
+    return (
+        f'{{"format":{_FORMAT},"generation":{r.generation},"leg_steps":{r.leg_steps},'
+        f'"resumptions":{r.resumptions},"crashes":{r.crashes},"crash_steps":{r.crash_steps},'
+        f'"stalls":{r.stalls},"republished":{r.republished},"reason":{_dumps(r.reason)},'
+        f'"outcome":{outcome},"started_at":{r.started_at!r},"stamp":{_dumps(r.stamp)}}}'
     )
 
 

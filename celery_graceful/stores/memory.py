@@ -7,10 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
-from celery_graceful.model.record import Record, RunKey, State
-from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.model.record import Record, RunKey, State, replace
+from celery_graceful.stores.base import Flushed, Found, Swapped, Waiting
 
 __all__ = ["MemoryStore"]
 
@@ -26,7 +25,7 @@ class _Row:
         self.expires_at = expires_at
 
 
-class MemoryStore:
+class MemoryStore(Waiting):
     """Records in a dictionary behind a lock.
 
     Args:

@@ -19,6 +19,8 @@ from celery_graceful.stores.address import without_password
 __all__ = ["Plan", "plan"]
 
 _SENTINEL_PORT = 26379
+#: What this package reads, whatever the URL says.
+_ALWAYS: dict[str, Any] = {"protocol": 2}
 #: Celery's spelling of what redis-py calls none, optional and required.
 _CELERY_CERT = "CERT_"
 
@@ -61,13 +63,12 @@ def _options(timeout: float) -> dict[str, Any]:
         "socket_connect_timeout": timeout,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
     }
 
 
 def _direct(url: str, timeout: float) -> Plan:
     given = _parsed(url)
-    options = {**_options(timeout), "max_connections": 2**31, **given}
+    options = {**_options(timeout), "max_connections": 2**31, **given, **_ALWAYS}
     if "path" in options:
         del options["socket_keepalive"]
     pool = ConnectionPool(**options)
@@ -96,7 +97,7 @@ def _sentinel(url: str, timeout: float, master_name: str | None) -> Callable[[],
         for key in ("username", "password")
         if f"sentinel_{key}" in given
     }
-    for_master = {**options, **given}
+    for_master = {**options, **given, **_ALWAYS}
     _make(Connection, **for_master)
 
     def connect() -> Redis:

@@ -27,11 +27,11 @@ class Script:
     """A script and the name by which a server that has seen it knows it."""
 
     source: str
-    sha: str = field(init=False)
+    sha: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         digest = sha1(self.source.encode(), usedforsecurity=False)
-        object.__setattr__(self, "sha", digest.hexdigest())
+        object.__setattr__(self, "sha", digest.hexdigest().encode())
 
 
 # KEYS: run. Answers {stamp, exists, fields}.
@@ -46,38 +46,39 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 # KEYS: run, due, runs, kept.
 # ARGV: expected, next version, member, due_in or '', keep in ms or '', then fields and values.
 # Answers {1, stamp}, or {0, stamp, exists, fields} when another version stands there.
+# Every call inside counts: a short task pays for two of these scripts.
 SWAP = Script(
     _NOW
     + f"""
-local v = redis.call('HGET', KEYS[1], 'v')
-if (v or '0') ~= ARGV[1] or (not v and redis.call('EXISTS', KEYS[1]) == 1) then
-  local exists = (v and 1) or redis.call('EXISTS', KEYS[1])
-  return {{0, stamp, exists, redis.call('HMGET', KEYS[1], {_FIELDS})}}
+local key, member, due = KEYS[1], ARGV[3], ARGV[4] ~= ''
+local v = ARGV[1] ~= '0' and redis.call('HGET', key, 'v')
+local exists = (v and 1) or redis.call('EXISTS', key)
+if (v or '0') ~= ARGV[1] or (not v and exists == 1) then
+  return {{0, stamp, exists, redis.call('HMGET', key, {_FIELDS})}}
 end
-local member, due = ARGV[3], false
-if ARGV[4] == '' then
-  -- A removal first: so a run can end, and give memory back, on a server that has none left.
-  redis.call('ZREM', KEYS[2], member)
-else
+-- A server without memory refuses a script at its first write unless that is a removal: so a run
+-- can end, and give memory back, while none can begin or go on.
+if not due then redis.call('ZREM', KEYS[2], member) end
+redis.call('ZADD', KEYS[3], stamp, member)
+if v then redis.call('DEL', key) end
+if due then
   due = string.format('%.6f', now + ARGV[4])
   redis.call('ZADD', KEYS[2], due, member)
+  redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 6))
+else
+  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
 end
-redis.call('ZADD', KEYS[3], stamp, member)
 if ARGV[5] == '' then
+  -- Also of a record that has expired: what forgets those must not forget this one.
   redis.call('ZREM', KEYS[4], member)
 else
   redis.call('ZADD', KEYS[4], string.format('%.6f', now + ARGV[5] / 1000), member)
-end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'v', ARGV[2], unpack(ARGV, 6))
-if due then redis.call('HSET', KEYS[1], 'd', due) end
-if ARGV[5] ~= '' then
-  redis.call('PEXPIRE', KEYS[1], ARGV[5])
-  local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', stamp, 'LIMIT', 0, 20)
-  for _, old in ipairs(gone) do
-    redis.call('ZREM', KEYS[2], old)
-    redis.call('ZREM', KEYS[3], old)
-    redis.call('ZREM', KEYS[4], old)
+  redis.call('PEXPIRE', key, ARGV[5])
+  if t[2] % 16 == 0 then
+    local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', stamp, 'LIMIT', 0, 320)
+    for _, old in ipairs(gone) do
+      for i = 2, 4 do redis.call('ZREM', KEYS[i], old) end
+    end
   end
 end
 return {{1, stamp}}

@@ -46,11 +46,12 @@ class CarriedLeg(Leg):
         checkpoint: Checkpoint,
         ticket: Ticket,
         flag: StopFlag,
+        request: Any,
     ) -> None:
         super().__init__(task, args, kwargs, checkpoint)
         self.ticket = ticket
         self.flag = flag
-        self.request = task.request
+        self.request = request
         self.resumptions = ticket.record.resumptions
         # A leg that died before its first checkpoint has left nothing to resume.
         self.resumed = ticket.record.checkpoint is not None

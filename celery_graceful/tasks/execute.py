@@ -93,33 +93,29 @@ def _carry(
     seeded: Checkpoint,
     flag: stop_flag.StopFlag,
 ) -> Any:
-    runtime = runtime_of(task.app)
+    runtime, request = runtime_of(task.app), task.request
     try:
-        admission = admit(
-            runtime, task.name, task.request, flag.worker, max_crashes=task.max_crashes
-        )
+        admission = admit(runtime, task.name, request, flag.worker, max_crashes=task.max_crashes)
     except StoreUnavailable as exc:
         logger.error(
             "%s[%s] goes back to the queue: nobody can say whether it may run: %s",
             task.name,
-            task.request.id,
+            request.id,
             exc,
         )
         raise Reject(str(exc), requeue=True) from exc
     ticket = admission.ticket
     if ticket is None:
-        logger.info(
-            "%s[%s] dropped a surplus message: %s", task.name, task.request.id, admission.why
-        )
+        logger.info("%s[%s] dropped a surplus message: %s", task.name, request.id, admission.why)
         raise Ignore(admission.why)
     try:
         saved = ticket.record.checkpoint
         checkpoint = seeded if saved is None else decode(saved)
-        leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag)
+        leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag, request)
     except Exception:
         ticket.end(Outcome.FAILED)  # it would fail again wherever it was taken up
         raise
-    setattr(task.request, LEG, leg)
+    setattr(request, LEG, leg)
     if admission.verdict is Verdict.RETURN_SAVED:
         return _return_saved(leg)
     return _run(leg, admission)

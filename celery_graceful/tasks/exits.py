@@ -9,6 +9,7 @@ from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
+from celery_graceful._celery.threads import threads_are_green
 from celery_graceful.errors import CursorError, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.decide import Decision, Verdict
@@ -209,19 +210,21 @@ def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
 def finish(leg: CarriedLeg, result: Any) -> None:
     """Save the result, before Celery stores it and fires callbacks."""
     leg.report.settle()
+    if leg.brief:
+        leg.outcome = result
+        return
     saved = results.dump(leg.task, result)
     leg.outcome = result
-    if leg.brief:
-        return
     decision = leg.ticket.finish(encode(leg.checkpoint), leg.steps, saved, Outcome.COMPLETED)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
 
 
 def close(leg: CarriedLeg, outcome: Outcome) -> None:
-    """Celery has stored the outcome: the run has ended."""
+    """Celery has stored the outcome: the run has ended. Raises nothing."""
     text, steps = _last_good_checkpoint(leg)
-    leg.ticket.end(outcome, text, steps)
+    # An answer that comes later could be waited for only in the thread of its greenlet.
+    leg.ticket.close(outcome, text, steps, wait=threads_are_green())
 
 
 def abandon(leg: CarriedLeg) -> None:

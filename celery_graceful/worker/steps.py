@@ -11,6 +11,7 @@ from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery import requests
+from celery_graceful._celery.acknowledge import next_job_first
 from celery_graceful._celery.consumer import stop_consuming, wake_poll
 from celery_graceful._celery.handlers import watch_signals
 from celery_graceful._celery.pool import look_for_dead_children
@@ -73,10 +74,14 @@ class GracefulStep(bootsteps.StartStopStep):
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Called whenever the event loop starts, as for the pool's own timers."""
         look_for_dead_children(worker, hub, every=0.5)
+        if RunRequest.next_job_first is None:  # also called again after each reconnect
+            RunRequest.next_job_first = next_job_first(worker, hub)
 
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self._raise_flag("shutdown", cold=False)
+        if RunRequest.next_job_first is not None:
+            RunRequest.next_job_first.flush()
         runs = requests.active_runs()
         logger.info("Stopping (%s): %d iterable tasks leave after their item", self.why, len(runs))
 
@@ -91,7 +96,7 @@ class GracefulStep(bootsteps.StartStopStep):
     def _on_shutdown(self, **_: Any) -> None:
         """The pool has ended: only now may the beats end."""
         self.keeper.stop()
-        RunRequest.listener = None
+        RunRequest.listener = RunRequest.next_job_first = None
         stop_flag.withdraw()
 
     # -- signals ----------------------------------------------------------------------------

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from tests.integration.stores import contract
+from tests.integration.stores import contract_reads, contract_writes
 
 
-class TestSwap(contract.SwapContract):
+class TestSwap(contract_writes.SwapContract):
     pass
 
 
-class TestLease(contract.LeaseContract):
+class TestLater(contract_writes.LaterContract):
     pass
 
 
-class TestList(contract.ListContract):
+class TestLease(contract_writes.LeaseContract):
     pass
 
 
-class TestLife(contract.LifeContract):
+class TestList(contract_reads.ListContract):
+    pass
+
+
+class TestLife(contract_reads.LifeContract):
     pass

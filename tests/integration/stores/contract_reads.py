@@ -1,0 +1,103 @@
+"""What every kind of store tells, and how it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.stores.base import Store
+from tests.harness.waiting import wait_for
+from tests.integration.stores.samples import RUN, RUNNING, put, read, until_due
+
+ENDED = Record(State.ENDED, fence=1, outcome=Outcome.COMPLETED, started_at=12.5)
+
+
+class ListContract:
+    def test_the_longest_overdue_come_first(self, store: Store) -> None:
+        for name, due_in in [("b", -2), ("d", 60), ("a", -3), ("c", -1), ("e", None)]:
+            store.swap(RunKey("t", name), 0, RUNNING, due_in=due_in)
+        assert [run.id for run, _ in store.due(9)] == ["a", "b", "c"]
+        assert [run.id for run, _ in store.due(2)] == ["a", "b"]
+        assert store.due(0) == []
+        run, record = store.due(1)[0]
+        assert record == read(store, run)
+
+    def test_a_swap_without_due_in_is_never_due(self, store: Store) -> None:
+        put(store, due_in=-1)
+        store.swap(RUN, 1, RUNNING)
+        assert store.due(5) == []
+        assert read(store).due_at is None
+
+    def test_the_ones_changed_last_come_first(self, store: Store) -> None:
+        for name in "abc":
+            put(store, run=RunKey("t", name))
+        store.swap(RunKey("t", "a"), 1, RUNNING)
+        store.checkpoint(RunKey("t", "b"), 1, "c", 1, due_in=9)
+        assert [run.id for run, _ in store.runs(9)] == ["b", "a", "c"]
+        assert [run.id for run, _ in store.runs(1)] == ["b"]
+        assert store.runs(0) == []
+
+    def test_an_ended_run_is_kept_for_its_time(self, store: Store) -> None:
+        put(store, due_in=-1)
+        assert store.swap(RUN, 1, ENDED, keep=60).done
+        assert store.due(5) == []
+        assert store.runs(5) == [(RUN, read(store))]
+
+    def test_then_it_is_forgotten(self, store: Store) -> None:
+        put(store)
+        assert store.swap(RUN, 1, ENDED, keep=0.2).done
+        wait_for(lambda: store.load(RUN).record is None, 5, "the record to be forgotten")
+        assert store.runs(5) == []
+        assert not store.swap(RUN, 2, RUNNING).done
+        assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
+        assert store.swap(RUN, 0, RUNNING, due_in=-1).version == 1
+        assert [run for run, _ in store.due(5)] == [RUN]
+        assert [run for run, _ in store.runs(5)] == [RUN]
+
+    def test_a_run_that_begins_anew_is_not_forgotten(self, store: Store) -> None:
+        put(store)
+        store.swap(RUN, 1, ENDED, keep=0.2)
+        store.swap(RUN, 2, RUNNING, due_in=0.3)
+        until_due(store)
+        other = RunKey("t", "other")
+        store.swap(other, 0, ENDED, keep=60)  # sweeps what has expired
+        assert {run for run, _ in store.runs(5)} == {RUN, other}
+        assert [run for run, _ in store.due(5)] == [RUN]
+
+    def test_what_is_forgotten_takes_no_place_in_listings(self, store: Store) -> None:
+        old, young = RunKey("t", "old"), RunKey("t", "young")
+        put(store, run=old)
+        for number in range(30):
+            store.swap(RunKey("t", str(number)), 0, ENDED, due_in=-9, keep=0.2)
+        put(store, run=young, due_in=-1)
+        wait_for(lambda: len(store.runs(99)) == 2, 5, "the ended runs to be forgotten")
+        assert [run for run, _ in store.runs(2)] == [young, old]
+        assert [run for run, _ in store.due(1)] == [young]
+
+
+class LifeContract:
+    def test_it_is_a_store(self, store: Store) -> None:
+        assert isinstance(store, Store)
+        assert store.shared_between_processes or not store.shared_between_hosts
+
+    def test_check_accepts_it(self, store: Store) -> None:
+        store.check()
+        assert store.runs(5) == []
+
+    def test_it_works_after_close(self, store: Store) -> None:
+        put(store)
+        store.close()
+        store.close()
+        assert read(store) == replace(RUNNING, version=1, due_at=read(store).due_at)
+
+    def test_a_second_store_sees_the_same_records(
+        self, store: Store, open_here: Callable[[str], Store]
+    ) -> None:
+        put(store)
+        assert read(open_here("test")) == read(store)
+
+    def test_time_never_runs_backwards(self, store: Store) -> None:
+        times = [store.load(RUN).now, store.swap(RUN, 0, RUNNING).now]
+        times += [store.swap(RUN, 0, RUNNING).now, store.load(RUN).now]
+        assert times == sorted(times)

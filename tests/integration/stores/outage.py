@@ -1,0 +1,40 @@
+"""What the tests of outages share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from celery_graceful.errors import StoreUnavailable
+from celery_graceful.stores.base import Store
+from tests.integration.stores.samples import OWNER, RUN, RUNNING
+
+Open = Callable[..., Store]
+
+
+def every_call(store: Store) -> list[Callable[[], object]]:
+    return [
+        store.check,
+        lambda: store.load(RUN),
+        lambda: store.swap(RUN, 0, RUNNING),
+        lambda: store.checkpoint(RUN, 1, "c", 1, due_in=9),
+        lambda: store.beat(OWNER, [RUN], due_in=9),
+        lambda: store.due(1),
+        lambda: store.runs(1),
+    ]
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    assert time.monotonic() - begin < seconds
+
+
+def back_again(store: Store) -> bool:
+    try:
+        store.check()
+    except StoreUnavailable:
+        return False
+    return True
