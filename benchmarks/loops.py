@@ -56,7 +56,7 @@ class EachOfAll(IterableTask):
 
     name = "benchmarks.each_of_all"
 
-    def build_enumerator(self, *, cursor: Any) -> Iterator[tuple[int, int]]:  # type: ignore[override, unused-ignore]
+    def build_enumerator(self, *, cursor: Any) -> Iterator[tuple[int, int]]:
         for number in range(0 if cursor is None else cursor + 1, ITEMS):
             yield number, number
 
@@ -69,7 +69,7 @@ class Each(IterableTask):
 
     name = "benchmarks.each"
 
-    def build_enumerator(self, n: int, step: int = 1, *, cursor: Any) -> Iterator[tuple[int, int]]:  # type: ignore[override, unused-ignore]
+    def build_enumerator(self, n: int, step: int = 1, *, cursor: Any) -> Iterator[tuple[int, int]]:
         for number in range(0 if cursor is None else cursor + 1, n, step):
             yield number, number
 

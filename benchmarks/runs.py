@@ -47,7 +47,7 @@ class Short(IterableTask):
 
     name = "benchmarks.app.short_class"
 
-    def build_enumerator(self, n: int, *, cursor: Any) -> Iterator[tuple[int, int]]:  # type: ignore[override, unused-ignore]
+    def build_enumerator(self, n: int, *, cursor: Any) -> Iterator[tuple[int, int]]:
         for number in range(0 if cursor is None else cursor + 1, n):
             yield number, number
 

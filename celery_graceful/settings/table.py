@@ -120,7 +120,7 @@ _LINES = (
         _TIME_OR_ZERO,
         "3",
         "How long a stopping leg waits for its worker to say that it consumes no more, before it"
-        " publishes its continuation anyway.",
+        " publishes its continuation anyway; and how long it goes on trying to publish it.",
         "seconds",
     ),
     Setting(

@@ -7,13 +7,11 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.exceptions import Ignore
 
+from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
 from celery_graceful.tasks import guard
 
 __all__ = ["GracefulTask"]
-
-#: How long a stopping task waits for its worker to let go of its consumer, in seconds.
-HAND_OVER_TIMEOUT = 3.0
 
 
 class GracefulTask(Task):  # type: ignore[type-arg]
@@ -55,7 +53,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         request = self.request
         shared = flag.current()
         if shared is not None and shared.raised:
-            shared.wait_released(HAND_OVER_TIMEOUT)
+            shared.wait_released(runtime_of(self.app).settings.hand_over_timeout)
         signature = self.signature_from_request(
             request,
             args=args,

@@ -1,0 +1,1 @@
+"""``celery graceful``: what operators type, against a real store, without a worker."""

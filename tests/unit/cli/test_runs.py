@@ -1,0 +1,112 @@
+"""The entry point, and looking at runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from celery import Celery
+from click.testing import CliRunner
+
+from celery_graceful import IterableTask
+from celery_graceful.cli import COMMANDS, graceful
+from celery_graceful.cli.shown import HEADINGS
+from celery_graceful.model import events as ev
+from celery_graceful.model.record import RunKey
+from celery_graceful.runs.transition import transition
+from celery_graceful.runtime import Runtime
+from tests.unit.cli.shop import ID, TASK, Run, begin, leave
+
+
+def test_the_entry_point_imports_click_alone() -> None:
+    code = (
+        "import sys, celery_graceful.cli; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('celery', 'kombu', 'redis', 'rich')"
+        " or m.startswith('celery_graceful.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "['celery_graceful.cli']", done.stdout + done.stderr
+
+
+def test_every_command_is_there_and_has_help() -> None:
+    done = CliRunner().invoke(graceful, ["--help"])
+    assert done.exit_code == 0
+    for name in COMMANDS:
+        assert f"  {name} " in done.output
+        assert CliRunner().invoke(graceful, [name, "--help"]).exit_code == 0
+
+
+def test_an_unknown_command_is_a_usage_error(call: Run) -> None:
+    assert call("rnus").exit_code == 2
+
+
+def test_no_runs_say_so_and_where_they_were_looked_for(call: Run) -> None:
+    done = call("runs")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "No runs (app shop, store redis://" in done.stderr
+
+
+def test_a_run_is_listed(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    done = call("runs")
+    assert done.exit_code == 0, done.output
+    head, line = done.stdout.splitlines()
+    assert tuple(head.split()) == HEADINGS
+    assert line.split()[:7] == [TASK, ID, "running", "42/100", "41", "0", "0"]
+
+
+def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    data = json.loads(call("runs", "-j").stdout)
+    assert data["schema"] == 1
+    (run,) = data["runs"]
+    assert (run["id"], run["items"], run["total"], run["cursor"]) == (ID, 42, 100, "41")
+    assert json.loads(call("runs", ID, "--json").stdout)["run"] == run
+
+
+def test_one_run_is_shown_in_full(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    for name in (ID, f"{TASK}[{ID}]"):
+        shown = call("runs", name).stdout
+        for line in (r"carry +\{'rows': 42\}", r"carried by +w1/abc", r"lease ends +in \d+"):
+            assert re.search(line, shown), shown
+
+
+def test_runs_can_be_picked_by_state(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    begin(runtime, RunKey(TASK, "other"))
+    call("pause", ID)
+    leave(runtime)
+    assert ID in call("runs", "-s", "paused").stdout
+    assert "other" not in call("runs", "-s", "paused").stdout
+    assert call("runs", "-s", "sleeping").exit_code == 2
+
+
+def test_a_run_of_a_task_that_is_not_registered_is_found(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    del runtime.app.tasks[TASK]
+    assert call("runs", ID).exit_code == 0
+
+
+def test_one_id_in_two_tasks_has_to_be_told_apart(call: Run, app: Celery, runtime: Runtime) -> None:
+    begin(runtime)
+
+    @app.task(base=IterableTask, shared=False, name="shop.other")
+    def other(*, cursor: int | None = None) -> Iterator[int]:
+        yield 1
+
+    admit = ev.Admit(generation=0, owner="w1/abc")
+    transition(runtime.store, RunKey("shop.other", ID), admit, runtime.policy)
+    done = call("pause", ID)
+    assert done.exit_code == 4
+    assert f"{TASK}[{ID}], shop.other[{ID}]" in done.stderr
+    assert call("pause", f"{TASK}[{ID}]").exit_code == 0
+
+
+def test_an_unknown_run_is_refused(call: Run) -> None:
+    done = call("runs", "nobody")
+    assert done.exit_code == 4
+    assert "no run 'nobody' is known to the app 'shop'" in done.stderr
