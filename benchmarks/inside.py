@@ -14,7 +14,6 @@ from celery_graceful._celery.wire import RAW
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
-from celery_graceful.tasks import exits
 from celery_graceful.tasks.carried import CarriedLeg
 from tests.servers import Valkey
 
@@ -53,7 +52,7 @@ def carry(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], items: int) 
         leg = task.request.graceful_leg
         assert isinstance(leg, CarriedLeg)
         assert leg.steps == items, f"{leg.steps} of {items} items"
-        exits.close(leg, Outcome.COMPLETED)  # what Celery's postrun signal does
+        leg.ticket.end(Outcome.COMPLETED)  # what Celery's postrun signal does
     finally:
         task.pop_request()
 

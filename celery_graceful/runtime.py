@@ -21,7 +21,7 @@ from celery_graceful.stores.url import open_store
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["Runtime", "close_stores", "forget", "opened_stores", "runtime_of"]
+__all__ = ["Runtime", "close_stores", "forget", "runtime_of"]
 
 logger = logging.getLogger("celery_graceful.runtime")
 
@@ -108,17 +108,13 @@ def runtime_of(app: Celery) -> Runtime:
         return _runtimes.setdefault(app, fresh)
 
 
-def opened_stores() -> list[Store]:
-    """The stores of this process that were made, not merely could be."""
-    with _lock:
-        runtimes = list(_runtimes.values())
-    return [runtime.store for runtime in runtimes if "store" in runtime.__dict__]
-
-
 def close_stores() -> None:
     """Give back the connections of this process's stores; they open again when used."""
-    for store in opened_stores():
-        store.close()
+    with _lock:
+        runtimes = list(_runtimes.values())
+    for runtime in runtimes:
+        if "store" in runtime.__dict__:  # made, not merely possible
+            runtime.store.close()
 
 
 def forget(app: Celery) -> None:

@@ -7,14 +7,13 @@ waits for: as long as a short task takes. Tried on Celery 5.5 to 5.7 with kombu 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
-from celery.worker import state as _typed_state
-
 __all__ = ["NextJobFirst", "next_job_first"]
 
-state: Any = _typed_state
+logger = logging.getLogger("celery_graceful.worker")
 
 
 class NextJobFirst:
@@ -22,7 +21,7 @@ class NextJobFirst:
 
     The event loop writes jobs at the end of the turn after the one that brought a result, so what
     is put off waits for the beginning of the turn after that. Nothing waits when no job does, or
-    when the worker is about to stop.
+    when the worker stops.
 
     Args:
         jobs: what the pool has still to hand out; only looked at.
@@ -32,12 +31,13 @@ class NextJobFirst:
         self._jobs = jobs
         self._put_off: list[Callable[[], None]] = []
         self._seen = 0
+        self._closed = False
 
     def __call__(self, act: Callable[[], None]) -> None:
-        if self._jobs and state.should_stop is state.should_terminate is None:
-            self._put_off.append(act)
-        else:
+        if self._closed or not self._jobs:
             act()
+        else:
+            self._put_off.append(act)
 
     def tick(self) -> None:
         """A turn of the event loop begins."""
@@ -46,14 +46,18 @@ class NextJobFirst:
             self._seen -= due
             self._act(due)
 
-    def flush(self) -> None:
+    def close(self) -> None:
         """Nothing waits any longer: the worker stops."""
-        self._seen = 0
+        self._closed, self._seen = True, 0
         self._act(len(self._put_off))
 
     def _act(self, count: int) -> None:
         for _ in range(count):
-            self._put_off.pop(0)()
+            act = self._put_off.pop(0)
+            try:
+                act()
+            except Exception:  # else one would keep back the others, or end the event loop
+                logger.exception("What was put off could not be done: %r", act)
 
 
 def next_job_first(worker: Any, hub: Any) -> NextJobFirst | None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["native_sleep", "start_native_thread", "threads_are_green"]
+__all__ = ["native_sleep", "start_native_thread"]
 
 
 def _original(module: str, name: str) -> Any:
@@ -15,12 +15,6 @@ def _original(module: str, name: str) -> Any:
     if monkey is not None and monkey.is_module_patched(module):
         return monkey.get_original(module, name)
     return getattr(__import__(module), name)
-
-
-def threads_are_green() -> bool:
-    """Whether gevent has put greenlets in the place of threads."""
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def start_native_thread(target: Callable[[], None]) -> None:

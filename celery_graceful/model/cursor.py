@@ -89,6 +89,7 @@ def decode(text: str) -> Checkpoint:
         ArithmeticError,
         AttributeError,
         RecursionError,
+        OSError,  # of a time zone that is a folder of the tzdata package
     ) as exc:
         raise CursorError(
             f"the saved checkpoint cannot be read ({exc!r}): {text[:200]!r}. Was it written by "

@@ -9,9 +9,9 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery import wire
-from celery_graceful.errors import PublishUncertain, StoreError
+from celery_graceful.errors import PublishUncertain
 from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Decision, Verdict, decide
+from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, replace
 from celery_graceful.runs.transition import patiently, transition
 from celery_graceful.runtime import Runtime
@@ -98,31 +98,6 @@ class Ticket:
     ) -> Decision:
         """Close the run."""
         return self._apply(ev.End(self.fence, outcome, checkpoint, steps))
-
-    def close(
-        self, outcome: Outcome, checkpoint: str | None, steps: int, *, wait: bool = False
-    ) -> None:
-        """As :meth:`end`, but does not wait for the store's answer unless told to.
-
-        Raises nothing: what goes wrong is done again as :meth:`end` does it, and logged.
-        """
-
-        def with_care() -> None:
-            try:
-                self.end(outcome, checkpoint, steps)
-            except StoreError as exc:
-                logger.error("%s is done, but the store does not know: %s", self.run, exc)
-
-        if wait:
-            with_care()
-            return
-        event = ev.End(self.fence, outcome, checkpoint, steps)
-        decision = decide(self.record, event, 0.0, self.runtime.policy)
-        if decision.record is None or decision.keep is None:
-            return  # handed over, or given way: nothing of this leg is left to close
-        self.runtime.store.swap_later(
-            self.run, self.record.version, decision.record, keep=decision.keep, failed=with_care
-        )
 
     def _apply(self, event: ev.Event, patience: float | None = None) -> Decision:
         done = transition(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Record, Request, RunKey
 
-__all__ = ["Flushed", "Found", "Store", "Swapped", "Waiting"]
+__all__ = ["Flushed", "Found", "Store", "Swapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +40,6 @@ class Flushed:
     accepted: bool
     version: int = 0
     requested: Request | None = None
-
-
-class Waiting:
-    """For stores whose :meth:`Store.swap_later` waits for the answer after all."""
-
-    def swap_later(
-        self: Store,
-        run: RunKey,
-        expected: int,
-        record: Record,
-        *,
-        keep: float,
-        failed: Callable[[], object],
-    ) -> None:
-        """See :meth:`Store.swap_later`."""
-        try:
-            done = self.swap(run, expected, record, keep=keep).done
-        except StoreError:
-            done = False  # ``failed`` meets the same error, and tells it
-        if not done:
-            failed()
-
-    def unsettled(self) -> bool:
-        """See :meth:`Store.unsettled`."""
-        return False
-
-    def settle(self) -> None:
-        """See :meth:`Store.settle`."""
 
 
 @runtime_checkable
@@ -104,27 +75,6 @@ class Store(Protocol):
         ``expected + 1`` and ``due_at`` to its own time plus ``due_in`` seconds (``None``: never
         due). With ``keep`` the record is forgotten that many seconds from now.
         """
-
-    def swap_later(
-        self,
-        run: RunKey,
-        expected: int,
-        record: Record,
-        *,
-        keep: float,
-        failed: Callable[[], object],
-    ) -> None:
-        """As :meth:`swap`, but may return before the store has answered, and raises nothing.
-
-        ``failed`` is called once, here or later and in any thread that uses the store, unless the
-        record is known to be written.
-        """
-
-    def unsettled(self) -> bool:
-        """Whether the answer to a :meth:`swap_later` has been due for a while."""
-
-    def settle(self) -> None:
-        """Wait for the answers that are due. Not for a greenlet's store in another thread."""
 
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float

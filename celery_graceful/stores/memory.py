@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 
 from celery_graceful.model.record import Record, RunKey, State, replace
-from celery_graceful.stores.base import Flushed, Found, Swapped, Waiting
+from celery_graceful.stores.base import Flushed, Found, Swapped
 
 __all__ = ["MemoryStore"]
 
@@ -25,7 +25,7 @@ class _Row:
         self.expires_at = expires_at
 
 
-class MemoryStore(Waiting):
+class MemoryStore:
     """Records in a dictionary behind a lock.
 
     Args:

@@ -79,54 +79,12 @@ class RedisStore:
         keep: float | None = None,
     ) -> Swapped:
         """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
-        key, args = self._swapping(run, expected, record, due_in, keep)
-        done, stamp, *there = self._call(scripts.SWAP, key, 4, *args)
-        if done:
-            return Swapped(True, float(stamp), expected + 1)
-        return Swapped(False, float(stamp), record=self._record(key, *there))
-
-    def swap_later(
-        self,
-        run: RunKey,
-        expected: int,
-        record: Record,
-        *,
-        keep: float,
-        failed: Callable[[], object],
-    ) -> None:
-        """See :meth:`Store.swap_later <celery_graceful.stores.base.Store.swap_later>`."""
-
-        def hear(answer: Any) -> None:
-            if isinstance(answer, Exception) or not answer[0]:
-                failed()
-
-        try:
-            _, args = self._swapping(run, expected, record, None, keep)
-            self._own_client()
-            self._line.tell(scripts.SWAP, 4, args, hear)
-        except (RedisError, OSError, UnicodeError):
-            failed()  # meets the same error, and tells it
-
-    def unsettled(self) -> bool:
-        """See :meth:`Store.unsettled <celery_graceful.stores.base.Store.unsettled>`."""
-        return self._pid == os.getpid() and self._line.unsettled()
-
-    def settle(self) -> None:
-        """See :meth:`Store.settle <celery_graceful.stores.base.Store.settle>`."""
-        if self._pid == os.getpid():
-            self._line.settle()
-
-    def _swapping(
-        self,
-        run: RunKey,
-        expected: int,
-        record: Record,
-        due_in: float | None,
-        keep: float | None,
-    ) -> tuple[bytes, tuple[Any, ...]]:
         keys, member = self._keys, member_of(run)
         key = keys.run_prefix + member
-        return key, (
+        done, stamp, *there = self._call(
+            scripts.SWAP,
+            key,
+            4,
             key,
             keys.due,
             keys.runs,
@@ -138,6 +96,9 @@ class RedisStore:
             b"" if keep is None else b"%d" % (keep * 1000),
             *fields_of(record),
         )
+        if done:
+            return Swapped(True, float(stamp), expected + 1)
+        return Swapped(False, float(stamp), record=self._record(key, *there))
 
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float

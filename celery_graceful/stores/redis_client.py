@@ -21,6 +21,8 @@ __all__ = ["Plan", "plan"]
 _SENTINEL_PORT = 26379
 #: What this package reads, whatever the URL says.
 _ALWAYS: dict[str, Any] = {"protocol": 2}
+#: Connections are as many as threads call at a time; redis-py would count failed ones for ever.
+_UNBOUNDED = 2**31
 #: Celery's spelling of what redis-py calls none, optional and required.
 _CELERY_CERT = "CERT_"
 
@@ -68,7 +70,7 @@ def _options(timeout: float) -> dict[str, Any]:
 
 def _direct(url: str, timeout: float) -> Plan:
     given = _parsed(url)
-    options = {**_options(timeout), "max_connections": 2**31, **given, **_ALWAYS}
+    options = {**_options(timeout), **given, **_ALWAYS, "max_connections": _UNBOUNDED}
     if "path" in options:
         del options["socket_keepalive"]
     pool = ConnectionPool(**options)
@@ -97,12 +99,13 @@ def _sentinel(url: str, timeout: float, master_name: str | None) -> Callable[[],
         for key in ("username", "password")
         if f"sentinel_{key}" in given
     }
+    given.pop("max_connections", None)
     for_master = {**options, **given, **_ALWAYS}
     _make(Connection, **for_master)
 
     def connect() -> Redis:
         sentinel = _make(Sentinel, hosts, sentinel_kwargs={**options, **login}, **for_master)
-        client: Redis = sentinel.master_for(str(name))
+        client: Redis = sentinel.master_for(str(name), max_connections=_UNBOUNDED)
         return client
 
     return connect

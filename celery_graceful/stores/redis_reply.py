@@ -7,63 +7,86 @@ from typing import Any
 
 from redis.exceptions import InvalidResponse
 
-__all__ = ["Incomplete", "parse"]
+__all__ = ["read"]
 
-Failed = Callable[[str], Exception]
-
-
-class Incomplete(Exception):
-    """More has to be received first."""
+_END = b"\r\n"
 
 
-def parse(data: bytes, failed: Failed) -> tuple[Any, int]:
+def read(receive: Callable[[], bytes], failed: Callable[[str], Exception]) -> Any:
     """Read one reply: integers, bulk strings, ``None``, and lists of these.
 
     Args:
-        data: what was received so far.
+        receive: gets some more bytes, at least one; may raise.
         failed: makes the exception that stands for an error reply; it is returned, not raised.
 
-    Returns:
-        The reply, and how many bytes of ``data`` it takes.
-
     Raises:
-        Incomplete: the reply goes on after ``data``.
-        InvalidResponse: this is no reply.
+        InvalidResponse: this is no reply, or there is more than one.
     """
-    return _value(data, 0, failed)
+    reader = _Reader(receive, failed)
+    value = reader.value()
+    reader.expect_end()
+    return value
 
 
-def _value(data: bytes, at: int, failed: Failed) -> tuple[Any, int]:
-    end = data.find(b"\r\n", at)
-    if end < 0:
-        raise Incomplete
-    kind, head, at = data[at : at + 1], data[at + 1 : end], end + 2
-    if kind == b"$":
-        return _bulk(data, at, int(head))
-    if kind == b"*":
-        return _list(data, at, int(head), failed)
-    if kind == b":":
-        return int(head), at
-    if kind == b"+":
-        return head, at
-    if kind == b"-":
-        return failed(head.decode("utf-8", "replace")), at
-    raise InvalidResponse(f"the reply begins with {data[:20]!r}")
+class _Reader:
+    """Looks at each byte once, in however many pieces they come."""
+
+    __slots__ = ("_at", "_data", "_failed", "_receive")
+
+    def __init__(self, receive: Callable[[], bytes], failed: Callable[[str], Exception]) -> None:
+        self._receive = receive
+        self._failed = failed
+        self._data: bytes | bytearray = receive()
+        self._at = 0
+
+    def value(self) -> Any:
+        line = self._line()
+        kind, head = line[:1], line[1:]
+        if kind == b"$":
+            return self._bulk(_size(line))
+        if kind == b"*":
+            size = _size(line)
+            return None if size < 0 else [self.value() for _ in range(size)]
+        if kind == b":":
+            return _size(line)
+        if kind == b"+":
+            return head
+        if kind == b"-":
+            return self._failed(head.decode("utf-8", "replace"))
+        raise InvalidResponse(f"the reply begins with {line[:20]!r}")
+
+    def expect_end(self) -> None:
+        if self._at != len(self._data):
+            raise InvalidResponse("the reply goes on after its end")
+
+    def _bulk(self, size: int) -> bytes | None:
+        if size < 0:
+            return None
+        begin, self._at = self._at, self._at + size + len(_END)
+        while len(self._data) < self._at:
+            self._more()
+        return bytes(self._data[begin : begin + size])
+
+    def _line(self) -> bytes:
+        while (end := self._data.find(_END, self._at)) < 0:
+            if len(self._data) - self._at > _LONGEST:
+                raise InvalidResponse(f"the reply begins with {bytes(self._data[:20])!r}")
+            self._more()
+        begin, self._at = self._at, end + len(_END)
+        return bytes(self._data[begin:end])
+
+    def _more(self) -> None:
+        if isinstance(self._data, bytes):
+            self._data = bytearray(self._data)  # grows without being copied each time
+        self._data += self._receive()
 
 
-def _bulk(data: bytes, at: int, size: int) -> tuple[bytes | None, int]:
-    if size < 0:
-        return None, at
-    if len(data) < at + size + 2:
-        raise Incomplete
-    return data[at : at + size], at + size + 2
+#: A status or an error is one line; it is no longer than this.
+_LONGEST = 1024 * 1024
 
 
-def _list(data: bytes, at: int, size: int, failed: Failed) -> tuple[list[Any] | None, int]:
-    if size < 0:
-        return None, at
-    values = []
-    for _ in range(size):
-        value, at = _value(data, at, failed)
-        values.append(value)
-    return values, at
+def _size(line: bytes) -> int:
+    try:
+        return int(line[1:])
+    except ValueError as exc:
+        raise InvalidResponse(f"the reply has {line[:20]!r} in it") from exc

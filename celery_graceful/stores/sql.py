@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.record import Record, RunKey
-from celery_graceful.stores.base import Flushed, Found, Swapped, Waiting
+from celery_graceful.stores.base import Flushed, Found, Swapped
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect
 from celery_graceful.stores.sql_errors import translated
@@ -33,7 +33,7 @@ _FORGET_AT_ONCE = 200
 _BEAT_AT_ONCE = 200
 
 
-class SqlStore(Waiting):
+class SqlStore:
     """Records as rows of the table ``graceful_runs``, which is made on first use.
 
     Every operation is one statement in autocommit mode, so atomic. PostgreSQL tells its own time.

@@ -9,7 +9,6 @@ from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
-from celery_graceful._celery.threads import threads_are_green
 from celery_graceful.errors import CursorError, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.decide import Decision, Verdict
@@ -221,10 +220,9 @@ def finish(leg: CarriedLeg, result: Any) -> None:
 
 
 def close(leg: CarriedLeg, outcome: Outcome) -> None:
-    """Celery has stored the outcome: the run has ended. Raises nothing."""
+    """Celery has stored the outcome: the run has ended."""
     text, steps = _last_good_checkpoint(leg)
-    # An answer that comes later could be waited for only in the thread of its greenlet.
-    leg.ticket.close(outcome, text, steps, wait=threads_are_green())
+    leg.ticket.end(outcome, text, steps)
 
 
 def abandon(leg: CarriedLeg) -> None:

@@ -10,10 +10,10 @@ from celery import signals as celery_signals
 from celery import states
 
 from celery_graceful import signals
-from celery_graceful._celery.threads import start_native_thread
+from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
-from celery_graceful.runtime import close_stores, opened_stores
-from celery_graceful.tasks import exits, guard, ticker
+from celery_graceful.runtime import close_stores
+from celery_graceful.tasks import exits, guard
 from celery_graceful.tasks.carried import CarriedLeg
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def prepare() -> None:
         _close_stores, weak=False, dispatch_uid="graceful-close-stores"
     )
     guard.install()
-    ticker.when_idle = _settle_stores
 
 
 def _close_run(sender: Any = None, task: Any = None, state: str | None = None, **_: Any) -> None:
@@ -47,17 +46,14 @@ def _close_run(sender: Any = None, task: Any = None, state: str | None = None, *
     if not isinstance(leg, CarriedLeg) or state not in (states.SUCCESS, states.FAILURE):
         return
     completed = state == states.SUCCESS
-    exits.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
+    try:
+        exits.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
+    except StoreError as exc:
+        logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
     if completed:
         signals.emit(signals.run_completed, task, **leg.details, result=leg.outcome)
     else:
         signals.emit(signals.run_failed, task, **leg.details, exception=leg.error)
-
-
-def _settle_stores() -> None:
-    for store in opened_stores():
-        if store.unsettled():
-            start_native_thread(store.settle)
 
 
 def _close_stores(**_: Any) -> None:

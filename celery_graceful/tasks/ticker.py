@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from celery_graceful._celery.threads import native_sleep, start_native_thread
@@ -31,9 +30,6 @@ class Ticked(Protocol):
     def told_to_die(self) -> bool:
         """A termination signal reached this process; returns whether the leg deals with it."""
 
-
-#: Called in the ticker's thread while no leg is under way. Must not block.
-when_idle: Callable[[], None] | None = None
 
 _legs: dict[int, Ticked] = {}
 _thread_of: list[int] = []  # the process that has a ticker thread: threads do not survive a fork
@@ -68,8 +64,6 @@ def _run() -> None:
         now = time.monotonic()
         under_way = list(_legs.values())
         idle = 0 if under_way else idle + 1
-        if idle and when_idle is not None:
-            when_idle()
         for leg in under_way:
             leg.tick(now)
     _thread_of.clear()

@@ -14,7 +14,7 @@ from celery_graceful._celery import requests
 from celery_graceful._celery.acknowledge import next_job_first
 from celery_graceful._celery.consumer import stop_consuming, wake_poll
 from celery_graceful._celery.handlers import watch_signals
-from celery_graceful._celery.pool import look_for_dead_children
+from celery_graceful._celery.pool import hear_of_accepted_jobs, look_for_dead_children
 from celery_graceful._celery.request import RunRequest
 from celery_graceful.errors import SettingsError
 from celery_graceful.model.reasons import StopReason
@@ -26,6 +26,9 @@ from celery_graceful.worker.keeper import Keeper
 __all__ = ["GracefulStep"]
 
 logger = logging.getLogger("celery_graceful.worker")
+
+#: How long a stop waits for children to accept what was sent to them, in seconds: they idle.
+ACCEPTED = 0.5
 
 
 class GracefulStep(bootsteps.StartStopStep):
@@ -45,12 +48,14 @@ class GracefulStep(bootsteps.StartStopStep):
         self.worker = worker
         self.released = False
         self.why = ""
+        self._hub: Any = None
         name = f"{worker.hostname}/{uuid.uuid4().hex[:12]}"
         self.flag = stop_flag.owned(name)
         if _is_solo(worker):
             self.flag.set_solo()
         self.keeper = Keeper(self.runtime, self.flag, partial(wake_poll, worker))
         RunRequest.listener = self.keeper
+        RunRequest.next_job_first = None
 
     def start(self, worker: Any) -> None:
         celery_signals.worker_shutting_down.connect(
@@ -73,6 +78,7 @@ class GracefulStep(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Called whenever the event loop starts, as for the pool's own timers."""
+        self._hub = hub
         look_for_dead_children(worker, hub, every=0.5)
         if RunRequest.next_job_first is None:  # also called again after each reconnect
             RunRequest.next_job_first = next_job_first(worker, hub)
@@ -81,7 +87,8 @@ class GracefulStep(bootsteps.StartStopStep):
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self._raise_flag("shutdown", cold=False)
         if RunRequest.next_job_first is not None:
-            RunRequest.next_job_first.flush()
+            RunRequest.next_job_first.close()
+        hear_of_accepted_jobs(worker, self._hub, ACCEPTED)
         runs = requests.active_runs()
         logger.info("Stopping (%s): %d iterable tasks leave after their item", self.why, len(runs))
 

@@ -126,35 +126,6 @@ class SwapContract:
             assert read(store, run).steps == number
 
 
-class LaterContract:
-    """A swap whose answer need not be waited for."""
-
-    def test_the_record_is_written(self, store: Store) -> None:
-        failures: list[str] = []
-        for number in range(5):
-            run = RunKey("t", str(number))
-            put(store, run=run)
-            store.swap_later(run, 1, ENDED, keep=60, failed=lambda: failures.append("failed"))
-        store.settle()
-        assert not store.unsettled()
-        assert failures == []
-        assert {record.state for _, record in store.runs(9)} == {State.ENDED}
-
-    def test_another_version_is_told(self, store: Store) -> None:
-        failures: list[str] = []
-        put(store)
-        store.swap_later(RUN, 7, ENDED, keep=60, failed=lambda: failures.append("version"))
-        store.settle()
-        assert failures == ["version"]
-        assert read(store).state is State.RUNNING
-
-    def test_what_is_told_may_use_the_store(self, store: Store) -> None:
-        put(store)
-        store.swap_later(RUN, 7, ENDED, keep=60, failed=lambda: store.swap(RUN, 1, ENDED, keep=60))
-        store.settle()
-        assert read(store).state is State.ENDED
-
-
 class LeaseContract:
     def test_a_checkpoint_is_saved(self, store: Store) -> None:
         before = put(store)

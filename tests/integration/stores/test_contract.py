@@ -9,10 +9,6 @@ class TestSwap(contract_writes.SwapContract):
     pass
 
 
-class TestLater(contract_writes.LaterContract):
-    pass
-
-
 class TestLease(contract_writes.LeaseContract):
     pass
 

@@ -85,6 +85,16 @@ def test_redis_falls_silent_and_comes_back(own_valkey: Valkey, opener: Open) -> 
     assert read(store) == before
 
 
+def test_failed_connections_are_not_counted(own_valkey: Valkey, opener: Open) -> None:
+    store = opener(f"{own_valkey.url}?max_connections=3", timeout=1)
+    own_valkey.kill()
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            store.load(RUN)
+    own_valkey.start()
+    put(store)
+
+
 def test_redis_restarts(own_valkey: Valkey, opener: Open) -> None:
     store = opener(own_valkey.url)
     put(store)
