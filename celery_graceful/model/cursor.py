@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -164,9 +164,12 @@ def _plain_dict(value: dict[Any, Any], where: str, depth: int) -> Any:
 def _write_moment(value: datetime | time, where: str) -> Any:
     zone = value.tzinfo
     if zone is not None and not isinstance(zone, ZoneInfo):
-        if value.utcoffset() is None:
+        offset = value.utcoffset()
+        if offset is None:
             raise CursorError(f"{where} has a time zone that tells no offset: {_show(value)}")
-        return [value.isoformat(), value.fold, None]
+        # Apart: Python reads an offset of less than a second as none.
+        naive = value.replace(tzinfo=None)
+        return [naive.isoformat(), value.fold, offset // timedelta(microseconds=1)]
     if zone is not None and zone.key is None:
         raise CursorError(f"{where} has a time zone without a key: {value!r}")
     naive = value.replace(tzinfo=None)
@@ -193,7 +196,12 @@ def _write_decimal(value: Decimal, where: str) -> str:
 def _read_moment(kind: Any, value: Any) -> Any:
     text, fold, zone = value
     moment = kind.fromisoformat(text).replace(fold=fold)
-    return moment.replace(tzinfo=ZoneInfo(zone)) if zone is not None else moment
+    if zone is None:
+        return moment
+    fixed = type(zone) is int
+    return moment.replace(
+        tzinfo=timezone(timedelta(microseconds=zone)) if fixed else ZoneInfo(zone)
+    )
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {

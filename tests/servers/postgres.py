@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+import psutil
 import psycopg
 
 from tests.servers.process import HOST, MissingProgram, Process, ServerError, free_port
@@ -91,7 +92,10 @@ class Postgres:
 
     def kill(self) -> None:
         """SIGKILL it, as a crash does. ``start`` brings it back with its data."""
+        postmaster = psutil.Process(self._running().pid)
+        others = postmaster.children(recursive=True)
         self._running().kill()
+        psutil.wait_procs(others, timeout=10)  # else they hold memory that a start needs
 
     def restart(self) -> None:
         """Stop it, connections cut off, and start it on the same port with its data."""

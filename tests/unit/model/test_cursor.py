@@ -82,6 +82,7 @@ def test_comes_back_equal_and_of_the_same_type(cursor: Any, carry: dict[str, Any
         datetime(2025, 10, 26, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1),
         datetime(1, 1, 1, tzinfo=timezone.utc),
         datetime.max,
+        datetime(2025, 1, 1, tzinfo=timezone(timedelta(microseconds=1))),
         time(2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1),
         time(0, 0, 0, 1, tzinfo=timezone(timedelta(hours=-3, minutes=-30))),
         date(9, 1, 1),
