@@ -175,7 +175,7 @@ class States:
         """Every task that was ever written about has ended as one of ``allowed``."""
         self._read()
         assert self._written
-        for task_id in self._written:
+        for task_id in tuple(self._written):  # callbacks go on being told of meanwhile
             assert self.check_final(task_id) in allowed
 
     def close(self) -> None:
