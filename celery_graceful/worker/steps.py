@@ -14,7 +14,11 @@ from celery_graceful._celery import requests
 from celery_graceful._celery.acknowledge import next_job_first
 from celery_graceful._celery.consumer import stop_consuming, wake_poll
 from celery_graceful._celery.handlers import watch_signals
-from celery_graceful._celery.pool import hear_of_accepted_jobs, look_for_dead_children
+from celery_graceful._celery.pool import (
+    hear_of_accepted_jobs,
+    hear_of_results,
+    look_for_dead_children,
+)
 from celery_graceful._celery.request import RunRequest
 from celery_graceful.errors import SettingsError
 from celery_graceful.model.reasons import StopReason
@@ -29,6 +33,8 @@ logger = logging.getLogger("celery_graceful.worker")
 
 #: How long a stop waits for children to accept what was sent to them, in seconds: they idle.
 ACCEPTED = 0.5
+#: How long it waits for runs to leave before it joins the pool, in seconds; the join waits on.
+HANDED_OVER = 1.0
 
 
 class GracefulStep(bootsteps.StartStopStep):
@@ -95,6 +101,7 @@ class GracefulStep(bootsteps.StartStopStep):
     def stop(self, worker: Any) -> None:
         self._raise_flag("shutdown", cold=False)
         self._release()
+        hear_of_results(worker, self._hub, requests.active_runs, HANDED_OVER)
 
     def terminate(self, worker: Any) -> None:
         self._raise_flag("terminate", cold=True)
