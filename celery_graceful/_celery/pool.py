@@ -89,5 +89,7 @@ def _read(pool: Any, hub: Any, pipe: int) -> None:
         return
     try:
         next(callback)  # in the middle of a long message
-    except (StopIteration, OSError, EOFError):
+    except StopIteration:
+        pass
+    except (OSError, EOFError):
         hub.remove(pipe)

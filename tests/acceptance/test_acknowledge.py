@@ -48,13 +48,13 @@ def test_no_message_of_a_short_run_is_left(scene: Scene, children: int) -> None:
         assert scene.items(f"r{number}") == list(range(1, ITEMS + 1))
 
 
-@pytest.mark.parametrize("task", ["counted", "plain"])
+@pytest.mark.parametrize("task", ["counted", "plain", "large"])
 def test_a_stop_of_a_busy_queue_is_no_slower(scene: Scene, task: str) -> None:
     """Celery alone forgets the job that was just sent to a child, which then waits for 30 s."""
     with scene.producer() as app:
         send = signatures(app, "verbs")
         runs = [
-            send("counted", 1, tag=f"r{i}") if task == "counted" else send("plain")
+            send("counted", 1, tag=f"r{i}") if task == "counted" else send(task)
             for i in range(STOPS * RUNS)
         ]
         results = [run.apply_async() for run in runs]

@@ -131,6 +131,12 @@ def tell_error(request: Any, exc: Any, traceback: Any, tag: str) -> None:
     note(f"{tag}={type(exc).__name__}")
 
 
+@app.task(name="verbs.large")
+def large() -> str:
+    """A result that comes through the pool's pipe in pieces."""
+    return "x" * 300_000
+
+
 @app.task(name="verbs.plain")
 def plain() -> str:
     """A task that is not iterable."""
