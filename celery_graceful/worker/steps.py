@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from functools import partial
 from typing import Any
@@ -55,6 +56,7 @@ class GracefulStep(bootsteps.StartStopStep):
         self.released = False
         self.why = ""
         self._hub: Any = None
+        self._loop_thread = 0
         name = f"{worker.hostname}/{uuid.uuid4().hex[:12]}"
         self.flag = stop_flag.owned(name)
         if _is_solo(worker):
@@ -84,7 +86,7 @@ class GracefulStep(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Called whenever the event loop starts, as for the pool's own timers."""
-        self._hub = hub
+        self._hub, self._loop_thread = hub, threading.get_ident()
         look_for_dead_children(worker, hub, every=0.5)
         if RunRequest.next_job_first is None:  # also called again after each reconnect
             RunRequest.next_job_first = next_job_first(worker, hub)
@@ -92,16 +94,22 @@ class GracefulStep(bootsteps.StartStopStep):
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self._raise_flag("shutdown", cold=False)
-        if RunRequest.next_job_first is not None:
-            RunRequest.next_job_first.close()
-        hear_of_accepted_jobs(worker, self._hub, ACCEPTED)
+        if self._loop_has_ended():
+            if RunRequest.next_job_first is not None:
+                RunRequest.next_job_first.close()
+            hear_of_accepted_jobs(worker, self._hub, ACCEPTED)
         runs = requests.active_runs()
         logger.info("Stopping (%s): %d iterable tasks leave after their item", self.why, len(runs))
 
     def stop(self, worker: Any) -> None:
         self._raise_flag("shutdown", cold=False)
         self._release()
-        hear_of_results(worker, self._hub, requests.active_runs, HANDED_OVER)
+        if self._loop_has_ended():
+            hear_of_results(worker, self._hub, requests.active_runs, HANDED_OVER)
+
+    def _loop_has_ended(self) -> bool:
+        """Else, in ``stop()`` of an embedded worker, another thread reads the children's pipes."""
+        return threading.get_ident() == self._loop_thread
 
     def terminate(self, worker: Any) -> None:
         self._raise_flag("terminate", cold=True)
