@@ -10,6 +10,8 @@ from redis.exceptions import InvalidResponse
 __all__ = ["read"]
 
 _END = b"\r\n"
+#: A status or an error is one line, and no longer than this, in bytes.
+_LONGEST = 1024 * 1024
 
 
 def read(receive: Callable[[], bytes], failed: Callable[[str], Exception]) -> Any:
@@ -79,10 +81,6 @@ class _Reader:
         if isinstance(self._data, bytes):
             self._data = bytearray(self._data)  # grows without being copied each time
         self._data += self._receive()
-
-
-#: A status or an error is one line; it is no longer than this.
-_LONGEST = 1024 * 1024
 
 
 def _size(line: bytes) -> int:

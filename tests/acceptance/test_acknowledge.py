@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from signal import SIGTERM
+import array
+import fcntl
+import os
+import termios
+from contextlib import suppress
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import Any
 
 import pytest
+from celery import Celery
 from kombu import Connection
 
 from tests.acceptance.scene import Scene, StartWorker, signatures
@@ -69,3 +76,44 @@ def test_a_stop_of_a_busy_queue_is_no_slower(scene: Scene, task: str) -> None:
     if task == "counted":
         for number in range(STOPS * RUNS):
             assert scene.items(f"r{number}") == [1]
+
+
+def active(app: Celery) -> int | None:
+    """How many tasks the only worker believes to be under way; ``None``: it did not answer."""
+    answers = app.control.inspect(timeout=1, limit=1).active() or {}
+    return next((len(tasks) for tasks in answers.values()), None)
+
+
+def unread(pid: int) -> int:
+    """How many bytes wait in the pipes that a process may read."""
+    total = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        if not os.readlink(entry).startswith("pipe:"):
+            continue
+        with suppress(OSError):  # its writing end
+            end = os.open(entry, os.O_RDONLY | os.O_NONBLOCK)
+            waiting = array.array("i", [0])
+            fcntl.ioctl(end, termios.FIONREAD, waiting)
+            os.close(end)
+            total += waiting[0]
+    return total
+
+
+def test_a_job_that_was_just_sent_is_not_forgotten(scene: Scene) -> None:
+    """The child is frozen while its job is written, and accepts it when the stop has begun."""
+    worker = scene.worker("-l", "DEBUG", concurrency=1)
+    with scene.producer() as app:
+        send = signatures(app, "verbs")
+        send("counted", 1, tag="first").apply_async().get(timeout=30)
+        (child,) = worker.children()
+        wait_for(lambda: active(app) == 0, 10, "the worker to know that its child is idle")
+        os.kill(child, SIGSTOP)
+        result = send("counted", 1, tag="second").apply_async()
+        wait_for(lambda: unread(child), 10, "the job to be written to the child")
+        worker.signal(SIGTERM)
+        worker.wait_log("Worker: Closing")
+        os.kill(child, SIGCONT)
+        assert worker.wait(10) == 0
+        scene.worker(concurrency=1)
+        assert result.get(timeout=30) == 1
+    assert scene.items("second") == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from celery import Celery
 
 from celery_graceful import IterableTask
@@ -32,25 +33,19 @@ def test_a_wrong_definition_is_told_with_its_place(call: Run, app: Celery) -> No
     assert f"{Path(__file__).name}:" in done.stderr
 
 
-def test_a_store_that_does_not_answer_is_unavailable(call: Run, app: Celery) -> None:
-    app.conf.graceful_store = "redis://127.0.0.1:1/0"
+@pytest.mark.parametrize(
+    ("store", "code", "told"),
+    [
+        pytest.param("redis://127.0.0.1:1/0", 69, "127.0.0.1:1", id="does not answer"),
+        pytest.param("memory://", 2, "cannot be seen from here", id="inside the worker"),
+        pytest.param(None, 2, "Which app?", id="no app"),
+    ],
+)
+def test_a_store_that_cannot_be_asked(
+    call: Run, app: Celery, store: str | None, code: int, told: str
+) -> None:
+    app.conf.graceful_store = store
     forget(app)
     done = call("runs")
-    assert done.exit_code == 69
-    assert "127.0.0.1:1" in done.stderr
-
-
-def test_a_store_inside_the_worker_cannot_be_seen(call: Run, app: Celery) -> None:
-    app.conf.graceful_store = "memory://"
-    forget(app)
-    done = call("runs")
-    assert done.exit_code == 2
-    assert "cannot be seen from here" in done.stderr
-
-
-def test_without_an_app_nothing_is_guessed(call: Run, app: Celery) -> None:
-    app.conf.graceful_store = None
-    forget(app)
-    done = call("runs")
-    assert done.exit_code == 2
-    assert "Which app?" in done.stderr
+    assert done.exit_code == code
+    assert told in done.stderr
