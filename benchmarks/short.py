@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from benchmarks.figures import Figure, ratio_at_least
-from benchmarks.marks import Message, fill, work_off
+from benchmarks.marks import work_off
+from benchmarks.queues import Message, fill
 from tests.servers import Valkey
 
 __all__ = ["measure"]
@@ -31,7 +32,7 @@ def measure(*, quick: bool = False) -> list[Figure]:
             rounds: list[dict[str, float]] = []
             for _ in range(workers):
                 marks = 1 + ROUNDS * len(KINDS)
-                rounds += _blocks(work_off(server, marks, children=children).marks)
+                rounds += _blocks(work_off(server, marks, children=children))
             figures += _figures(rounds, block, children)
     return figures
 

@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.figures import Figure, ratio_at_most
-from benchmarks.marks import url_of
+from benchmarks.queues import url_of
 from tests.harness import Ledger, Worker, producer, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey

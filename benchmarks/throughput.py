@@ -1,21 +1,35 @@
-"""Throughput of plain tasks: a worker with the plugin installed against one without."""
+"""Throughput of plain tasks: a worker with the plugin installed against one without.
+
+In each round all workers live side by side and take turns of a second or so, the others stopped
+meanwhile: what else the machine does is then spread evenly over them.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.figures import Figure, ratio_at_least, ratio_at_most
-from benchmarks.marks import Message, fill, work_off
+from benchmarks.queues import FIRST_COPY, copy, fill, left, processor, worker_of
+from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
 __all__ = ["measure"]
 
 BOUND = 0.95
-TASKS, QUICK_TASKS = 4000, 500
 ROUNDS, QUICK_ROUNDS = 20, 2
+#: Turns of each worker in a round, and tasks in a turn.
+TURNS, TASKS = 6, 600
+WARM_UP = 400
+#: Tasks that are there beyond those that are timed: a turn is a little longer than it should be.
+SPARE = 2000
+#: Seconds between two looks at the queue, and for a turn at most.
+LOOK, PATIENCE = 0.01, 120.0
 
 #: With the plugin, without it, and without it again: what the last two differ by is chance.
 WITH, WITHOUT, AGAIN = 0, 1, 2
@@ -24,25 +38,62 @@ ORDERS = ((0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1), (2, 0, 1), (1, 0, 2))
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One worker's figures: tasks per second, and milliseconds of processor time per task."""
+class Measured:
+    """One worker's figures: tasks per second of its turns, milliseconds of processor per task."""
 
     rate: float
     processor: float
 
 
-Round = dict[int, Side]
+Round = list[Measured]
+
+
+class Side:
+    """A worker that runs only in its turns, and what it did in them."""
+
+    def __init__(self, server: Valkey, number: int) -> None:
+        self._server = server
+        self._database = FIRST_COPY + number
+        copy(server, self._database)
+        self.worker = worker_of(server, self._database, plugin=number == WITH)
+        self._tasks = 0
+        self._seconds = 0.0
+        self._before = 0.0
+
+    def warm_up(self) -> None:
+        """Run the first tasks, which do not count."""
+        self._run(WARM_UP)
+        self._tasks, self._seconds = 0, 0.0
+        self._before = processor(self.worker)
+
+    def turn(self) -> None:
+        """Work for a while, alone."""
+        self.worker.signal_group(signal.SIGCONT)
+        self._run(TASKS)
+
+    def measured(self) -> Measured:
+        """What it did in its turns."""
+        spent = processor(self.worker) - self._before
+        return Measured(self._tasks / self._seconds, spent / self._tasks * 1e3)
+
+    def _run(self, tasks: int) -> None:
+        began, before = time.monotonic(), left(self._server, self._database)
+        while left(self._server, self._database) > before - tasks:
+            if time.monotonic() - began > PATIENCE or self.worker.exit_code is not None:
+                raise RuntimeError(f"the worker does not work\n{self.worker.log()}")
+            time.sleep(LOOK)
+        self.worker.signal_group(signal.SIGSTOP)
+        self._seconds += time.monotonic() - began
+        self._tasks += before - left(self._server, self._database)
 
 
 def measure(*, quick: bool = False) -> list[Figure]:
-    """Measure rounds of all three in changing order, each in a fresh worker."""
-    tasks, count = (QUICK_TASKS, QUICK_ROUNDS) if quick else (TASKS, ROUNDS)
+    """Measure rounds of three fresh workers each."""
     rounds: list[Round] = []
     with Valkey() as server:
-        fill(server, _queue(tasks))
-        for number in range(count):
-            order = ORDERS[number % len(ORDERS)]
-            rounds.append({side: _side(server, tasks, side == WITH) for side in order})
+        fill(server, [("nothing", ())] * (WARM_UP + TURNS * TASKS + SPARE))
+        for _ in range(QUICK_ROUNDS if quick else ROUNDS):
+            rounds.append(_round(server))
             _tell(rounds[-1])
     return [
         _rate(rounds, "with / without", WITH, BOUND),
@@ -52,16 +103,19 @@ def measure(*, quick: bool = False) -> list[Figure]:
     ]
 
 
-def _queue(tasks: int) -> list[Message]:
-    warm_up: list[Message] = [("nothing", ())] * (tasks // 10)
-    timed: list[Message] = [("nothing", ())] * tasks
-    return [*warm_up, ("mark", ("begin",)), *timed, ("mark", ("end",))]
-
-
-def _side(server: Valkey, tasks: int, plugin: bool) -> Side:
-    worked = work_off(server, 2, plugin=plugin)
-    (_, began), (_, ended) = worked.marks
-    return Side(tasks / (ended - began), worked.processor / tasks * 1e3)
+def _round(server: Valkey) -> Round:
+    sides = [Side(server, number) for number in (WITH, WITHOUT, AGAIN)]
+    try:
+        with ExitStack() as running:
+            for side in sides:
+                running.enter_context(side.worker)
+                side.warm_up()
+            for number in range(TURNS):
+                for which in ORDERS[number % len(ORDERS)]:
+                    sides[which].turn()
+            return [side.measured() for side in sides]
+    finally:
+        forget_started()
 
 
 def _tell(sides: Round) -> None:
@@ -81,6 +135,6 @@ def _processor(rounds: list[Round], what: str, side: int) -> Figure:
     return ratio_at_most("throughput", what, ratios, None, note=note)
 
 
-def _note(rounds: list[Round], side: int, value: Callable[[Side], float], unit: str) -> str:
+def _note(rounds: list[Round], side: int, value: Callable[[Measured], float], unit: str) -> str:
     ours, other = (median(value(r[i]) for r in rounds) for i in (side, WITHOUT))
     return f"{ours:.3g} against {other:.3g} {unit}"

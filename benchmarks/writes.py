@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from benchmarks.figures import Figure
-from benchmarks.marks import url_of
+from benchmarks.queues import url_of
 from celery_graceful.stores import redis_scripts as scripts
 from tests.harness import Worker, producer
 from tests.harness.worker import forget_started
