@@ -30,7 +30,7 @@ def runs(
     as_json: bool,
     **preload: Any,
 ) -> None:
-    """List runs, the ones changed last first; with an ID, all about one of them."""
+    """List runs, those under way first; with an ID, all about one of them."""
     with desk(ctx) as at:
         if run_id is None:
             _show_all(at, limit, _state(state), as_json)
@@ -60,7 +60,7 @@ def _show_all(at: Desk, limit: int, state: str | None, as_json: bool) -> None:
         return
     print_table(shown.HEADINGS, [shown.as_row(run) for run in found])
     if len(found) == limit:
-        click.echo(f"The latest {limit}; more with --limit.", err=True)
+        click.echo(f"The first {limit}; more with --limit.", err=True)
 
 
 def _found(at: Desk, limit: int, state: str | None) -> list[Run]:

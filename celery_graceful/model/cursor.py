@@ -24,6 +24,7 @@ __all__ = ["MAX_BYTES", "Checkpoint", "decode", "encode"]
 #: The most an encoded checkpoint may take, in bytes.
 MAX_BYTES = 64 * 1024
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 #: Sets and lists deeper than this are taken for a mistake (or contain themselves).
 MAX_DEPTH = 32
 
@@ -59,7 +60,7 @@ def encode(checkpoint: Checkpoint) -> str:
         "total": checkpoint.total,
     }
     try:
-        text = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
+        text = _dumps(data)
     except ValueError as exc:
         raise CursorError(f"the cursor or carry cannot be written as JSON: {exc}") from exc
     if len(text) > MAX_BYTES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery_graceful.model.record import Outcome, Record, State, replace
 
@@ -46,8 +46,7 @@ class Policy:
     keep_runs: float = 7 * 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A verdict, why, and the record to write (``None``: write nothing)."""
 
     verdict: Verdict

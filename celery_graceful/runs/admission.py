@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery_graceful._celery import wire
 from celery_graceful.model import events as ev
@@ -17,8 +16,7 @@ from celery_graceful.runtime import Runtime
 __all__ = ["Admission", "admit"]
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """The answer to a message: a verdict and, unless it is dropped, the right to carry the run."""
 
     verdict: Verdict

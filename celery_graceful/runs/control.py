@@ -83,7 +83,8 @@ class Change:
 
 
 def listing(runtime: Runtime, limit: int) -> list[Run]:
-    """The runs of the app, the ones changed last first; ended ones included while they are kept.
+    """The runs of the app: those under way, the last begun first, then those that have ended, the
+    last ended first, while they are kept.
 
     Args:
         limit: how many at most.
@@ -95,7 +96,9 @@ def listing(runtime: Runtime, limit: int) -> list[Run]:
     if not entries:
         return []
     now = runtime.store.load(entries[0][0]).now
-    return [Run(key, record, now) for key, record in entries]
+    runs = [Run(key, record, now) for key, record in entries]
+    live = sorted((r for r in runs if r.record.live), key=lambda r: -r.record.started_at)
+    return live + [run for run in runs if not run.record.live]
 
 
 def find(runtime: Runtime, text: str) -> Run:

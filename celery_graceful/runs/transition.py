@@ -6,8 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.decide import Decision, Policy, decide
@@ -25,8 +24,7 @@ MAX_ROUNDS = 50
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """A decision that stands, and the record as it is now (``None``: there is none)."""
 
     decision: Decision

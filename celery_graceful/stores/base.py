@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from celery_graceful.model.record import Record, Request, RunKey
 
@@ -19,8 +19,7 @@ class Found:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class Swapped:
+class Swapped(NamedTuple):
     """The answer to a compare-and-set.
 
     When ``done``, ``version`` is the record's new version. Else nothing was written and ``record``
@@ -73,7 +72,8 @@ class Store(Protocol):
 
         ``record.version`` and ``record.due_at`` are ignored: the store sets the version to
         ``expected + 1`` and ``due_at`` to its own time plus ``due_in`` seconds (``None``: never
-        due). With ``keep`` the record is forgotten that many seconds from now.
+        due). With ``keep``, for runs that have ended, the record is never due and is forgotten
+        that many seconds from now.
         """
 
     def checkpoint(
@@ -97,7 +97,8 @@ class Store(Protocol):
         """Up to ``limit`` runs whose ``due_at`` has passed, the longest overdue first."""
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """Up to ``limit`` runs, the ones changed last first; ended ones included while kept."""
+        """Up to ``limit`` runs: those that have not ended, in any order, then those that have,
+        the last ended first."""
 
     def check(self) -> None:
         """Reach the store once; raises when it cannot be used (wrong address, rights, version)."""

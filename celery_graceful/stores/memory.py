@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import threading
 import time
@@ -17,11 +18,10 @@ _LEASED = frozenset({State.RUNNING, State.FINISHING})
 
 
 class _Row:
-    __slots__ = ("changed", "expires_at", "record")
+    __slots__ = ("expires_at", "record")
 
-    def __init__(self, record: Record, changed: int, expires_at: float | None) -> None:
+    def __init__(self, record: Record, expires_at: float | None) -> None:
         self.record = record
-        self.changed = changed
         self.expires_at = expires_at
 
 
@@ -39,7 +39,6 @@ class MemoryStore:
         self._clock = clock
         self._rows: dict[RunKey, _Row] = {}
         self._expiring: list[tuple[float, RunKey]] = []
-        self._changes = 0
         self._pid = os.getpid()
         self._own_lock = threading.Lock()
 
@@ -73,10 +72,10 @@ class MemoryStore:
             row = self._row(run, now)
             if (row.record.version if row else 0) != expected:
                 return Swapped(False, now, record=row.record if row else None)
-            due_at = None if due_in is None else now + due_in
+            due_at = None if due_in is None or keep is not None else now + due_in
             expires_at = None if keep is None else now + keep
             written = replace(record, version=expected + 1, due_at=due_at)
-            self._rows[RunKey(*run)] = _Row(written, self._change(), expires_at)
+            self._rows[RunKey(*run)] = _Row(written, expires_at)
             if expires_at is not None:
                 heapq.heappush(self._expiring, (expires_at, RunKey(*run)))
             self._forget(now)
@@ -98,7 +97,6 @@ class MemoryStore:
                 due_at=now + due_in,
                 version=row.record.version + 1,
             )
-            row.changed = self._change()
             return Flushed(True, row.record.version, row.record.requested)
 
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
@@ -129,8 +127,8 @@ class MemoryStore:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._lock:
             self._forget(self._clock())
-            rows = [(row.changed, run, row.record) for run, row in self._rows.items()]
-        rows.sort(key=lambda found: found[0], reverse=True)
+            rows = [(row.expires_at, run, row.record) for run, row in self._rows.items()]
+        rows.sort(key=lambda found: math.inf if found[0] is None else found[0], reverse=True)
         return [(run, record) for _, run, record in rows[: max(limit, 0)]]
 
     def check(self) -> None:
@@ -138,10 +136,6 @@ class MemoryStore:
 
     def close(self) -> None:
         """There is nothing to give back; the records stay."""
-
-    def _change(self) -> int:
-        self._changes += 1
-        return self._changes
 
     def _row(self, run: RunKey, now: float) -> _Row | None:
         row = self._rows.get(run)

@@ -81,14 +81,13 @@ class RedisStore:
         """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
         keys, member = self._keys, member_of(run)
         key = keys.run_prefix + member
-        done, stamp, *there = self._call(
+        answer = self._call(
             scripts.SWAP,
             key,
-            4,
+            3,
             key,
-            keys.due,
-            keys.runs,
-            keys.kept,
+            keys.live,
+            keys.ended,
             b"%d" % expected,
             b"%d" % (expected + 1),
             member,
@@ -96,8 +95,9 @@ class RedisStore:
             b"" if keep is None else b"%d" % (keep * 1000),
             *fields_of(record),
         )
-        if done:
-            return Swapped(True, float(stamp), expected + 1)
+        if isinstance(answer, bytes):
+            return Swapped(True, float(answer), expected + 1)
+        stamp, *there = answer
         return Swapped(False, float(stamp), record=self._record(key, *there))
 
     def checkpoint(
@@ -110,10 +110,9 @@ class RedisStore:
         answer, *rest = self._call(
             scripts.CHECKPOINT,
             key,
-            3,
+            2,
             key,
-            keys.due,
-            keys.runs,
+            keys.live,
             b"%d" % fence,
             utf8(checkpoint),
             b"%d" % steps,
@@ -138,9 +137,9 @@ class RedisStore:
         keys = [self._keys.run_prefix + member for member in members]
         damaged = self._call(
             scripts.BEAT,
-            self._keys.due,
+            self._keys.live,
             len(keys) + 1,
-            self._keys.due,
+            self._keys.live,
             *keys,
             utf8(owner),
             _seconds(due_in),
@@ -151,11 +150,14 @@ class RedisStore:
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
-        return self._list("due", self._keys.due, limit)
+        return self._list(b"due", self._keys.live, limit)
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
-        return self._list("runs", self._keys.runs, limit)
+        found = dict(self._list(b"all", self._keys.live, limit))
+        for run, record in self._list(b"all", self._keys.ended, limit):
+            found.setdefault(run, record)  # one that began anew is in both
+        return list(found.items())[: max(limit, 0)]
 
     def check(self) -> None:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
@@ -205,10 +207,10 @@ class RedisStore:
             self._pid = os.getpid()
         return self._client
 
-    def _call(self, script: scripts.Script, about: bytes, *args: Any) -> Any:
+    def _call(self, script: scripts.Script, about: bytes, keys: int, *args: bytes) -> Any:
         client = self._own_client()
         try:
-            return self._line.call(script, args[0], args[1:])
+            return self._line.call(script, keys, args)
         except (RedisError, OSError, UnicodeError) as exc:
             if isinstance(exc, ReadOnlyError):
                 # A demoted master: connect again, its name may lead to the new one by now.
@@ -216,10 +218,17 @@ class RedisStore:
                 self._line.close()
             raise translated(exc, self._address, _shown(about)) from exc
 
-    def _list(self, kind: str, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
+    def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
         def fetch(offset: int, count: int) -> list[Entry]:
             found = self._call(
-                scripts.LIST, index, 2, index, self._keys.run_prefix, kind, offset, count
+                scripts.LIST,
+                index,
+                2,
+                index,
+                self._keys.run_prefix,
+                kind,
+                b"%d" % offset,
+                b"%d" % count,
             )
             return [self._entry(*entry) for entry in found]
 

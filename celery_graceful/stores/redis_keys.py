@@ -36,16 +36,14 @@ def run_of(member: bytes) -> RunKey:
 class Keys:
     """The keys of one namespace."""
 
-    __slots__ = ("check", "due", "kept", "run_prefix", "runs")
+    __slots__ = ("check", "ended", "live", "run_prefix")
 
     def __init__(self, namespace: str) -> None:
         prefix = utf8(f"graceful:{_quoted(namespace)}:")
         #: Followed by a member: the hash of one run.
         self.run_prefix = prefix + b"run:"
-        #: Sorted set: members by the time from which others may act.
-        self.due = prefix + b"due"
-        #: Sorted set: members by the time of their last change.
-        self.runs = prefix + b"runs"
-        #: Sorted set: members of ended runs by the time at which they are forgotten.
-        self.kept = prefix + b"kept"
+        #: Sorted set: members of runs that have not ended, by the time from which others may act.
+        self.live = prefix + b"live"
+        #: Sorted set: members of ended runs, by the time at which they are forgotten.
+        self.ended = prefix + b"ended"
         self.check = prefix + b"check"

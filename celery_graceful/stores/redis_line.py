@@ -8,6 +8,7 @@ read here. Private to redis-py, tried on 5.2 to 8.1: ``Connection._sock``.
 from __future__ import annotations
 
 import select
+from itertools import chain
 from typing import Any
 
 from redis import Redis
@@ -34,7 +35,7 @@ class Line:
         self._pool: Any = client.connection_pool
         self._idle: list[Any] = []
 
-    def call(self, script: Script, keys: int, args: tuple[Any, ...]) -> Any:
+    def call(self, script: Script, keys: int, args: tuple[bytes, ...]) -> Any:
         """Run a script; raises what redis-py raises, or :exc:`OSError`."""
         try:
             return self._send(b"EVALSHA", script.sha, b"%d" % keys, *args)
@@ -46,7 +47,7 @@ class Line:
         while self._idle:
             self._idle.pop().disconnect()
 
-    def _send(self, *args: Any) -> Any:
+    def _send(self, *args: bytes) -> Any:
         connection = self._take()
         try:
             connection._sock.sendall(_packed(args))
@@ -93,9 +94,6 @@ def _error(said: str) -> ResponseError:
     return _KINDS.get(said.partition(" ")[0], ResponseError)(said)
 
 
-def _packed(args: tuple[Any, ...]) -> bytes:
-    parts = [b"*%d\r\n" % len(args)]
-    for arg in args:
-        data = arg if type(arg) is bytes else str(arg).encode("utf-8", "surrogatepass")
-        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+def _packed(args: tuple[bytes, ...]) -> bytes:
+    parts = b"*%d\r\n" % len(args) + b"$%d\r\n%b\r\n" * len(args)
+    return parts % tuple(chain.from_iterable(zip(map(len, args), args, strict=True)))

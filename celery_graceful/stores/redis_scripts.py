@@ -3,6 +3,9 @@
 The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, ``d`` due_at,
 ``c`` checkpoint, ``n`` steps, ``q`` requested, ``r`` result, ``e`` envelope, ``m`` the rest as
 JSON. A field that is ``None`` is absent. All scripts use the server's time, with six decimals.
+
+Two indexes: ``live`` by the time a run is due (``inf``: never), ``ended`` by the time it is
+forgotten. A run that began anew stays in ``ended`` until then, and that does no harm.
 """
 
 from __future__ import annotations
@@ -43,49 +46,49 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 """
 )
 
-# KEYS: run, due, runs, kept.
+# KEYS: run, live, ended.
 # ARGV: expected, next version, member, due_in or '', keep in ms or '', then fields and values.
-# Answers {1, stamp}, or {0, stamp, exists, fields} when another version stands there.
+# Answers the stamp, or {stamp, exists, fields} when another version stands there.
 # Every call inside counts: a short task pays for two of these scripts.
 SWAP = Script(
     _NOW
     + f"""
-local key, member, due = KEYS[1], ARGV[3], ARGV[4] ~= ''
+local key, member = KEYS[1], ARGV[3]
 local v = ARGV[1] ~= '0' and redis.call('HGET', key, 'v')
 local exists = (v and 1) or redis.call('EXISTS', key)
 if (v or '0') ~= ARGV[1] or (not v and exists == 1) then
-  return {{0, stamp, exists, redis.call('HMGET', key, {_FIELDS})}}
+  return {{stamp, exists, redis.call('HMGET', key, {_FIELDS})}}
 end
--- A server without memory refuses a script at its first write unless that is a removal: so a run
--- can end, and give memory back, while none can begin or go on.
-if not due then redis.call('ZREM', KEYS[2], member) end
-redis.call('ZADD', KEYS[3], stamp, member)
-if v then redis.call('DEL', key) end
+if ARGV[5] ~= '' then
+  -- A server without memory refuses a script at its first write unless that is a removal: so a
+  -- run can end, and give memory back, while none can begin or go on.
+  redis.call('ZREM', KEYS[2], member)
+  if v then redis.call('DEL', key) end
+  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
+  redis.call('PEXPIRE', key, ARGV[5])
+  redis.call('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
+  if t[2] % 16 == 0 then
+    local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', stamp, 'LIMIT', 0, 320)
+    if gone[1] then redis.call('ZREM', KEYS[3], unpack(gone)) end
+  end
+  return stamp
+end
+local due = ARGV[4] ~= '' and string.format('%.6f', now + ARGV[4])
+redis.call('ZADD', KEYS[2], due or 'inf', member)
+if v then
+  redis.call('DEL', key)
+  redis.call('ZREM', KEYS[3], member)
+end
 if due then
-  due = string.format('%.6f', now + ARGV[4])
-  redis.call('ZADD', KEYS[2], due, member)
   redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 6))
 else
   redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
 end
-if ARGV[5] == '' then
-  -- Also of a record that has expired: what forgets those must not forget this one.
-  redis.call('ZREM', KEYS[4], member)
-else
-  redis.call('ZADD', KEYS[4], string.format('%.6f', now + ARGV[5] / 1000), member)
-  redis.call('PEXPIRE', key, ARGV[5])
-  if t[2] % 16 == 0 then
-    local gone = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', stamp, 'LIMIT', 0, 320)
-    for _, old in ipairs(gone) do
-      for i = 2, 4 do redis.call('ZREM', KEYS[i], old) end
-    end
-  end
-end
-return {{1, stamp}}
+return stamp
 """
 )
 
-# KEYS: run, due, runs. ARGV: fence, checkpoint, steps, due_in, member.
+# KEYS: run, live. ARGV: fence, checkpoint, steps, due_in, member.
 # Answers {1, version, requested}, {0} when refused, {2} when the record is damaged.
 CHECKPOINT = Script(
     _NOW
@@ -99,13 +102,12 @@ if not r[4] then return {2} end
 local version = redis.call('HINCRBY', KEYS[1], 'v', 1)
 local due = string.format('%.6f', now + ARGV[4])
 redis.call('ZADD', KEYS[2], due, ARGV[5])
-redis.call('ZADD', KEYS[3], stamp, ARGV[5])
 redis.call('HSET', KEYS[1], 'c', ARGV[2], 'n', ARGV[3], 'd', due)
 return {1, version, r[3]}
 """
 )
 
-# KEYS: due, then the runs. ARGV: owner, due_in, then the members of the runs.
+# KEYS: live, then the runs. ARGV: owner, due_in, then the members of the runs.
 # Answers the positions of the runs that could not be read.
 BEAT = Script(
     _NOW
@@ -130,7 +132,7 @@ return damaged
 """
 )
 
-# KEYS: the index to list, prefix of runs. ARGV: 'due' or 'runs', offset, count.
+# KEYS: the index to list, prefix of runs. ARGV: 'due' or 'all', offset, count.
 # Answers entries: {member, fields} or, for what is no hash, {member}; fewer than asked at the end.
 # Members without a record leave the index here.
 LIST = Script(

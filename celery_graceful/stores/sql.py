@@ -77,7 +77,7 @@ class SqlStore:
             **self._of(run),
             **parameters_of(record),
             "new_version": expected + 1,
-            "due_in": due_in,
+            "due_in": due_in if keep is None else None,
             "keep": keep,
         }
         with self._connected(_shown(run)) as connection:
@@ -145,7 +145,8 @@ class SqlStore:
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._connected("the list of runs") as connection:
-            return collect(limit, self._pages(connection, self._sql.runs))
+            live = collect(limit, self._pages(connection, self._sql.live))
+            return live + collect(limit - len(live), self._pages(connection, self._sql.ended))
 
     def check(self) -> None:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""

@@ -57,10 +57,8 @@ table = Table(
     Column("result", _BYTES),
     Column("envelope", _BYTES),
     Column("extra", Text, nullable=False),
-    Column("changed_at", Double, nullable=False),
     Column("expires_at", Double),
     Index("graceful_runs_due", "namespace", "due_at"),
-    Index("graceful_runs_changed", "namespace", "changed_at"),
     Index("graceful_runs_expires", "namespace", "expires_at"),
 )
 
@@ -143,7 +141,6 @@ class Statements:
                 checkpoint=bindparam("new_checkpoint"),
                 steps=bindparam("new_steps"),
                 due_at=now + bindparam("due_in", type_=Double),
-                changed_at=now,
                 version=_t.version + 1,
             )
         )
@@ -169,10 +166,17 @@ class Statements:
             .limit(page["limit"])
             .offset(page["offset"])
         )
-        self.runs = (
+        self.live = (
             select(_t.task, _t.id, *RECORD_COLUMNS)
-            .where(listed)
-            .order_by(_t.changed_at.desc(), _t.task, _t.id)
+            .where(_t.namespace == bindparam("ns"), _t.expires_at.is_(None))
+            .order_by(_t.due_at.desc(), _t.task, _t.id)
+            .limit(page["limit"])
+            .offset(page["offset"])
+        )
+        self.ended = (
+            select(_t.task, _t.id, *RECORD_COLUMNS)
+            .where(_t.namespace == bindparam("ns"), _t.expires_at > now)
+            .order_by(_t.expires_at.desc(), _t.task, _t.id)
             .limit(page["limit"])
             .offset(page["offset"])
         )
@@ -185,7 +189,6 @@ class Statements:
         now = self._now
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _WRITTEN}
         values["version"] = bindparam("new_version")
-        values["changed_at"] = now
         values["due_at"] = now + bindparam("due_in", type_=Double)
         values["expires_at"] = now + bindparam("keep", type_=Double)
         return values

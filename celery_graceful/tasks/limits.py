@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.exceptions import Ignore, Retry
 
@@ -23,8 +22,7 @@ FINAL_ERRORS = (CursorError, DefinitionError, MaxCrashesExceeded)
 SHARE_OF_TIME_LIMIT = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class LegOptions:
+class LegOptions(NamedTuple):
     """Times in seconds; ``max_leg_runtime`` 0 means no limit."""
 
     flush_interval: float

@@ -119,19 +119,19 @@ def test_members_that_name_no_run(
     put(store, run=GOOD, due_in=-1)
     with redis.Redis.from_url(redis_url) as client:
         for member in (b"\xff:x", b"nocolon"):
-            client.zadd("graceful:test:due", {member: 1})
+            client.zadd("graceful:test:live", {member: 1})
             client.hset(b"graceful:test:run:" + member, "v", 1)
-        client.zadd("graceful:test:due", {"gone:run": 1})
+        client.zadd("graceful:test:live", {"gone:run": 1})
         assert [run for run, _ in store.due(1)] == [GOOD]
-        assert client.zscore("graceful:test:due", "gone:run") is None
+        assert client.zscore("graceful:test:live", "gone:run") is None
     assert len(caplog.records) == 2
 
 
 def test_an_index_that_is_none(redis_url: str, opener: Open) -> None:
     store = opener(redis_url)
     with redis.Redis.from_url(redis_url) as client:
-        client.set("graceful:test:due", "x")
-    with pytest.raises(StoreError, match="graceful:test:due"):
+        client.set("graceful:test:live", "x")
+    with pytest.raises(StoreError, match="graceful:test:live"):
         store.due(1)
     with pytest.raises(StoreError):
         put(store, run=BAD)

@@ -55,20 +55,23 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.records: dict[RunKey, Record] = {}
-        self.changed: dict[RunKey, int] = {}
+        self.ended: dict[RunKey, int] = {}
         self.numbers = count()
 
-    @rule(run=_runs, guess=st.integers(-1, 1), record=_records, due_in=_due_in, keep=st.booleans())
-    def swap(self, run: RunKey, guess: int, record: Record, due_in: int | None, keep: bool) -> None:
+    @rule(run=_runs, guess=st.integers(-1, 1), record=_records, due_in=_due_in)
+    def swap(self, run: RunKey, guess: int, record: Record, due_in: int | None) -> None:
         there = self.records.get(run)
         version = there.version if there else 0
         expected = max(0, version + guess)
-        answer = self.store.swap(run, expected, record, due_in=due_in, keep=9000 if keep else None)
+        keep = None if record.live else 9000
+        answer = self.store.swap(run, expected, record, due_in=due_in, keep=keep)
         assert answer.done == (expected == version)
         if answer.done:
-            due_at = None if due_in is None else float(due_in)
+            due_at = None if due_in is None or not record.live else float(due_in)
             self.records[run] = replace(record, version=expected + 1, due_at=due_at)
-            self.changed[run] = next(self.numbers)
+            self.ended.pop(run, None)
+            if not record.live:
+                self.ended[run] = next(self.numbers)
             assert answer.version == expected + 1
         else:
             assert self.rounded(answer.record, answer.now) == there
@@ -87,7 +90,6 @@ class Model(RuleBasedStateMachine):
                 due_at=float(due_in),
                 version=there.version + 1,
             )
-            self.changed[run] = next(self.numbers)
             assert (answer.version, answer.requested) == (there.version + 1, there.requested)
 
     @rule(owner=_owners, runs=st.sets(_runs), due_in=st.integers(1000, 9000))
@@ -125,9 +127,8 @@ class Model(RuleBasedStateMachine):
         now = self.store.load(RunKey("", "")).now
         found = [(run, self.rounded(record, now)) for run, record in self.store.runs(99)]
         assert dict(found) == self.records
-        assert [run for run, _ in found] == sorted(
-            self.changed, key=lambda run: self.changed[run], reverse=True
-        )
+        last = sorted(self.ended, key=lambda run: self.ended[run], reverse=True)
+        assert [run for run, _ in found][len(found) - len(last) :] == last
 
     def rounded(self, record: Record | None, now: float) -> Record | None:
         """``record`` with a time relative to now, as the model has it, when it is near enough."""

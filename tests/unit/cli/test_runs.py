@@ -15,7 +15,7 @@ from celery_graceful import IterableTask
 from celery_graceful.cli import COMMANDS, graceful
 from celery_graceful.cli.shown import HEADINGS
 from celery_graceful.model import events as ev
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.record import Outcome, RunKey
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, TASK, Run, begin, leave
@@ -56,6 +56,17 @@ def test_a_run_is_listed(call: Run, runtime: Runtime) -> None:
     head, line = done.stdout.splitlines()
     assert tuple(head.split()) == HEADINGS
     assert line.split()[:7] == [TASK, ID, "running", "42/100", "41", "0", "0"]
+
+
+def test_runs_under_way_come_first_and_the_last_begun_of_them(call: Run, runtime: Runtime) -> None:
+    for number, name in enumerate(["oldest", "done", "old", "done later", "young"]):
+        admit = ev.Admit(generation=0, owner="w1/abc", at=1000.0 + number)
+        transition(runtime.store, RunKey(TASK, name), admit, runtime.policy)
+        if "done" in name:
+            over = ev.End(1, Outcome.COMPLETED)
+            transition(runtime.store, RunKey(TASK, name), over, runtime.policy)
+    listed = json.loads(call("runs", "-j").stdout)["runs"]
+    assert [run["id"] for run in listed] == ["young", "old", "oldest", "done later", "done"]
 
 
 def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) -> None:
