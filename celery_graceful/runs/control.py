@@ -31,7 +31,7 @@ __all__ = [
     "retry",
 ]
 
-#: A run whose task is not registered here is looked for among this many, the latest first.
+#: A run whose task is not registered here is looked for among the first so many of a listing.
 SEARCHED = 10_000
 
 _PENDING = (State.HANDED_OVER, State.WAITING)
@@ -83,8 +83,7 @@ class Change:
 
 
 def listing(runtime: Runtime, limit: int) -> list[Run]:
-    """The runs of the app: those under way, the last begun first, then those that have ended, the
-    last ended first, while they are kept.
+    """The runs of the app, in the order of :meth:`~celery_graceful.stores.base.Store.runs`.
 
     Args:
         limit: how many at most.
@@ -96,9 +95,7 @@ def listing(runtime: Runtime, limit: int) -> list[Run]:
     if not entries:
         return []
     now = runtime.store.load(entries[0][0]).now
-    runs = [Run(key, record, now) for key, record in entries]
-    live = sorted((r for r in runs if r.record.live), key=lambda r: -r.record.started_at)
-    return live + [run for run in runs if not run.record.live]
+    return [Run(key, record, now) for key, record in entries]
 
 
 def find(runtime: Runtime, text: str) -> Run:

@@ -97,8 +97,8 @@ class Store(Protocol):
         """Up to ``limit`` runs whose ``due_at`` has passed, the longest overdue first."""
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """Up to ``limit`` runs: those that have not ended, in any order, then those that have,
-        the last ended first."""
+        """Up to ``limit`` runs: those that have not ended, by ``due_at``, those that are never due
+        last; then those that have, the one that is kept longest first."""
 
     def check(self) -> None:
         """Reach the store once; raises when it cannot be used (wrong address, rights, version)."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from celery_graceful.model.record import Record, RunKey
 
-__all__ = ["Entry", "Skipped", "collect"]
+__all__ = ["Entry", "Skipped", "collect", "joined"]
 
 logger = logging.getLogger("celery_graceful.stores")
 
@@ -39,6 +39,16 @@ def collect(limit: int, fetch: Callable[[int, int], list[Entry]]) -> list[tuple[
         if len(page) < wanted:
             break
     return found
+
+
+def joined(
+    limit: int, live: list[tuple[RunKey, Record]], ended: list[tuple[RunKey, Record]]
+) -> list[tuple[RunKey, Record]]:
+    """Two listings as one: a run that ended between them, or began anew, counts as live."""
+    found = dict(live)
+    for run, record in ended:
+        found.setdefault(run, record)
+    return list(found.items())[: max(limit, 0)]
 
 
 class Skipped:

@@ -25,6 +25,13 @@ class _Row:
         self.expires_at = expires_at
 
 
+def _place(row: _Row) -> tuple[bool, float]:
+    """Where a row stands in the list of all runs."""
+    if row.expires_at is not None:
+        return True, -row.expires_at
+    return False, math.inf if row.record.due_at is None else row.record.due_at
+
+
 class MemoryStore:
     """Records in a dictionary behind a lock.
 
@@ -127,8 +134,8 @@ class MemoryStore:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._lock:
             self._forget(self._clock())
-            rows = [(row.expires_at, run, row.record) for run, row in self._rows.items()]
-        rows.sort(key=lambda found: math.inf if found[0] is None else found[0], reverse=True)
+            rows = [(_place(row), run, row.record) for run, row in self._rows.items()]
+        rows.sort(key=lambda found: found[:2])
         return [(run, record) for _, run, record in rows[: max(limit, 0)]]
 
     def check(self) -> None:

@@ -15,7 +15,7 @@ from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
 from celery_graceful.stores.base import Flushed, Found, Swapped
 from celery_graceful.stores.codec import Unreadable, text, utf8
-from celery_graceful.stores.listing import Entry, Skipped, collect
+from celery_graceful.stores.listing import Entry, Skipped, collect, joined
 from celery_graceful.stores.redis_errors import translated
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
 from celery_graceful.stores.redis_keys import Keys, member_of, run_of
@@ -154,14 +154,13 @@ class RedisStore:
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
-        found = dict(self._list(b"all", self._keys.live, limit))
-        for run, record in self._list(b"all", self._keys.ended, limit):
-            found.setdefault(run, record)  # one that began anew is in both
-        return list(found.items())[: max(limit, 0)]
+        live = self._list(b"up", self._keys.live, limit)
+        return joined(limit, live, self._list(b"down", self._keys.ended, limit))
 
     def check(self) -> None:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
-        self._call(scripts.CHECK, self._keys.check, 1, self._keys.check)
+        key = self._keys.check
+        self._call(scripts.CHECK, key, 2, key, key + b"-index")
         try:
             info: Any = self._own_client().info()
         except NoPermissionError as exc:

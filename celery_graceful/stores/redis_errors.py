@@ -25,6 +25,8 @@ _AWAY = (
 )
 _CLUSTER = (redis_errors.MovedError, redis_errors.AskError, redis_errors.ClusterCrossSlotError)
 _REFUSED_CODES = ("NOAUTH", "WRONGPASS", "NOPERM")
+#: What a script meets that may be run and then uses a command that may not: Redis 7, and 6.
+_REFUSED_INSIDE = ("ACL failure in script", "The user executing the script can't")
 _AWAY_CODES = ("BUSY", "LOADING", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "UNKILLABLE")
 _DAMAGED = ("WRONGTYPE", "not an integer", "not a valid float", "would overflow")
 
@@ -38,7 +40,8 @@ def translated(exc: Exception, address: str, key: str) -> StoreError:
         key: What the operation was about, for people.
     """
     said = str(exc) or type(exc).__name__
-    if isinstance(exc, _REFUSED) or _has(said, _REFUSED_CODES):
+    refused = _has(said, _REFUSED_CODES) or any(sign in said for sign in _REFUSED_INSIDE)
+    if isinstance(exc, _REFUSED) or refused:
         return StoreError(
             f"{address} refused the operation on {key}: {said}. Check the user and password in "
             "graceful_store, and that the user may run EVALSHA, EVAL and the commands of hashes "

@@ -49,6 +49,7 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 # KEYS: run, live, ended.
 # ARGV: expected, next version, member, due_in or '', keep in ms or '', then fields and values.
 # Answers the stamp, or {stamp, exists, fields} when another version stands there.
+# The indexes come first: an error there must not find the record deleted and not yet written.
 # Every call inside counts: a short task pays for two of these scripts.
 SWAP = Script(
     _NOW
@@ -63,10 +64,10 @@ if ARGV[5] ~= '' then
   -- A server without memory refuses a script at its first write unless that is a removal: so a
   -- run can end, and give memory back, while none can begin or go on.
   redis.call('ZREM', KEYS[2], member)
+  redis.call('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
   if v then redis.call('DEL', key) end
   redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
   redis.call('PEXPIRE', key, ARGV[5])
-  redis.call('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
   if t[2] % 16 == 0 then
     local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', stamp, 'LIMIT', 0, 320)
     if gone[1] then redis.call('ZREM', KEYS[3], unpack(gone)) end
@@ -76,8 +77,8 @@ end
 local due = ARGV[4] ~= '' and string.format('%.6f', now + ARGV[4])
 redis.call('ZADD', KEYS[2], due or 'inf', member)
 if v then
-  redis.call('DEL', key)
   redis.call('ZREM', KEYS[3], member)
+  redis.call('DEL', key)
 end
 if due then
   redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 6))
@@ -115,14 +116,14 @@ BEAT = Script(
 local due = string.format('%.6f', now + ARGV[2])
 local damaged = {}
 for i = 2, #KEYS do
-  local r = redis.pcall('HMGET', KEYS[i], 's', 'o')
+  local r = redis.pcall('HMGET', KEYS[i], 's', 'o', 'v')
   if r.err then
     table.insert(damaged, i - 2)
   elseif r[2] == ARGV[1] and (r[1] == 'running' or r[1] == 'finishing') then
-    local version = redis.pcall('HINCRBY', KEYS[i], 'v', 1)
-    if type(version) == 'table' then
+    if not r[3] or #r[3] > 15 or not string.find(r[3], '^%d+$') then
       table.insert(damaged, i - 2)
     else
+      redis.call('HINCRBY', KEYS[i], 'v', 1)
       redis.call('HSET', KEYS[i], 'd', due)
       redis.call('ZADD', KEYS[1], due, ARGV[i + 1])
     end
@@ -132,7 +133,7 @@ return damaged
 """
 )
 
-# KEYS: the index to list, prefix of runs. ARGV: 'due' or 'all', offset, count.
+# KEYS: the index to list, prefix of runs. ARGV: 'due', 'up' or 'down', offset, count.
 # Answers entries: {member, fields} or, for what is no hash, {member}; fewer than asked at the end.
 # Members without a record leave the index here.
 LIST = Script(
@@ -141,14 +142,16 @@ LIST = Script(
 local first, count = tonumber(ARGV[2]), tonumber(ARGV[3])
 local out = {{}}
 for _ = 1, 100 do
-  local at, wanted = first + #out, count - #out
+  local at, wanted = first + #out, math.max(count - #out, 100)
   local members
   if ARGV[1] == 'due' then
     members = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', stamp, 'LIMIT', at, wanted)
   else
-    members = redis.call('ZREVRANGE', KEYS[1], at, at + wanted - 1)
+    local command = ARGV[1] == 'up' and 'ZRANGE' or 'ZREVRANGE'
+    members = redis.call(command, KEYS[1], at, at + wanted - 1)
   end
   for _, member in ipairs(members) do
+    if #out >= count then break end
     local key = KEYS[2] .. member
     local r = redis.pcall('HMGET', key, {_FIELDS})
     if r.err then
@@ -165,12 +168,16 @@ return out
 """
 )
 
-# KEYS: a key of its own. Writes and deletes it, so that missing rights show up at once.
+# KEYS: a hash and an index of its own. Writes and deletes them, so that missing rights show up
+# at once.
 CHECK = Script(
     _NOW
     + """
 redis.call('HSET', KEYS[1], 'at', stamp)
+redis.call('PEXPIRE', KEYS[1], 60000)
 redis.call('DEL', KEYS[1])
+redis.call('ZADD', KEYS[2], stamp, 'at')
+redis.call('ZREM', KEYS[2], 'at')
 return stamp
 """
 )

@@ -16,7 +16,7 @@ from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores.base import Flushed, Found, Swapped
 from celery_graceful.stores.codec import Unreadable, utf8
-from celery_graceful.stores.listing import Entry, Skipped, collect
+from celery_graceful.stores.listing import Entry, Skipped, collect, joined
 from celery_graceful.stores.sql_errors import translated
 from celery_graceful.stores.sql_fields import parameters_of, record_of, request_of
 from celery_graceful.stores.sql_forked import ForkSafeEngine
@@ -146,7 +146,7 @@ class SqlStore:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._connected("the list of runs") as connection:
             live = collect(limit, self._pages(connection, self._sql.live))
-            return live + collect(limit - len(live), self._pages(connection, self._sql.ended))
+            return joined(limit, live, collect(limit, self._pages(connection, self._sql.ended)))
 
     def check(self) -> None:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""

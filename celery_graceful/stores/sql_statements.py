@@ -169,7 +169,7 @@ class Statements:
         self.live = (
             select(_t.task, _t.id, *RECORD_COLUMNS)
             .where(_t.namespace == bindparam("ns"), _t.expires_at.is_(None))
-            .order_by(_t.due_at.desc(), _t.task, _t.id)
+            .order_by(_t.due_at.is_(None), _t.due_at, _t.task, _t.id)
             .limit(page["limit"])
             .offset(page["offset"])
         )

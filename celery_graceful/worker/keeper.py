@@ -85,8 +85,9 @@ class Keeper:
                     logger.error("Runs can neither be admitted nor saved, trying again: %s", exc)
                 troubled = True
             except StoreError as exc:
+                rescuer.store_was_away()
                 logger.error("Runs can neither be admitted nor saved: %s", exc)
-                next_look = next_beat = now + lease
+                next_look = now + lease
             except Exception:
                 logger.exception("The keeper of runs met an error and goes on")
                 next_look = now + lease

@@ -29,17 +29,15 @@ class ListContract:
         assert store.due(5) == []
         assert read(store).due_at is None
 
-    def test_ended_runs_come_last(self, store: Store) -> None:
-        for name in "abcde":
-            put(store, run=RunKey("t", name))
-        for name in "bda":
+    def test_runs_come_by_their_due_times_and_ended_ones_last(self, store: Store) -> None:
+        for name, due_in in [("b", 60), ("a", -60), ("d", 9), ("e", 90), ("c", None)]:
+            put(store, run=RunKey("t", name), due_in=due_in)
+        for name in "db":
             store.swap(RunKey("t", name), 1, ENDED, keep=60)
-        store.swap(RunKey("t", "e"), 1, replace(RUNNING, state=State.PAUSED))
-        ids = [run.id for run, _ in store.runs(9)]
-        assert set(ids[:2]) == {"c", "e"}
-        assert ids[2:] == ["a", "d", "b"]
-        assert [run.id for run, _ in store.runs(3)][2:] == ["a"]
-        assert len(store.runs(1)) == 1
+        store.checkpoint(RunKey("t", "a"), 1, "c", 1, due_in=100)
+        assert [run.id for run, _ in store.runs(9)] == ["e", "a", "c", "b", "d"]
+        assert [run.id for run, _ in store.runs(4)] == ["e", "a", "c", "b"]
+        assert [run.id for run, _ in store.runs(1)] == ["e"]
         assert store.runs(0) == []
 
     def test_what_is_kept_for_a_time_is_never_due(self, store: Store) -> None:

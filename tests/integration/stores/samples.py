@@ -32,7 +32,9 @@ FULL = Record(
 )
 
 
-def put(store: Store, record: Record = RUNNING, run: RunKey = RUN, due_in: float = 60) -> Record:
+def put(
+    store: Store, record: Record = RUNNING, run: RunKey = RUN, due_in: float | None = 60
+) -> Record:
     """Write a first record and return it as the store has it."""
     assert store.swap(run, 0, record, due_in=due_in).done
     return read(store, run)

@@ -127,6 +127,25 @@ def test_members_that_name_no_run(
     assert len(caplog.records) == 2
 
 
+def test_a_record_survives_what_went_wrong_with_an_index(redis_url: str, opener: Open) -> None:
+    store = opener(redis_url)
+    before = put(store, run=GOOD)
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("graceful:test:ended", "x")
+        for keep in (None, 9.0):
+            with pytest.raises(StoreError, match="Nothing was changed"):
+                store.swap(GOOD, 1, before, keep=keep)
+            assert store.load(GOOD).record is not None
+
+
+def test_listing_gets_past_many_members_without_a_record(redis_url: str, opener: Open) -> None:
+    store = opener(redis_url)
+    put(store, run=GOOD, due_in=-1)
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd("graceful:test:live", {f"gone:{number}": 1 for number in range(1500)})
+    assert [run for run, _ in store.due(1)] == [GOOD]
+
+
 def test_an_index_that_is_none(redis_url: str, opener: Open) -> None:
     store = opener(redis_url)
     with redis.Redis.from_url(redis_url) as client:

@@ -127,6 +127,8 @@ def test_redis_is_a_replica_now(own_valkey: Valkey, opener: Open) -> None:
         client.replicaof("127.0.0.1", free_port())
         with pytest.raises(StoreUnavailable, match=r"(?i)read.?only"):
             store.swap(RUN, 1, RUNNING)
+        with pytest.raises(StoreUnavailable, match=r"(?i)read.?only"):
+            store.beat(OWNER, [RUN], due_in=9)
         client.replicaof("NO", "ONE")
     assert store.swap(RUN, 1, RUNNING).done
 
@@ -167,15 +169,36 @@ def test_redis_has_no_memory_left(own_valkey: Valkey, opener: Open) -> None:
         with pytest.raises(StoreError, match="no memory left") as raised:
             store.swap(RUN, 1, RUNNING, due_in=9)
         assert not isinstance(raised.value, StoreUnavailable)
+        with pytest.raises(StoreError, match="no memory left"):
+            store.beat(OWNER, [RUN], due_in=9)
         assert read(store) == before
         # A run may still end, which gives memory back.
         assert store.swap(RUN, 1, Record(State.ENDED), keep=60).done
         client.config_set("maxmemory", "0")
 
 
+def test_redis_wants_replicas_that_are_not_there(own_valkey: Valkey, opener: Open) -> None:
+    store = opener(own_valkey.url)
+    put(store)
+    with own_valkey.client() as client:
+        client.config_set("min-replicas-to-write", "1")
+        for call in (
+            lambda: store.swap(RUN, 1, RUNNING, due_in=9),
+            lambda: store.beat(OWNER, [RUN], due_in=9),
+        ):
+            with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+                call()
+        client.config_set("min-replicas-to-write", "0")
+
+
 def test_redis_wants_another_password(own_valkey: Valkey, opener: Open) -> None:
     with own_valkey.client() as client:
         client.acl_setuser("me", enabled=True, passwords=["+right"], keys="*", commands=["+@all"])
+        for name in ("zrem", "pexpire"):
+            commands = ["+@all", f"-{name}"]
+            client.acl_setuser(
+                name, enabled=True, passwords=["+right"], keys="*", commands=commands
+            )
         client.acl_setuser("weak", enabled=True, passwords=["+right"], keys="x", commands=["+@all"])
         client.acl_setuser(
             "noinfo",
@@ -185,7 +208,7 @@ def test_redis_wants_another_password(own_valkey: Valkey, opener: Open) -> None:
             commands=["+@all", "-info"],
         )
         client.config_set("requirepass", "hidden")
-        for user in ["me:wrong@", "weak:right@", ""]:
+        for user in ["me:wrong@", "weak:right@", "zrem:right@", "pexpire:right@", ""]:
             store = opener(own_valkey.url.replace("//", f"//{user}"))
             with pytest.raises(StoreError, match="user and password") as raised:
                 store.check()

@@ -58,7 +58,7 @@ def test_a_run_is_listed(call: Run, runtime: Runtime) -> None:
     assert line.split()[:7] == [TASK, ID, "running", "42/100", "41", "0", "0"]
 
 
-def test_runs_under_way_come_first_and_the_last_begun_of_them(call: Run, runtime: Runtime) -> None:
+def test_runs_under_way_come_first(call: Run, runtime: Runtime) -> None:
     for number, name in enumerate(["oldest", "done", "old", "done later", "young"]):
         admit = ev.Admit(generation=0, owner="w1/abc", at=1000.0 + number)
         transition(runtime.store, RunKey(TASK, name), admit, runtime.policy)
@@ -66,7 +66,7 @@ def test_runs_under_way_come_first_and_the_last_begun_of_them(call: Run, runtime
             over = ev.End(1, Outcome.COMPLETED)
             transition(runtime.store, RunKey(TASK, name), over, runtime.policy)
     listed = json.loads(call("runs", "-j").stdout)["runs"]
-    assert [run["id"] for run in listed] == ["young", "old", "oldest", "done later", "done"]
+    assert [run["id"] for run in listed] == ["oldest", "old", "young", "done later", "done"]
 
 
 def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) -> None:
