@@ -29,7 +29,7 @@ def hear_of_accepted_jobs(worker: Any, hub: Any, at_most: float) -> None:
     (``AsynPool.flush``). A child does such a job all the same; nobody hears of its result, so its
     message goes back to the broker, and the child waits half a minute for being heard before it
     ends (billiard's ``_ensure_messages_consumed``), and the worker for the child. Seen on Celery
-    5.5 to 5.7 with tasks of any kind, whenever a stop meets a busy queue of short ones.
+    5.6 and 5.7, not on 5.5, with tasks of any kind, when a stop meets a busy queue of short ones.
 
     Args:
         worker: a worker whose event loop has ended.
