@@ -38,9 +38,12 @@ def scene(broker_url: str, redis_url: str, ledger: Ledger, start_worker: StartWo
 
 def check_stays_ended(scene: Scene, app: Celery, tag: str, seconds: float = 2.5) -> None:
     """Nobody takes the run up while another one is carried for longer than two leases."""
+    other = f"after-{tag}"
+    witness = signatures(app, "verbs")("counted", int(seconds / 0.005), tag=other).apply_async()
+    # A child that was told to die has finished its item by then.
+    wait_for(lambda: scene.items(other), 30, "the child to be free")
     done = scene.items(tag)
-    witness = signatures(app, "verbs")("counted", int(seconds / 0.005), tag=f"after-{tag}")
-    witness.apply_async().get(timeout=30)
+    witness.get(timeout=30)
     assert scene.items(tag) == done
 
 
