@@ -16,6 +16,7 @@ from statistics import median
 
 from benchmarks.figures import Figure, ratio_at_least, ratio_at_most
 from benchmarks.queues import FIRST_COPY, copy, fill, left, processor, worker_of
+from tests.harness import wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
@@ -78,10 +79,13 @@ class Side:
 
     def _run(self, tasks: int) -> None:
         began, before = time.monotonic(), left(self._server, self._database)
-        while left(self._server, self._database) > before - tasks:
-            if time.monotonic() - began > PATIENCE or self.worker.exit_code is not None:
-                raise RuntimeError(f"the worker does not work\n{self.worker.log()}")
-            time.sleep(LOOK)
+
+        def done() -> bool:
+            if self.worker.exit_code is not None:
+                raise RuntimeError(f"the worker ended\n{self.worker.log()}")
+            return left(self._server, self._database) <= before - tasks
+
+        wait_for(done, PATIENCE, self.worker.log, interval=LOOK)
         self.worker.signal_group(signal.SIGSTOP)
         self._seconds += time.monotonic() - began
         self._tasks += before - left(self._server, self._database)

@@ -5,7 +5,8 @@ The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, `
 JSON. A field that is ``None`` is absent. All scripts use the server's time, with six decimals.
 
 Two indexes: ``live`` by the time a run is due (``inf``: never), ``ended`` by the time it is
-forgotten. A run that began anew stays in ``ended`` until then, and that does no harm.
+forgotten. One that begins anew when its record has expired may stay in ``ended`` for a while, and
+that does no harm.
 """
 
 from __future__ import annotations
@@ -60,11 +61,17 @@ local exists = (v and 1) or redis.call('EXISTS', key)
 if (v or '0') ~= ARGV[1] or (not v and exists == 1) then
   return {{stamp, exists, redis.call('HMGET', key, {_FIELDS})}}
 end
+-- The record stands, so it must be found when it is due.
+local function put_back(failure)
+  if v then redis.call('ZADD', KEYS[2], redis.call('HGET', key, 'd') or 'inf', member) end
+  return failure
+end
 if ARGV[5] ~= '' then
   -- A server without memory refuses a script at its first write unless that is a removal: so a
   -- run can end, and give memory back, while none can begin or go on.
   redis.call('ZREM', KEYS[2], member)
-  redis.call('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
+  local kept = redis.pcall('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
+  if type(kept) == 'table' then return put_back(kept) end
   if v then redis.call('DEL', key) end
   redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
   redis.call('PEXPIRE', key, ARGV[5])
@@ -77,7 +84,8 @@ end
 local due = ARGV[4] ~= '' and string.format('%.6f', now + ARGV[4])
 redis.call('ZADD', KEYS[2], due or 'inf', member)
 if v then
-  redis.call('ZREM', KEYS[3], member)
+  local begun_anew = redis.pcall('ZREM', KEYS[3], member)
+  if type(begun_anew) == 'table' then return put_back(begun_anew) end
   redis.call('DEL', key)
 end
 if due then

@@ -135,7 +135,8 @@ def test_a_record_survives_what_went_wrong_with_an_index(redis_url: str, opener:
         for keep in (None, 9.0):
             with pytest.raises(StoreError, match="Nothing was changed"):
                 store.swap(GOOD, 1, before, keep=keep)
-            assert store.load(GOOD).record is not None
+            assert store.load(GOOD).record == before
+            assert client.zscore("graceful:test:live", "t:good") == before.due_at
 
 
 def test_listing_gets_past_many_members_without_a_record(redis_url: str, opener: Open) -> None:
