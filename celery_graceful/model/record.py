@@ -85,10 +85,14 @@ class Record:
     #: Crashed legs in a row that added nothing, and the items done at the last of them.
     crashes: int = 0
     crash_steps: int = -1
+    #: How the last lost leg ended, for people: a signal, a lease that was over.
+    last_crash: str = ""
     #: Legs in a row that processed items and ended at the cursor where they began.
     stalls: int = 0
     #: How many times the pending message was published again; doubles the wait for the next.
     republished: int = 0
+    #: Why no worker can take the pending message, for people; empty while it can be taken.
+    stranded: str = ""
     requested: Request | None = None
     #: Why the last leg stopped, for people.
     reason: str = ""

@@ -23,6 +23,9 @@ _INTS: Final = (
     "stalls",
     "republished",
 )
+#: Fields that version 0.1 did not write, and what they are when they are missing. What a later
+#: version adds in the same way is passed over here.
+_ADDED: Final = {"last_crash": "", "stranded": ""}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _loads = json.JSONDecoder().decode
 
@@ -49,8 +52,16 @@ def extra_of(record: Record) -> str:
         f'{{"format":{_FORMAT},"generation":{r.generation},"leg_steps":{r.leg_steps},'
         f'"resumptions":{r.resumptions},"crashes":{r.crashes},"crash_steps":{r.crash_steps},'
         f'"stalls":{r.stalls},"republished":{r.republished},"reason":{_dumps(r.reason)},'
-        f'"outcome":{outcome},"started_at":{r.started_at!r},"stamp":{_dumps(r.stamp)}}}'
+        f'"outcome":{outcome},"started_at":{r.started_at!r},"stamp":{_dumps(r.stamp)}'
+        f"{_added(r)}}}"
     )
+
+
+def _added(record: Record) -> str:
+    """Fields that are mostly empty, and then left out."""
+    if not (record.last_crash or record.stranded):
+        return ""
+    return f',"last_crash":{_dumps(record.last_crash)},"stranded":{_dumps(record.stranded)}'
 
 
 def build(fields: dict[str, Any], extra: str | bytes) -> Record:
@@ -91,6 +102,8 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept["started_at"] = float(_typed(rest, "started_at", (int, float)))
     kept["stamp"] = _typed(rest, "stamp", str)
     kept["outcome"] = rest["outcome"]
+    for name, missing in _ADDED.items():
+        kept[name] = _typed({name: missing, **rest}, name, str)
     return kept
 
 
