@@ -13,6 +13,7 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "StoreUnavailable",
+    "Unroutable",
 ]
 
 
@@ -54,3 +55,7 @@ class CorruptRecord(StoreError):
 
 class PublishUncertain(GracefulError):
     """A message may or may not have reached the broker."""
+
+
+class Unroutable(PublishUncertain):
+    """The broker has no queue for a message; it was not kept."""

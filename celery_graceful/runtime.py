@@ -58,6 +58,16 @@ class Runtime:
             keep_runs=self.settings.keep_runs,
         )
 
+    def way_of_resumed(self, task: str) -> tuple[str | None, int | None]:
+        """The queue and priority of messages that resume a run of ``task``; ``None``: its own."""
+        known = self.app.tasks.get(task)
+        queue = getattr(known, "resume_queue", None)
+        priority = getattr(known, "resume_priority", None)
+        return (
+            self.settings.resume_queue if queue is None else queue,
+            self.settings.resume_priority if priority is None else priority,
+        )
+
     @cached_property
     def broker(self) -> str:
         """Names the broker and virtual host, without credentials."""

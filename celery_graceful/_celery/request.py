@@ -6,6 +6,7 @@ code of the task runs. ``Task.Request`` is Celery's documented place to hook in.
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Protocol
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -13,7 +14,7 @@ from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.acknowledge import NextJobFirst
-from celery_graceful._celery.wire import GENERATION, RAW
+from celery_graceful._celery.wire import GENERATION, RAW, sent_home
 
 __all__ = ["Listener", "RunRequest"]
 
@@ -33,8 +34,8 @@ class Listener(Protocol):
         False when another delivery carries it by now: Celery must not store an outcome then.
         """
 
-    def child_lost(self, task: str, run_id: str, generation: int) -> None:
-        """The child that carried this generation died."""
+    def child_lost(self, task: str, run_id: str, generation: int, how: str) -> None:
+        """The child that carried this generation died; ``how`` is for people."""
 
 
 class RunRequest(Request):  # type: ignore[misc]
@@ -52,6 +53,8 @@ class RunRequest(Request):  # type: ignore[misc]
             # ``expires`` is for the start. An expired redelivery would also put the id into the
             # set of revoked ones, and with it every continuation.
             self._expires = None
+        # Retries and successors are to take the message's own way again.
+        self.delivery_info.update(sent_home(headers))
         if not self._decoded:
             # The same bytes object as in the call to the pool: pickled once.
             raw = (self._body, self._content_type, self._content_encoding, dict(message.headers))
@@ -102,7 +105,7 @@ class RunRequest(Request):  # type: ignore[misc]
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
         if lost and self.listener is not None:
             # Before the message goes back to the broker: whoever gets it has to find no lease.
-            self.listener.child_lost(self.type, self.id, self.generation)
+            self.listener.child_lost(self.type, self.id, self.generation, _how(exc))
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)
@@ -111,3 +114,13 @@ class RunRequest(Request):  # type: ignore[misc]
         if self.listener is None:
             return True
         return self.listener.killed(self.type, self.id, outcome, reason, generation)
+
+
+#: In the words of billiard, whose error tells it in no other way.
+_ENDED_BY = re.compile(r"signal \d+(?: \(\w+\))?|exitcode -?\d+")
+
+
+def _how(exc: BaseException) -> str:
+    """How a child died: its signal or exit code, as far as is known."""
+    found = _ENDED_BY.search(str(exc))
+    return found.group() if found else f"{type(exc).__name__}: {exc}"[:200]

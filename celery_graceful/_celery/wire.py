@@ -1,4 +1,4 @@
-"""Messages as they travel: capturing one to send it again, and sending it."""
+"""Messages as they travel: capturing one, to send it again later."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kombu import Producer
-from kombu.exceptions import OperationalError
 from kombu.utils import json as kombu_json
 
-from celery_graceful.errors import CorruptRecord, PublishUncertain
+from celery_graceful.errors import CorruptRecord
 
 __all__ = [
     "CHECKPOINT",
     "GENERATION",
+    "HOME",
     "RAW",
     "Envelope",
     "broker_identity",
     "capture",
     "pack",
-    "publish",
+    "sent_home",
     "unpack",
 ]
 
-#: Header names.
-GENERATION, CHECKPOINT = "graceful_generation", "graceful_checkpoint"
+#: Header names. The third holds exchange, routing key and priority of a message that travels by
+#: another way than its own, ahead of a backlog.
+GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "graceful_home"
 #: Where :class:`~celery_graceful._celery.request.RunRequest` puts the raw body for the pool child.
 RAW = "graceful_raw"
 
@@ -62,13 +62,30 @@ class Envelope:
     def continued(self, generation: int, checkpoint: str | None) -> Envelope:
         """The same message for another generation, to start at once and never to expire."""
         headers = dict(self.headers)
-        for name in (CHECKPOINT, *_OF_DELIVERY):
+        for name in (CHECKPOINT, HOME, *_OF_DELIVERY):
             headers.pop(name, None)
         headers.update(eta=None, expires=None)
         headers[GENERATION] = generation
         if checkpoint is not None:
             headers[CHECKPOINT] = checkpoint
         return replace(self, headers=headers)
+
+    def by_way_of(self, queue: str | None, priority: int | None) -> Envelope:
+        """The same message by another queue, or with another priority; it knows its way home."""
+        home = [self.exchange, self.routing_key, self.properties.get("priority")]
+        properties = dict(self.properties)
+        if priority is not None:
+            properties["priority"] = priority
+        moved = replace(self, headers={**self.headers, HOME: home}, properties=properties)
+        return moved if queue is None else replace(moved, exchange="", routing_key=queue)
+
+
+def sent_home(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``delivery_info`` of a message's own way, if it came by another; else nothing."""
+    home = headers.get(HOME)
+    if not isinstance(home, (list, tuple)) or len(home) != 3:
+        return {}
+    return dict(zip(("exchange", "routing_key", "priority"), home, strict=True))
 
 
 def capture(request: Any, broker: str) -> Envelope | None:
@@ -135,97 +152,3 @@ def broker_identity(app: Any) -> str:
     host = connection.hostname or "localhost"
     port = connection.port or connection.transport.default_port or ""
     return f"{transport}://{host}:{port}/{connection.virtual_host or ''}"
-
-
-def publish(app: Any, envelope: Envelope, *, timeout: float) -> None:
-    """Send a message on a connection of its own, and know that the broker has it.
-
-    AMQP brokers confirm it, and return it when no queue takes it; Redis answers the push.
-
-    Args:
-        app: the Celery app.
-        envelope: what to send.
-        timeout: seconds for connecting, and again for the confirmation.
-
-    Raises:
-        kombu.exceptions.OperationalError: the broker cannot be reached; nothing was sent.
-        PublishUncertain: the connection broke, or the broker refused, while sending.
-    """
-    with app.connection_for_write(connect_timeout=timeout) as connection:
-        amqp = connection.transport.driver_type == "amqp"
-        if amqp:
-            connection.transport_options = {
-                **(connection.transport_options or {}),
-                "confirm_publish": True,
-            }
-        _connect(connection, envelope, timeout)
-        try:
-            _send(app, connection, envelope, mandatory=amqp, timeout=timeout)
-        except PublishUncertain:
-            raise
-        except Exception as exc:
-            raise PublishUncertain(
-                f"the broker {envelope.broker} did not confirm the message for "
-                f"{envelope.headers.get('task')}[{envelope.headers.get('id')}] "
-                f"(exchange {envelope.exchange!r}, key {envelope.routing_key!r}): {exc!r}"
-            ) from exc
-
-
-def _connect(connection: Any, envelope: Envelope, timeout: float) -> None:
-    try:
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
-    except OperationalError:
-        raise
-    except Exception as exc:  # a wrong password or virtual host, say
-        raise OperationalError(f"the broker {envelope.broker} lets nobody in: {exc!r}") from exc
-
-
-def _check_route(app: Any, channel: Any, envelope: Envelope) -> None:
-    """kombu's own exchanges drop what they cannot route, and know only what was declared."""
-    lookup = getattr(channel, "_lookup", None)
-    if lookup is None or not envelope.exchange:
-        return
-    for queue in app.amqp.queues.values():
-        if queue.exchange is not None and queue.exchange.name == envelope.exchange:
-            queue.bind(channel).declare()
-    queues = lookup(envelope.exchange, envelope.routing_key)
-    if not [queue for queue in queues if queue != channel.deadletter_queue]:
-        raise PublishUncertain(
-            f"no queue takes the message for {envelope.headers.get('task')}"
-            f"[{envelope.headers.get('id')}]: exchange {envelope.exchange!r}, key "
-            f"{envelope.routing_key!r}"
-        )
-
-
-def _send(
-    app: Any, connection: Any, envelope: Envelope, *, mandatory: bool, timeout: float
-) -> None:
-    returned: list[str] = []
-
-    def on_return(exc: Exception, exchange: Any, routing_key: str, message: Any) -> None:
-        returned.append(str(exc))
-
-    channel = connection.channel()
-    _check_route(app, channel, envelope)
-    producer = Producer(channel, auto_declare=False, on_return=on_return if mandatory else None)
-    headers = dict(envelope.headers)
-    extra: dict[str, Any] = {"confirm_timeout": timeout} if mandatory else {}
-    producer.publish(
-        envelope.body,
-        exchange=envelope.exchange,
-        routing_key=envelope.routing_key,
-        content_type=envelope.content_type,
-        content_encoding=envelope.content_encoding,
-        compression=headers.pop("compression", None),
-        headers=headers,
-        mandatory=mandatory,
-        retry=False,
-        **{"priority": 0, **envelope.properties},
-        **extra,
-    )
-    if returned:
-        raise PublishUncertain(
-            f"the broker returned the message for {headers.get('task')}[{headers.get('id')}]: no "
-            f"queue takes exchange {envelope.exchange!r} with key {envelope.routing_key!r} "
-            f"({returned[0]})"
-        )

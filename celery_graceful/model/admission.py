@@ -34,6 +34,7 @@ def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Deci
         owner=m.owner,
         leg_steps=record.steps,
         republished=0,
+        stranded="",
         envelope=m.envelope or record.envelope,
     )
     return Decision(verdict, "", taken, due_in=policy.lease_ttl)

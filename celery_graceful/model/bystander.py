@@ -30,7 +30,7 @@ def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
 def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:
     if record.owner != e.owner or record.generation != e.generation:
         return refuse(f"generation {e.generation} is not carried by {e.owner}")
-    lost = crashed(record)
+    lost = crashed(record, e.how)
     # The broker brings the message back at once; should it not, a rescuer does after a lease.
     return Decision(Verdict.DONE, "released", lost, due_in=policy.lease_ttl)
 
@@ -43,7 +43,12 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
             return ended(replace(record, fence=record.fence + 1), Outcome.CANCELLED, policy)
         if record.requested is Request.PAUSE:
             return paused(crashed(record))
-        taken = replace(crashed(record), state=State.HANDED_OVER, generation=record.generation + 1)
+        taken = replace(
+            crashed(record),
+            state=State.HANDED_OVER,
+            generation=record.generation + 1,
+            reason=str(StopReason.LEASE_LOST),
+        )
         return Decision(Verdict.PUBLISH, "lease_lost", taken, due_in=policy.lease_ttl)
     leases = min(2 ** (record.republished + 1), MOST_LEASES)
     again = replace(
@@ -57,6 +62,15 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
     if record.state is State.WAITING:
         again = replace(again, state=State.HANDED_OVER)
     return Decision(Verdict.PUBLISH, "not_admitted", again, due_in=leases * policy.lease_ttl)
+
+
+def strand(record: Record, e: ev.Strand, now: float, policy: Policy) -> Decision:
+    if e.generation != record.generation:
+        return refuse(f"generation {e.generation} was superseded by {record.generation}")
+    # It is known that no message lingers in a long queue, so there is no reason to wait ever
+    # longer: queues and workers come back.
+    noted = replace(record, stranded=e.why, republished=0)
+    return Decision(Verdict.DONE, "stranded", noted, due_in=policy.lease_ttl)
 
 
 def cancel_running(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
@@ -90,7 +104,11 @@ def pause_pending(record: Record, e: ev.Pause, now: float, policy: Policy) -> De
 
 def resume_paused(record: Record, e: ev.Resume, now: float, policy: Policy) -> Decision:
     pending = replace(
-        record, state=State.HANDED_OVER, generation=record.generation + 1, republished=0
+        record,
+        state=State.HANDED_OVER,
+        generation=record.generation + 1,
+        republished=0,
+        stranded="",
     )
     return Decision(Verdict.PUBLISH, "resumed", pending, due_in=policy.lease_ttl)
 
@@ -104,6 +122,10 @@ def resume_running(record: Record, e: ev.Resume, now: float, policy: Policy) -> 
 
 def retry(record: Record, e: ev.Retry, now: float, policy: Policy) -> Decision:
     again = replace(
-        record, state=State.HANDED_OVER, generation=record.generation + 1, republished=0
+        record,
+        state=State.HANDED_OVER,
+        generation=record.generation + 1,
+        republished=0,
+        stranded="",
     )
     return Decision(Verdict.PUBLISH, "sent again", again, due_in=policy.lease_ttl)

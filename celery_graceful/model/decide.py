@@ -52,6 +52,8 @@ TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
     (_S.FINISHING, ev.Rescue): bystander.rescue,
     (_S.HANDED_OVER, ev.Rescue): bystander.rescue,
     (_S.WAITING, ev.Rescue): bystander.rescue,
+    (_S.HANDED_OVER, ev.Strand): bystander.strand,
+    (_S.WAITING, ev.Strand): bystander.strand,
     (_S.RUNNING, ev.Kill): bystander.kill,
     (_S.HANDED_OVER, ev.Kill): bystander.kill,
     (_S.WAITING, ev.Kill): bystander.kill,

@@ -21,6 +21,7 @@ __all__ = [
     "Rescue",
     "Resume",
     "Retry",
+    "Strand",
     "Wait",
 ]
 
@@ -110,11 +111,22 @@ class Release:
 
     owner: str
     generation: int
+    #: How it died, for people: the signal, mostly.
+    how: str = "its process died"
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
     """A worker found the run overdue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strand:
+    """The pending message of this generation cannot be taken by anybody, as far as can be seen."""
+
+    generation: int
+    #: For people: no queue takes it, a worker that got it does not know the task.
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,7 @@ Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
     Kill,
     Release,
     Rescue,
+    Strand,
     Cancel,
     Pause,
     Resume,

@@ -64,7 +64,11 @@ def drop(why: str) -> Decision:
     return Decision(Verdict.DROP, why)
 
 
-def crashed(record: Record) -> Record:
+#: How a leg was lost that nobody saw end.
+LEASE_OVER = "its worker was not heard of for a lease"
+
+
+def crashed(record: Record, how: str = LEASE_OVER) -> Record:
     """Count a lost leg; one that got further than the last lost one starts the count anew."""
     if record.owner is None:  # counted when the lease was released
         return record
@@ -74,6 +78,7 @@ def crashed(record: Record) -> Record:
         owner=None,
         crashes=1 if further else record.crashes + 1,
         crash_steps=record.steps,
+        last_crash=how,
     )
 
 
@@ -85,6 +90,7 @@ def ended(record: Record, outcome: Outcome, policy: Policy, **changes: Any) -> D
         owner=None,
         requested=None,
         result=None,
+        stranded="",
         envelope=b"",
         **changes,
     )
@@ -97,6 +103,7 @@ def paused(record: Record) -> Decision:
         state=State.PAUSED,
         generation=record.generation + 1,
         requested=None,
+        stranded="",
         owner=None,
     )
     return Decision(Verdict.DONE, "paused", taken_out)

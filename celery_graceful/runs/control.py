@@ -13,7 +13,7 @@ from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, State
 from celery_graceful.runs.revoked import store_revoked
-from celery_graceful.runs.ticket import publish_record
+from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from kombu.exceptions import OperationalError
 
+from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.wire import unpack
 from celery_graceful.errors import CorruptRecord, PublishUncertain
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Record, RunKey
-from celery_graceful.runs.ticket import publish_record
+from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
@@ -22,8 +23,10 @@ __all__ = ["Rescuer"]
 logger = logging.getLogger("celery_graceful.rescue")
 
 #: Overdue runs looked at in one go.
-BATCH = 50
+BATCH = 100
 MOST_FOREIGN = 5000
+
+Entry = tuple[RunKey, Record]
 
 
 @dataclass
@@ -35,17 +38,19 @@ class Rescuer:
     _seen: dict[RunKey, int] = field(default_factory=dict)
     _healthy_since: float | None = None
     _foreign: set[RunKey] = field(default_factory=set)
+    _broker_away: bool = False
 
     def store_was_away(self) -> None:
         """Runners may have been cut off as well: give their leases time to be renewed."""
         self._healthy_since = None
         self._seen.clear()
-        self._wait_a_lease = True
-
-    _wait_a_lease: bool = False
 
     def look(self, now: float) -> None:
-        """Rescue what has been overdue, and unchanged, since the last look.
+        """Rescue what is overdue, and what had a runner only if it stood still for long enough.
+
+        A runner may have been cut off from the store, with this worker or before it was started.
+        So its lease has to be over, its record unchanged since the last look, and the store
+        within reach for a whole lease.
 
         Args:
             now: monotonic seconds.
@@ -54,39 +59,56 @@ class Rescuer:
         overdue = self.store.due(BATCH + min(len(self._foreign), MOST_FOREIGN))
         if self._healthy_since is None:
             self._healthy_since = now
-        lease = self.runtime.settings.lease_ttl
-        if self._wait_a_lease and now < self._healthy_since + lease:
-            return
-        self._wait_a_lease = False
-        stood_still = [
-            (run, record) for run, record in overdue if self._seen.get(run) == record.version
+        patient = now >= self._healthy_since + self.runtime.settings.lease_ttl
+        ripe = [
+            (run, record)
+            for run, record in overdue
+            if record.owner is None or (patient and self._seen.get(run) == record.version)
         ]
         self._seen = {run: record.version for run, record in overdue}
-        for run, record in stood_still:
-            self._rescue(run, record)
+        ours = [(run, record) for run, record in ripe if self._ours(run, record)]
+        if ours:
+            self._rescue_all(ours)
 
-    def _rescue(self, run: RunKey, record: Record) -> None:
-        if not self._ours(run, record):
-            return
+    def _rescue_all(self, runs: list[Entry]) -> None:
+        # Connected first: a run that is told to be on its way while the broker is away would wait
+        # longer each time.
+        try:
+            with Sender(self.runtime.app, timeout=self.runtime.settings.hand_over_timeout) as send:
+                for run, record in runs:
+                    self._rescue(run, record, send)
+        except OperationalError as exc:
+            if not self._broker_away:
+                logger.error(
+                    "%d overdue runs (%s, …) wait for the broker: %s", len(runs), runs[0][0], exc
+                )
+            self._broker_away = True
+        else:
+            self._broker_away = False
+
+    def _rescue(self, run: RunKey, record: Record, send: Sender) -> None:
         done = transition(
             self.store, run, ev.Rescue(), self.runtime.policy, known=record, guess=False
         )
         if done.decision.verdict is not Verdict.PUBLISH or done.record is None:
             return
         try:
-            publish_record(self.runtime, run, done.record)
+            publish_record(self.runtime, run, done.record, send)
         except (OperationalError, PublishUncertain, CorruptRecord) as exc:
             logger.error(
                 "%s could not be sent on its way again; tried once more later: %s", run, exc
             )
+            if isinstance(exc, OperationalError):
+                raise
             return
         logger.warning(
-            "Rescued %s (%s): it goes on after %d items, carried last by %s, %d crashes in a row",
+            "Rescued %s (%s): it goes on after %d items, carried last by %s, %d crashes in a row%s",
             run,
             done.decision.why,
             record.steps,
             record.owner,
             done.record.crashes,
+            f", the last one: {done.record.last_crash}" if done.record.crashes else "",
         )
 
     def _ours(self, run: RunKey, record: Record) -> bool:

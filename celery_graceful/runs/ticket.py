@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from typing import Any
-
-from kombu.exceptions import OperationalError
-
-from celery_graceful._celery import wire
-from celery_graceful.errors import PublishUncertain
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, replace
+from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import patiently, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed
 
 __all__ = ["Ticket"]
-
-logger = logging.getLogger("celery_graceful.runs")
-
-#: A checkpoint travels with its message up to this size, in bytes; the store has it anyway.
-HEADER_LIMIT = 32 * 1024
 
 
 class Ticket:
@@ -125,26 +113,3 @@ class Ticket:
             PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
         """
         publish_record(self.runtime, self.run, self.record)
-
-
-def publish_record(runtime: Runtime, run: RunKey, record: Record) -> None:
-    """Send the message that ``record`` waits for (see :meth:`Ticket.publish`)."""
-    checkpoint = record.checkpoint
-    if checkpoint is not None and len(checkpoint) > HEADER_LIMIT:
-        checkpoint = None
-    envelope = wire.unpack(record.envelope).continued(record.generation, checkpoint)
-    _repeat_uncertain(runtime.app, envelope, seconds=runtime.settings.hand_over_timeout)
-
-
-def _repeat_uncertain(app: Any, envelope: wire.Envelope, *, seconds: float) -> None:
-    until, pause = time.monotonic() + seconds, 0.1
-    while True:
-        try:
-            wire.publish(app, envelope, timeout=seconds)
-            return
-        except (OperationalError, PublishUncertain) as exc:
-            if time.monotonic() + pause >= until:
-                raise
-            logger.warning("Publishing again after: %s", exc)
-            time.sleep(pause)
-            pause *= 2

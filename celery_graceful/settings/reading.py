@@ -31,6 +31,8 @@ class Settings:
     hand_over_timeout: float
     store_timeout: float
     rescue_interval: float
+    resume_queue: str | None
+    resume_priority: int | None
     progress: bool
 
 

@@ -142,6 +142,24 @@ _LINES = (
         "seconds",
     ),
     Setting(
+        "graceful_resume_queue",
+        optional(parse_text),
+        None,
+        "the name of a queue, or None",
+        '"resumed"',
+        "A run that goes on after a deploy or a crash travels by this queue, ahead of the"
+        " backlog in its own. Workers have to consume it. `None`: its own queue.",
+    ),
+    Setting(
+        "graceful_resume_priority",
+        optional(parse_whole),
+        None,
+        "a whole number, 0 or more, or None",
+        "9",
+        "The priority of such a message: the highest is 9 on RabbitMQ and 0 on Redis. `None`: its"
+        " own priority.",
+    ),
+    Setting(
         "graceful_progress",
         parse_switch,
         True,
@@ -156,7 +174,16 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType({line.name: line for line in 
 
 #: The settings that are also options of a task, by the option's name.
 OPTIONS: Mapping[str, Setting] = MappingProxyType(
-    {name: SETTINGS[PREFIX + name] for name in ("flush_interval", "max_leg_runtime", "max_crashes")}
+    {
+        name: SETTINGS[PREFIX + name]
+        for name in (
+            "flush_interval",
+            "max_leg_runtime",
+            "max_crashes",
+            "resume_queue",
+            "resume_priority",
+        )
+    }
 )
 
 

@@ -112,12 +112,9 @@ def _takes_cursor(function: Callable[..., Any]) -> bool:
 
 
 def _option_faults(cls: type[RunTask]) -> list[str]:
-    from celery_graceful.settings import option_problems
+    from celery_graceful.settings import OPTIONS, option_problems
 
-    options = {
-        name: getattr(cls, name) for name in ("flush_interval", "max_leg_runtime", "max_crashes")
-    }
-    faults = list(option_problems(options))
+    faults = list(option_problems({name: getattr(cls, name) for name in OPTIONS}))
     for name in ("acks_late", "reject_on_worker_lost"):
         if getattr(cls, name) is False:
             faults.append(f"{name} is fixed to True for iterable tasks; leave it out")

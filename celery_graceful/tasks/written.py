@@ -24,6 +24,11 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: Crashed legs in a row without progress that end the run; ``None``: ``graceful_max_crashes``.
     max_crashes: ClassVar[int | None] = None
 
+    #: The queue and the priority of messages that resume a run after a stop or a crash; ``None``:
+    #: ``graceful_resume_queue``, ``graceful_resume_priority``.
+    resume_queue: ClassVar[str | None] = None
+    resume_priority: ClassVar[int | None] = None
+
     #: What is wrong with how the task is written (see :mod:`celery_graceful.tasks.definitions`).
     faults: ClassVar[tuple[str, ...]] = ()
     #: Whether STARTED is wanted; Celery itself would write it before admission.

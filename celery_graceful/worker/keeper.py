@@ -1,13 +1,11 @@
-"""The keeper: a real thread of the main process that beats for its runs and rescues others'."""
+"""The keeper: what a worker's main process does for its runs, and for those nobody carries."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 from celery_graceful._celery import requests
-from celery_graceful._celery.threads import native_sleep, start_native_thread
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
@@ -17,6 +15,7 @@ from celery_graceful.runs.transition import Transition, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stores.base import Store
+from celery_graceful.worker.rounds import Rounds
 
 __all__ = ["Keeper"]
 
@@ -24,13 +23,16 @@ logger = logging.getLogger("celery_graceful.worker")
 
 #: Leases are renewed this many times before they would end.
 BEATS_PER_LEASE = 3
-_POLL = 0.05
+#: Seconds between two attempts while the store does not answer.
+RETRY = 0.5
 #: A poll ended just before Celery looks is begun anew: so it is ended up to this many times.
 MOST_WAKES = 20
 
 
 class Keeper:
     """Keeps the leases of one worker's runs, and looks for overdue ones.
+
+    Two threads: a rescue may wait for the broker, and beats must not wait with it.
 
     Also hears what Celery decides in the main process (see :class:`RunRequest`); these calls
     come from the main thread, so they write at once and wait for the store no longer than one
@@ -43,66 +45,53 @@ class Keeper:
         self.worker = flag.worker
         self._wake_consumer = wake_consumer
         self._wakes = MOST_WAKES
-        self._stopping = False
-        self._store: Store | None = None
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
+        self._next_beat = 0.0
+        self._threads: list[Rounds] = []
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Begin to beat and to look."""
         # Opened here: under gevent, two threads that import the same module block each other.
-        store = self.runtime.open_store()
-        start_native_thread(lambda: self._run(store))
+        beats, looks = self.runtime.open_store(), self.runtime.open_store()
+        rescuer = Rescuer(self.runtime, looks)
+        interval = self.runtime.settings.rescue_interval
+        self._threads = [
+            Rounds(self._beat_round, beats, retry=RETRY),
+            Rounds(
+                lambda store, now: self._look_round(store, rescuer, now),
+                looks,
+                every=interval,
+                retry=max(RETRY, interval),
+                on_trouble=rescuer.store_was_away,
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End the thread at its next look."""
-        self._stopping = True
+        """End the threads at their next round."""
+        for thread in self._threads:
+            thread.stop()
 
-    # -- the keeper's thread ----------------------------------------------------------------
+    # -- the threads --------------------------------------------------------------------------
 
-    def _run(self, store: Store) -> None:
-        rescuer = Rescuer(self.runtime, store)
-        lease = self.runtime.settings.lease_ttl
-        next_beat = next_look = 0.0
-        troubled = False
-        while not self._stopping:
-            now = time.monotonic()
-            self._speed_up_stop()
-            try:
-                if self._in_doubt:
-                    self._settle_doubts(store)
-                if now >= next_beat:
-                    next_beat = now + lease / BEATS_PER_LEASE
-                    self._beat(store)
-                if now >= next_look:
-                    next_look = now + self.runtime.settings.rescue_interval
-                    self._cancel_revoked(store)
-                    rescuer.look(now)
-                troubled = False
-            except StoreUnavailable as exc:
-                rescuer.store_was_away()
-                next_beat = now + 0.5
-                if not troubled:
-                    logger.error("Runs can neither be admitted nor saved, trying again: %s", exc)
-                troubled = True
-            except StoreError as exc:
-                rescuer.store_was_away()
-                logger.error("Runs can neither be admitted nor saved: %s", exc)
-                next_look = now + lease
-            except Exception:
-                logger.exception("The keeper of runs met an error and goes on")
-                next_look = now + lease
-            native_sleep(_POLL)
-        store.close()
-
-    def _speed_up_stop(self) -> None:
+    def _beat_round(self, store: Store, now: float) -> None:
         if self.flag.raised and not self.flag.released and self._wakes:
             self._wakes -= 1
             self._wake_consumer()
+        self._settle_doubts(store)
+        if now >= self._next_beat:
+            self._beat(store)
+            self._next_beat = now + self.runtime.settings.lease_ttl / BEATS_PER_LEASE
 
     def _beat(self, store: Store) -> None:
         runs = [RunKey(*run) for run in requests.active_runs()]
         if runs:
             store.beat(self.worker, runs, due_in=self.runtime.settings.lease_ttl)
+
+    def _look_round(self, store: Store, rescuer: Rescuer, now: float) -> None:
+        self._cancel_revoked(store)
+        rescuer.look(now)
 
     def _cancel_revoked(self, store: Store) -> None:
         """``revoke`` without ``terminate`` leaves a running task alone; a run it ends."""
@@ -112,7 +101,12 @@ class Keeper:
     def _settle_doubts(self, store: Store) -> None:
         while self._in_doubt:
             run, event = self._in_doubt[0]
-            transition(store, run, event, self.runtime.policy)
+            try:
+                transition(store, run, event, self.runtime.policy)
+            except StoreUnavailable:
+                raise
+            except StoreError as exc:  # it would keep back the beats of all other runs
+                logger.error("%s: the store does not take %r, given up: %s", run, event, exc)
             self._in_doubt.pop(0)
 
     # -- the main thread --------------------------------------------------------------------
@@ -129,9 +123,29 @@ class Keeper:
         )
         return not superseded
 
-    def child_lost(self, task: str, run_id: str, generation: int) -> None:
+    def child_lost(self, task: str, run_id: str, generation: int, how: str) -> None:
         """The child that carried the run died: its lease is free at once."""
-        self._write(RunKey(task, run_id), ev.Release(self.worker, generation))
+        self._write(RunKey(task, run_id), ev.Release(self.worker, generation, how))
+
+    def is_run(self, task: str, run_id: str, generation: int, redelivered: bool) -> bool:
+        """Whether a message of an unknown task belongs to a run, which is then told stranded."""
+        run = RunKey(task, run_id)
+        try:
+            record = self.runtime.store.load(run).record
+        except StoreError as exc:
+            logger.error("%s: nobody can say whether it is a run: %s", run, exc)
+            return generation > 0
+        if record is None:
+            return False
+        if not record.live:
+            return True  # a surplus message: its end must not be overwritten
+        logger.error(
+            "%s is a run whose task this worker does not know; left to workers that do. Deploy the"
+            " same tasks to all workers of a queue, or route this one to a queue of its own.",
+            run,
+        )
+        self._write(run, ev.Strand(generation, f"{self.worker} got it and does not know its task"))
+        return True
 
     def _write(self, run: RunKey, event: ev.Event) -> Transition | None:
         try:

@@ -21,6 +21,7 @@ from celery_graceful._celery.pool import (
     look_for_dead_children,
 )
 from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.unknown import leave_unknown_runs
 from celery_graceful.errors import SettingsError
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runtime import Runtime, runtime_of
@@ -82,6 +83,7 @@ class GracefulStep(bootsteps.StartStopStep):
                 "graceful_store to a Redis or database that all workers reach.",
                 self.runtime.store_url,
             )
+        leave_unknown_runs(worker, self.keeper.is_run)
         self.keeper.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:

@@ -53,7 +53,13 @@ class TestTable:
         assert line.meaning.endswith(".")
 
     def test_options_are_settings(self) -> None:
-        assert set(OPTIONS) == {"flush_interval", "max_leg_runtime", "max_crashes"}
+        assert set(OPTIONS) == {
+            "flush_interval",
+            "max_leg_runtime",
+            "max_crashes",
+            "resume_queue",
+            "resume_priority",
+        }
 
     def test_markdown(self) -> None:
         lines = table_markdown().splitlines()

@@ -12,6 +12,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery import wire
+from celery_graceful._celery.publish import publish
 from celery_graceful.errors import CorruptRecord, PublishUncertain
 from celery_graceful.runtime import runtime_of
 from tests.servers.process import free_port
@@ -32,7 +33,7 @@ def sent_again(app: Any, queue: str = "celery", **options: Any) -> tuple[Any, An
     first = take(app, queue)
     assert first is not None
     envelope = envelope_of(app, first).continued(3, '{"cursor":1}')
-    wire.publish(app, envelope, timeout=5)
+    publish(app, envelope, timeout=5)
     second = take(app, queue)
     assert second is not None
     assert take(app, queue) is None
@@ -85,7 +86,7 @@ def test_links_and_stamps(app: Any) -> None:
     signature.stamp(team="ops")
     signature.apply_async()
     first = take(app)
-    wire.publish(app, envelope_of(app, first).continued(3, '{"cursor":1}'), timeout=5)
+    publish(app, envelope_of(app, first).continued(3, '{"cursor":1}'), timeout=5)
     assert_same(first, take(app))
 
 
@@ -99,9 +100,10 @@ PUBLISH = """
 import sys
 from celery import Celery
 from celery_graceful._celery import wire
+from celery_graceful._celery.publish import publish
 app = Celery("proj", broker=sys.argv[1], set_as_current=False)
 app.conf.task_queues = eval(sys.argv[3], {**vars(__import__("kombu"))})
-wire.publish(app, wire.unpack(bytes.fromhex(sys.argv[2])), timeout=5)
+publish(app, wire.unpack(bytes.fromhex(sys.argv[2])), timeout=5)
 """
 
 
@@ -155,14 +157,14 @@ def some_envelope(app: Any, **changes: Any) -> wire.Envelope:
 def test_an_exchange_that_leads_nowhere(app: Any) -> None:
     envelope = some_envelope(app, exchange="no-such-exchange", routing_key="x")
     with pytest.raises(PublishUncertain, match=r"proj\.work\[id-1\].*no-such-exchange"):
-        wire.publish(app, envelope, timeout=5)
+        publish(app, envelope, timeout=5)
 
 
 def test_a_binding_that_is_missing(app: Any) -> None:
     declare(app, "imports", "media", "direct", "import")
     envelope = some_envelope(app, exchange="media", routing_key="another")
     with pytest.raises(PublishUncertain, match=r"proj\.work\[id-1\]"):
-        wire.publish(app, envelope, timeout=5)
+        publish(app, envelope, timeout=5)
     assert take(app, "imports") is None
 
 
@@ -170,14 +172,14 @@ def test_a_binding_that_is_missing(app: Any) -> None:
 def test_a_queue_that_is_missing_on_rabbitmq(make_app: MakeApp, rabbitmq_url: str) -> None:
     app = make_app(rabbitmq_url)
     with pytest.raises(PublishUncertain, match="no queue takes exchange '' with key 'missing'"):
-        wire.publish(app, some_envelope(app, routing_key="missing"), timeout=5)
+        publish(app, some_envelope(app, routing_key="missing"), timeout=5)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 def test_a_broker_that_is_away(make_app: MakeApp, scheme: str) -> None:
     app = make_app(f"{scheme}://127.0.0.1:{free_port()}//")
     with pytest.raises(OperationalError):
-        wire.publish(app, some_envelope(app), timeout=2)
+        publish(app, some_envelope(app), timeout=2)
 
 
 @pytest.mark.rabbitmq
@@ -188,7 +190,7 @@ def test_rabbitmq_lets_nobody_in(make_app: MakeApp, rabbitmq_url: str, wrong: st
         url = rabbitmq_url.rpartition("/")[0] + "/no-such-vhost"
     app = make_app(url)
     with pytest.raises(OperationalError):
-        wire.publish(app, some_envelope(app), timeout=5)
+        publish(app, some_envelope(app), timeout=5)
 
 
 # -- envelopes --------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from celery_graceful.runtime import Runtime, runtime_of
 from tests.harness.waiting import wait_for
 from tests.servers.process import free_port
 
-from .conftest import TASK, MakeApp, as_seen_by_a_child, envelope_of, take
+from .conftest import TASK, MakeApp, as_seen_by_a_child, declare, envelope_of, take
 
 CHECKPOINT = encode(Checkpoint(5, {"sum": 1}, 5))
 
@@ -67,9 +69,16 @@ def envelope(app: Any, broker: str | None = None, **options: Any) -> tuple[Any, 
     return message, wire.pack(captured)
 
 
+#: More than a lease from one look to the next, as the rescuer sees it.
+PATIENCE = 6.0
+
+
 def looks(rescuer: Rescuer, times: int = 2) -> None:
     for _ in range(times):
-        rescuer.look(time.monotonic())
+        rescuer.look(next(CLOCK))
+
+
+CLOCK = count(time.monotonic(), PATIENCE)
 
 
 def drained(app: Any) -> Iterator[Any]:
@@ -136,7 +145,7 @@ def test_two_rescuers_send_one_message(app: Any, runtime: Runtime) -> None:
     pair = [Rescuer(runtime, runtime.store) for _ in range(2)]
     for _ in range(3):
         for one in pair:
-            one.look(time.monotonic())
+            looks(one, 1)
     assert len(list(drained(app))) == 1
 
 
@@ -206,25 +215,54 @@ def test_a_corrupt_envelope_stops_nobody_else(
     assert f"{TASK}[bad]" in caplog.text
 
 
-@pytest.mark.parametrize("trouble", ["refused", "no route"])
-def test_a_publish_that_fails_is_told_and_tried_again(
-    make_app: MakeApp, redis_url: str, caplog: pytest.LogCaptureFixture, trouble: str
+def test_while_the_broker_is_away_runs_stay_as_they_are(
+    make_app: MakeApp, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"redis://127.0.0.1:{free_port()}/0" if trouble == "refused" else redis_url
-    here, there = make_app(redis_url), make_app(url, graceful_hand_over_timeout=0.3)
-    runtime = runtime_of(there)
+    here = make_app(redis_url)
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    runtime = runtime_of(make_app(url, graceful_hand_over_timeout=0.3, graceful_lease_ttl=5))
     message, _ = envelope(here)
     captured = wire.capture(as_seen_by_a_child(here, message), runtime.broker)
     assert captured is not None
-    if trouble == "no route":
-        captured = wire.Envelope(
-            **{f: getattr(captured, f) for f in captured.__slots__} | {"exchange": "nowhere"}
-        )
     run = overdue(runtime, "id-1", wire.pack(captured))
+    before = runtime.store.load(run).record
     with caplog.at_level(logging.ERROR):
-        looks(Rescuer(runtime, runtime.store))
-    assert f"{run} could not be sent on its way again" in caplog.text
-    record = runtime.store.load(run).record
-    assert record is not None
-    assert record.state is State.HANDED_OVER
-    assert record.due_at is not None, "so that somebody tries again"
+        looks(Rescuer(runtime, runtime.store), 4)
+    assert runtime.store.load(run).record == before, "else it would wait longer each time"
+    assert caplog.text.count(f"1 overdue runs ({run}, …) wait for the broker") == 1
+
+
+NOWHERE = {
+    "an exchange that is gone": {"exchange": "nowhere"},
+    "a key that leads nowhere": {"exchange": "media", "routing_key": "no"},
+}
+
+
+@pytest.mark.parametrize("way", NOWHERE.values(), ids=NOWHERE.keys())
+@pytest.mark.parametrize("kind", ["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def test_a_run_without_a_queue_is_stranded(
+    request: pytest.FixtureRequest,
+    make_app: MakeApp,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    way: dict[str, str],
+) -> None:
+    app = make_app(request.getfixturevalue(f"{kind}_url"), graceful_lease_ttl=1)
+    declare(app, "imports", "media", "direct", "import")
+    runtime = runtime_of(app)
+    captured = replace(wire.unpack(envelope(app)[1]), **way)
+    run = overdue(runtime, "id-1", wire.pack(captured))
+    rescuer = Rescuer(runtime, runtime.store)
+    for round_ in (1, 2):
+        with caplog.at_level(logging.ERROR):
+            looks(rescuer)
+        assert caplog.text.count(f"{run} could not be sent on its way again") == round_
+        record = runtime.store.load(run).record
+        assert record is not None
+        assert (record.state, record.republished) == (State.HANDED_OVER, 0)
+        assert "no queue takes" in record.stranded or "NOT_FOUND" in record.stranded
+        wait_for(lambda: run in dict(runtime.store.due(10)), 5, "that it is due a lease later")
+    declare(app, "back", "nowhere", "direct", captured.routing_key)
+    declare(app, "back", "media", "direct", captured.routing_key)
+    looks(rescuer)
+    assert take(app, "back") is not None

@@ -46,9 +46,10 @@ FINISH = ev.Finish(FENCE, "six", 6, "result", Outcome.COMPLETED)
 END = ev.End(FENCE, Outcome.COMPLETED)
 KILL = ev.Kill(Outcome.FAILED, "hard time limit")
 RELEASE = ev.Release("w0", GENERATION)
+STRAND = ev.Strand(GENERATION, "no queue takes it")
 SAMPLES: tuple[ev.Event, ...] = (
     FRESH, REDELIVERED, OLDER, EQUAL, NEWER, HAND_OVER, RETURNED, WAIT, RECLAIM, FINISH, END, KILL,
-    RELEASE, ev.Rescue(), ev.Cancel(), ev.Pause(), ev.Resume(), ev.Retry(),
+    RELEASE, ev.Rescue(), STRAND, ev.Cancel(), ev.Pause(), ev.Resume(), ev.Retry(),
 )  # fmt: skip
 
 S, V = State, Verdict
@@ -107,6 +108,10 @@ ROWS: list[Row] = [
     (HANDED_OVER, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, 2 * LEASE),
     (WAITING, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, 2 * LEASE),
     (FINISHING, LOST, ev.Rescue(), V.PUBLISH, S.FINISHING, 2 * LEASE),
+    (HANDED_OVER, {}, STRAND, V.DONE, S.HANDED_OVER, LEASE),
+    (HANDED_OVER, LOST, STRAND, V.DONE, S.HANDED_OVER, LEASE),
+    (HANDED_OVER, {}, replace(STRAND, generation=2), V.REFUSED, None, None),
+    (WAITING, {}, STRAND, V.DONE, S.WAITING, LEASE),
     (RUNNING, {}, KILL, V.DONE, S.ENDED, None),
     (HANDED_OVER, {}, KILL, V.DONE, S.ENDED, None),
     (WAITING, {}, KILL, V.DONE, S.ENDED, None),

@@ -1,0 +1,149 @@
+"""Sending messages so that it is known whether the broker has them."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Producer
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery.wire import Envelope
+from celery_graceful.errors import PublishUncertain, Unroutable
+
+__all__ = ["Sender", "publish"]
+
+
+class Sender:
+    """A connection of its own for sending; call it with an envelope.
+
+    AMQP brokers confirm a message, and return it when no queue takes it; Redis answers the push.
+    After an uncertain send the next one connects anew.
+
+    Args:
+        app: the Celery app.
+        timeout: seconds for connecting, and again for the confirmation.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker cannot be reached; nothing was sent.
+    """
+
+    def __init__(self, app: Any, *, timeout: float) -> None:
+        self._app = app
+        self._timeout = timeout
+        self._connection: Any = None
+
+    def __enter__(self) -> Sender:
+        self._connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def __call__(self, envelope: Envelope) -> None:
+        """Send a message.
+
+        Raises:
+            kombu.exceptions.OperationalError: the broker cannot be reached; nothing was sent.
+            Unroutable: no queue takes the message; it was not kept.
+            PublishUncertain: the connection broke, or the broker refused, while sending.
+        """
+        if self._connection is None:
+            self._connect()
+        try:
+            _send(self._app, self._connection, envelope, timeout=self._timeout)
+        except Unroutable:
+            raise
+        except Exception as exc:
+            self._close()
+            kind = Unroutable if isinstance(exc, NotFound) else PublishUncertain
+            raise kind(
+                f"the broker {envelope.broker} did not confirm the message for "
+                f"{_name(envelope)} ({_route(envelope)}): {exc!r}"
+            ) from exc
+
+    def _connect(self) -> None:
+        connection = self._app.connection_for_write(connect_timeout=self._timeout)
+        if connection.transport.driver_type == "amqp":
+            options = connection.transport_options or {}
+            connection.transport_options = {**options, "confirm_publish": True}
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=self._timeout)
+        except OperationalError:
+            connection.release()
+            raise
+        except Exception as exc:  # a wrong password or virtual host, say
+            at = connection.as_uri()
+            connection.release()
+            raise OperationalError(f"the broker {at} lets nobody in: {exc!r}") from exc
+        self._connection = connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
+
+
+def publish(app: Any, envelope: Envelope, *, timeout: float) -> None:
+    """Send one message; see :class:`Sender`."""
+    with Sender(app, timeout=timeout) as send:
+        send(envelope)
+
+
+def _name(envelope: Envelope) -> str:
+    return f"{envelope.headers.get('task')}[{envelope.headers.get('id')}]"
+
+
+def _route(envelope: Envelope) -> str:
+    return f"exchange {envelope.exchange!r}, key {envelope.routing_key!r}"
+
+
+def _check_route(app: Any, channel: Any, envelope: Envelope) -> None:
+    """kombu's own exchanges drop what they cannot route, and know only what was declared."""
+    lookup = getattr(channel, "_lookup", None)
+    if lookup is None or not envelope.exchange:
+        return
+    for queue in app.amqp.queues.values():
+        if queue.exchange is not None and queue.exchange.name == envelope.exchange:
+            queue.bind(channel).declare()
+    queues = lookup(envelope.exchange, envelope.routing_key)
+    if not [queue for queue in queues if queue != channel.deadletter_queue]:
+        raise Unroutable(f"no queue takes the message for {_name(envelope)}: {_route(envelope)}")
+
+
+def _send(app: Any, connection: Any, envelope: Envelope, *, timeout: float) -> None:
+    returned: list[str] = []
+
+    def on_return(exc: Exception, exchange: Any, routing_key: str, message: Any) -> None:
+        returned.append(str(exc))
+
+    mandatory = connection.transport.driver_type == "amqp"
+    with connection.channel() as channel:
+        _check_route(app, channel, envelope)
+        producer = Producer(channel, auto_declare=False, on_return=on_return if mandatory else None)
+        headers = dict(envelope.headers)
+        extra: dict[str, Any] = {"confirm_timeout": timeout} if mandatory else {}
+        producer.publish(
+            envelope.body,
+            exchange=envelope.exchange,
+            routing_key=envelope.routing_key,
+            content_type=envelope.content_type,
+            content_encoding=envelope.content_encoding,
+            compression=headers.pop("compression", None),
+            headers=headers,
+            mandatory=mandatory,
+            retry=False,
+            **{"priority": 0, **envelope.properties},
+            **extra,
+        )
+    if returned:
+        raise Unroutable(
+            f"the broker returned the message for {_name(envelope)}: no queue takes exchange "
+            f"{envelope.exchange!r} with key {envelope.routing_key!r} ({returned[0]})"
+        )

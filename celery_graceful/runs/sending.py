@@ -1,0 +1,94 @@
+"""Sending the message that a run waits for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery import wire
+from celery_graceful._celery.publish import publish
+from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
+from celery_graceful.model import events as ev
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Record, RunKey
+from celery_graceful.runs.transition import transition
+from celery_graceful.runtime import Runtime
+
+__all__ = ["HEADER_LIMIT", "Send", "publish_record"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: A checkpoint travels with its message up to this size, in bytes; the store has it anyway.
+HEADER_LIMIT = 32 * 1024
+#: Who stops for one of these has given way on purpose, and queues up again.
+_GAVE_WAY = (StopReason.MAX_LEG_RUNTIME, StopReason.THROTTLED)
+
+Send = Callable[[wire.Envelope], None]
+
+
+def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | None = None) -> None:
+    """Send the message that ``record`` waits for.
+
+    An uncertain publish is repeated, since a duplicate is harmless.
+
+    Args:
+        send: sends an envelope; by default on a connection of its own.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker refused every connection.
+        Unroutable: no queue takes the message; the run shows as stranded.
+        PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
+        CorruptRecord: the saved message cannot be read.
+    """
+    checkpoint = record.checkpoint
+    if checkpoint is not None and len(checkpoint) > HEADER_LIMIT:
+        checkpoint = None
+    seconds = runtime.settings.hand_over_timeout
+    send = send or partial(publish, runtime.app, timeout=seconds)
+    envelope = wire.unpack(record.envelope).continued(record.generation, checkpoint)
+    try:
+        _send_ahead(runtime, run, record, envelope, partial(_repeat_uncertain, send, seconds))
+    except Unroutable as exc:
+        _strand(runtime, run, record, str(exc))
+        raise
+
+
+def _send_ahead(
+    runtime: Runtime, run: RunKey, record: Record, envelope: wire.Envelope, send: Send
+) -> None:
+    queue, priority = runtime.way_of_resumed(run.task)
+    if record.reason in _GAVE_WAY or (queue is None and priority is None):
+        send(envelope)
+        return
+    try:
+        send(envelope.by_way_of(queue, priority))
+    except Unroutable as exc:
+        logger.warning("%s goes to its own queue, not ahead of the others: %s", run, exc)
+        send(envelope)
+
+
+def _repeat_uncertain(send: Send, seconds: float, envelope: wire.Envelope) -> None:
+    until, pause = time.monotonic() + seconds, 0.1
+    while True:
+        try:
+            send(envelope)
+            return
+        except Unroutable:
+            raise
+        except (OperationalError, PublishUncertain) as exc:
+            if time.monotonic() + pause >= until:
+                raise
+            logger.warning("Publishing again after: %s", exc)
+            time.sleep(pause)
+            pause *= 2
+
+
+def _strand(runtime: Runtime, run: RunKey, record: Record, why: str) -> None:
+    try:
+        transition(runtime.store, run, ev.Strand(record.generation, why), runtime.policy)
+    except StoreError as exc:
+        logger.error("%s is stranded (%s), and the store does not know: %s", run, why, exc)
