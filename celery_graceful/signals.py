@@ -25,6 +25,7 @@ __all__ = [
     "run_cancelled",
     "run_completed",
     "run_failed",
+    "run_gave_up",
     "run_interrupted",
     "run_resumed",
     "run_started",
@@ -121,6 +122,11 @@ run_completed = _signal("run-completed", "A run is done.")
 #: A run has failed for good; not sent for an error that is retried.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``exception``.
 run_failed = _signal("run-failed", "A run has failed for good.")
+
+#: A run is given up, since its legs died one after the other; ``run_failed`` follows.
+#: Details: ``task_id``, ``cursor``, ``steps``, ``crashes``, ``last_crash`` (how the last leg was
+#: lost: a signal, a lease that was over).
+run_gave_up = _signal("run-gave-up", "A run is given up after too many crashes.")
 
 #: A run was cancelled or revoked, after ``on_cancel``.
 #: Details: ``task_id``, ``cursor``, ``steps``.

@@ -51,8 +51,9 @@ def as_details(run: Run) -> list[tuple[str, str]]:
         ("last stop", record.reason or "–"),
         ("resumptions", str(record.resumptions)),
         ("generation", str(record.generation)),
-        ("crashes", f"{record.crashes} in a row without progress"),
+        ("crashes", _crashes(run)),
         ("not taken", f"{record.republished} times"),
+        ("stranded", record.stranded or "–"),
         ("age", _age(run)),
     ]
     if record.due_at is not None:
@@ -91,7 +92,9 @@ def as_data(run: Run) -> dict[str, Any]:
         "generation": record.generation,
         "resumptions": record.resumptions,
         "crashes": record.crashes,
+        "last_crash": record.last_crash or None,
         "republished": record.republished,
+        "stranded": record.stranded or None,
         "started_at": record.started_at or None,
     }
 
@@ -100,11 +103,19 @@ def _state(run: Run) -> str:
     record = run.record
     if record.outcome is not None and not record.live:
         return f"ended, {record.outcome}"
+    if record.stranded:
+        return f"{record.state}, stranded"
     if run.orphaned:
         return f"{record.state}, orphaned"
     if run.overdue:
         return f"{record.state}, lease over"
     return f"{record.state}, asked to {record.requested}" if record.requested else f"{record.state}"
+
+
+def _crashes(run: Run) -> str:
+    record = run.record
+    count = f"{record.crashes} in a row without progress"
+    return f"{count}, the last one: {record.last_crash}" if record.last_crash else count
 
 
 def _items(run: Run) -> str:

@@ -39,6 +39,8 @@ class Checkpoint:
     steps: int = 0
     #: Items in all, as counted at the start, or ``None``.
     total: int | None = None
+    #: The cursor of the item that may have run already, or ``None``.
+    in_doubt: Any = None
 
 
 def encode(checkpoint: Checkpoint) -> str:
@@ -59,6 +61,8 @@ def encode(checkpoint: Checkpoint) -> str:
         "steps": checkpoint.steps,
         "total": checkpoint.total,
     }
+    if checkpoint.in_doubt is not None:
+        data["in_doubt"] = _plain(checkpoint.in_doubt, "the next cursor", 0)
     try:
         text = _dumps(data)
     except ValueError as exc:
@@ -82,7 +86,8 @@ def decode(text: str) -> Checkpoint:
         carry, steps, total = _rich(data["carry"]), data["steps"], data["total"]
         if type(carry) is not dict or type(steps) is not int or not _is_count(total):
             raise TypeError("carry, steps or total is of a wrong type")
-        return Checkpoint(_rich(data["cursor"]), carry, steps, total)
+        in_doubt = _rich(data.get("in_doubt"))
+        return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt)
     except (
         ValueError,
         LookupError,

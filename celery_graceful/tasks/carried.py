@@ -58,7 +58,13 @@ class CarriedLeg(Leg):
         self.started_at = ticket.record.started_at
         self.options = limits.leg_options(task, ticket.runtime.settings, self.request)
         self.began_at = (checkpoint.steps, checkpoint.cursor)
-        self.report = ProgressReport(task, self.request, ticket.runtime.settings.progress)
+        self.report = ProgressReport(
+            task,
+            self.request,
+            ticket.runtime.settings.progress,
+            every=self.options.flush_interval / 2,
+            valid_for=ticket.runtime.settings.lease_ttl,
+        )
         #: The options of a retry that was asked for inside the loop.
         self.retry_options: dict[str, Any] | None = None
         #: The run was done already; this delivery only repeats its outcome.
@@ -176,8 +182,17 @@ class CarriedLeg(Leg):
             raise Interrupted(reason)
         if now >= self._flush_due or now < self._careful_until:
             self.flush(now)
-        if now < self._careful_until:
+        if now < self._careful_until or self.task.track_in_doubt:
             self.fuse[:] = [0]
+
+    def about_to_run(self, cursor: Any) -> None:
+        """Record that the item of ``cursor`` begins; returns when the store has it."""
+        self.doubt.begins(cursor)
+        try:
+            self.flush(time.monotonic(), needed=True)
+        except BaseException:
+            self.doubt.not_begun()
+            raise
 
     def stop_reason(self, now: float) -> str | None:
         """Why the leg has to leave, if it has to."""
@@ -195,8 +210,13 @@ class CarriedLeg(Leg):
             return StopReason.MAX_LEG_RUNTIME
         return None
 
-    def flush(self, now: float) -> None:
-        """Save the checkpoint; a store that is away is tried again while items go on."""
+    def flush(self, now: float, *, needed: bool = False) -> None:
+        """Save the checkpoint; a store that is away is tried again while items go on.
+
+        Args:
+            now: monotonic seconds.
+            needed: no item goes on before it is saved.
+        """
         text = encode(self.checkpoint)
         self._warn_of_still_cursor(text)
         while True:
@@ -206,7 +226,7 @@ class CarriedLeg(Leg):
             except StoreUnavailable as exc:
                 now = time.monotonic()  # a silent store has cost a whole time-out
                 self._outage(now, exc)
-                if now < self._lease_until:
+                if now < self._lease_until and not needed:
                     return
             # The lease may be over: another worker may have the run, so no item goes on.
             time.sleep(STORE_RETRY)

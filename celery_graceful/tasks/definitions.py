@@ -48,6 +48,12 @@ def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str,
     """What is wrong with a task class; ``body`` is its generator, if it has one."""
     found = list(_body_faults(body) if body is not None else _class_faults(cls))
     found += _option_faults(cls)
+    if body is not None:
+        found += [
+            f"{name} is for classes with each_iteration: a generator hides which item is next"
+            for name in ("track_in_doubt",)
+            if getattr(cls, name)
+        ]
     where = _where(body if body is not None else cls)
     return tuple(f"{cls.name or cls.__name__} ({where}): {fault}" for fault in found)
 

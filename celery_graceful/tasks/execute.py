@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore, Reject, Retry
 
 from celery_graceful._celery import wire
-from celery_graceful.errors import MaxCrashesExceeded, StoreUnavailable
+from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission, admit
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import definitions, exits, limits, process, results, styles
+from celery_graceful.tasks import definitions, exits, limits, poison, process, results, styles
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
 
@@ -149,7 +149,8 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
     try:
         if carried is not None:
             carried.enter()
-            _give_up(carried, admission)
+            if admission is not None and admission.verdict is Verdict.GIVE_UP:
+                poison.give_up(carried)
         return _through(leg, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
@@ -191,16 +192,6 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     if carried is not None:
         exits.finish(carried, result)
     return result
-
-
-def _give_up(leg: CarriedLeg, admission: Admission | None) -> None:
-    if admission is not None and admission.verdict is Verdict.GIVE_UP:
-        record = leg.ticket.record
-        raise MaxCrashesExceeded(
-            f"{leg.ticket.run}: {record.crashes} legs in a row died without getting past cursor "
-            f"{leg.cursor!r:.200} ({leg.steps} items done). The item after it is the likely cause: "
-            "look for out-of-memory kills and segmentation faults at that time."
-        )
 
 
 # -- retries ---------------------------------------------------------------------------------
@@ -248,7 +239,8 @@ def _send_retry(leg: CarriedLeg) -> None:
     if decision.verdict is not Verdict.PUBLISH:
         exits.taken_out(leg)
     headers = dict(options.get("headers") or {})
-    headers.pop(wire.CHECKPOINT, None)
+    for name in (wire.CHECKPOINT, wire.HOME):
+        headers.pop(name, None)
     headers[wire.GENERATION] = leg.ticket.record.generation
     headers["parent_id"] = leg.request.parent_id  # Celery would make a root task its own parent
     options["headers"] = headers

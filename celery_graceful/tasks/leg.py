@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import NoRunError
 from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.tasks.doubt import Doubt
 from celery_graceful.tasks.loop import Fuse
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Progress:
     resumptions: int
     #: When the run began (UTC).
     started_at: datetime
+    #: With ``track_in_doubt``: the cursor of the one item that an earlier leg may have run already,
+    #: until it has run here; else ``None``.
+    in_doubt: Any = None
 
     @property
     def percent(self) -> float | None:
@@ -77,6 +81,7 @@ class Leg:
         self.carry = checkpoint.carry
         self.steps = checkpoint.steps
         self.total = checkpoint.total
+        self.doubt = Doubt(checkpoint.in_doubt)
 
     @property
     def id(self) -> str:
@@ -86,13 +91,14 @@ class Leg:
     @property
     def checkpoint(self) -> Checkpoint:
         """What would be saved now."""
-        return Checkpoint(self.cursor, self.carry, self.steps, self.total)
+        return Checkpoint(self.cursor, self.carry, self.steps, self.total, self.doubt.to_save)
 
     @property
     def progress(self) -> Progress:
         """How far the run has come."""
         started = datetime.fromtimestamp(self.started_at, timezone.utc)
-        return Progress(self.steps, self.total, self.cursor, self.resumptions, started)
+        doubt = self.doubt.item
+        return Progress(self.steps, self.total, self.cursor, self.resumptions, started, doubt)
 
     def look(self, cursor: Any, done: int) -> None:
         """Note every item: nobody else looks, so the cost does not matter."""
@@ -106,6 +112,11 @@ class Leg:
         """Note how far the loop has come."""
         self.cursor = cursor
         self.steps += done
+        if done:
+            self.doubt.done(cursor)
+
+    def about_to_run(self, cursor: Any) -> None:
+        """The item of ``cursor`` begins; without a store there is nobody to tell."""
 
 
 current_leg: ContextVar[Leg | None] = ContextVar("celery_graceful_leg", default=None)

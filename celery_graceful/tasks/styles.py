@@ -10,6 +10,7 @@ from types import CodeType
 from typing import Any
 
 from celery_graceful.errors import DefinitionError
+from celery_graceful.tasks.doubt import announced
 from celery_graceful.tasks.leg import Leg
 from celery_graceful.tasks.loop import (
     LOOP_FILE,
@@ -111,6 +112,9 @@ def _iterate_class(leg: Leg) -> None:
             f"{task.name}.build_enumerator has to return an iterable of (item, cursor) pairs, "
             f"not {pairs!r:.200}"
         ) from exc
+    source = stream
+    if task.track_in_doubt:
+        stream = announced(source, leg.about_to_run)
     around = task.around_iteration if _overrides(task, "around_iteration") else None
     turns = call_shape(task.each_iteration, leg.args, leg.kwargs, around)
     try:
@@ -122,7 +126,7 @@ def _iterate_class(leg: Leg) -> None:
             ) from exc
         raise
     finally:
-        _close(stream)
+        _close(source)
 
 
 def _is_unpacking(exc: BaseException) -> bool:

@@ -29,6 +29,10 @@ class RunTask(Task):  # type: ignore[type-arg]
     resume_queue: ClassVar[str | None] = None
     resume_priority: ClassVar[int | None] = None
 
+    #: Record each item before it begins, so that after a crash :attr:`Progress.in_doubt` names the
+    #: one that may have run already. A store call per item; for classes.
+    track_in_doubt: ClassVar[bool] = False
+
     #: What is wrong with how the task is written (see :mod:`celery_graceful.tasks.definitions`).
     faults: ClassVar[tuple[str, ...]] = ()
     #: Whether STARTED is wanted; Celery itself would write it before admission.

@@ -232,7 +232,7 @@ def test_while_the_broker_is_away_runs_stay_as_they_are(
     assert caplog.text.count(f"1 overdue runs ({run}, …) wait for the broker") == 1
 
 
-NOWHERE = {
+NOWHERE: dict[str, dict[str, Any]] = {
     "an exchange that is gone": {"exchange": "nowhere"},
     "a key that leads nowhere": {"exchange": "media", "routing_key": "no"},
 }
@@ -245,7 +245,7 @@ def test_a_run_without_a_queue_is_stranded(
     make_app: MakeApp,
     caplog: pytest.LogCaptureFixture,
     kind: str,
-    way: dict[str, str],
+    way: dict[str, Any],
 ) -> None:
     app = make_app(request.getfixturevalue(f"{kind}_url"), graceful_lease_ttl=1)
     declare(app, "imports", "media", "direct", "import")

@@ -1,0 +1,53 @@
+"""Which one item may have run already: recorded before it begins, told to the next leg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+__all__ = ["Doubt", "announced"]
+
+
+class Doubt:
+    """One leg's knowledge of items that began and were not seen to end.
+
+    Args:
+        item: the cursor of the item in doubt, as the last checkpoint has it; ``None``: none is.
+    """
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
+        self._under_way: Any = None
+
+    @property
+    def to_save(self) -> Any:
+        """What the next leg has to know, if nothing more is saved."""
+        return self.item if self._under_way is None else self._under_way
+
+    def begins(self, cursor: Any) -> None:
+        """The item of ``cursor`` is about to run."""
+        self._under_way = cursor
+
+    def not_begun(self) -> None:
+        """It does not run after all."""
+        self._under_way = None
+
+    def done(self, cursor: Any) -> None:
+        """All up to ``cursor`` is done."""
+        if self._under_way is None or cursor == self.item:
+            self.item = None
+        self._under_way = None
+
+
+def announced(
+    pairs: Iterator[Any], about_to_run: Callable[[Any], None]
+) -> Generator[Any, None, None]:
+    """Yield (item, cursor) pairs, each after ``about_to_run(cursor)`` has returned."""
+    for pair in pairs:
+        try:
+            _, cursor = pair
+        except (TypeError, ValueError):
+            yield pair  # the loop says what is wrong with it
+            return
+        about_to_run(cursor)
+        yield pair

@@ -1,0 +1,60 @@
+"""Giving up a run whose legs die one after the other without getting further."""
+
+from __future__ import annotations
+
+import logging
+from typing import NoReturn
+
+from celery_graceful import signals
+from celery_graceful.errors import MaxCrashesExceeded
+from celery_graceful.tasks.carried import CarriedLeg
+
+__all__ = ["EVENT", "give_up"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: The type of the monitoring event; its fields are ``uuid``, ``name``, ``cursor``, ``crashes`` and
+#: ``last_crash``.
+EVENT = "graceful-run-gave-up"
+
+
+def give_up(leg: CarriedLeg) -> NoReturn:
+    """Tell everybody, and end the run with an error; its cursor is kept.
+
+    Raises:
+        MaxCrashesExceeded: always.
+    """
+    record = leg.ticket.record
+    crashes, last_crash = record.crashes, record.last_crash or "not known"
+    logger.error(
+        "%s is given up: %d legs in a row died without getting past cursor %.200r (%d items done),"
+        " the last one: %s",
+        leg.ticket.run,
+        crashes,
+        leg.cursor,
+        leg.steps,
+        last_crash,
+    )
+    signals.emit(
+        signals.run_gave_up, leg.task, **leg.details, crashes=crashes, last_crash=last_crash
+    )
+    _send_event(leg, crashes, last_crash)
+    raise MaxCrashesExceeded(
+        f"{leg.ticket.run}: {crashes} legs in a row died without getting past cursor "
+        f"{leg.cursor!r:.200} ({leg.steps} items done), the last one: {last_crash}. The item after "
+        "it is the likely cause: look for out-of-memory kills and segmentation faults at that time."
+    )
+
+
+def _send_event(leg: CarriedLeg, crashes: int, last_crash: str) -> None:
+    try:
+        leg.task.send_event(
+            EVENT,
+            retry=False,
+            name=leg.task.name,
+            cursor=repr(leg.cursor)[:200],
+            crashes=crashes,
+            last_crash=last_crash,
+        )
+    except Exception as exc:  # whatever the broker says: the run has to end all the same
+        logger.warning("%s: the event %s could not be sent: %r", leg.ticket.run, EVENT, exc)

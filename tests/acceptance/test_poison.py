@@ -1,0 +1,108 @@
+"""Items that kill their process, and items that take longer than a lease."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celery_graceful.errors import MaxCrashesExceeded
+from tests.acceptance.runs import Stage
+from tests.harness import Ledger, wait_for
+
+pytestmark = pytest.mark.slow
+
+APP = "tests.acceptance.apps.crashing"
+LEASE = 3.0
+
+
+@pytest.fixture
+def events(redis_stage: Stage) -> Iterator[list[dict[str, Any]]]:
+    """The monitoring events of the plugin that arrive during the test."""
+    seen: list[dict[str, Any]] = []
+    stop = threading.Event()
+    ready = threading.Event()
+
+    def listen() -> None:
+        with redis_stage.app.connection_for_read() as connection:
+            receiver = redis_stage.app.events.Receiver(connection, handlers={"*": seen.append})
+            with receiver.consumer_context() as (own, _, _):
+                ready.set()
+                while not stop.is_set():
+                    try:
+                        own.drain_events(timeout=0.2)
+                    except TimeoutError:
+                        continue
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert ready.wait(10)
+    yield seen
+    stop.set()
+    thread.join()
+
+
+def test_a_segfault_is_told_to_everybody(
+    redis_stage: Stage, events: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    redis_stage.settings.update(graceful_lease_ttl=LEASE, graceful_max_crashes=2)
+    ledger = Ledger(tmp_path / "told.jsonl")
+    worker = redis_stage.worker("crashing", app=APP, env={"LEDGER": str(ledger.path)})
+    worker.wait_ready()
+    result = redis_stage.send("crashing.segfault", 10)
+    with pytest.raises(MaxCrashesExceeded, match=r"cursor 4 \(5 items done\).*signal 11"):
+        result.get(timeout=60)
+    found = worker.wait_log(rf"segfault\[{result.id}\] is given up: (\d) legs .*cursor 4 .*: (.*)")
+    assert found[1] == "2"
+    assert found[2] == "signal 11 (SIGSEGV)"
+    assert ledger.items() == [["gave up", "crashing.segfault", result.id, 4, "signal 11 (SIGSEGV)"]]
+    event = wait_for(
+        lambda: next((e for e in events if e["type"] == "graceful-run-gave-up"), None),
+        10,
+        "the event",
+    )
+    assert event is not None
+    assert (event["uuid"], event["name"], event["cursor"]) == (result.id, "crashing.segfault", "4")
+
+
+def test_exactly_one_item_is_in_doubt(stage: Stage, tmp_path: Path) -> None:
+    stage.settings.update(graceful_lease_ttl=LEASE)
+    stage.worker("calling", app=APP, env={"LEDGER": str(tmp_path / "none")}).wait_ready()
+    service = Ledger(tmp_path / "service.jsonl")
+    assert stage.send("crashing.calling", str(service.path), 20).get(timeout=60) == 20
+    entries = service.items()
+    calls = Counter(item for item in entries if isinstance(item, int))
+    assert calls == Counter(range(20)), "each item was called once"
+    doubts = [item[1] for item in entries if isinstance(item, list) and item[1] is not None]
+    assert doubts == [7, 12], "told once for each crash, and only of that item"
+
+
+@pytest.mark.parametrize(
+    ("pool", "how"),
+    [
+        ("prefork", "holds the lock"),
+        ("prefork", "never yields"),
+        ("threads", "never yields"),
+        ("solo", "never yields"),
+        ("gevent", "never yields"),
+    ],
+)
+def test_a_long_item_keeps_its_lease(
+    redis_stage: Stage, tmp_path: Path, pool: str, how: str
+) -> None:
+    redis_stage.settings.update(graceful_lease_ttl=2, graceful_rescue_interval=0.2)
+    env: dict[str, str | None] = {"LEDGER": str(tmp_path / "none")}
+    other = redis_stage.worker("other", app=APP, env=env)
+    worker = redis_stage.waiting("busy", app=APP, env=env, pool=pool)
+    for one in (other, worker):
+        one.wait_ready()
+    redis_stage.let_in(worker)
+    ledger = Ledger(tmp_path / "long.jsonl")
+    result = redis_stage.send("crashing.long_item", str(ledger.path), 2, 6.0, how)
+    result.get(timeout=60)
+    assert ledger.items() == [0, 1]
+    assert "Rescued" not in other.log() + worker.log()
