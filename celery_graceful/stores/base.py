@@ -100,6 +100,22 @@ class Store(Protocol):
         """Up to ``limit`` runs: those that have not ended, by ``due_at``, those that are never due
         last; then those that have, the one that is kept longest first."""
 
+    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        """Keep an item that failed, if the run is ``running`` under exactly this fence.
+
+        ``ordinal`` names it within the run; an entry of the same name is replaced. All entries of
+        the run are kept for ``keep`` seconds from now. Returns whether it was kept.
+        """
+
+    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
+        """Up to ``limit`` entries of the run, by their ordinals, from ``first`` on."""
+
+    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+        """Forget these entries of the run; those that are not there do not matter."""
+
+    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+        """Keep all entries of the run for ``keep`` seconds from now."""
+
     def check(self) -> None:
         """Reach the store once; raises when it cannot be used (wrong address, rights, version)."""
 

@@ -45,6 +45,7 @@ class MemoryStore:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._rows: dict[RunKey, _Row] = {}
+        self._aside: dict[RunKey, tuple[float, dict[int, str]]] = {}
         self._expiring: list[tuple[float, RunKey]] = []
         self._pid = os.getpid()
         self._own_lock = threading.Lock()
@@ -138,11 +139,49 @@ class MemoryStore:
         rows.sort(key=lambda found: found[:2])
         return [(run, record) for _, run, record in rows[: max(limit, 0)]]
 
+    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
+        with self._lock:
+            now = self._clock()
+            row = self._row(run, now)
+            if row is None or row.record.state is not State.RUNNING or row.record.fence != fence:
+                return False
+            entries = {**self._entries(run, now), ordinal: entry}
+            self._aside[RunKey(*run)] = (now + keep, entries)
+            return True
+
+    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
+        """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
+        with self._lock:
+            entries = self._entries(run, self._clock())
+            return sorted(found for found in entries.items() if found[0] >= first)[: max(limit, 0)]
+
+    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+        """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
+        with self._lock:
+            entries = self._entries(run, self._clock())
+            for ordinal in ordinals:
+                entries.pop(ordinal, None)
+
+    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+        """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
+        with self._lock:
+            now = self._clock()
+            if entries := self._entries(run, now):
+                self._aside[RunKey(*run)] = (now + keep, entries)
+
     def check(self) -> None:
         """Nothing can be wrong with memory."""
 
     def close(self) -> None:
         """There is nothing to give back; the records stay."""
+
+    def _entries(self, run: RunKey, now: float) -> dict[int, str]:
+        until, entries = self._aside.get(run, (now, {}))
+        if until <= now:
+            entries = {}
+            self._aside.pop(run, None)
+        return entries
 
     def _row(self, run: RunKey, now: float) -> _Row | None:
         row = self._rows.get(run)

@@ -16,6 +16,7 @@ from celery_graceful.stores import redis_scripts as scripts
 from celery_graceful.stores.base import Flushed, Found, Swapped
 from celery_graceful.stores.codec import Unreadable, text, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
+from celery_graceful.stores.redis_aside import RedisAside
 from celery_graceful.stores.redis_errors import translated
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
 from celery_graceful.stores.redis_keys import Keys, member_of, run_of
@@ -61,6 +62,7 @@ class RedisStore:
         self._abandoned: list[tuple[Redis, Line]] = []
         self._address = address
         self._keys = Keys(namespace)
+        self._aside = RedisAside(self._call, self._keys)
         self._skipped = Skipped()
 
     def load(self, run: RunKey) -> Found:
@@ -156,6 +158,22 @@ class RedisStore:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         live = self._list(b"up", self._keys.live, limit)
         return joined(limit, live, self._list(b"down", self._keys.ended, limit))
+
+    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
+        return self._aside.put(run, fence, ordinal, entry, keep)
+
+    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
+        """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
+        return self._aside.listing(run, first, limit)
+
+    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+        """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
+        self._aside.drop(run, ordinals)
+
+    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+        """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
+        self._aside.keep(run, keep)
 
     def check(self) -> None:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""

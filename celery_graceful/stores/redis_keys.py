@@ -36,12 +36,14 @@ def run_of(member: bytes) -> RunKey:
 class Keys:
     """The keys of one namespace."""
 
-    __slots__ = ("check", "ended", "live", "run_prefix")
+    __slots__ = ("aside_prefix", "check", "ended", "live", "run_prefix")
 
     def __init__(self, namespace: str) -> None:
         prefix = utf8(f"graceful:{_quoted(namespace)}:")
         #: Followed by a member: the hash of one run.
         self.run_prefix = prefix + b"run:"
+        #: Followed by a member: the hash of the items that one run has put aside, by ordinal.
+        self.aside_prefix = prefix + b"aside:"
         #: Sorted set: members of runs that have not ended, by the time from which others may act.
         self.live = prefix + b"live"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.

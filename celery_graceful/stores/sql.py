@@ -17,6 +17,7 @@ from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores.base import Flushed, Found, Swapped
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
+from celery_graceful.stores.sql_aside import SqlAside
 from celery_graceful.stores.sql_errors import translated
 from celery_graceful.stores.sql_fields import parameters_of, record_of, request_of
 from celery_graceful.stores.sql_forked import ForkSafeEngine
@@ -55,6 +56,7 @@ class SqlStore:
         self._address = address
         self._sql = Statements(engine.dialect.name)
         self._returns = bool(engine.dialect.update_returning)
+        self._aside = SqlAside(self._sql)
         self._skipped = Skipped()
         self._ended = 0
 
@@ -148,6 +150,26 @@ class SqlStore:
             live = collect(limit, self._pages(connection, self._sql.live))
             return joined(limit, live, collect(limit, self._pages(connection, self._sql.ended)))
 
+    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
+        with self._connected(_shown(run)) as connection:
+            return self._aside.put(connection, self._of(run), fence, ordinal, entry, keep)
+
+    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
+        """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
+        with self._connected(_shown(run)) as connection:
+            return self._aside.listing(connection, self._of(run), first, limit)
+
+    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+        """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
+        with self._connected(_shown(run)) as connection:
+            self._aside.drop(connection, self._of(run), ordinals)
+
+    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+        """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
+        with self._connected(_shown(run)) as connection:
+            self._aside.keep(connection, self._of(run), keep)
+
     def check(self) -> None:
         """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
         with self._connected("the table graceful_runs") as connection:
@@ -214,6 +236,7 @@ class SqlStore:
                 gone = [{**parameters, "run_task": task, "run_id": id_} for task, id_ in rows]
                 if gone:
                     connection.execute(self._sql.forget, gone)
+                self._aside.forget(connection, parameters)
         except StoreError as exc:
             # The swap itself is done, and the next ones will try again.
             logger.warning("Expired runs could not be deleted: %s", exc)

@@ -30,7 +30,7 @@ from sqlalchemy.dialects import mysql
 
 from celery_graceful.model.record import State
 
-__all__ = ["RECORD_COLUMNS", "Statements", "metadata", "table"]
+__all__ = ["RECORD_COLUMNS", "Statements", "aside", "metadata", "table"]
 
 metadata = MetaData()
 
@@ -60,6 +60,18 @@ table = Table(
     Column("expires_at", Double),
     Index("graceful_runs_due", "namespace", "due_at"),
     Index("graceful_runs_expires", "namespace", "expires_at"),
+)
+
+aside = Table(
+    "graceful_aside",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("task", _KEY, primary_key=True),
+    Column("id", _KEY, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", _BYTES, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("graceful_aside_expires", "namespace", "expires_at"),
 )
 
 _t = table.c
@@ -100,7 +112,8 @@ class Statements:
 
     def __init__(self, dialect: str) -> None:
         self.tells_time = dialect == "postgresql"
-        now = self._now = _server_time() if self.tells_time else bindparam("now", type_=Double)
+        self.clock = _server_time() if self.tells_time else bindparam("now", type_=Double)
+        now = self.clock
         alive = or_(_t.expires_at.is_(None), _t.expires_at > now)
         expired = and_(_t.namespace == bindparam("ns"), _t.expires_at <= now)
         mine = and_(
@@ -186,7 +199,7 @@ class Statements:
         self.probe = update(table).where(mine, _t.version < 0).values(version=0)
 
     def _written(self) -> dict[str, Any]:
-        now = self._now
+        now = self.clock
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _WRITTEN}
         values["version"] = bindparam("new_version")
         values["due_at"] = now + bindparam("due_in", type_=Double)
@@ -194,7 +207,7 @@ class Statements:
         return values
 
     def _telling(self, statement: Any) -> Any:
-        return statement.returning(self._now) if self.tells_time else statement
+        return statement.returning(self.clock) if self.tells_time else statement
 
 
 def _server_time() -> ColumnElement[float]:

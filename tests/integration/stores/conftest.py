@@ -12,7 +12,10 @@ from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
 
 pytest.register_assert_rewrite(
-    *(f"{__package__}.{name}" for name in ("contract_reads", "contract_writes", "samples"))
+    *(
+        f"{__package__}.{name}"
+        for name in ("contract_aside", "contract_reads", "contract_writes", "samples")
+    )
 )
 
 #: Opens a store of the test's place, in the namespace given.

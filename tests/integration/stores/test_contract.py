@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.integration.stores import contract_reads, contract_writes
+from tests.integration.stores import contract_aside, contract_reads, contract_writes
 
 
 class TestSwap(contract_writes.SwapContract):
@@ -18,4 +18,8 @@ class TestList(contract_reads.ListContract):
 
 
 class TestLife(contract_reads.LifeContract):
+    pass
+
+
+class TestAside(contract_aside.AsideContract):
     pass
