@@ -8,6 +8,7 @@ __all__ = [
     "DefinitionError",
     "GracefulError",
     "MaxCrashesExceeded",
+    "MaxItemErrorsExceeded",
     "NoRunError",
     "PublishUncertain",
     "SettingsError",
@@ -39,6 +40,10 @@ class NoRunError(GracefulError):
 
 class MaxCrashesExceeded(GracefulError):
     """A run's legs crashed ``max_crashes`` times in a row without getting further."""
+
+
+class MaxItemErrorsExceeded(GracefulError):
+    """More of a run's items failed than ``max_item_errors`` allows."""
 
 
 class StoreError(GracefulError):

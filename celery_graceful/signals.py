@@ -22,6 +22,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 __all__ = [
     "checkpoint_saved",
     "emit",
+    "item_put_aside",
     "run_cancelled",
     "run_completed",
     "run_failed",
@@ -110,6 +111,11 @@ run_resumed = _signal("run-resumed", "A further leg of a run begins.")
 #: The store has accepted a checkpoint: at most once per flush interval and once at a leg's end.
 #: Details: ``task_id``, ``cursor``, ``steps`` (items done since the run began).
 checkpoint_saved = _signal("checkpoint-saved", "The store has accepted a checkpoint.")
+
+#: An item failed and was put aside; the run goes on.
+#: Details: ``task_id``, ``cursor`` (of that item), ``steps``, ``exception``, ``errors`` (items put
+#: aside since the run began).
+item_put_aside = _signal("item-put-aside", "An item failed and was put aside.")
 
 #: A leg ends before its run is done; the checkpoint is saved, the run goes on elsewhere.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``reason`` (as for ``stop_requested``).

@@ -20,6 +20,7 @@ COMMANDS = {
     "resume": "celery_graceful.cli.changes:resume",
     "cancel": "celery_graceful.cli.changes:cancel",
     "retry": "celery_graceful.cli.changes:retry",
+    "replay": "celery_graceful.cli.replay:replay",
     "demo": "celery_graceful.demo.command:demo",
 }
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
+#: Items put aside that are shown.
+MOST_ITEMS = 1000
+
 
 @click.command()
 @click.argument("run_id", metavar="[ID]", required=False)
@@ -74,10 +77,17 @@ def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
 
 def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
     from celery_graceful.cli import shown
-    from celery_graceful.runs import control
+    from celery_graceful.runs import aside, control
 
     run = control.find(at.runtime, run_id)
+    items = list(aside.found(at.runtime.store, run.key, MOST_ITEMS))
     if as_json:
-        print_json(shown.SCHEMA, run=shown.as_data(run))
-    else:
-        print_pairs(shown.as_details(run))
+        data = {**shown.as_data(run), "put_aside": [shown.item_as_data(item) for item in items]}
+        print_json(shown.SCHEMA, run=data)
+        return
+    print_pairs(shown.as_details(run))
+    if items:
+        click.echo("\nItems put aside:")
+        print_table(shown.ITEM_HEADINGS, [shown.item_as_row(item) for item in items])
+        again = at.line("replay", run_id)
+        click.echo(f"Tracebacks: --json. Try them again: {again}", err=True)

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import Any
 
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import CursorError
 from celery_graceful.model.cursor import Checkpoint, decode
+from celery_graceful.runs.aside import PutAside
 from celery_graceful.runs.control import Run
 
-__all__ = ["HEADINGS", "SCHEMA", "as_data", "as_details", "as_row", "one_line"]
+__all__ = [
+    "HEADINGS",
+    "ITEM_HEADINGS",
+    "SCHEMA",
+    "as_data",
+    "as_details",
+    "as_row",
+    "item_as_data",
+    "item_as_row",
+    "one_line",
+]
 
 #: Raised when a field of the JSON output changes its meaning or goes away.
 SCHEMA = 1
 
 HEADINGS = ("task", "id", "state", "items", "cursor", "generation", "crashes", "age")
 _CURSOR_WIDTH = 40
+_ERROR_WIDTH = 80
 
 
 def as_row(run: Run) -> tuple[str, ...]:
@@ -96,6 +109,28 @@ def as_data(run: Run) -> dict[str, Any]:
         "republished": record.republished,
         "stranded": record.stranded or None,
         "started_at": record.started_at or None,
+    }
+
+
+ITEM_HEADINGS = ("number", "cursor", "item", "error", "at")
+
+
+def item_as_row(item: PutAside) -> tuple[str, ...]:
+    """One line of the table of items put aside, under :data:`ITEM_HEADINGS`."""
+    at = datetime.fromtimestamp(item.at, timezone.utc).isoformat(sep=" ", timespec="seconds")
+    error = item.error if len(item.error) <= _ERROR_WIDTH else item.error[: _ERROR_WIDTH - 1] + "…"
+    return (str(item.ordinal), _short(repr(item.cursor)), _short(item.item), error, at)
+
+
+def item_as_data(item: PutAside) -> dict[str, Any]:
+    """An item put aside as JSON's types; the cursor as Python writes it."""
+    return {
+        "number": item.ordinal,
+        "cursor": repr(item.cursor),
+        "item": item.item,
+        "error": item.error,
+        "traceback": item.traceback,
+        "at": item.at,
     }
 
 

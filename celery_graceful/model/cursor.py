@@ -41,6 +41,8 @@ class Checkpoint:
     total: int | None = None
     #: The cursor of the item that may have run already, or ``None``.
     in_doubt: Any = None
+    #: Items put aside since the run began.
+    errors: int = 0
 
 
 def encode(checkpoint: Checkpoint) -> str:
@@ -63,6 +65,8 @@ def encode(checkpoint: Checkpoint) -> str:
     }
     if checkpoint.in_doubt is not None:
         data["in_doubt"] = _plain(checkpoint.in_doubt, "the next cursor", 0)
+    if checkpoint.errors:
+        data["errors"] = checkpoint.errors
     try:
         text = _dumps(data)
     except ValueError as exc:
@@ -86,8 +90,10 @@ def decode(text: str) -> Checkpoint:
         carry, steps, total = _rich(data["carry"]), data["steps"], data["total"]
         if type(carry) is not dict or type(steps) is not int or not _is_count(total):
             raise TypeError("carry, steps or total is of a wrong type")
-        in_doubt = _rich(data.get("in_doubt"))
-        return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt)
+        in_doubt, errors = _rich(data.get("in_doubt")), data.get("errors", 0)
+        if type(errors) is not int:
+            raise TypeError("errors is of a wrong type")
+        return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt, errors)
     except (
         ValueError,
         LookupError,

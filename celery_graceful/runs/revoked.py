@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from celery.app.task import Context
-from kombu.compression import decompress
-from kombu.serialization import loads, prepare_accept_content
 
+from celery_graceful._celery.bodies import read_body
 from celery_graceful._celery.wire import Envelope, unpack
 from celery_graceful.model.record import RunKey
 
@@ -43,20 +42,12 @@ def store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:
 
 
 def _request(app: Any, message: Envelope) -> dict[str, Any]:
-    headers = dict(message.headers)
-    body = message.body
-    if compression := headers.pop("compression", None):
-        body = decompress(body, compression)
-    args, kwargs, embed = loads(
-        body,
-        message.content_type,
-        message.content_encoding,
-        accept=prepare_accept_content(app.conf.accept_content),
-    )
+    args, kwargs, embed = read_body(app, message)
+    headers = {name: value for name, value in message.headers.items() if name != "compression"}
     properties = dict(message.properties)
     return {
         **headers,
-        **(embed or {}),
+        **embed,
         "args": args,
         "kwargs": kwargs,
         "properties": properties,

@@ -12,6 +12,11 @@ from celery_graceful.stores.base import Flushed
 
 __all__ = ["Ticket"]
 
+#: Items put aside are kept so many seconds beyond those for ended runs, lest a long run lose them.
+KEPT_WHILE_LIVE = 90 * 86400.0
+#: More than this are not put aside between two checkpoints.
+ASIDE_AT_ONCE = 100_000
+
 
 class Ticket:
     """One leg's hold on a run. Every method raises ``StoreUnavailable`` after a bounded wait."""
@@ -53,6 +58,29 @@ class Ticket:
         return patiently(
             lambda: self.flush(checkpoint, steps), seconds=self.patience, what=str(self.run)
         )
+
+    def put_aside(self, ordinal: int, entry: str) -> bool:
+        """Keep an item that failed; returns whether the run is still carried here."""
+        keep = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs
+        return patiently(
+            lambda: self.runtime.store.put_aside(self.run, self.fence, ordinal, entry, keep=keep),
+            seconds=self.patience,
+            what=str(self.run),
+        )
+
+    def forget_unsaved_aside(self, steps: int) -> None:
+        """Forget items that were put aside after the last checkpoint: they run again."""
+        store = self.runtime.store
+
+        def forget() -> None:
+            found = store.aside(self.run, steps, ASIDE_AT_ONCE)
+            store.drop_aside(self.run, [ordinal for ordinal, _ in found])
+
+        patiently(forget, seconds=self.patience, what=str(self.run))
+
+    def keep_aside(self) -> None:
+        """The run has ended: what it has put aside is kept as long as its summary."""
+        self.runtime.store.keep_aside(self.run, keep=self.runtime.settings.keep_runs)
 
     def hand_over(
         self,

@@ -14,11 +14,13 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Request
+from celery_graceful.runs.aside import ENVELOPE, envelope_entry
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.tasks import limits, results, ticker
 from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.progress import ProgressReport
+from celery_graceful.tasks.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
@@ -184,6 +186,28 @@ class CarriedLeg(Leg):
             self.flush(now)
         if now < self._careful_until or self.task.track_in_doubt:
             self.fuse[:] = [0]
+
+    def quarantine(self) -> Quarantine | None:
+        found = super().quarantine()
+        if found is not None and self.resumed:
+            self.ticket.forget_unsaved_aside(self.steps)
+        return found
+
+    def keep_aside(self, ordinal: int, entry: str) -> None:
+        """Keep an item that failed in the store, and the message by which it can be replayed."""
+        kept = self.ticket.put_aside(ENVELOPE, envelope_entry(self.ticket.record.envelope))
+        if not kept or not self.ticket.put_aside(ordinal, entry):
+            raise Interrupted(StopReason.LEASE_LOST)
+
+    def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
+        super().tell_put_aside(cursor, exc)
+        signals.emit(
+            signals.item_put_aside,
+            self.task,
+            **{**self.details, "cursor": cursor},
+            exception=exc,
+            errors=self.errors,
+        )
 
     def about_to_run(self, cursor: Any) -> None:
         """Record that the item of ``cursor`` begins; returns when the store has it."""

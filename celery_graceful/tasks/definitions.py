@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celery_graceful.errors import DefinitionError
+from celery_graceful.tasks.quarantine import allowance
 from celery_graceful.tasks.written import RunTask
 
 __all__ = ["argument_check", "check_all", "faults_of", "raise_faults"]
@@ -51,7 +52,7 @@ def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str,
     if body is not None:
         found += [
             f"{name} is for classes with each_iteration: a generator hides which item is next"
-            for name in ("track_in_doubt",)
+            for name in ("track_in_doubt", "max_item_errors")
             if getattr(cls, name)
         ]
     where = _where(body if body is not None else cls)
@@ -121,6 +122,10 @@ def _option_faults(cls: type[RunTask]) -> list[str]:
     from celery_graceful.settings import OPTIONS, option_problems
 
     faults = list(option_problems({name: getattr(cls, name) for name in OPTIONS}))
+    try:
+        allowance(cls.max_item_errors)
+    except ValueError as exc:
+        faults.append(str(exc))
     for name in ("acks_late", "reject_on_worker_lost"):
         if getattr(cls, name) is False:
             faults.append(f"{name} is fixed to True for iterable tasks; leave it out")

@@ -21,6 +21,7 @@ from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import definitions, exits, limits, poison, process, results, styles
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
+from celery_graceful.tasks.replay import replay_of
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
@@ -174,24 +175,32 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
 
 
 def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
+    again = None if carried is None else replay_of(carried)
+    if again is not None and carried is not None:
+        result = _iterate(leg, carried, again.run)
+        exits.finish(carried, result)
+        return result
     task, args, kwargs = leg.task, leg.args, leg.kwargs
     (task.on_resume if leg.resumed else task.on_start)(*args, **kwargs)
     if leg.total is None and not leg.resumed:
         leg.total = task.count(*args, **kwargs)
-    while True:
-        try:
-            result = styles.iterate(leg)
-            break
-        except Interrupted as stop:
-            if carried is None:
-                raise
-            exits.leave(carried, stop.reason)
+    result = _iterate(leg, carried, lambda: styles.iterate(leg))
     task.on_complete(*args, **kwargs)
     if task.body is None:
         result = task.result(*args, **kwargs)
     if carried is not None:
         exits.finish(carried, result)
     return result
+
+
+def _iterate(leg: Leg, carried: CarriedLeg | None, iterate: Callable[[], Any]) -> Any:
+    while True:
+        try:
+            return iterate()
+        except Interrupted as stop:
+            if carried is None:
+                raise
+            exits.leave(carried, stop.reason)
 
 
 # -- retries ---------------------------------------------------------------------------------

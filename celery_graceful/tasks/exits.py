@@ -223,6 +223,8 @@ def close(leg: CarriedLeg, outcome: Outcome) -> None:
     """Celery has stored the outcome: the run has ended."""
     text, steps = _last_good_checkpoint(leg)
     leg.ticket.end(outcome, text, steps)
+    if leg.errors:
+        leg.ticket.keep_aside()
 
 
 def abandon(leg: CarriedLeg) -> None:

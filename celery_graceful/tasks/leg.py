@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from celery_graceful.errors import NoRunError
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.tasks.doubt import Doubt
 from celery_graceful.tasks.loop import Fuse
+from celery_graceful.tasks.quarantine import Quarantine, allowance
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
 __all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_of"]
+
+
+logger = logging.getLogger("celery_graceful.runs")
 
 
 class Interrupted(BaseException):
@@ -44,6 +49,8 @@ class Progress:
     #: With ``track_in_doubt``: the cursor of the one item that an earlier leg may have run already,
     #: until it has run here; else ``None``.
     in_doubt: Any = None
+    #: With ``max_item_errors``: the items put aside since the run began.
+    errors: int = 0
 
     @property
     def percent(self) -> float | None:
@@ -82,6 +89,7 @@ class Leg:
         self.steps = checkpoint.steps
         self.total = checkpoint.total
         self.doubt = Doubt(checkpoint.in_doubt)
+        self.errors = checkpoint.errors
 
     @property
     def id(self) -> str:
@@ -91,14 +99,23 @@ class Leg:
     @property
     def checkpoint(self) -> Checkpoint:
         """What would be saved now."""
-        return Checkpoint(self.cursor, self.carry, self.steps, self.total, self.doubt.to_save)
+        return Checkpoint(
+            self.cursor, self.carry, self.steps, self.total, self.doubt.to_save, self.errors
+        )
 
     @property
     def progress(self) -> Progress:
         """How far the run has come."""
         started = datetime.fromtimestamp(self.started_at, timezone.utc)
-        doubt = self.doubt.item
-        return Progress(self.steps, self.total, self.cursor, self.resumptions, started, doubt)
+        return Progress(
+            self.steps,
+            self.total,
+            self.cursor,
+            self.resumptions,
+            started,
+            self.doubt.item,
+            self.errors,
+        )
 
     def look(self, cursor: Any, done: int) -> None:
         """Note every item: nobody else looks, so the cost does not matter."""
@@ -114,6 +131,27 @@ class Leg:
         self.steps += done
         if done:
             self.doubt.done(cursor)
+
+    def quarantine(self) -> Quarantine | None:
+        """What deals with items that fail, if the task allows for any."""
+        allowed = allowance(self.task.max_item_errors)
+        return None if allowed is None else Quarantine(self, allowed, self.keep_aside)
+
+    def keep_aside(self, ordinal: int, entry: str) -> None:
+        """Keep an item that failed; without a store it is only told."""
+
+    def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
+        """Say that the item of ``cursor`` was put aside."""
+        logger.warning(
+            "%s[%s]: the item of cursor %.200r has failed and is put aside (the %d. of this run):"
+            " %r",
+            self.task.name,
+            self.id,
+            cursor,
+            self.errors,
+            exc,
+            exc_info=exc,
+        )
 
     def about_to_run(self, cursor: Any) -> None:
         """The item of ``cursor`` begins; without a store there is nobody to tell."""

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery.exceptions import Ignore, Retry
 
-from celery_graceful.errors import CursorError, DefinitionError, MaxCrashesExceeded
+from celery_graceful.errors import (
+    CursorError,
+    DefinitionError,
+    MaxCrashesExceeded,
+    MaxItemErrorsExceeded,
+)
 from celery_graceful.settings import Settings
 from celery_graceful.stop.flag import StopFlag
 
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LegOptions", "leg_options", "runs_in_main_process", "will_autoretry"]
 
 #: What a retry would only meet again.
-FINAL_ERRORS = (CursorError, DefinitionError, MaxCrashesExceeded)
+FINAL_ERRORS = (CursorError, DefinitionError, MaxCrashesExceeded, MaxItemErrorsExceeded)
 #: A leg leaves after this share of the smallest time limit in force.
 SHARE_OF_TIME_LIMIT = 0.8
 

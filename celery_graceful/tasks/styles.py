@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dis
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -22,7 +23,7 @@ from celery_graceful.tasks.loop import (
 )
 from celery_graceful.tasks.written import RunTask
 
-__all__ = ["iterate"]
+__all__ = ["close", "iterate", "iterate_pairs"]
 
 
 def iterate(leg: Leg) -> Any:
@@ -53,7 +54,7 @@ def _iterate_generator(leg: Leg) -> Any:
     try:
         return drive(stream, turns, leg, leg.cursor)
     finally:
-        _close(items)
+        close(items)
 
 
 def _surrounded(stream: Iterator[Any], leg: Leg) -> Generator[Any, None, Any]:
@@ -105,18 +106,37 @@ def _loads_none(instruction: dis.Instruction | None) -> bool:
 def _iterate_class(leg: Leg) -> None:
     task = leg.task
     pairs = task.build_enumerator(*leg.args, cursor=leg.cursor, **leg.kwargs)
+    around = task.around_iteration if _overrides(task, "around_iteration") else None
+    quarantine = leg.quarantine()
+    if quarantine is None:
+        iterate_pairs(leg, pairs, task.each_iteration, around)
+        return
+    each = quarantine.guarded(_within(around, task.each_iteration))
+    iterate_pairs(leg, pairs, each, noted=quarantine.noted)
+    quarantine.judge_end()
+
+
+def iterate_pairs(
+    leg: Leg,
+    pairs: Any,
+    each: Callable[..., Any],
+    around: Callable[..., AbstractContextManager[Any]] | None = None,
+    noted: Callable[[Iterator[Any]], Iterator[Any]] | None = None,
+) -> None:
+    """Call ``each(item, …)`` for (item, cursor) pairs, from where the leg stands to their end."""
+    task = leg.task
     try:
-        stream = iter(pairs)
+        source = stream = iter(pairs)
     except TypeError as exc:
         raise DefinitionError(
             f"{task.name}.build_enumerator has to return an iterable of (item, cursor) pairs, "
             f"not {pairs!r:.200}"
         ) from exc
-    source = stream
+    if noted is not None:
+        stream = noted(stream)
     if task.track_in_doubt:
-        stream = announced(source, leg.about_to_run)
-    around = task.around_iteration if _overrides(task, "around_iteration") else None
-    turns = call_shape(task.each_iteration, leg.args, leg.kwargs, around)
+        stream = announced(stream, leg.about_to_run)
+    turns = call_shape(each, leg.args, leg.kwargs, around)
     try:
         drive(stream, turns, leg, leg.cursor)
     except (TypeError, ValueError) as exc:
@@ -126,7 +146,21 @@ def _iterate_class(leg: Leg) -> None:
             ) from exc
         raise
     finally:
-        _close(source)
+        close(source)
+
+
+def _within(
+    around: Callable[..., AbstractContextManager[Any]] | None, each: Callable[..., Any]
+) -> Callable[..., Any]:
+    """``each`` inside of ``around``, which is to see what it raises."""
+    if around is None:
+        return each
+
+    def surrounded(item: Any, *args: Any, **kwargs: Any) -> None:
+        with around(item, *args, **kwargs):
+            each(item, *args, **kwargs)
+
+    return surrounded
 
 
 def _is_unpacking(exc: BaseException) -> bool:
@@ -145,7 +179,8 @@ def _overrides(task: RunTask, name: str) -> bool:
     return getattr(type(task), name) is not getattr(RunTask, name)
 
 
-def _close(stream: Any) -> None:
+def close(stream: Any) -> None:
+    """Close an iterator that can be closed."""
     close = getattr(stream, "close", None)
     if callable(close):
         close()

@@ -33,6 +33,10 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: one that may have run already. A store call per item; for classes.
     track_in_doubt: ClassVar[bool] = False
 
+    #: Put items that fail aside and go on, up to this number, or this share (``0.01``, ``"1%"``) of
+    #: them; ``None``: an item that fails, fails the run. For classes.
+    max_item_errors: ClassVar[float | str | None] = None
+
     #: What is wrong with how the task is written (see :mod:`celery_graceful.tasks.definitions`).
     faults: ClassVar[tuple[str, ...]] = ()
     #: Whether STARTED is wanted; Celery itself would write it before admission.

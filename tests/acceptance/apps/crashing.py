@@ -62,6 +62,30 @@ def tell(task: Any, **details: Any) -> None:
     note(["gave up", task.name, details["task_id"], details["cursor"], details["last_crash"]])
 
 
+@iterable_task
+class Failing(IterableTask):
+    """Every hundredth item is broken until it is mended."""
+
+    name = "crashing.failing"
+    max_item_errors = "2%"
+
+    def build_enumerator(self, path: str, items: int, *, cursor: int | None) -> Any:
+        return ((i, i) for i in range(0 if cursor is None else cursor + 1, items))
+
+    def each_iteration(self, item: int, path: str, items: int) -> None:
+        time.sleep(0.005)
+        if item % 100 == 0 and not os.path.exists(f"{path}.mended"):
+            raise ValueError(f"item {item} is broken")
+        Ledger(path).add(item)
+        self.carry["done"] = self.carry.get("done", 0) + 1
+
+    def count(self, path: str, items: int) -> int:
+        return items
+
+    def result(self, path: str, items: int) -> dict[str, int]:
+        return {"done": self.carry["done"], "failed": self.progress.errors}
+
+
 @app.task(name="crashing.long_item", base=IterableTask)
 def long_item(
     path: str, items: int, seconds: float, how: str, *, cursor: int = -1

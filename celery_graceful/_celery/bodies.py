@@ -1,0 +1,68 @@
+"""What is in the body of a message: reading it, and writing it for a task of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kombu import serialization
+from kombu.compression import compress, decompress
+from kombu.serialization import dumps, loads, prepare_accept_content
+
+from celery_graceful._celery.wire import CHECKPOINT, GENERATION, HOME, Envelope
+
+__all__ = ["on_its_own", "read_body"]
+
+#: What ties a message to others: a task of its own has none of it.
+_TIES = ("callbacks", "errbacks", "chain", "chord")
+_OF_A_RUN = (GENERATION, CHECKPOINT, HOME, "group_index", "replaced_task_nesting")
+
+
+def read_body(app: Any, message: Envelope) -> tuple[Any, Any, dict[str, Any]]:
+    """Positional arguments, keyword arguments, and what is embedded (callbacks, chord, chain)."""
+    body = message.body
+    if compression := message.headers.get("compression"):
+        body = decompress(body, compression)
+    args, kwargs, embed = loads(
+        body,
+        message.content_type,
+        message.content_encoding,
+        accept=prepare_accept_content(app.conf.accept_content),
+    )
+    return args, kwargs, embed or {}
+
+
+def on_its_own(app: Any, message: Envelope, headers: Mapping[str, Any]) -> Envelope:
+    """The same call as a fresh task that calls nobody back.
+
+    Args:
+        app: the Celery app.
+        message: the message to begin with.
+        headers: more headers.
+
+    Returns:
+        The new message; its task id is in its headers.
+    """
+    args, kwargs, embed = read_body(app, message)
+    alone = {**embed, **dict.fromkeys(_TIES)}
+    known: Any = serialization
+    serializer = known.registry.type_to_name[message.content_type]
+    content_type, encoding, data = dumps((args, kwargs, alone), serializer)
+    body = data if isinstance(data, bytes) else data.encode(encoding)
+    if compression := message.headers.get("compression"):
+        body, _ = compress(body, compression)
+    task_id = str(uuid.uuid4())
+    kept = {name: value for name, value in message.headers.items() if name not in _OF_A_RUN}
+    own = {"id": task_id, "root_id": task_id, "parent_id": None, "group": None, "retries": 0}
+    properties = {**message.properties, "correlation_id": task_id}
+    properties.pop("reply_to", None)
+    return replace(
+        message,
+        body=body,
+        content_type=content_type,
+        content_encoding=encoding,
+        headers={**kept, **own, "eta": None, "expires": None, **headers},
+        properties=properties,
+    )

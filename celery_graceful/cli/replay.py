@@ -1,0 +1,57 @@
+"""``graceful replay``: items that a run has put aside, tried again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from celery_graceful.cli.desk import desk
+from celery_graceful.cli.exits import Refusal
+from celery_graceful.cli.output import print_json
+
+__all__ = ["replay"]
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "-i",
+    "--item",
+    "items",
+    type=click.IntRange(0),
+    multiple=True,
+    help="Only this item, by its number in `graceful runs ID`; may be given several times.",
+)
+@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@click.pass_context
+def replay(
+    ctx: click.Context, /, run_id: str, items: tuple[int, ...], as_json: bool, **preload: Any
+) -> None:
+    """Try the items again that a run has put aside (see max_item_errors), as a task of its own.
+
+    Those that succeed are forgotten; those that fail again stay where they are.
+    """
+    from celery_graceful.cli import shown
+    from celery_graceful.runs import aside, control
+
+    with desk(ctx) as at:
+        run = control.find(at.runtime, run_id)
+        click.echo(
+            f"App {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}", err=True
+        )
+        there = [entry.ordinal for entry in aside.found(at.runtime.store, run.key)]
+        if missing := sorted(set(items) - set(there)):
+            raise Refusal(
+                f"{run.key} has put no item {missing[0]} aside; it has {there or 'none'}."
+            )
+        sent = aside.replay(at.runtime, run.key, items)
+        if sent is None:
+            raise Refusal(f"{run.key} has put no items aside.")
+        count = len(items or there)
+        click.echo(
+            f"Sent: {run.key.task}[{sent}] tries {count} items of {run.key} again.", err=True
+        )
+        click.echo(f"See what comes of it: {at.line('runs', sent)}", err=True)
+        if as_json:
+            print_json(shown.SCHEMA, verb="replay", run=run.key.id, sent=sent, items=count)

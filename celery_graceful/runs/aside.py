@@ -1,0 +1,107 @@
+"""Items that a run has put aside: listing them, and sending them to be tried again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from celery_graceful._celery import wire
+from celery_graceful._celery.bodies import on_its_own
+from celery_graceful._celery.publish import publish
+from celery_graceful.errors import CorruptRecord
+from celery_graceful.model.cursor import decode
+from celery_graceful.model.record import RunKey
+from celery_graceful.runtime import Runtime
+from celery_graceful.stores.base import Store
+
+__all__ = ["ENVELOPE", "REPLAY", "PutAside", "envelope_entry", "found", "replay"]
+
+#: The header of a replay: the run's id, and the ordinals that are wanted (empty: all).
+REPLAY = "graceful_replay"
+#: The ordinal under which the run's own message is kept.
+ENVELOPE = -1
+_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """One item that failed."""
+
+    #: Names it within its run: how many items came before it.
+    ordinal: int
+    #: The cursor before it, and its own.
+    before: Any
+    cursor: Any
+    #: The item, its error and the traceback, for people.
+    item: str
+    error: str
+    traceback: str
+    #: Unix time, in seconds.
+    at: float
+
+
+def found(store: Store, run: RunKey, limit: int | None = None) -> Iterator[PutAside]:
+    """The items that ``run`` has put aside, in their order.
+
+    Raises:
+        CorruptRecord: an entry cannot be read.
+    """
+    first, left = 0, limit
+    while left is None or left > 0:
+        page = store.aside(run, first, _AT_ONCE if left is None else min(left, _AT_ONCE))
+        for ordinal, entry in page:
+            yield _read(run, ordinal, entry)
+        if not page:
+            return
+        first = page[-1][0] + 1
+        left = None if left is None else left - len(page)
+
+
+def envelope_entry(envelope: bytes) -> str:
+    """The entry of the run's own message, from which a replay is made."""
+    return json.dumps({"envelope": base64.b64encode(envelope).decode()})
+
+
+def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str | None:
+    """Send what ``run`` has put aside to be tried again, as a task of its own.
+
+    Args:
+        ordinals: those wanted; empty: all.
+
+    Returns:
+        The id of that task; ``None`` when nothing is put aside.
+
+    Raises:
+        CorruptRecord: the run's message cannot be read.
+        kombu.exceptions.OperationalError: the broker cannot be reached.
+        PublishUncertain: it may or may not have the message.
+    """
+    kept = dict(runtime.store.aside(run, ENVELOPE, 2))
+    if ENVELOPE not in kept or len(kept) < 2:
+        return None
+    try:
+        packed = base64.b64decode(json.loads(kept[ENVELOPE])["envelope"])
+    except (ValueError, TypeError, KeyError) as exc:
+        raise CorruptRecord(f"the message kept for {run} cannot be read: {exc}") from exc
+    message = on_its_own(runtime.app, wire.unpack(packed), {REPLAY: [run.id, sorted(ordinals)]})
+    publish(runtime.app, message, timeout=runtime.settings.hand_over_timeout)
+    return str(message.headers["id"])
+
+
+def _read(run: RunKey, ordinal: int, entry: str) -> PutAside:
+    try:
+        data = json.loads(entry)
+        return PutAside(
+            ordinal,
+            decode(data["before"]).cursor,
+            decode(data["cursor"]).cursor,
+            data["item"],
+            data["error"],
+            data["traceback"],
+            float(data["at"]),
+        )
+    except (ValueError, TypeError, KeyError) as exc:
+        raise CorruptRecord(f"item {ordinal} that {run} put aside cannot be read: {exc}") from exc

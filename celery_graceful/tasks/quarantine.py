@@ -1,0 +1,158 @@
+"""Items that fail are put aside with their traceback, and the run goes on, up to a limit."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+
+from celery_graceful.errors import MaxItemErrorsExceeded
+from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.tasks import limits
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.leg import Leg
+
+__all__ = ["Allowance", "Quarantine", "allowance"]
+
+#: A share is judged as if at least so many items were done: one failure among the first ten says
+#: little about ten thousand.
+LEAST_JUDGED = 100
+#: What an entry keeps of a traceback and of the item, in characters.
+MOST_TRACEBACK, MOST_ITEM = 8000, 500
+
+
+class Allowance(NamedTuple):
+    """How many items may fail: a number, or a share of all."""
+
+    number: int | None = None
+    share: float | None = None
+
+    def exceeded(self, errors: int, items: int) -> bool:
+        """Whether ``errors`` are too many among ``items``."""
+        if self.number is not None:
+            return errors > self.number
+        return errors > (self.share or 0.0) * items
+
+
+def allowance(option: float | str | None) -> Allowance | None:
+    """What ``max_item_errors`` means: ``10``, ``0.01``, ``"1%"``; 0 and ``None``: no quarantine.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    wrong = ValueError(
+        f"max_item_errors = {option!r} is wrong. Expected: a whole number of items, or a share of"
+        ' them between 0 and 1. Examples: 10, 0.01, "1%"'
+    )
+    number: float | str | None = option
+    if isinstance(number, str) and number.strip().endswith("%"):
+        try:
+            number = float(number.strip()[:-1]) / 100
+        except ValueError:
+            raise wrong from None
+    if number is None or number == 0:
+        return None
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise wrong
+    if isinstance(number, int) and number > 0:
+        return Allowance(number=number)
+    if 0 < number < 1:
+        return Allowance(share=float(number))
+    raise wrong
+
+
+class Quarantine:
+    """One leg's dealing with items that fail.
+
+    Args:
+        leg: the leg.
+        allowed: how many may fail.
+        keep: keeps an entry under its ordinal.
+    """
+
+    def __init__(self, leg: Leg, allowed: Allowance, keep: Callable[[int, str], None]) -> None:
+        self._leg = leg
+        self._allowed = allowed
+        self._keep = keep
+        self._ordinal = 0
+        self._before: Any = None
+        self._cursor: Any = None
+
+    def noted(self, pairs: Iterator[Any]) -> Generator[Any, None, None]:
+        """Yield pairs, and note which one is under way."""
+        self._ordinal, self._cursor = self._leg.steps - 1, self._leg.cursor
+        for pair in pairs:
+            self._before = self._cursor
+            self._ordinal += 1
+            if isinstance(pair, (tuple, list)) and len(pair) == 2:
+                self._cursor = pair[1]
+            yield pair
+
+    def guarded(self, each: Callable[..., Any]) -> Callable[..., Any]:
+        """``each``, whose failures are put aside."""
+
+        def guarded_each(item: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                each(item, *args, **kwargs)
+            except (Ignore, Reject, Retry, SoftTimeLimitExceeded, *limits.FINAL_ERRORS):
+                raise
+            except Exception as exc:
+                if self._is_retried(exc):
+                    raise
+                self._put_aside(item, exc)
+
+        return guarded_each
+
+    def judge_end(self) -> None:
+        """All items are done: raise if too many of them were put aside."""
+        self._judge(self._leg.steps, None)
+
+    def _is_retried(self, exc: Exception) -> bool:
+        task = self._leg.task
+        if not limits.will_autoretry(task, exc):
+            return False
+        # Progress gives the retry budget back.
+        began = getattr(self._leg, "began_at", (self._leg.steps, None))[0]
+        spent = 0 if self._ordinal > began else task.request.retries or 0
+        return task.max_retries is None or spent < task.max_retries
+
+    def _put_aside(self, item: Any, exc: Exception) -> None:
+        self._keep(self._ordinal, self._entry(item, exc))
+        self._leg.errors += 1
+        self._leg.tell_put_aside(self._cursor, exc)
+        self._judge(max(self._ordinal + 1, self._leg.total or LEAST_JUDGED), exc)
+
+    def _judge(self, items: int, exc: Exception | None) -> None:
+        errors = self._leg.errors
+        if self._allowed.exceeded(errors, items):
+            raise MaxItemErrorsExceeded(
+                f"{self._leg.task.name}[{self._leg.id}]: {errors} of {self._ordinal + 1} items have"
+                f" failed, more than max_item_errors = {self._leg.task.max_item_errors!r} allows."
+                " They are put aside: see `graceful runs ID`, mend the cause, start the task anew"
+                " after its cursor, and replay them."
+            ) from exc
+
+    def _entry(self, item: Any, exc: Exception) -> str:
+        trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+        return json.dumps(
+            {
+                "item": _shown(item),
+                "before": encode(Checkpoint(self._before)),
+                "cursor": encode(Checkpoint(self._cursor)),
+                "error": _shown(exc),
+                "traceback": trace[-MOST_TRACEBACK:],
+                "at": time.time(),
+            }
+        )
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:MOST_ITEM]
+    except Exception as exc:
+        return f"<cannot be shown: {type(exc).__name__}>"

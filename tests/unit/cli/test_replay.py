@@ -1,0 +1,60 @@
+"""Sending items again that were put aside."""
+
+from __future__ import annotations
+
+import json
+
+from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.runs.aside import ENVELOPE, REPLAY, envelope_entry
+from celery_graceful.runtime import Runtime
+from tests.unit.cli.shop import ID, RUN, Run, begin, queued
+
+
+def put_aside(runtime: Runtime, *ordinals: int) -> None:
+    record = runtime.store.load(RUN).record
+    assert record is not None
+    entry = {
+        "item": "'row'",
+        "before": encode(Checkpoint(6)),
+        "cursor": encode(Checkpoint(7)),
+        "error": "ValueError('broken')",
+        "traceback": "Traceback …",
+        "at": 1.0,
+    }
+    entries = {ENVELOPE: envelope_entry(record.envelope)}
+    entries.update(dict.fromkeys(ordinals, json.dumps(entry)))
+    for ordinal, text in entries.items():
+        assert runtime.store.put_aside(RUN, record.fence, ordinal, text, keep=60)
+
+
+def test_items_are_listed(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    put_aside(runtime, 7, 12)
+    done = call("runs", ID)
+    assert "ValueError('broken')" in done.stdout
+    assert f"celery graceful replay {ID}" in done.stderr
+    (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["put_aside"]
+    assert (first["number"], first["cursor"], first["traceback"]) == (7, "7", "Traceback …")
+
+
+def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    put_aside(runtime, 7, 12)
+    done = call("replay", ID, "--item", "12", "-j")
+    assert done.exit_code == 0
+    (message,) = queued(runtime.app)
+    assert message.headers["id"] == json.loads(done.stdout)["sent"] != ID
+    assert message.headers[REPLAY] == [ID, [12]]
+    args, _, embed = message.decode()
+    assert args == ["a.csv"]
+    assert not any(embed.values())
+
+
+def test_nothing_to_replay(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    assert call("replay", ID).exit_code == 4
+    put_aside(runtime, 7)
+    refused = call("replay", ID, "-i", "8")
+    assert refused.exit_code == 4
+    assert "has put no item 8 aside; it has [7]" in refused.stderr
+    assert queued(runtime.app) == []
