@@ -8,18 +8,16 @@ from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state as _typed_state
 
 from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.threads import snapshot
 
 __all__ = ["active_runs", "revoked_active_runs", "stop_when_idle", "terminate_when_idle"]
 
 state: Any = _typed_state
 
-#: Other threads change the sets while we copy them; a copy succeeds soon.
-_TRIES = 100
-
 
 def active_runs() -> list[tuple[str, str]]:
     """Task name and id of the iterable tasks that run in this worker now."""
-    return [(r.type, r.id) for r in _copy(state.active_requests) if isinstance(r, RunRequest)]
+    return [(r.type, r.id) for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
 
 
 def revoked_active_runs() -> list[tuple[str, str]]:
@@ -35,12 +33,3 @@ def stop_when_idle() -> None:
 def terminate_when_idle() -> None:
     """Have the worker's loop end it (a cold stop) when the task it is in has returned."""
     state.should_terminate = EX_FAILURE
-
-
-def _copy(requests: Any) -> list[Any]:
-    for _ in range(_TRIES):
-        try:
-            return list(requests)
-        except RuntimeError:  # changed size during iteration
-            continue
-    return []

@@ -1,12 +1,17 @@
-"""Real threads, also where gevent has put greenlets in their place."""
+"""Real threads, also where gevent has put greenlets in their place, and what they share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-__all__ = ["native_sleep", "start_native_thread"]
+__all__ = ["native_sleep", "snapshot", "start_native_thread"]
+
+T = TypeVar("T")
+
+#: A copy of what other threads change succeeds soon.
+_TRIES = 100
 
 
 def _original(module: str, name: str) -> Any:
@@ -28,3 +33,13 @@ def start_native_thread(target: Callable[[], None]) -> None:
 def native_sleep(seconds: float) -> None:
     """Sleep without giving way to other greenlets."""
     _original("time", "sleep")(seconds)
+
+
+def snapshot(items: Iterable[T]) -> list[T]:
+    """A copy of a set or mapping that another thread changes; empty if it changes all the time."""
+    for _ in range(_TRIES):
+        try:
+            return list(items)
+        except RuntimeError:  # changed size during iteration
+            continue
+    return []

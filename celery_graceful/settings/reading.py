@@ -34,6 +34,7 @@ class Settings:
     resume_queue: str | None
     resume_priority: int | None
     progress: bool
+    keep_visible: bool
 
 
 def read(conf: Mapping[str, Any]) -> Settings:

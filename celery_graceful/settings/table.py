@@ -167,6 +167,15 @@ _LINES = (
         "False",
         "Whether runs write PROGRESS states to the result backend.",
     ),
+    Setting(
+        "graceful_keep_visible",
+        parse_switch,
+        True,
+        "True or False",
+        "False",
+        "Whether a worker on a Redis broker renews the visibility of the messages it holds, so that"
+        " the broker delivers none of them again while the worker lives.",
+    ),
 )
 
 #: Every setting by its name, in the order of the documentation.

@@ -22,6 +22,7 @@ from celery_graceful._celery.pool import (
 )
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.unknown import leave_unknown_runs
+from celery_graceful._celery.visibility import Renewals
 from celery_graceful.errors import SettingsError
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runtime import Runtime, runtime_of
@@ -63,6 +64,7 @@ class GracefulStep(bootsteps.StartStopStep):
         if _is_solo(worker):
             self.flag.set_solo()
         self.keeper = Keeper(self.runtime, self.flag, partial(wake_poll, worker))
+        self.renewals = Renewals(worker)
         RunRequest.listener = self.keeper
         RunRequest.next_job_first = None
 
@@ -85,17 +87,21 @@ class GracefulStep(bootsteps.StartStopStep):
             )
         leave_unknown_runs(worker, self.keeper.is_run)
         self.keeper.start()
+        if self.runtime.settings.keep_visible:
+            self.renewals.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Called whenever the event loop starts, as for the pool's own timers."""
         self._hub, self._loop_thread = hub, threading.get_ident()
         look_for_dead_children(worker, hub, every=0.5)
+        self.renewals.watch(hub)
         if RunRequest.next_job_first is None:  # also called again after each reconnect
             RunRequest.next_job_first = next_job_first(worker, hub)
 
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self._raise_flag("shutdown", cold=False)
+        self.renewals.unwatch()
         if self._loop_has_ended():
             if RunRequest.next_job_first is not None:
                 RunRequest.next_job_first.close()
@@ -120,6 +126,7 @@ class GracefulStep(bootsteps.StartStopStep):
     def _on_shutdown(self, **_: Any) -> None:
         """The pool has ended: only now may the beats end."""
         self.keeper.stop()
+        self.renewals.stop()
         RunRequest.listener = RunRequest.next_job_first = None
         stop_flag.withdraw()
 
