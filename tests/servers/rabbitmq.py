@@ -111,6 +111,19 @@ class RabbitMQ:
         """Close all clients' connections from the server's side, as an operator can."""
         self._erlang('rabbit_networking:close_all_connections("closed by a test").')
 
+    @contextmanager
+    def consumer_timeout(self, seconds: float) -> Iterator[None]:
+        """Channels opened meanwhile are closed when a message is held longer than that."""
+        timeout = f"application:set_env(rabbit, consumer_timeout, {round(seconds * 1000)})"
+        self._erlang(f"{timeout}, application:set_env(rabbit, channel_tick_interval, 500).")
+        try:
+            yield
+        finally:
+            self._erlang(
+                "application:set_env(rabbit, consumer_timeout, 1800000), "
+                "application:set_env(rabbit, channel_tick_interval, 60000)."
+            )
+
     # --- inside -------------------------------------------------------------------------------
 
     def _url(self, vhost: str) -> str:

@@ -1,0 +1,197 @@
+"""A second delivery of a run that is under way is dropped, and its expiry no longer matters."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.result import AsyncResult
+
+from tests.acceptance.scene import Scene, StartWorker, States, recorded_states, signatures
+from tests.acceptance.test_acknowledge import ready_messages
+from tests.acceptance.test_verbs import redeliver
+from tests.harness import Ledger, Worker, wait_for
+from tests.servers import RabbitMQ
+
+pytestmark = pytest.mark.slow
+
+#: Seconds that RabbitMQ lets a message be held, and that a run lasts.
+TIMEOUT, LASTS = 3.0, 12.0
+ITEMS = 120
+DROPPED = "dropped a surplus message"
+
+
+def make_scene(broker: str, backend: str, ledger: Ledger, start_worker: StartWorker) -> Scene:
+    scene = Scene("held", broker, backend, ledger, start_worker)
+    scene.settings = {"graceful_store": backend, "task_track_started": True}
+    return scene
+
+
+@pytest.fixture
+def scene(broker_url: str, redis_url: str, ledger: Ledger, start_worker: StartWorker) -> Scene:
+    return make_scene(broker_url, redis_url, ledger, start_worker)
+
+
+@pytest.fixture
+def rabbit(rabbitmq_url: str, redis_url: str, ledger: Ledger, start_worker: StartWorker) -> Scene:
+    return make_scene(rabbitmq_url, redis_url, ledger, start_worker)
+
+
+@pytest.fixture
+def impatient(
+    rabbitmq_server: RabbitMQ, redis_url: str, ledger: Ledger, start_worker: StartWorker
+) -> Iterator[Scene]:
+    with rabbitmq_server.consumer_timeout(TIMEOUT), rabbitmq_server.vhost() as url:
+        yield make_scene(url, redis_url, ledger, start_worker)
+
+
+@contextmanager
+def a_run(scene: Scene, **options: Any) -> Iterator[tuple[Celery, AsyncResult[Any], States]]:
+    """A run that has begun, with ``options`` of its message."""
+    with scene.producer() as app, recorded_states(scene.backend) as states:
+        result = signatures(app, "held")("run", ITEMS, LASTS / ITEMS).apply_async(**options)
+        wait_for(lambda: scene.items(result.id), 20, "the first item")
+        yield app, result, states
+
+
+def check_ended_once(scene: Scene, result: AsyncResult[Any], states: States, legs: int = 1) -> None:
+    """The right result, each item once, and all that was told of it in order."""
+    assert result.get(timeout=4 * LASTS) == ITEMS
+    assert scene.items(result.id) == list(range(1, ITEMS + 1))
+    states.check_final(result.id)
+    assert states.of(result.id).count("STARTED") == legs
+    assert scene.ledger.counts()[f"begun {result.id}"] == legs
+
+
+def check_nothing_is_left(scene: Scene, *workers: Worker) -> None:
+    """No copy of the message stays behind, neither in the queue nor delivered."""
+    for worker in workers:
+        worker.signal(SIGTERM)
+    for worker in workers:
+        assert worker.wait() == 0
+    assert ready_messages(scene.broker) == 0  # what was not acknowledged has gone back by now
+
+
+def received(scene: Scene, result: AsyncResult[Any]) -> int:
+    return scene.ledger.counts()[f"received {result.id}"]
+
+
+# -- RabbitMQ --------------------------------------------------------------------------------
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("children", [1, 2])
+def test_the_consumer_timeout_closes_the_channel(impatient: Scene, children: int) -> None:
+    """With a free child the copy is dropped at once, else when the run has ended."""
+    impatient.settings["broker_channel_error_retry"] = True
+    worker = impatient.worker(concurrency=children)
+    with a_run(impatient) as (_, result, states):
+        check_ended_once(impatient, result, states)
+        assert worker.log().count("PRECONDITION_FAILED") >= 1
+        worker.wait_log(rf"\[{result.id}\].*{DROPPED}")
+        assert 2 <= received(impatient, result) <= 2 + LASTS / TIMEOUT
+    check_nothing_is_left(impatient, worker)
+
+
+@pytest.mark.rabbitmq
+def test_the_consumer_timeout_ends_the_worker(impatient: Scene) -> None:
+    """What Celery does unless told otherwise: the run is handed over like at any stop."""
+    worker = impatient.worker(concurrency=1)
+    with a_run(impatient) as (_, result, states):
+        assert worker.wait() == 1
+        assert "PRECONDITION_FAILED" in worker.log()
+        impatient.settings["broker_channel_error_retry"] = True
+        second = impatient.worker(concurrency=2)
+        wait_for(lambda: impatient.ledger.counts()[f"begun {result.id}"] == 2, 20, "the resumption")
+        impatient.ledger.add("hurry")
+        check_ended_once(impatient, result, states, legs=2)
+    check_nothing_is_left(impatient, second)
+
+
+@pytest.mark.rabbitmq
+def test_connections_are_closed_by_the_server(rabbit: Scene, rabbitmq_server: RabbitMQ) -> None:
+    worker = rabbit.worker()
+    other = rabbit.worker()
+    with a_run(rabbit) as (_, result, states):
+        for times in (1, 2, 3):
+            rabbitmq_server.close_connections()
+            for each in (worker, other):
+                wait_connected(each, times + 1)
+            wait_for(lambda: dropped(result, worker, other) >= 1, 20, "the copy to be dropped")
+        rabbit.ledger.add("hurry")
+        check_ended_once(rabbit, result, states)
+        assert received(rabbit, result) <= 1 + 3
+    check_nothing_is_left(rabbit, worker, other)
+
+
+def wait_connected(worker: Worker, times: int) -> None:
+    def often() -> bool:
+        return worker.log().count("Connected to amqp") >= times
+
+    wait_for(often, 20, lambda: f"connection {times} of {worker.name}\n{worker.log()[-3000:]}")
+
+
+def dropped(result: AsyncResult[Any], *workers: Worker) -> int:
+    """How many copies of the run's message were dropped."""
+    lines = [line for worker in workers for line in worker.log().splitlines()]
+    return sum(f"[{result.id}]" in line and DROPPED in line for line in lines)
+
+
+# -- expires ---------------------------------------------------------------------------------
+
+
+def wait_expired(moment: dt.datetime) -> None:
+    wait_for(lambda: dt.datetime.now(dt.timezone.utc) > moment, 20, "the expiry")
+
+
+def soon(seconds: float) -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=seconds)
+
+
+def revoked_ids(app: Celery) -> set[str]:
+    answers = app.control.inspect(timeout=2).revoked() or {}
+    assert answers
+    return {task_id for ids in answers.values() for task_id in ids}
+
+
+def test_a_run_expires_neither_as_it_runs_nor_as_a_copy_comes(scene: Scene) -> None:
+    worker = scene.worker()
+    moment = soon(4)
+    with a_run(scene, expires=moment) as (app, result, states):
+        wait_expired(moment)
+        done = len(scene.items(result.id))
+        copy = signatures(app, "held")("run", ITEMS, LASTS / ITEMS)
+        # RabbitMQ itself drops an expired message: the copy says it by its header alone.
+        headers = {"expires": moment.isoformat()}
+        redeliver(scene, copy, task_id=result.id, headers=headers)
+        assert app.control.add_consumer("aside", reply=True, timeout=5)
+        worker.wait_log(rf"\[{result.id}\].*{DROPPED}")
+        assert result.id not in revoked_ids(app)
+        wait_for(lambda: len(scene.items(result.id)) > done, 10, "more items")
+        # The id is as good as before: the run goes on in the worker that saw the copy.
+        scene.ledger.add("hurry")
+        check_ended_once(scene, result, states)
+        assert "REVOKED" not in states.of(result.id)
+    check_nothing_is_left(scene, worker)
+
+
+def test_a_run_does_not_expire_between_two_workers(scene: Scene) -> None:
+    first = scene.worker()
+    moment = soon(4)
+    with a_run(scene, expires=moment) as (app, result, states):
+        first.signal(SIGTERM)
+        assert first.wait() == 0
+        assert dt.datetime.now(dt.timezone.utc) < moment, "too slow: it expired before"
+        wait_expired(moment)
+        second = scene.worker()
+        wait_for(lambda: scene.ledger.counts()[f"begun {result.id}"] == 2, 20, "the resumption")
+        assert result.id not in revoked_ids(app)
+        scene.ledger.add("hurry")
+        check_ended_once(scene, result, states, legs=2)
+        assert "REVOKED" not in states.of(result.id)
+    check_nothing_is_left(scene, second)
