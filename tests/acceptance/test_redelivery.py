@@ -9,6 +9,7 @@ from signal import SIGTERM
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from celery.result import AsyncResult
 
@@ -140,6 +141,24 @@ def dropped(result: AsyncResult[Any], *workers: Worker) -> int:
     """How many copies of the run's message were dropped."""
     lines = [line for worker in workers for line in worker.log().splitlines()]
     return sum(f"[{result.id}]" in line and DROPPED in line for line in lines)
+
+
+# -- Redis -----------------------------------------------------------------------------------
+
+
+def test_connections_are_closed_by_redis(
+    redis_url: str, ledger: Ledger, start_worker: StartWorker
+) -> None:
+    """Celery 5.7.0 ends a worker that held messages then, and the run is handed over."""
+    scene = make_scene(redis_url, redis_url, ledger, start_worker)
+    worker, other = scene.worker(), scene.worker("-Q", "elsewhere")
+    with a_run(scene) as (app, result, states), redis.Redis.from_url(redis_url) as client:
+        assert client.client_kill_filter(_type="normal", skipme=True)
+        wait_for(lambda: worker.exit_code is not None or dropped(result, worker, other), 20, "it")
+        app.control.add_consumer("celery", reply=True, timeout=5)
+        wait_for(lambda: scene.items(result.id)[-1] > 60, 20, "more items")
+        scene.ledger.add("hurry")
+        check_ended_once(scene, result, states, legs=1 if worker.exit_code is None else 2)
 
 
 # -- expires ---------------------------------------------------------------------------------
