@@ -9,6 +9,7 @@ __all__ = [
     "GracefulError",
     "MaxCrashesExceeded",
     "MaxItemErrorsExceeded",
+    "NewerRecord",
     "NoRunError",
     "PublishUncertain",
     "SettingsError",
@@ -56,6 +57,10 @@ class StoreUnavailable(StoreError):
 
 class CorruptRecord(StoreError):
     """A record in the store cannot be read; nothing was changed."""
+
+
+class NewerRecord(CorruptRecord):
+    """A later version of this package wrote a record in a way that this one does not know."""
 
 
 class PublishUncertain(GracefulError):

@@ -8,12 +8,18 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from celery_graceful import __version__
 from celery_graceful.model.record import Outcome, Record, Request, State
 
-__all__ = ["Unreadable", "build", "extra_of", "text", "utf8"]
+__all__ = ["Newer", "Unreadable", "build", "extra_of", "text", "utf8"]
 
-#: Raised when the meaning of a field changes, so that an older worker refuses what it misreads.
+#: Raised when the meaning of a field changes, or a state is added, so that an older worker refuses
+#: what it would misread. A new field with a default does not raise it.
 _FORMAT: Final = 1
+#: The oldest format that can still be read.
+_OLDEST: Final = 1
+#: The version is there for people: a worker that refuses the format says who wrote it.
+_BEGIN: Final = f'{{"format":{_FORMAT},"by":"{__version__}"'
 _INTS: Final = (
     "generation",
     "leg_steps",
@@ -34,6 +40,10 @@ class Unreadable(ValueError):
     """A stored field does not hold what this version writes; the message says which."""
 
 
+class Newer(Unreadable):
+    """A later version wrote it, in a format that this one does not know."""
+
+
 def utf8(value: str) -> bytes:
     """``value`` as bytes; any ``str`` survives, lone surrogates included."""
     return value.encode("utf-8", "surrogatepass")
@@ -49,7 +59,7 @@ def extra_of(record: Record) -> str:
     r = record
     outcome = "null" if r.outcome is None else f'"{r.outcome.value}"'
     return (
-        f'{{"format":{_FORMAT},"generation":{r.generation},"leg_steps":{r.leg_steps},'
+        f'{_BEGIN},"generation":{r.generation},"leg_steps":{r.leg_steps},'
         f'"resumptions":{r.resumptions},"crashes":{r.crashes},"crash_steps":{r.crash_steps},'
         f'"stalls":{r.stalls},"republished":{r.republished},"reason":{_dumps(r.reason)},'
         f'"outcome":{outcome},"started_at":{r.started_at!r},"stamp":{_dumps(r.stamp)}'
@@ -92,11 +102,7 @@ def build(fields: dict[str, Any], extra: str | bytes) -> Record:
 def _checked(rest: Any) -> dict[str, Any]:
     if not isinstance(rest, dict):
         raise Unreadable("its summary is not a JSON object")
-    written_as = rest.get("format")
-    if written_as != _FORMAT:
-        raise Unreadable(
-            f"its format is {written_as!r}, and this version of celery-graceful reads {_FORMAT}"
-        )
+    _check_format(rest.get("format"), rest.get("by"))
     kept: dict[str, Any] = {name: _typed(rest, name, int) for name in _INTS}
     kept["reason"] = _typed(rest, "reason", str)
     kept["started_at"] = float(_typed(rest, "started_at", (int, float)))
@@ -105,6 +111,20 @@ def _checked(rest: Any) -> dict[str, Any]:
     for name, missing in _ADDED.items():
         kept[name] = _typed({name: missing, **rest}, name, str)
     return kept
+
+
+def _check_format(written_as: object, by: object) -> None:
+    if type(written_as) is not int or written_as < _OLDEST:
+        raise Unreadable(
+            f"its format is {written_as!r}, and celery-graceful {__version__} reads {_OLDEST} to "
+            f"{_FORMAT}"
+        )
+    if written_as > _FORMAT:
+        writer = by if isinstance(by, str) else "of a later version"
+        raise Newer(
+            f"celery-graceful {writer:.40} wrote it in format {written_as}, and this one, "
+            f"{__version__}, reads up to {_FORMAT}"
+        )
 
 
 def _typed(rest: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:

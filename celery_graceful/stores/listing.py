@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from celery_graceful.model.record import Record, RunKey
+from celery_graceful.stores.unread import why_skipped
 
 __all__ = ["Entry", "Skipped", "collect", "joined"]
 
@@ -63,9 +64,4 @@ class Skipped:
             return
         if len(self._warned) < _MAX_WARNED:
             self._warned.add(key)
-        logger.warning(
-            "The record at %s cannot be read and is skipped (%s). Nothing was changed. Look at it, "
-            "and delete it when its run is not needed any more.",
-            key,
-            why,
-        )
+        logger.warning("%s", why_skipped(key, why))

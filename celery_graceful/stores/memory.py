@@ -36,13 +36,13 @@ class MemoryStore:
     """Records in a dictionary behind a lock.
 
     Args:
-        clock: The store's time, in seconds.
+        clock: The store's time, in seconds; by default one that never jumps.
     """
 
     shared_between_hosts = False
     shared_between_processes = False
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._rows: dict[RunKey, _Row] = {}
         self._aside: dict[RunKey, tuple[float, dict[int, str]]] = {}

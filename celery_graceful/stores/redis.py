@@ -21,6 +21,7 @@ from celery_graceful.stores.redis_errors import translated
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
 from celery_graceful.stores.redis_keys import Keys, member_of, run_of
 from celery_graceful.stores.redis_line import Line
+from celery_graceful.stores.unread import unread
 
 __all__ = ["RedisStore"]
 
@@ -269,10 +270,7 @@ class RedisStore:
             raise self._corrupt(key, exc) from exc
 
     def _corrupt(self, key: bytes, why: object) -> CorruptRecord:
-        return CorruptRecord(
-            f"The record at {_shown(key)} in {self._address} cannot be read ({why}). Nothing was "
-            "changed. Look at it, and delete it when its run is not needed any more."
-        )
+        return unread(f"at {_shown(key)} in {self._address}", why)
 
 
 def _seconds(value: float) -> bytes:

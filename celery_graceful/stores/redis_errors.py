@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from redis import exceptions as redis_errors
 
-from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
+from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.stores.unread import unread
 
 __all__ = ["translated"]
 
@@ -60,10 +61,7 @@ def translated(exc: Exception, address: str, key: str) -> StoreError:
             "data from it."
         )
     if any(sign in said for sign in _DAMAGED):
-        return CorruptRecord(
-            f"The record at {key} in {address} cannot be read: {said}. Nothing was changed. Look "
-            "at it, and delete it when its run is not needed any more."
-        )
+        return unread(f"at {key} in {address}", said)
     if isinstance(exc, redis_errors.InvalidResponse):
         return StoreError(f"{address} does not speak Redis: {said}. Check graceful_store.")
     return StoreError(f"{address} failed on {key}: {said}")

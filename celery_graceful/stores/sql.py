@@ -22,6 +22,7 @@ from celery_graceful.stores.sql_errors import translated
 from celery_graceful.stores.sql_fields import parameters_of, record_of, request_of
 from celery_graceful.stores.sql_forked import ForkSafeEngine
 from celery_graceful.stores.sql_statements import Statements, table
+from celery_graceful.stores.unread import unread
 
 __all__ = ["SqlStore"]
 
@@ -258,10 +259,7 @@ class SqlStore:
             raise translated(exc, self._address, about) from exc
 
     def _corrupt(self, run: RunKey, why: object) -> CorruptRecord:
-        return CorruptRecord(
-            f"The record {_shown(run)} in graceful_runs of {self._address} cannot be read ({why}). "
-            "Nothing was changed. Look at it, and delete it when its run is not needed any more."
-        )
+        return unread(f"{_shown(run)} in graceful_runs of {self._address}", why)
 
 
 def _shown(run: RunKey) -> str:

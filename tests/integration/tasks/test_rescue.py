@@ -17,6 +17,7 @@ from celery_graceful.model.record import Record, Request, RunKey, State
 from celery_graceful.runs.rescue import BATCH, Rescuer
 from celery_graceful.runtime import Runtime, runtime_of
 from tests.harness.waiting import wait_for
+from tests.integration.stores.written import NEWER, Elsewhere
 from tests.servers.process import free_port
 
 from .conftest import TASK, MakeApp, as_seen_by_a_child, declare, envelope_of, take
@@ -266,3 +267,17 @@ def test_a_run_without_a_queue_is_stranded(
     declare(app, "back", "media", "direct", captured.routing_key)
     looks(rescuer)
     assert take(app, "back") is not None
+
+
+def test_a_record_of_a_later_version_is_left_to_its_workers(
+    app: Any, runtime: Runtime, rescuer: Rescuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not runtime.store.shared_between_processes:
+        pytest.skip("records in memory have no versions")
+    elsewhere = Elsewhere(runtime.store_url, runtime.namespace)
+    elsewhere.write(RunKey(TASK, "later"), NEWER)
+    overdue(runtime, "ours", envelope(app)[1])
+    looks(rescuer, 4)
+    assert [message.headers["id"] for message in drained(app)]
+    assert elsewhere.summary(RunKey(TASK, "later")) == NEWER
+    assert caplog.text.count("is of a later version and is skipped") == 1

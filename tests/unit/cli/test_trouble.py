@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 from celery import Celery
 
 from celery_graceful import IterableTask
-from celery_graceful.runtime import forget
-from tests.unit.cli.shop import Run
+from celery_graceful.model.record import RunKey
+from celery_graceful.runtime import Runtime, forget
+from tests.integration.stores.written import NEWER, Elsewhere
+from tests.unit.cli.shop import ID, RUN, TASK, Run, begin
 
 
 def test_a_wrong_setting_is_told_in_a_line(call: Run, app: Celery) -> None:
@@ -49,3 +52,28 @@ def test_a_store_that_cannot_be_asked(
     done = call("runs")
     assert done.exit_code == code
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "retry"])
+def test_a_run_of_a_later_version(call: Run, runtime: Runtime, verb: str) -> None:
+    begin(runtime)
+    elsewhere = Elsewhere(runtime.store_url, runtime.namespace)
+    elsewhere.rewrite(RUN, json.dumps(NEWER))
+    done = call(verb, ID)
+    assert done.exit_code == 4
+    assert "0.9.1" in done.stderr
+    assert "Upgrade" in done.stderr
+    assert elsewhere.summary(RUN) == NEWER
+
+
+def test_a_damaged_run_does_not_hide_the_others(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    other = RunKey(TASK, "other")
+    begin(runtime, other)
+    Elsewhere(runtime.store_url, runtime.namespace).rewrite(other, "{")
+    done = call("runs")
+    assert done.exit_code == 0
+    assert ID[:6] in done.stdout
+    asked = call("cancel", "other")
+    assert asked.exit_code == 4
+    assert "run:shop.import:other" in asked.stderr

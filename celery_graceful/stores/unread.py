@@ -1,0 +1,33 @@
+"""What is said of a record that cannot be read, and to whom."""
+
+from __future__ import annotations
+
+from celery_graceful.errors import CorruptRecord, NewerRecord
+from celery_graceful.stores.codec import Newer
+
+__all__ = ["unread", "why_skipped"]
+
+_MEND = (
+    "Nothing was changed. Mend it or delete it: docs/how-to/operate-runs.md tells how, and what "
+    "becomes of its run."
+)
+_UPGRADE = "Upgrade celery-graceful here; workers that have the later version carry the run."
+
+
+def unread(where: str, why: object) -> CorruptRecord:
+    """The error for a record that was asked for.
+
+    Args:
+        where: the record and its store.
+        why: what :mod:`celery_graceful.stores.codec` found.
+    """
+    if isinstance(why, Newer):
+        return NewerRecord(f"The record {where} is of a later version: {why}. {_UPGRADE}")
+    return CorruptRecord(f"The record {where} cannot be read ({why}). {_MEND}")
+
+
+def why_skipped(where: str, why: object) -> str:
+    """The warning about a record that a listing leaves out."""
+    if isinstance(why, Newer):
+        return f"The record at {where} is of a later version and is skipped: {why}. {_UPGRADE}"
+    return f"The record at {where} cannot be read and is skipped ({why}). {_MEND}"
