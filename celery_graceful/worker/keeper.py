@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from celery_graceful._celery import requests
-from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, RunKey
@@ -25,6 +25,9 @@ logger = logging.getLogger("celery_graceful.worker")
 BEATS_PER_LEASE = 3
 #: Seconds between two attempts while the store does not answer.
 RETRY = 0.5
+#: Seconds between two tries to tell the store what it did not take. Not at each poll: a store that
+#: refuses would fill the log, one that is silent would hold up the beats.
+SETTLE_AGAIN = 2.0
 #: A poll ended just before Celery looks is begun anew: so it is ended up to this many times.
 MOST_WAKES = 20
 
@@ -47,6 +50,7 @@ class Keeper:
         self._wakes = MOST_WAKES
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
         self._next_beat = 0.0
+        self._settle_at = 0.0
         self._threads: list[Rounds] = []
 
     def start(self) -> None:
@@ -79,10 +83,11 @@ class Keeper:
         if self.flag.raised and not self.flag.released and self._wakes:
             self._wakes -= 1
             self._wake_consumer()
-        self._settle_doubts(store)
         if now >= self._next_beat:
             self._beat(store)
             self._next_beat = now + self.runtime.settings.lease_ttl / BEATS_PER_LEASE
+        if self._in_doubt and now >= self._settle_at:
+            self._settle_doubts(store, now)
 
     def _beat(self, store: Store) -> None:
         runs = [RunKey(*run) for run in requests.active_runs()]
@@ -98,15 +103,14 @@ class Keeper:
         for run in requests.revoked_active_runs():
             transition(store, RunKey(*run), ev.Cancel(), self.runtime.policy)
 
-    def _settle_doubts(self, store: Store) -> None:
+    def _settle_doubts(self, store: Store, now: float) -> None:
+        self._settle_at = now + SETTLE_AGAIN
         while self._in_doubt:
             run, event = self._in_doubt[0]
             try:
                 transition(store, run, event, self.runtime.policy)
-            except StoreUnavailable:
-                raise
-            except StoreError as exc:  # it would keep back the beats of all other runs
-                logger.error("%s: the store does not take %r, given up: %s", run, event, exc)
+            except CorruptRecord as exc:  # no later try would do better, and the others wait
+                logger.error("%s: the store cannot take %r: %s", run, event, exc)
             self._in_doubt.pop(0)
 
     # -- the main thread --------------------------------------------------------------------
