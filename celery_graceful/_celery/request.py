@@ -14,7 +14,7 @@ from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.acknowledge import NextJobFirst
-from celery_graceful._celery.wire import GENERATION, RAW, sent_home
+from celery_graceful._celery.wire import RAW, generation_of, sent_home
 
 __all__ = ["Listener", "RunRequest"]
 
@@ -47,7 +47,7 @@ class RunRequest(Request):  # type: ignore[misc]
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         headers = self._request_dict
-        self.generation = int(headers.get(GENERATION) or 0)
+        self.generation = generation_of(headers)
         redelivered = self.delivery_info.get("redelivered")
         if self.generation > 0 or redelivered:
             # ``expires`` is for the start. An expired redelivery would also put the id into the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "Envelope",
     "broker_identity",
     "capture",
+    "generation_of",
     "pack",
     "sent_home",
     "unpack",
@@ -43,6 +45,12 @@ _OF_DELIVERY = (
 )
 #: Exchanges of Celery's native delayed delivery; the key ends with the routing key proper.
 _DELAYED = "celery_delayed_"
+
+
+#: No run is handed over a billion times.
+MOST_GENERATIONS = 10**9
+
+logger = logging.getLogger("celery_graceful.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,28 @@ def capture(request: Any, broker: str) -> Envelope | None:
         routing_key=routing_key,
         broker=broker,
     )
+
+
+def generation_of(headers: Any) -> int:
+    """The generation in a message's headers (anything with ``get``).
+
+    0, as for a first message, when there is none or no such number: whatever a stranger wrote
+    must not stop the worker, and an invitation too old is dropped.
+    """
+    value = headers.get(GENERATION)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        value = int(value)
+    if type(value) is int and 0 <= value < MOST_GENERATIONS:
+        return value
+    if value is not None:
+        logger.warning(
+            "%s[%s] came with %s = %.100r, which is no generation: taken for 0",
+            headers.get("task"),
+            headers.get("id"),
+            GENERATION,
+            value,
+        )
+    return 0
 
 
 def pack(envelope: Envelope) -> bytes:

@@ -10,7 +10,7 @@ from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.runs.transition import transition
+from celery_graceful.runs.transition import Patience, transition
 from celery_graceful.runtime import Runtime
 
 __all__ = ["Admission", "admit"]
@@ -25,7 +25,13 @@ class Admission(NamedTuple):
 
 
 def admit(
-    runtime: Runtime, task: str, request: Any, worker: str, *, max_crashes: int | None = None
+    runtime: Runtime,
+    task: str,
+    request: Any,
+    worker: str,
+    *,
+    max_crashes: int | None = None,
+    patience: Patience | None = None,
 ) -> Admission:
     """Ask the store whether the message behind ``request`` may carry its run.
 
@@ -34,29 +40,38 @@ def admit(
         request: the task's request (``self.request``).
         worker: names the worker, whose main process will keep the lease alive.
         max_crashes: the task's own option, ``None`` for the setting.
+        patience: how long to ask a store that does not answer; ``None``: as long as a lease.
 
     Raises:
-        StoreUnavailable: the store did not answer for as long as a lease.
+        StoreUnavailable: patience was at its end.
+        NewerRecord: a later version of this package wrote the run's record.
         CorruptRecord: the run's record cannot be read.
+        StoreError: the store refused.
     """
     run = RunKey(task, request.id)
     envelope = wire.capture(request, runtime.broker)
     message = ev.Admit(
-        generation=int(request.get(wire.GENERATION) or 0),
+        generation=wire.generation_of(request),
         owner=worker,
         redelivered=bool((request.delivery_info or {}).get("redelivered")),
-        checkpoint=request.get(wire.CHECKPOINT),
+        checkpoint=_travelled(request),
         envelope=b"" if envelope is None else wire.pack(envelope),
         at=time.time(),
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
     guess = message.generation == 0 and not message.redelivered
-    done = transition(
-        runtime.store, run, message, policy, guess=guess, patience=runtime.settings.lease_ttl
-    )
+    if patience is None:
+        patience = runtime.settings.lease_ttl
+    done = transition(runtime.store, run, message, policy, guess=guess, patience=patience)
     verdict = done.decision.verdict
     if verdict is Verdict.DROP or done.record is None:
         return Admission(Verdict.DROP, done.decision.why)
     ticket = Ticket(runtime, run, done.record, worker)
     return Admission(verdict, done.decision.why, ticket)
+
+
+def _travelled(request: Any) -> str | None:
+    """The checkpoint in the message. What is none is told of when a leg reads it."""
+    checkpoint = request.get(wire.CHECKPOINT)
+    return checkpoint if checkpoint is None or isinstance(checkpoint, str) else repr(checkpoint)

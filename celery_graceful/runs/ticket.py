@@ -6,7 +6,7 @@ from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, replace
 from celery_graceful.runs.sending import publish_record
-from celery_graceful.runs.transition import patiently, transition
+from celery_graceful.runs.transition import Patience, patiently, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed
 
@@ -55,16 +55,14 @@ class Ticket:
 
     def save(self, checkpoint: str, steps: int) -> Flushed:
         """Save a checkpoint, waiting for a store that is away."""
-        return patiently(
-            lambda: self.flush(checkpoint, steps), seconds=self.patience, what=str(self.run)
-        )
+        return patiently(lambda: self.flush(checkpoint, steps), self.patience, what=str(self.run))
 
     def put_aside(self, ordinal: int, entry: str) -> bool:
         """Keep an item that failed; returns whether the run is still carried here."""
         keep = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs
         return patiently(
             lambda: self.runtime.store.put_aside(self.run, self.fence, ordinal, entry, keep=keep),
-            seconds=self.patience,
+            self.patience,
             what=str(self.run),
         )
 
@@ -76,7 +74,7 @@ class Ticket:
             found = store.aside(self.run, steps, ASIDE_AT_ONCE)
             store.drop_aside(self.run, [ordinal for ordinal, _ in found])
 
-        patiently(forget, seconds=self.patience, what=str(self.run))
+        patiently(forget, self.patience, what=str(self.run))
 
     def keep_aside(self) -> None:
         """The run has ended: what it has put aside is kept as long as its summary."""
@@ -105,9 +103,17 @@ class Ticket:
         """Take back a run whose successor the broker did not take."""
         return self._apply(ev.Reclaim(self.fence, self.owner))
 
-    def finish(self, checkpoint: str | None, steps: int, result: str, outcome: Outcome) -> Decision:
+    def finish(
+        self,
+        checkpoint: str | None,
+        steps: int,
+        result: str,
+        outcome: Outcome,
+        *,
+        patience: Patience | None = None,
+    ) -> Decision:
         """Save the result or final error, before Celery stores it."""
-        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome))
+        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome), patience)
 
     def end(
         self, outcome: Outcome, checkpoint: str | None = None, steps: int | None = None
@@ -115,7 +121,7 @@ class Ticket:
         """Close the run."""
         return self._apply(ev.End(self.fence, outcome, checkpoint, steps))
 
-    def _apply(self, event: ev.Event, patience: float | None = None) -> Decision:
+    def _apply(self, event: ev.Event, patience: Patience | None = None) -> Decision:
         done = transition(
             self.runtime.store,
             self.run,

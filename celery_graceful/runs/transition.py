@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, Union
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.decide import Decision, Policy, decide
@@ -14,7 +14,7 @@ from celery_graceful.model.events import Event
 from celery_graceful.model.record import Record, RunKey, replace
 from celery_graceful.stores.base import Store, Swapped
 
-__all__ = ["Transition", "patiently", "transition"]
+__all__ = ["Patience", "Transition", "patiently", "transition"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -22,6 +22,10 @@ logger = logging.getLogger("celery_graceful.runs")
 MAX_ROUNDS = 50
 
 T = TypeVar("T")
+
+#: How long to go on asking a store that does not answer: seconds, or whether the seconds waited
+#: are enough.
+Patience = Union[float, Callable[[float], bool]]  # noqa: UP007 - evaluated on Python 3.10
 
 
 class Transition(NamedTuple):
@@ -39,7 +43,7 @@ def transition(
     *,
     known: Record | None = None,
     guess: bool = False,
-    patience: float = 0.0,
+    patience: Patience = 0.0,
 ) -> Transition:
     """Apply an event to a run, once, however often the store has to be asked.
 
@@ -47,15 +51,13 @@ def transition(
         known: the record as last seen, to save a look-up.
         guess: take ``known`` (also ``None``: no record) for what stands there; a wrong guess costs
             nothing, the store answers with the truth.
-        patience: seconds to go on asking a store that does not answer.
+        patience: how long to go on asking a store that does not answer.
 
     Raises:
         StoreUnavailable: the store did not answer; the event may or may not have been applied.
     """
     attempt = _Attempt(store, run, event, policy)
-    if patience <= 0:
-        return attempt(known, guess)
-    return patiently(lambda: attempt(known, guess), seconds=patience, what=str(run))
+    return patiently(lambda: attempt(known, guess), patience, what=str(run))
 
 
 class _Attempt:
@@ -111,18 +113,22 @@ def _stored(written: Record, decision: Decision, swapped: Swapped) -> Record:
     return replace(written, version=swapped.version, due_at=due_at)
 
 
-def patiently(call: Callable[[], T], *, seconds: float, what: str) -> T:
-    """Call until the store answers, for at most ``seconds``; then raise what it raised."""
-    until = time.monotonic() + seconds
+def patiently(call: Callable[[], T], patience: Patience, *, what: str) -> T:
+    """Call until the store answers or patience is at its end; then raise what the store raised."""
+    began_at = time.monotonic()
     pause, told = 0.05, False
     while True:
         try:
             return call()
         except StoreUnavailable as exc:
-            if time.monotonic() + pause >= until:
+            if _enough(patience, time.monotonic() + pause - began_at):
                 raise
             if not told:
                 logger.warning("%s: the store does not answer, trying again: %s", what, exc)
                 told = True
             time.sleep(pause)
             pause = min(pause * 2, 1.0)
+
+
+def _enough(patience: Patience, waited: float) -> bool:
+    return patience(waited) if callable(patience) else waited >= patience

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful import signals
 from celery_graceful._celery.children import TERM_SIGNAL
-from celery_graceful.errors import StoreUnavailable
+from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Request
@@ -243,11 +244,16 @@ class CarriedLeg(Leg):
         """
         text = encode(self.checkpoint)
         self._warn_of_still_cursor(text)
+        # Not due while it is under way: the ticker would blow the fuse again each time a store
+        # takes longer than the interval, and no item would ever be taken.
+        self._flush_due = math.inf
         while True:
             try:
                 answer = self.ticket.flush(text, self.steps)
                 break
-            except StoreUnavailable as exc:
+            except CorruptRecord:
+                raise
+            except StoreError as exc:  # it does not answer, or somebody has to mend it
                 now = time.monotonic()  # a silent store has cost a whole time-out
                 self._outage(now, exc)
                 if now < self._lease_until and not needed:
@@ -266,13 +272,13 @@ class CarriedLeg(Leg):
             )
             self._outage_since = None
         self._lease_until = now + self.ticket.runtime.settings.lease_ttl
-        self._flush_due = now + self.options.flush_interval
+        self._flush_due = time.monotonic() + self.options.flush_interval
         signals.emit(signals.checkpoint_saved, self.task, **self.details)
         self.report.send(self.progress)
         if answer.requested is not None:
             raise Interrupted(REASON_OF[answer.requested])
 
-    def _outage(self, now: float, exc: StoreUnavailable) -> None:
+    def _outage(self, now: float, exc: StoreError) -> None:
         self._flush_due = now + STORE_RETRY
         if self._outage_since is None:
             self._outage_since = now
@@ -298,6 +304,15 @@ class CarriedLeg(Leg):
                 self.cursor,
                 self.steps - self.ticket.record.steps,
             )
+
+    def waited_enough(self, waited: float) -> bool:
+        """Whether to ask no more whether a store that was away takes the run's outcome.
+
+        As with a checkpoint: only who has to leave does so without an answer.
+        """
+        if waited < self.ticket.patience:
+            return False
+        return self.flag.raised or self._told_to_die_at is not None
 
     def hold_on(self) -> None:
         """The broker takes no successor: process items for a while before trying again."""

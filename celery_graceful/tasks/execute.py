@@ -15,11 +15,12 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome
-from celery_graceful.runs.admission import Admission, admit
+from celery_graceful.runs.admission import Admission
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import definitions, exits, limits, poison, process, results, styles
 from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.entry import enter
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
 from celery_graceful.tasks.replay import replay_of
 
@@ -94,17 +95,8 @@ def _carry(
     seeded: Checkpoint,
     flag: stop_flag.StopFlag,
 ) -> Any:
-    runtime, request = runtime_of(task.app), task.request
-    try:
-        admission = admit(runtime, task.name, request, flag.worker, max_crashes=task.max_crashes)
-    except StoreUnavailable as exc:
-        logger.error(
-            "%s[%s] goes back to the queue: nobody can say whether it may run: %s",
-            task.name,
-            request.id,
-            exc,
-        )
-        raise Reject(str(exc), requeue=True) from exc
+    request = task.request
+    admission = enter(runtime_of(task.app), task, flag)
     ticket = admission.ticket
     if ticket is None:
         logger.info("%s[%s] dropped a surplus message: %s", task.name, request.id, admission.why)
@@ -275,7 +267,9 @@ def _delay(options: dict[str, Any]) -> float:
 
 
 def raise_if_final(task: RunTask, exc: Exception | None) -> None:
-    """An error that a retry would only meet again is not retried."""
+    """An error that a retry would only meet again is not retried, nor is a message given back."""
+    if isinstance(exc, Reject):  # ``autoretry_for = (Exception,)`` would take it for an error
+        raise exc
     leg = getattr(task.request, LEG, None)
     if not isinstance(leg, CarriedLeg) or exc is None:
         return

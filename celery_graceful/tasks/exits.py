@@ -9,7 +9,13 @@ from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
-from celery_graceful.errors import CursorError, PublishUncertain, StoreError, StoreUnavailable
+from celery_graceful.errors import (
+    CorruptRecord,
+    CursorError,
+    PublishUncertain,
+    StoreError,
+    StoreUnavailable,
+)
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.reasons import StopReason
@@ -63,19 +69,24 @@ def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool) -> Decision:
     stalls = _stalls(leg, text)
     try:
         decision = leg.ticket.hand_over(text, leg.steps, reason, successor=successor, stalls=stalls)
-    except StoreUnavailable as exc:
-        leg.left = True
-        _log(
-            logging.ERROR,
-            leg,
-            "stops (%s) and could not save it: items after the last saved checkpoint run again: %s",
-            reason,
-            exc,
-        )
-        raise Reject(str(exc), requeue=True) from exc
+    except StoreError as exc:
+        _go_back(leg, f"stops ({reason})", exc)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
     return decision
+
+
+def _go_back(leg: CarriedLeg, what: str, exc: StoreError) -> NoReturn:
+    """The store does not take what became of the leg: nothing is said, and the message returns."""
+    leg.left = True
+    _log(
+        logging.ERROR,
+        leg,
+        "%s and could not save it: items after the last saved checkpoint run again: %s",
+        what,
+        exc,
+    )
+    raise Reject(str(exc), requeue=True) from exc
 
 
 def _stalls(leg: CarriedLeg, text: str) -> int:
@@ -157,6 +168,8 @@ def fail(leg: CarriedLeg, exc: Exception) -> None:
     text, steps = _last_good_checkpoint(leg)
     try:
         _save_failure(leg, exc, text, steps)
+    except StoreUnavailable as trouble:
+        _go_back(leg, f"fails with {exc!r:.200}", trouble)
     except StoreError as trouble:
         _log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
 
@@ -183,6 +196,8 @@ def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
     text, steps = _last_good_checkpoint(leg)
     try:
         _save_error(leg, exc, text, steps)
+    except StoreUnavailable as trouble:
+        _go_back(leg, f"fails with {exc!r:.200}", trouble)
     except StoreError as trouble:
         _log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
 
@@ -192,7 +207,8 @@ def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -
     if leg.brief:
         return
     saved = results.dump_error(leg.task, exc)
-    if leg.ticket.finish(text, steps, saved, Outcome.FAILED).verdict is Verdict.REFUSED:
+    decision = leg.ticket.finish(text, steps, saved, Outcome.FAILED, patience=leg.waited_enough)
+    if decision.verdict is Verdict.REFUSED:
         give_way(leg)
 
 
@@ -212,9 +228,16 @@ def finish(leg: CarriedLeg, result: Any) -> None:
     if leg.brief:
         leg.outcome = result
         return
-    saved = results.dump(leg.task, result)
+    saved, text = results.dump(leg.task, result), encode(leg.checkpoint)
     leg.outcome = result
-    decision = leg.ticket.finish(encode(leg.checkpoint), leg.steps, saved, Outcome.COMPLETED)
+    try:
+        decision = leg.ticket.finish(
+            text, leg.steps, saved, Outcome.COMPLETED, patience=leg.waited_enough
+        )
+    except StoreError as exc:
+        if isinstance(exc, CorruptRecord):
+            raise
+        _go_back(leg, "is done", exc)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
 

@@ -79,6 +79,11 @@ class Run:
         assert not self.lost()
         assert not self.repeated()
 
+    def check_exact_so_far(self) -> None:
+        """What was done until now was done in order, each item once."""
+        done = self.ledger.items()
+        assert done == list(range(len(done)))
+
     def done_in(self, seconds: float, before: float) -> int:
         """How many items were done in the ``seconds`` before a moment."""
         return sum(before - seconds <= entry.at <= before for entry in self.ledger.entries())

@@ -70,6 +70,46 @@ def poison(path: str, items: int, bad: int, *, cursor: int = -1) -> Iterator[int
         yield item
 
 
+@app.task(name="items.retries", base=IterableTask, bind=True)
+def retries(self: Any, path: str, items: int, *, cursor: int = -1) -> Generator[int, None, int]:
+    """Half of the items, then a retry a second later."""
+    for item in range(cursor + 1, items):
+        if item == items // 2 and not self.request.retries:
+            self.retry(countdown=1)
+        do(item, path, 0.0)
+        yield item
+    return items
+
+
+@app.task(
+    name="items.stubborn",
+    base=IterableTask,
+    bind=True,
+    autoretry_for=(Exception,),
+    default_retry_delay=0,
+)
+def stubborn(self: Any, path: str, items: int, *, cursor: int = -1) -> Generator[int, None, int]:
+    """Whatever is raised is retried; returns how often that was."""
+    for item in range(cursor + 1, items):
+        do(item, path, 0.0)
+        yield item
+    return int(self.request.retries)
+
+
+@app.task(name="items.ends", base=IterableTask)
+def ends(path: str, outcome: str, *, cursor: int = -1) -> Generator[int, None, str]:
+    """Items until there is a file ``path`` + ``.hurry``, then a result, or an error."""
+    item = cursor + 1
+    while not os.path.exists(f"{path}.hurry"):
+        do(item, path, 0.005)
+        yield item
+        item += 1
+    Ledger(path).add("last")
+    if outcome == "error":
+        raise ZeroDivisionError(outcome)
+    return "done"
+
+
 @app.task(name="items.tell")
 def tell(value: Any, path: str) -> None:
     """A callback: notes what it was given."""

@@ -55,7 +55,7 @@ def test_a_damaged_record_does_not_hold_up_the_others(
 ) -> None:
     for run in (BAD, RUN):
         carried(runtime, run)
-        keeper.child_lost(*run, 0)
+        keeper.child_lost(*run, 0, "signal 9")
     Elsewhere(own_valkey.url, runtime.namespace).rewrite(BAD, "{")
     keeper.start()
     wait_for(lambda: released(runtime, RUN), 10, "the second run to be released")
@@ -68,7 +68,7 @@ def test_a_store_that_refuses_does_not_fill_the_log(
     runtime: Runtime, keeper: Keeper, own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     carried(runtime, RUN)
-    keeper.child_lost(*RUN, 0)
+    keeper.child_lost(*RUN, 0, "signal 9")
     caplog.set_level(logging.ERROR)
     caplog.clear()
     with own_valkey.client() as client:
