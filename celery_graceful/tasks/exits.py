@@ -21,7 +21,8 @@ from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome, Request
 from celery_graceful.tasks import limits, results
-from celery_graceful.tasks.carried import CarriedLeg, cursor_part
+from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.saving import cursor_part
 
 __all__ = ["abandon", "close", "fail", "fail_for_good", "finish", "give_way", "leave", "taken_out"]
 
