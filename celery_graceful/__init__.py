@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from celery_graceful.atomic import Atomic
     from celery_graceful.plugin import Graceful
     from celery_graceful.stop import sleep, stopping, time_left
     from celery_graceful.tasks import GracefulTask, IterableTask, iterable_task
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Atomic",
     "Graceful",
     "GracefulTask",
     "IterableTask",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Atomic": "celery_graceful.atomic",
     "Graceful": "celery_graceful.plugin",
     "GracefulTask": "celery_graceful.tasks",
     "IterableTask": "celery_graceful.tasks",

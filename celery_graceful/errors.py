@@ -15,6 +15,7 @@ __all__ = [
     "SettingsError",
     "StoreError",
     "StoreUnavailable",
+    "TransactionError",
     "Unroutable",
 ]
 
@@ -37,6 +38,10 @@ class CursorError(GracefulError):
 
 class NoRunError(GracefulError):
     """Something that only a running leg has was asked for outside of one."""
+
+
+class TransactionError(GracefulError):
+    """A transaction of the task's own database does not go together with its checkpoints."""
 
 
 class MaxCrashesExceeded(GracefulError):

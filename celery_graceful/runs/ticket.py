@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Decision, Verdict
-from celery_graceful.model.record import Outcome, Record, RunKey, replace
+from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
 from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import Patience, patiently, transition
 from celery_graceful.runtime import Runtime
@@ -37,6 +37,14 @@ class Ticket:
     def patience(self) -> float:
         """How long a write that ends the leg may wait for the store: as long as the lease."""
         return self.runtime.settings.lease_ttl
+
+    def stands(self) -> bool:
+        """Whether the run is still this leg's, asked of the store once."""
+        found = self.runtime.store.load(self.run).record
+        if found is not None and found.fence == self.fence and found.state is State.RUNNING:
+            return True
+        self.refused = "another leg was admitted meanwhile, or the run has ended"
+        return False
 
     def flush(self, checkpoint: str, steps: int) -> Flushed:
         """Save a checkpoint once; does not wait for a store that is away."""

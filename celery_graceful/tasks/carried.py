@@ -60,6 +60,8 @@ class CarriedLeg(SavingLeg):
         self.error: BaseException | None = None
         self.send_retry: Callable[..., Any] | None = None
         self.open = True
+        #: Whether items may be processed here; an atomic leg has to claim its run first.
+        self.began = True
         #: Whether the leg has let go of its run already, by handing over or giving way.
         self.left = False
         self._told_to_die_at: float | None = None
@@ -146,6 +148,7 @@ class CarriedLeg(SavingLeg):
 
     def look(self, cursor: Any, done: int) -> None:
         self.settle(cursor, done)
+        self.check_committed()
         if done and not self._checked:
             self._checked = True
             encode(self.checkpoint)

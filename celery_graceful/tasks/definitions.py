@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from celery_graceful.atomic import Atomic
 from celery_graceful.errors import DefinitionError
 from celery_graceful.tasks.quarantine import allowance
 from celery_graceful.tasks.written import RunTask
@@ -122,6 +123,7 @@ def _option_faults(cls: type[RunTask]) -> list[str]:
     from celery_graceful.settings import OPTIONS, option_problems
 
     faults = list(option_problems({name: getattr(cls, name) for name in OPTIONS}))
+    faults += _atomic_faults(cls.atomic)
     try:
         allowance(cls.max_item_errors)
     except ValueError as exc:
@@ -130,6 +132,14 @@ def _option_faults(cls: type[RunTask]) -> list[str]:
         if getattr(cls, name) is False:
             faults.append(f"{name} is fixed to True for iterable tasks; leave it out")
     return faults
+
+
+def _atomic_faults(atomic: object) -> list[str]:
+    if atomic is None:
+        return []
+    if not isinstance(atomic, Atomic):
+        return [f"atomic = {atomic!r:.200} is wrong; write atomic = Atomic.sqlalchemy(Session)"]
+    return atomic.problems()
 
 
 def _where(thing: Any) -> str:

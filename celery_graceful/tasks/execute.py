@@ -18,10 +18,21 @@ from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import definitions, exits, limits, poison, process, results, styles
+from celery_graceful.tasks import (
+    definitions,
+    exits,
+    legs,
+    limits,
+    poison,
+    process,
+    results,
+    styles,
+    uncommitted,
+)
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.entry import enter
 from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
+from celery_graceful.tasks.legs import LEG
 from celery_graceful.tasks.replay import replay_of
 
 if TYPE_CHECKING:
@@ -30,16 +41,12 @@ if TYPE_CHECKING:
 __all__ = [
     "carried_leg",
     "execute",
-    "keep_for_eager_retry",
     "note_final_error",
     "raise_if_final",
     "retry_through",
 ]
 
 logger = logging.getLogger("celery_graceful.runs")
-
-#: Where the leg of a delivery is kept on its request, for what Celery calls after ``run``.
-LEG = "graceful_leg"
 
 _NOT_SEEDED = object()
 
@@ -58,30 +65,9 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if request.called_directly or request.is_eager or flag is None:
         if flag is None and not (request.called_directly or request.is_eager):
             process.warn_without_plugin(task)
-        return _run_here(Leg(task, args, kwargs, _seeded(seed)))
+        return _run(legs.here(task, args, kwargs, _seeded(seed)))
     process.prepare()
     return _carry(task, args, kwargs, _seeded(seed), flag)
-
-
-#: Where eager runs stood when their retry was asked for; taken up by that retry.
-_eager_retries: dict[str, Checkpoint] = {}
-
-
-def _run_here(leg: Leg) -> Any:
-    """Run to the end, without a store; an eager retry goes on at the failed item all the same."""
-    request = leg.task.request
-    kept = _eager_retries.pop(str(request.id), None) if request.is_eager else None
-    if kept is not None and request.retries:
-        leg.begin_at(kept)
-    setattr(request, LEG, leg)
-    return _run(leg)
-
-
-def keep_for_eager_retry(task: RunTask) -> None:
-    """``Task.retry`` is about to run an eager task again."""
-    leg = getattr(task.request, LEG, None)
-    if task.request.is_eager and isinstance(leg, Leg):
-        _eager_retries[str(task.request.id)] = leg.checkpoint
 
 
 def _seeded(seed: Any) -> Checkpoint:
@@ -104,7 +90,7 @@ def _carry(
     try:
         saved = ticket.record.checkpoint
         checkpoint = seeded if saved is None else decode(saved)
-        leg = CarriedLeg(task, args, kwargs, checkpoint, ticket, flag, request)
+        leg = legs.carried(task, args, kwargs, checkpoint, ticket, flag, request)
     except Exception:
         ticket.end(Outcome.FAILED)  # it would fail again wherever it was taken up
         raise
@@ -126,24 +112,23 @@ def _return_saved(leg: CarriedLeg) -> Any:
 
 
 def _run(leg: Leg, admission: Admission | None = None) -> Any:
+    uncommitted.watch()
     token = current_leg.set(leg)
     try:
         return _loop(leg, admission)
     except Interrupted as stop:  # only from a hook that looked by itself
         raise RuntimeError(f"interrupted outside of the loop: {stop.reason}") from stop
     finally:
-        if isinstance(leg, CarriedLeg):
-            leg.close()
+        leg.close()
         current_leg.reset(token)
 
 
 def _loop(leg: Leg, admission: Admission | None) -> Any:
     carried = leg if isinstance(leg, CarriedLeg) else None
     try:
-        if carried is not None:
-            carried.enter()
-            if admission is not None and admission.verdict is Verdict.GIVE_UP:
-                poison.give_up(carried)
+        _enter(leg, carried)
+        if carried is not None and _is_given_up(admission):
+            poison.give_up(carried)
         return _through(leg, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
@@ -166,6 +151,19 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
         raise
 
 
+def _is_given_up(admission: Admission | None) -> bool:
+    return admission is not None and admission.verdict is Verdict.GIVE_UP
+
+
+def _enter(leg: Leg, carried: CarriedLeg | None) -> None:
+    while True:
+        try:
+            return leg.enter()
+        except Interrupted as stop:  # of a leg that waits for its turn
+            assert carried is not None
+            exits.leave(carried, stop.reason)
+
+
 def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     again = None if carried is None else replay_of(carried)
     if again is not None and carried is not None:
@@ -173,6 +171,10 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
         exits.finish(carried, result)
         return result
     task, args, kwargs = leg.task, leg.args, leg.kwargs
+    if leg.saved is not None and carried is not None:
+        result = results.load(task, leg.saved)
+        exits.finish(carried, result)
+        return result
     (task.on_resume if leg.resumed else task.on_start)(*args, **kwargs)
     if leg.total is None and not leg.resumed:
         leg.total = task.count(*args, **kwargs)
@@ -182,6 +184,8 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
         result = task.result(*args, **kwargs)
     if carried is not None:
         exits.finish(carried, result)
+    else:
+        leg.save_result(result)
     return result
 
 

@@ -45,10 +45,8 @@ def leave(leg: CarriedLeg, reason: str) -> None:
         give_way(leg)
     leg.report.settle()
     signals.emit(signals.stop_requested, leg.task, task_id=leg.id, reason=reason)
-    if reason == StopReason.CANCELLED:
-        leg.task.on_cancel(*leg.args, **leg.kwargs)
-    else:
-        leg.task.on_stop(reason, *leg.args, **leg.kwargs)
+    if leg.began:
+        _stop_work(leg, reason)
     # On solo nobody could take the successor before this process ends: its message goes back.
     returns = limits.runs_in_main_process(leg.flag) and reason in (
         StopReason.SHUTDOWN,
@@ -63,6 +61,15 @@ def leave(leg: CarriedLeg, reason: str) -> None:
         _log(logging.INFO, leg, "goes back to the queue: %s", reason)
         raise Reject(reason, requeue=True)
     _publish(leg, reason)
+
+
+def _stop_work(leg: CarriedLeg, reason: str) -> None:
+    if reason == StopReason.CANCELLED:
+        leg.task.on_cancel(*leg.args, **leg.kwargs)
+    else:
+        leg.task.on_stop(reason, *leg.args, **leg.kwargs)
+    if not leg.save_work():
+        give_way(leg)
 
 
 def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool) -> Decision:
@@ -150,6 +157,8 @@ def give_way(leg: CarriedLeg) -> NoReturn:
 def taken_out(leg: CarriedLeg) -> NoReturn:
     """An operator or ``revoke`` ended or paused the run: no successor is sent."""
     record = leg.ticket.record
+    if record.outcome is not None:
+        leg.forget()
     if record.outcome is Outcome.CANCELLED:
         results.store_revoked(leg.task, leg.request)
         signals.emit(signals.run_cancelled, leg.task, **leg.details)
@@ -164,6 +173,7 @@ def taken_out(leg: CarriedLeg) -> NoReturn:
 def fail(leg: CarriedLeg, exc: Exception) -> None:
     """An item, the enumerator or a hook raised: save what is done, before Celery takes over."""
     leg.report.settle()
+    leg.undo()
     if leg.steps > leg.began_at[0]:
         leg.request.update(retries=0)  # progress gives the retry budget back
     text, steps = _last_good_checkpoint(leg)
@@ -178,11 +188,13 @@ def fail(leg: CarriedLeg, exc: Exception) -> None:
 def _save_failure(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
     if isinstance(exc, Ignore):
         leg.ticket.end(Outcome.COMPLETED)
+        leg.forget()
     elif isinstance(exc, Reject) and exc.requeue:  # type: ignore[attr-defined]
         leg.ticket.hand_over(text, steps, "rejected", successor=False)
     elif isinstance(exc, Reject):
         if leg.ticket.end(Outcome.FAILED).verdict is Verdict.REFUSED:
             give_way(leg)
+        leg.forget()
     elif not limits.will_autoretry(leg.task, exc):
         _save_error(leg, exc, text, steps)
     elif text is not None:
@@ -226,6 +238,8 @@ def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
 def finish(leg: CarriedLeg, result: Any) -> None:
     """Save the result, before Celery stores it and fires callbacks."""
     leg.report.settle()
+    if not leg.save_result(result):
+        give_way(leg)
     if leg.brief:
         leg.outcome = result
         return
@@ -246,7 +260,8 @@ def finish(leg: CarriedLeg, result: Any) -> None:
 def close(leg: CarriedLeg, outcome: Outcome) -> None:
     """Celery has stored the outcome: the run has ended."""
     text, steps = _last_good_checkpoint(leg)
-    leg.ticket.end(outcome, text, steps)
+    if leg.ticket.end(outcome, text, steps).verdict is not Verdict.REFUSED:
+        leg.forget()
     if leg.errors:
         leg.ticket.keep_aside()
 
@@ -255,6 +270,7 @@ def abandon(leg: CarriedLeg) -> None:
     """The process is told to die at once: let go of the lease, so that the message may return."""
     if leg.left:
         return
+    leg.undo()
     try:
         leg.ticket.hand_over(
             encode(leg.checkpoint), leg.steps, StopReason.SHUTDOWN, successor=False, patience=0.0

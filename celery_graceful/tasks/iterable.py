@@ -9,8 +9,9 @@ from celery import shared_task
 from celery.exceptions import Ignore, Reject
 
 from celery_graceful._celery.shared import share
+from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.tasks import definitions, execute
+from celery_graceful.tasks import definitions, execute, legs
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.leg import Progress, leg_of
 from celery_graceful.tasks.written import RunTask
@@ -78,6 +79,17 @@ class IterableTask(RunTask, GracefulTask):
         """
         return leg_of(self, "progress").progress
 
+    @property
+    def transaction(self) -> Work:
+        """The transaction of the present batch; its ``session`` is what items work with.
+
+        What goes through it is committed together with the checkpoint, by the run itself.
+
+        Raises:
+            NoRunError: no run is under way here, or the task is not ``atomic``.
+        """
+        return leg_of(self, "transaction").transaction
+
     # -- what Celery calls ------------------------------------------------------------------
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -100,7 +112,7 @@ class IterableTask(RunTask, GracefulTask):
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         execute.raise_if_final(self, kwargs.get("exc"))
-        execute.keep_for_eager_retry(self)
+        legs.keep_for_eager_retry(self)
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:

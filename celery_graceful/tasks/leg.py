@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from celery_graceful.errors import NoRunError
 from celery_graceful.model.cursor import Checkpoint, encode
@@ -16,6 +18,7 @@ from celery_graceful.tasks.loop import Fuse
 from celery_graceful.tasks.quarantine import Quarantine, allowance
 
 if TYPE_CHECKING:
+    from celery_graceful.atomic import Work
     from celery_graceful.tasks.written import RunTask
 
 __all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_of"]
@@ -64,6 +67,8 @@ class Leg:
     """A leg that simply runs to its end: eager mode, direct calls, workers without the plugin."""
 
     reason: str = ""
+    #: The encoded result of a run that an earlier leg has brought to its end.
+    saved: str | None = None
 
     def __init__(
         self,
@@ -81,6 +86,8 @@ class Leg:
         self.started_at = time.time()
         self.fuse: Fuse = []
         self._checked = False
+        #: Transactions of the task's own that are open, with what was first written in each.
+        self.transactions: MutableMapping[Any, str] = WeakKeyDictionary()
 
     def begin_at(self, checkpoint: Checkpoint) -> None:
         """Go on after ``checkpoint``."""
@@ -117,13 +124,53 @@ class Leg:
             self.errors,
         )
 
+    @property
+    def transaction(self) -> Work:
+        """The transaction of an atomic run; raises :exc:`~celery_graceful.errors.NoRunError`."""
+        raise NoRunError(
+            f"{self.task.name}.transaction exists only in an atomic run; give the task the option "
+            "atomic = Atomic.sqlalchemy(Session)"
+        )
+
+    # -- what an atomic leg does besides ----------------------------------------------------
+
+    def enter(self) -> None:
+        """Begin."""
+
+    def save_work(self) -> bool:
+        """Commit what was done; false if another leg has the run."""
+        return True
+
+    def save_result(self, result: Any) -> bool:
+        """Commit that all is done; false if another leg has the run."""
+        return True
+
+    def undo(self) -> None:
+        """Go back to the last commit."""
+
+    def forget(self) -> None:
+        """The run has ended: remove what was kept of it beside the store."""
+
+    def close(self) -> None:
+        """No more items are processed here."""
+
+    # -- between two items ------------------------------------------------------------------
+
     def look(self, cursor: Any, done: int) -> None:
         """Note every item: nobody else looks, so the cost does not matter."""
         self.settle(cursor, done)
+        self.check_committed()
         if done and not self._checked:
             self._checked = True
             encode(self.checkpoint)  # what could not be saved is told in tests, not in production
         self.fuse[:] = [0]
+
+    def check_committed(self) -> None:
+        """Raise if work of the task's own is in a transaction that is still open."""
+        if self.transactions:
+            from celery_graceful.tasks import uncommitted
+
+            uncommitted.check(self)
 
     def settle(self, cursor: Any, done: int) -> None:
         """Note how far the loop has come."""

@@ -12,6 +12,7 @@ from celery_graceful.errors import (
     DefinitionError,
     MaxCrashesExceeded,
     MaxItemErrorsExceeded,
+    TransactionError,
 )
 from celery_graceful.settings import Settings
 from celery_graceful.stop.flag import StopFlag
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["LegOptions", "leg_options", "runs_in_main_process", "will_autoretry"]
 
 #: What a retry would only meet again.
-FINAL_ERRORS = (CursorError, DefinitionError, MaxCrashesExceeded, MaxItemErrorsExceeded)
+FINAL_ERRORS = (
+    CursorError,
+    DefinitionError,
+    MaxCrashesExceeded,
+    MaxItemErrorsExceeded,
+    TransactionError,
+)
 #: A leg leaves after this share of the smallest time limit in force.
 SHARE_OF_TIME_LIMIT = 0.8
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from celery import Task
 
+from celery_graceful.atomic import Atomic
+
 __all__ = ["RunTask"]
 
 
@@ -23,6 +25,8 @@ class RunTask(Task):  # type: ignore[type-arg]
     max_leg_runtime: ClassVar[float | str | None] = None
     #: Crashed legs in a row without progress that end the run; ``None``: ``graceful_max_crashes``.
     max_crashes: ClassVar[int | None] = None
+    #: Commits items' work and their checkpoint in one transaction of the task's own database.
+    atomic: ClassVar[Atomic | None] = None
 
     #: The queue and the priority of messages that resume a run after a stop or a crash; ``None``:
     #: ``graceful_resume_queue``, ``graceful_resume_priority``.

@@ -1,0 +1,8 @@
+"""Items' work and their checkpoint in one transaction of the task's own database."""
+
+from __future__ import annotations
+
+from celery_graceful.atomic.base import Busy, Claim, Database, Mark, Row, Work
+from celery_graceful.atomic.option import Atomic, Every
+
+__all__ = ["Atomic", "Busy", "Claim", "Database", "Every", "Mark", "Row", "Work"]

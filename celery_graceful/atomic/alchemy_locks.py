@@ -1,0 +1,61 @@
+"""Locks and transactions, as the databases behind SQLAlchemy have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+__all__ = ["WAIT", "bounded_wait", "is_busy", "is_transactional"]
+
+#: How long one attempt waits for another transaction, in seconds.
+WAIT = 0.5
+
+#: SQLSTATEs of a lock that was not to be had, and of transactions that got in each other's way.
+_BUSY_STATES = ("55P03", "40001", "40P01")
+#: Numbers of MySQL's and MariaDB's errors: lock wait timeout, deadlock.
+_BUSY_NUMBERS = (1205, 1213)
+
+
+@contextmanager
+def bounded_wait(connection: Connection) -> Iterator[None]:
+    """Wait for locks no longer than :data:`WAIT`, within the present transaction."""
+    milliseconds = int(WAIT * 1000)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
+        yield
+    elif connection.dialect.name == "sqlite":
+        before = connection.execute(text("PRAGMA busy_timeout")).scalar_one()
+        connection.execute(text(f"PRAGMA busy_timeout = {milliseconds}"))
+        try:
+            yield
+        finally:
+            # A pooled connection outlives the transaction, and this setting with it.
+            connection.execute(text(f"PRAGMA busy_timeout = {before}"))
+    else:
+        yield
+
+
+def is_busy(exc: DBAPIError) -> bool:
+    """Whether the same statement may succeed when another transaction has ended."""
+    cause: Any = exc.orig
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if state:
+        return str(state) in _BUSY_STATES
+    if getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return True
+    arguments = getattr(cause, "args", ())
+    if arguments and arguments[0] in _BUSY_NUMBERS:
+        return True
+    return "database is locked" in str(cause)  # Python 3.10 has no names for SQLite's errors
+
+
+def is_transactional(connection: Connection) -> bool:
+    """Whether what was just written on ``connection`` can still be rolled back."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        return bool(getattr(driver, "in_transaction", True))
+    return getattr(driver, "autocommit", False) is not True

@@ -1,0 +1,104 @@
+"""What a database has to do for atomic runs; write these for one that SQLAlchemy does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+__all__ = ["Busy", "Claim", "Database", "Mark", "Row", "Work"]
+
+
+class Busy(Exception):
+    """Another transaction holds the row, or the whole database: the same call may succeed soon."""
+
+
+class Claim(NamedTuple):
+    """A leg that asks for its run's row."""
+
+    namespace: str
+    task: str
+    id: str
+    #: The leg's fence.
+    fence: int
+    #: When the run began, as its record says: tells runs apart that have one id.
+    started: str
+    #: Names this leg alone; what it writes later is guarded by it.
+    leg: str
+    #: What the store knows; ``None``: nothing is done yet.
+    checkpoint: str | None
+    steps: int
+    #: Seconds for which the store remembers a run that has ended.
+    kept_for: float
+
+
+class Row(NamedTuple):
+    """A run's row, as the task's database has it."""
+
+    fence: int
+    started: str
+    #: ``None`` before the first commit.
+    checkpoint: str | None
+    steps: int
+    #: The encoded result, once everything is done.
+    result: str | None
+    #: Unix time of the last commit, at the worker that made it.
+    updated_at: float
+
+
+class Mark(NamedTuple):
+    """What a commit writes into the row, beside the items' work."""
+
+    checkpoint: str
+    steps: int
+    result: str | None = None
+
+
+class Work(Protocol):
+    """One leg's work in the task's database; ``self.transaction`` to the user."""
+
+    @property
+    def session(self) -> Any:
+        """What items work with: all they do through it is committed with their checkpoint."""
+
+    def claim(self, claim: Claim, stands: Callable[[], bool]) -> Row | None:
+        """Make the run's row this leg's, in a transaction of its own; returns it as it is then.
+
+        With the row written and not yet committed, ``stands`` is asked whether the leg may still
+        carry the run. If it may not, nothing is left behind and the answer is ``None``. From then
+        on no other leg's commit is accepted.
+
+        Raises:
+            Busy: another transaction holds the row; not waited for longer than half a second.
+        """
+
+    def begin(self) -> None:
+        """Begin the transaction of the next items."""
+
+    def commit(self, mark: Mark | None) -> bool:
+        """Commit the items' work together with ``mark`` (``None``: there is no row).
+
+        Returns:
+            False, and nothing is committed, when the row is no longer this leg's.
+
+        Raises:
+            TransactionError: the transaction was committed or rolled back by somebody else.
+        """
+
+    def rollback(self) -> None:
+        """Undo what was not committed. Never raises."""
+
+    def close(self) -> None:
+        """Undo what was not committed and give the connection back. Never raises."""
+
+
+class Database(Protocol):
+    """Makes a leg's work; is shared by all legs of a process and connects to nothing by itself."""
+
+    def problems(self) -> list[str]:
+        """What is wrong with how it was made, for the person who writes the task."""
+
+    def open(self, task: str, *, carried: bool) -> Work:
+        """Work for one leg of ``task``; ``carried`` by a worker, or else a call in this process."""
+
+    def forget(self, claim: Claim) -> None:
+        """Remove the row of a run that has ended, if no later run of this id has it."""

@@ -1,0 +1,265 @@
+"""A project with atomic tasks, carried in this process as a worker's pool child would."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.app.trace import build_tracer
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event
+from sqlalchemy import insert, select
+from sqlalchemy.orm import sessionmaker
+
+from celery_graceful import Atomic, IterableTask
+from celery_graceful._celery import wire
+from celery_graceful.model import events as ev
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Record, RunKey
+from celery_graceful.runs.transition import transition
+from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stop import flag
+
+TASK, GENERATOR = "proj.atomic", "proj.atomic_generator"
+WORKER = "w@host/1"
+
+_metadata = MetaData()
+#: What the tasks did: one row for each effect, in the database of their own transactions.
+effects = Table(
+    "effects",
+    _metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(20)),
+    Column("item", Integer),
+)
+
+
+class Project:
+    """An app, its database and its store. Nothing is connected before it is used.
+
+    Args:
+        database: URL of the tasks' database.
+        store: URL of the runs' store.
+        folder: for what the tasks remember beside the database.
+        every: the batches of the tasks.
+        conf: more configuration.
+    """
+
+    def __init__(
+        self, database: str, store: str, folder: Path, every: Any = 3, **conf: Any
+    ) -> None:
+        self.engine = create_engine(database)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _write_ahead)
+        self.session = sessionmaker(self.engine)
+        self.folder = folder
+        #: Called at each named step of the tasks.
+        self.step: Callable[[str], object] = lambda name: None
+        self.app: Any = Celery(
+            "proj", broker="memory://", backend="cache+memory://", set_as_current=False
+        )
+        self.app.conf.update(
+            {
+                "graceful_store": store,
+                "graceful_hand_over_timeout": "50ms",
+                "graceful_progress": False,
+                "graceful_lease_ttl": 5,
+                **conf,
+            }
+        )
+        self.atomic = Atomic.sqlalchemy(self.session, every=every)
+        _make_tasks(self)
+        self.app.finalize()
+
+    def create(self) -> None:
+        """Make the table of effects, empty."""
+        _metadata.drop_all(self.engine)
+        _metadata.create_all(self.engine)
+
+    def close(self) -> None:
+        """Disconnect."""
+        runtime_of(self.app).store.close()
+        self.engine.dispose()
+        self.app.close()
+
+    @property
+    def runtime(self) -> Runtime:
+        return runtime_of(self.app)
+
+    # -- what the tasks did -----------------------------------------------------------------
+
+    def effects(self, kind: str) -> Counter[int]:
+        """How often each effect of a kind is in the database."""
+        with self.engine.connect() as connection:
+            found = connection.execute(select(effects.c.item).where(effects.c.kind == kind))
+            return Counter(found.scalars())
+
+    def rows(self) -> list[Any]:
+        """What is in ``graceful_checkpoints``."""
+        from celery_graceful.atomic.alchemy_table import checkpoints
+
+        with self.engine.connect() as connection:
+            if not self.engine.dialect.has_table(connection, checkpoints.name):
+                return []
+            return list(connection.execute(select(checkpoints)))
+
+    def once(self, name: str) -> bool:
+        """True the first time, across processes."""
+        try:
+            (self.folder / name).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    # -- deliveries -------------------------------------------------------------------------
+
+    def record(self, run: str, task: str = TASK) -> Record | None:
+        return self.runtime.store.load(RunKey(task, run)).record
+
+    def deliver(
+        self,
+        run: str,
+        *args: Any,
+        task: str = TASK,
+        generation: int = 0,
+        redelivered: bool = False,
+    ) -> Any:
+        """Run a task's message as Celery does; returns its outcome and Celery's information."""
+        stopped = flag.current()
+        if stopped is not None and stopped.raised:
+            flag.owned(WORKER).release()  # another worker
+        body = json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None}])
+        headers = {"id": run, "task": task, "lang": "py"}
+        request = {
+            "id": run,
+            "task": task,
+            "args": args,
+            "kwargs": {},
+            "timelimit": [None, None],
+            "hostname": "w@host",
+            "delivery_info": {
+                "exchange": "",
+                "routing_key": "celery",
+                "redelivered": redelivered,
+            },
+            "properties": {
+                "correlation_id": run,
+                wire.RAW: (body.encode(), "application/json", "utf-8", headers),
+            },
+            **({wire.GENERATION: generation} if generation else {}),
+        }
+        made = self.app.tasks[task]
+        done: Any = build_tracer(task, made, app=self.app)(run, args, {}, request)
+        return done
+
+    def happen(self, run: str, event: ev.Event, task: str = TASK) -> None:
+        """Let something happen to a run."""
+        transition(self.runtime.store, RunKey(task, run), event, self.runtime.policy)
+
+    def carry_on(self, run: str, *args: Any, task: str = TASK) -> Any:
+        """Deliver until the run has ended, as brokers and rescuers do; returns the last outcome."""
+        outcome = None
+        for _ in range(20):
+            record = self.record(run, task)
+            if record is None:
+                outcome = self.deliver(run, *args, task=task, redelivered=True)
+                continue
+            if not record.live:
+                return outcome
+            if record.owner is not None:  # the main process has seen its child die
+                self.happen(run, ev.Release(record.owner, record.generation), task)
+            outcome = self.deliver(
+                run, *args, task=task, generation=record.generation, redelivered=True
+            )
+        raise AssertionError(f"{run} does not end: {self.record(run, task)}")
+
+
+@contextmanager
+def inside_a_worker() -> Iterator[flag.StopFlag]:
+    """Tasks find a stop flag, as in a worker."""
+    raised = flag.owned(WORKER)
+    raised.release()
+    try:
+        yield raised
+    finally:
+        flag.withdraw()
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _write_ahead(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL").close()
+    # Survives the end of any process, which is what is tried here.
+    connection.execute("PRAGMA synchronous=NORMAL").close()
+
+
+def _make_tasks(project: Project) -> None:
+    def note(task: Any, kind: str, item: int = 0) -> None:
+        project.step(f"{kind} {item} begins")
+        task.transaction.session.execute(insert(effects), {"kind": kind, "item": item})
+        project.step(f"{kind} {item} is done")
+
+    def work(task: Any, item: int, what: str) -> None:
+        note(task, "item", item)
+        task.carry["sum"] = task.carry.get("sum", 0) + item
+        if item == 5 and what == "fails once" and project.once("failed"):
+            raise OSError("once")
+        if item == 5 and what == "retries once" and project.once("failed"):
+            raise task.retry(countdown=0)
+        if item == 4 and what == "stops once" and project.once("stopped"):
+            stop = flag.current()
+            assert stop is not None
+            stop.raise_(StopReason.SHUTDOWN)
+            stop.release()
+
+    class Hooked(IterableTask):
+        abstract = True
+        atomic = project.atomic
+        flush_interval = "1ms"
+        autoretry_for = (OSError,)
+        retry_backoff = False
+        default_retry_delay = 0
+
+        def on_start(self, *args: Any) -> None:
+            note(self, "start")
+
+        def on_complete(self, *args: Any) -> None:
+            note(self, "complete")
+
+        def on_stop(self, reason: str, *args: Any) -> None:
+            note(self, "stop")
+
+        def on_cancel(self, *args: Any) -> None:
+            note(self, "cancel")
+
+    class Numbers(Hooked):
+        name = TASK
+
+        def build_enumerator(self, n: int, what: str = "", *, cursor: int | None) -> Any:
+            for item in range(0 if cursor is None else cursor + 1, n):
+                yield item, item
+
+        def each_iteration(self, item: int, n: int, what: str = "") -> None:
+            work(self, item, what)
+
+        def result(self, n: int, what: str = "") -> Any:
+            return {"sum": self.carry.get("sum", 0)}
+
+    project.app.register_task(Numbers())
+
+    @project.app.task(base=Hooked, name=GENERATOR, bind=True, shared=False)
+    def numbers(self: Any, n: int, what: str = "", *, cursor: int = -1) -> Any:
+        for item in range(cursor + 1, n):
+            work(self, item, what)
+            yield item
+        return {"sum": self.carry.get("sum", 0)}
+
+
+__all__ = ["GENERATOR", "TASK", "Engine", "Project", "effects", "inside_a_worker", "new_id"]
