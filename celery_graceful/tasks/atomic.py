@@ -38,6 +38,7 @@ class AtomicLeg(Leg):
         #: Items since the last commit.
         self.pending = 0
         self.commit_due = math.inf
+        self._has_moved = False
 
     def begin_at(self, checkpoint: Checkpoint) -> None:
         super().begin_at(checkpoint)
@@ -72,6 +73,9 @@ class AtomicLeg(Leg):
     def look(self, cursor: Any, done: int) -> None:
         self.pending += done
         super().look(cursor, done)
+        if self.pending and not self._has_moved:
+            self._checked_text()  # what would repeat items is told after the first
+            self._has_moved = True
         if self._batch_is_full():
             self._commit_or_leave()
         if self.every.items:

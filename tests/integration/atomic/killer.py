@@ -1,7 +1,7 @@
 """Kills a process at each step of an atomic run in turn, and has others carry the run on.
 
-A program, for it forks: ``python -m … DATABASE STORE FOLDER TASK WHAT EVERY``. Prints one line of
-JSON for each step: its name, and the effects that are in the database in the end.
+A program, for it forks: ``python -m … DATABASE STORE FOLDER TASK WHAT EVERY STRIDE``. Prints one
+line of JSON for each step: its name, and the effects that are in the database in the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from celery_graceful.stores.base import Store
-from tests.integration.tasks.atomic_project import Project, inside_a_worker
+from tests.integration.atomic.project import Project, inside_a_worker
 
 ITEMS = 8
 #: More steps than any run here has.
@@ -66,7 +66,7 @@ def in_a_child(work: Callable[[], object]) -> bool:
             work()
             sys.stdout.flush()
         except BaseException:
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
             os._exit(3)
         os._exit(0)
     status = os.waitpid(pid, 0)[1]
@@ -77,8 +77,11 @@ def in_a_child(work: Callable[[], object]) -> bool:
     return True
 
 
-def main(database: str, store: str, folder: str, task: str, what: str, every: str) -> None:
-    for number in range(MANY):
+def main(
+    database: str, store: str, folder: str, task: str, what: str, every: str, stride: str
+) -> None:
+    in_a_child(Project(database, store, Path(folder)).create)
+    for number in range(0, MANY, int(stride)):
         run = f"run-{number}"
         place = Path(folder, run)
         place.mkdir()
@@ -89,7 +92,7 @@ def main(database: str, store: str, folder: str, task: str, what: str, every: st
 
         def first(run: str = run, number: int = number, place: Path = place) -> None:
             made = project()
-            made.create()
+            made.clear()
             left = [number]
 
             def step(name: str) -> None:

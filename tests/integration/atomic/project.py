@@ -12,31 +12,29 @@ from typing import Any
 
 from celery import Celery
 from celery.app.trace import build_tracer
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, event
-from sqlalchemy import insert, select
+from sqlalchemy import (
+    create_engine,
+    event,
+    select,
+)
 from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask
 from celery_graceful._celery import wire
 from celery_graceful.model import events as ev
-from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag
+from tests.integration.atomic.tasks import TASK, effects, make_tasks, metadata
 
-TASK, GENERATOR = "proj.atomic", "proj.atomic_generator"
+#: Makes a project; keyword arguments as :class:`Project`.
+MakeProject = Callable[..., "Project"]
+
+#: Each item once.
+ONCE = dict.fromkeys(range(8), 1)
+
 WORKER = "w@host/1"
-
-_metadata = MetaData()
-#: What the tasks did: one row for each effect, in the database of their own transactions.
-effects = Table(
-    "effects",
-    _metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("kind", String(20)),
-    Column("item", Integer),
-)
 
 
 class Project:
@@ -73,13 +71,18 @@ class Project:
             }
         )
         self.atomic = Atomic.sqlalchemy(self.session, every=every)
-        _make_tasks(self)
+        make_tasks(self)
         self.app.finalize()
 
     def create(self) -> None:
         """Make the table of effects, empty."""
-        _metadata.drop_all(self.engine)
-        _metadata.create_all(self.engine)
+        metadata.drop_all(self.engine)
+        metadata.create_all(self.engine)
+
+    def clear(self) -> None:
+        """Remove all effects."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(effects))
 
     def close(self) -> None:
         """Disconnect."""
@@ -154,7 +157,7 @@ class Project:
             **({wire.GENERATION: generation} if generation else {}),
         }
         made = self.app.tasks[task]
-        done: Any = build_tracer(task, made, app=self.app)(run, args, {}, request)
+        done: Any = build_tracer(task, made, app=self.app)(run, list(args), {}, request)
         return done
 
     def happen(self, run: str, event: ev.Event, task: str = TASK) -> None:
@@ -200,66 +203,49 @@ def _write_ahead(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL").close()
 
 
-def _make_tasks(project: Project) -> None:
-    def note(task: Any, kind: str, item: int = 0) -> None:
-        project.step(f"{kind} {item} begins")
-        task.transaction.session.execute(insert(effects), {"kind": kind, "item": item})
-        project.step(f"{kind} {item} is done")
-
-    def work(task: Any, item: int, what: str) -> None:
-        note(task, "item", item)
-        task.carry["sum"] = task.carry.get("sum", 0) + item
-        if item == 5 and what == "fails once" and project.once("failed"):
-            raise OSError("once")
-        if item == 5 and what == "retries once" and project.once("failed"):
-            raise task.retry(countdown=0)
-        if item == 4 and what == "stops once" and project.once("stopped"):
-            stop = flag.current()
-            assert stop is not None
-            stop.raise_(StopReason.SHUTDOWN)
-            stop.release()
-
-    class Hooked(IterableTask):
-        abstract = True
-        atomic = project.atomic
-        flush_interval = "1ms"
-        autoretry_for = (OSError,)
-        retry_backoff = False
-        default_retry_delay = 0
-
-        def on_start(self, *args: Any) -> None:
-            note(self, "start")
-
-        def on_complete(self, *args: Any) -> None:
-            note(self, "complete")
-
-        def on_stop(self, reason: str, *args: Any) -> None:
-            note(self, "stop")
-
-        def on_cancel(self, *args: Any) -> None:
-            note(self, "cancel")
-
-    class Numbers(Hooked):
-        name = TASK
-
-        def build_enumerator(self, n: int, what: str = "", *, cursor: int | None) -> Any:
-            for item in range(0 if cursor is None else cursor + 1, n):
-                yield item, item
-
-        def each_iteration(self, item: int, n: int, what: str = "") -> None:
-            work(self, item, what)
-
-        def result(self, n: int, what: str = "") -> Any:
-            return {"sum": self.carry.get("sum", 0)}
-
-    project.app.register_task(Numbers())
-
-    @project.app.task(base=Hooked, name=GENERATOR, bind=True, shared=False)
-    def numbers(self: Any, n: int, what: str = "", *, cursor: int = -1) -> Any:
-        for item in range(cursor + 1, n):
-            work(self, item, what)
-            yield item
-        return {"sum": self.carry.get("sum", 0)}
+# -- for tests --------------------------------------------------------------------------------
 
 
-__all__ = ["GENERATOR", "TASK", "Engine", "Project", "effects", "inside_a_worker", "new_id"]
+def is_sqlite(project: Project) -> bool:
+    return project.engine.dialect.name == "sqlite"
+
+
+def check_exact(project: Project) -> None:
+    """Every item's effect is there once, and that of the hooks which run once."""
+    assert project.effects("item") == ONCE
+    assert project.effects("start").total() == 1
+    assert project.effects("complete").total() == 1
+
+
+def own_task(project: Project, each: Callable[..., Any], **options: Any) -> Any:
+    """A task with four items and another body."""
+
+    class Own(IterableTask):
+        name = "proj.own"
+        atomic = options.pop("atomic", project.atomic)
+        vars().update(options)
+
+        def build_enumerator(self, *, cursor: Any) -> Any:
+            return ((item, item) for item in range(0 if cursor is None else cursor + 1, 4))
+
+        def each_iteration(self, item: int) -> None:
+            each(self, item)
+
+    return project.app.register_task(Own())
+
+
+def commits_of(project: Project) -> list[int]:
+    """A list that grows with each commit, by the items that are in the database then."""
+    seen: list[int] = []
+    event.listen(
+        project.session, "after_commit", lambda s: seen.append(project.effects("item").total())
+    )
+    return seen
+
+
+def interrupted_run(project: Project) -> str:
+    """A run that was handed over after some of its items."""
+    run = new_id()
+    project.deliver(run, 8, "stops once")
+    assert 5 <= project.effects("item").total() < 8
+    return run

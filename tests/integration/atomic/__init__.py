@@ -1,0 +1,1 @@
+"""Atomic runs against real databases."""
