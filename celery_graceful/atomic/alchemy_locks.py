@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, SessionTransaction
 
-__all__ = ["WAIT", "bounded_wait", "is_busy", "is_transactional"]
+__all__ = ["WAIT", "bounded_wait", "guard_savepoints", "is_busy", "is_transactional"]
 
 #: How long one attempt waits for another transaction, in seconds.
 WAIT = 0.5
@@ -37,6 +38,21 @@ def bounded_wait(connection: Connection) -> Iterator[None]:
             connection.execute(text(f"PRAGMA busy_timeout = {before}"))
     else:
         yield
+
+
+def guard_savepoints(session: Session, transaction: SessionTransaction, at: Connection) -> None:
+    """Have a savepoint begin within a transaction: a listener for a session's ``after_begin``.
+
+    Python's driver for SQLite begins one at the first write only; a savepoint that comes before
+    would be the outermost transaction itself, and be committed at its end.
+    """
+    if at.dialect.name == "sqlite" and not event.contains(at, "savepoint", _begin_first):
+        event.listen(at, "savepoint", _begin_first)
+
+
+def _begin_first(connection: Connection, name: str) -> None:
+    if not is_transactional(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def is_busy(exc: DBAPIError) -> bool:

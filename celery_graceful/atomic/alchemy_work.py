@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from weakref import WeakSet
 
@@ -14,7 +14,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, SessionTransaction
 
 from celery_graceful.atomic import alchemy_table as sql
-from celery_graceful.atomic.alchemy_locks import bounded_wait, is_busy, is_transactional
+from celery_graceful.atomic.alchemy_locks import (
+    bounded_wait,
+    guard_savepoints,
+    is_busy,
+    is_transactional,
+)
 from celery_graceful.atomic.base import Busy, Claim, Mark, Row
 from celery_graceful.atomic.claim import settled
 from celery_graceful.errors import DefinitionError, TransactionError
@@ -70,6 +75,7 @@ class SessionWork:
         self._ours = False
         self._touched = False
         event.listen(self._session, "before_commit", self._before_commit)
+        event.listen(self._session, "after_begin", guard_savepoints)
 
     def _made(self) -> Session:
         session = self._make_session()
@@ -183,6 +189,9 @@ class SessionWork:
             "call out, and put what may fail into `with session.begin_nested():`"
         )
 
+    def item(self) -> AbstractContextManager[Any]:
+        return self.session.begin_nested()
+
     # -- the ways back ----------------------------------------------------------------------
 
     def rollback(self) -> None:
@@ -195,8 +204,12 @@ class SessionWork:
 
     def close(self) -> None:
         self.rollback()
-        if event.contains(self._session, "before_commit", self._before_commit):
-            event.remove(self._session, "before_commit", self._before_commit)
+        for name, listener in (
+            ("before_commit", self._before_commit),
+            ("after_begin", guard_savepoints),
+        ):
+            if event.contains(self._session, name, listener):
+                event.remove(self._session, name, listener)
         try:
             self._session.close()
             _remove(self._make_session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Busy", "Claim", "Database", "Mark", "Row", "Work"]
@@ -83,6 +84,9 @@ class Work(Protocol):
         Raises:
             TransactionError: the transaction was committed or rolled back by somebody else.
         """
+
+    def item(self) -> AbstractContextManager[Any]:
+        """Around one item: what it did is undone when it raises, and nothing else."""
 
     def rollback(self) -> None:
         """Undo what was not committed. Never raises."""

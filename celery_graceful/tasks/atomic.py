@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 from celery.exceptions import Reject
@@ -99,6 +100,9 @@ class AtomicLeg(Leg):
             return False
         self._begin_batch()
         return True
+
+    def item_scope(self) -> AbstractContextManager[Any]:
+        return self.transaction.item()
 
     def save_result(self, result: Any) -> bool:
         if self.saved is not None:

@@ -22,6 +22,7 @@ from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome, Request
 from celery_graceful.tasks import limits, results
 from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.replay import replay_of
 from celery_graceful.tasks.saving import cursor_part
 
 __all__ = ["abandon", "close", "fail", "fail_for_good", "finish", "give_way", "leave", "taken_out"]
@@ -260,6 +261,8 @@ def finish(leg: CarriedLeg, result: Any) -> None:
 def close(leg: CarriedLeg, outcome: Outcome) -> None:
     """Celery has stored the outcome: the run has ended."""
     text, steps = _last_good_checkpoint(leg)
+    if outcome is Outcome.COMPLETED and (again := replay_of(leg)) is not None:
+        again.forget_done()
     if leg.ticket.end(outcome, text, steps).verdict is not Verdict.REFUSED:
         leg.forget()
     if leg.errors:

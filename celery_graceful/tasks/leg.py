@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -140,6 +141,10 @@ class Leg:
     def save_work(self) -> bool:
         """Commit what was done; false if another leg has the run."""
         return True
+
+    def item_scope(self) -> AbstractContextManager[Any]:
+        """Around one item whose failure does not end the run: what it did is undone."""
+        return nullcontext()
 
     def save_result(self, result: Any) -> bool:
         """Commit that all is done; false if another leg has the run."""

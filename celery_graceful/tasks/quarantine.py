@@ -98,7 +98,8 @@ class Quarantine:
 
         def guarded_each(item: Any, *args: Any, **kwargs: Any) -> None:
             try:
-                each(item, *args, **kwargs)
+                with self._leg.item_scope():
+                    each(item, *args, **kwargs)
             except (Ignore, Reject, Retry, SoftTimeLimitExceeded, *limits.FINAL_ERRORS):
                 raise
             except Exception as exc:

@@ -45,29 +45,45 @@ class Replay:
     def run(self) -> dict[str, Any]:
         """Try them; returns how many were ``replayed``, and how many have ``failed`` again."""
         styles.iterate_pairs(self._leg, self._pairs(), self._each)
-        carry = self._leg.carry
-        return {
-            "run": self._run.id,
-            "replayed": carry.get("replayed", 0),
-            "failed": carry.get("failed", 0),
-        }
+        failed = len(self._failed)
+        return {"run": self._run.id, "replayed": self._leg.steps - failed, "failed": failed}
+
+    def forget_done(self) -> None:
+        """Take those that succeeded off the list; called when what they did is saved for good."""
+        last = self._leg.cursor
+        failed = set(self._failed)
+        done = [
+            entry.ordinal
+            for entry in found(self._store, self._run)
+            if self._is_wanted(entry) and entry.ordinal not in failed
+            if last is not None and entry.ordinal <= last
+        ]
+        self._store.drop_aside(self._run, done)
+
+    @property
+    def _failed(self) -> list[int]:
+        failed: list[int] = self._leg.carry.setdefault("graceful_failed", [])
+        return failed
+
+    def _is_wanted(self, entry: PutAside) -> bool:
+        return not self._wanted or entry.ordinal in self._wanted
 
     def _pairs(self) -> Generator[tuple[PutAside, int], None, None]:
         last = self._leg.cursor
         for entry in found(self._store, self._run):
-            wanted = not self._wanted or entry.ordinal in self._wanted
-            if wanted and (last is None or entry.ordinal > last):
+            if self._is_wanted(entry) and (last is None or entry.ordinal > last):
                 yield entry, entry.ordinal
 
     def _each(self, entry: PutAside, *args: Any, **kwargs: Any) -> None:
         try:
             item = self._item(entry)
-            with self._leg.task.around_iteration(item, *args, **kwargs):
-                self._leg.task.each_iteration(item, *args, **kwargs)
+            task = self._leg.task
+            with self._leg.item_scope(), task.around_iteration(item, *args, **kwargs):
+                task.each_iteration(item, *args, **kwargs)
         except (Ignore, Reject, Retry, SoftTimeLimitExceeded):
             raise
         except Exception as exc:
-            self._count("failed")
+            self._failed.append(entry.ordinal)
             logger.warning(
                 "%s: the item of cursor %.200r has failed again and stays aside: %r",
                 self._run,
@@ -75,9 +91,6 @@ class Replay:
                 exc,
                 exc_info=exc,
             )
-        else:
-            self._store.drop_aside(self._run, [entry.ordinal])
-            self._count("replayed")
 
     def _item(self, entry: PutAside) -> Any:
         leg = self._leg
@@ -92,6 +105,3 @@ class Replay:
                 f" {entry.before!r:.200} any more, but one of cursor {cursor!r:.200}"
             )
         return item
-
-    def _count(self, what: str) -> None:
-        self._leg.carry[what] = self._leg.carry.get(what, 0) + 1

@@ -14,6 +14,7 @@ from celery import Celery
 from celery.app.trace import build_tracer
 from sqlalchemy import (
     create_engine,
+    delete,
     event,
     select,
 )
