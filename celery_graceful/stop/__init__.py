@@ -19,14 +19,14 @@ def stopping() -> StopReason | None:
     One byte of memory is read: cheap enough for every turn of a loop. Outside of a worker, and in
     a worker without ``Graceful(app)``, always ``None``.
     """
-    shared = flag.current()
+    shared = flag.seen()
     stop = shared.stop if shared is not None else None
     return stop.reason if stop is not None else None
 
 
 def time_left() -> float | None:
     """Seconds until the worker is killed; ``None`` when it does not stop or knows no deadline."""
-    shared = flag.current()
+    shared = flag.seen()
     if shared is None or not shared.raised or shared.deadline is None:
         return None
     return max(0.0, shared.deadline - time.monotonic())

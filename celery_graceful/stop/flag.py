@@ -13,13 +13,26 @@ import os
 import struct
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from typing import NamedTuple
 
 from celery_graceful.model.reasons import StopReason
 
-__all__ = ["ENVIRONMENT", "Stop", "StopFlag", "current", "owned", "withdraw"]
+__all__ = [
+    "ENVIRONMENT",
+    "Stop",
+    "StopFlag",
+    "current",
+    "lent",
+    "overlooked",
+    "owned",
+    "seen",
+    "withdraw",
+]
 
 #: Names the flag's memory, its owner and the worker to processes started by the worker.
 ENVIRONMENT = "CELERY_GRACEFUL_STOP_FLAG"
@@ -151,6 +164,35 @@ def current() -> StopFlag | None:
     if _flag is None:
         _refused = told
     return _flag
+
+
+_overlooked: ContextVar[bool] = ContextVar("celery_graceful_overlooked", default=False)
+
+
+@contextmanager
+def overlooked() -> Iterator[None]:
+    """Code within sees no flag: it has nowhere to go on, so it has to run to its end here."""
+    token = _overlooked.set(True)
+    try:
+        yield
+    finally:
+        _overlooked.reset(token)
+
+
+def seen() -> StopFlag | None:
+    """The flag as tasks see it: :func:`current`, unless it is overlooked."""
+    return None if _overlooked.get() else current()
+
+
+@contextmanager
+def lent(flag: StopFlag) -> Iterator[None]:
+    """Make ``flag`` the one of this process for a while: for tests."""
+    global _flag
+    before, _flag = _flag, flag
+    try:
+        yield
+    finally:
+        _flag = before
 
 
 def withdraw() -> None:

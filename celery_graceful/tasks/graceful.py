@@ -46,7 +46,8 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         """
         request = self.request
         if request.called_directly or request.is_eager:
-            return self.run(*args, **kwargs)
+            with flag.overlooked():  # or a stop would be seen, and continued from, for ever
+                return self.run(*args, **kwargs)
         self._send_continuation(args, kwargs)
 
     def _send_continuation(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
