@@ -195,8 +195,9 @@ def _iterate(leg: Leg, carried: CarriedLeg | None, iterate: Callable[[], Any]) -
             return iterate()
         except Interrupted as stop:
             if carried is None:
-                raise
-            exits.leave(carried, stop.reason)
+                leg.leave(stop.reason)
+            else:
+                exits.leave(carried, stop.reason)
 
 
 # -- retries ---------------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from celery_graceful.errors import NoRunError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from celery_graceful.atomic import Work
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_of"]
+__all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_maker", "leg_of"]
 
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -208,6 +208,15 @@ class Leg:
     def about_to_run(self, cursor: Any) -> None:
         """The item of ``cursor`` begins; without a store there is nobody to tell."""
 
+    def leave(self, reason: str) -> NoReturn:
+        """The loop was left for ``reason``; nothing asks this kind of leg to leave."""
+        raise Interrupted(reason)
+
+
+LegMaker = Callable[["RunTask", tuple[Any, ...], dict[str, Any], Checkpoint], "Leg | None"]
+
+#: Makes the leg of a direct call or an eager run, or leaves it to us; used by the test kit.
+leg_maker: ContextVar[LegMaker | None] = ContextVar("celery_graceful_leg_maker", default=None)
 
 current_leg: ContextVar[Leg | None] = ContextVar("celery_graceful_leg", default=None)
 

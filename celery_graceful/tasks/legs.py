@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from celery_graceful.model.cursor import Checkpoint
 from celery_graceful.tasks.atomic import AtomicCarriedLeg, AtomicLeg
 from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.leg import Leg
+from celery_graceful.tasks.leg import Leg, leg_maker
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
@@ -35,7 +35,10 @@ def here(
     An eager retry goes on at the failed item all the same.
     """
     request = task.request
-    leg = (Leg if task.atomic is None else AtomicLeg)(task, args, kwargs, checkpoint)
+    make = leg_maker.get()
+    leg = None if make is None else make(task, args, kwargs, checkpoint)
+    if leg is None:
+        leg = (Leg if task.atomic is None else AtomicLeg)(task, args, kwargs, checkpoint)
     kept = _eager_retries.pop(str(request.id), None) if request.is_eager else None
     if kept is not None and request.retries:
         leg.begin_at(kept)

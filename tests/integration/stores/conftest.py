@@ -11,12 +11,7 @@ import pytest
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
 
-pytest.register_assert_rewrite(
-    *(
-        f"{__package__}.{name}"
-        for name in ("contract_aside", "contract_reads", "contract_writes", "samples")
-    )
-)
+pytest.register_assert_rewrite("celery_graceful.testing.store_contract")
 
 #: Opens a store of the test's place, in the namespace given.
 Opener = Callable[[str], Store]

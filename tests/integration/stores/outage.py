@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.stores.base import Store
-from tests.integration.stores.samples import OWNER, RUN, RUNNING
+from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING
 
 Open = Callable[..., Store]
 

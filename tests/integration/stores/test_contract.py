@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from tests.integration.stores import contract_aside, contract_reads, contract_writes
+import pytest
+
+from celery_graceful.testing.store_contract import StoreContract
+
+from .conftest import Opener
 
 
-class TestSwap(contract_writes.SwapContract):
-    pass
+class TestStore(StoreContract):
+    """The contract, on each of our own."""
 
-
-class TestLease(contract_writes.LeaseContract):
-    pass
-
-
-class TestList(contract_reads.ListContract):
-    pass
-
-
-class TestLife(contract_reads.LifeContract):
-    pass
-
-
-class TestAside(contract_aside.AsideContract):
-    pass
+    @pytest.fixture
+    def open_store(self, open_here: Opener) -> Opener:
+        return open_here

@@ -14,7 +14,7 @@ import redis
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.base import Store
-from tests.integration.stores.samples import OWNER, RUNNING, put, read
+from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, put, read
 
 BAD, GOOD = RunKey("t", "bad"), RunKey("t", "good")
 KEY = "graceful:test:run:t:bad"

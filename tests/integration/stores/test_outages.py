@@ -12,9 +12,9 @@ import pytest
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.record import Record, State
 from celery_graceful.stores.base import Store
+from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for
 from tests.integration.stores.outage import Open, at_most, back_again, every_call
-from tests.integration.stores.samples import OWNER, RUN, RUNNING, put, read
 from tests.servers.process import free_port
 from tests.servers.valkey import Valkey
 

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
 from tests.integration.stores.outage import Open, at_most, every_call
-from tests.integration.stores.samples import RUN, RUNNING, put, read
 from tests.servers.postgres import Postgres
 
 

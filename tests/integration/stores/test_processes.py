@@ -13,8 +13,8 @@ from dataclasses import replace
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for
-from tests.integration.stores.samples import RUN, RUNNING, put, read
 
 Open = Callable[..., Store]
 

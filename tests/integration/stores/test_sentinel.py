@@ -10,8 +10,8 @@ import redis
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.stores.base import Store
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for
-from tests.integration.stores.samples import RUN, RUNNING, put, read
 from tests.servers.process import HOST, Process, free_port
 from tests.servers.valkey import Valkey, find_program
 

@@ -13,7 +13,7 @@ from celery_graceful.model.record import Record, RunKey, State, replace
 from celery_graceful.model.verdict import Policy, Verdict
 from celery_graceful.runs.transition import transition
 from celery_graceful.stores.base import Store
-from tests.integration.stores.samples import OWNER, RUNNING, put, read
+from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, put, read
 from tests.integration.stores.test_corrupt import Open
 from tests.integration.stores.written import FIRST, NEWER, RICHER, Elsewhere
 

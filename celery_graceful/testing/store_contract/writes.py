@@ -11,7 +11,15 @@ import pytest
 
 from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
 from celery_graceful.stores.base import Store, Swapped
-from tests.integration.stores.samples import FULL, OWNER, RUN, RUNNING, put, read, until_due
+from celery_graceful.testing.store_contract.samples import (
+    FULL,
+    OWNER,
+    RUN,
+    RUNNING,
+    put,
+    read,
+    until_due,
+)
 
 ENDED = Record(State.ENDED, fence=1, outcome=Outcome.COMPLETED, started_at=12.5)
 
@@ -114,9 +122,9 @@ class SwapContract:
             put(store, replace(RUNNING, steps=number), run)
         assert [read(store, run).steps for run in runs] == list(range(len(runs)))
 
-    def test_namespaces_are_apart(self, open_here: Callable[[str], Store]) -> None:
+    def test_namespaces_are_apart(self, open_store: Callable[[str], Store]) -> None:
         names = ["one", "ONE", "one:run", "one:run:x", "one%3Arun", ""]
-        stores = [open_here(name) for name in names]
+        stores = [open_store(name) for name in names]
         run = RunKey("x", "due")
         for number, store in enumerate(stores):
             put(store, replace(RUNNING, steps=number), run, due_in=-1)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
 from celery_graceful.stores.base import Store
-from tests.harness.waiting import wait_for
+
+#: Seconds a test waits for what a store does when some time has passed.
+PATIENCE = 5.0
 
 RUN = RunKey("proj.tasks.reindex", "5f0c")
 OWNER = "celery@one:17"
@@ -51,5 +56,13 @@ def read(store: Store, run: RunKey = RUN) -> Record:
 
 def until_due(store: Store, run: RunKey = RUN) -> Record:
     """Wait until ``run`` is due and return its record."""
-    wait_for(lambda: run in dict(store.due(100)), 5, f"{run} to be due")
+    until(lambda: run in dict(store.due(100)), f"{run} to be due")
     return dict(store.due(100))[run]
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait at most :data:`PATIENCE` seconds for ``condition``."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s in vain for {what}"
+        time.sleep(0.02)

@@ -6,9 +6,7 @@ from dataclasses import replace
 
 from celery_graceful.model.record import RunKey, State
 from celery_graceful.stores.base import Store
-from tests.harness.waiting import wait_for
-
-from .samples import RUN, RUNNING, put
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, until
 
 LONG = 600.0
 
@@ -63,6 +61,6 @@ class AsideContract:
         assert store.swap(RUN, 1, ended, keep=LONG).done
         assert ordinals(store) == [1, 2], "the second has prolonged the first"
         store.keep_aside(RUN, keep=0.3)
-        wait_for(lambda: not ordinals(store), 5, "that they are forgotten")
+        until(lambda: not ordinals(store), "that they are forgotten")
         store.keep_aside(RUN, keep=LONG)
         assert ordinals(store) == []

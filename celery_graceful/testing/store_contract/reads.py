@@ -7,8 +7,14 @@ from dataclasses import replace
 
 from celery_graceful.model.record import Outcome, Record, RunKey, State
 from celery_graceful.stores.base import Store
-from tests.harness.waiting import wait_for
-from tests.integration.stores.samples import RUN, RUNNING, put, read, until_due
+from celery_graceful.testing.store_contract.samples import (
+    RUN,
+    RUNNING,
+    put,
+    read,
+    until,
+    until_due,
+)
 
 ENDED = Record(State.ENDED, fence=1, outcome=Outcome.COMPLETED, started_at=12.5)
 
@@ -54,7 +60,7 @@ class ListContract:
     def test_then_it_is_forgotten(self, store: Store) -> None:
         put(store)
         assert store.swap(RUN, 1, ENDED, keep=0.2).done
-        wait_for(lambda: store.load(RUN).record is None, 5, "the record to be forgotten")
+        until(lambda: store.load(RUN).record is None, "the record to be forgotten")
         assert store.runs(5) == []
         assert not store.swap(RUN, 2, RUNNING).done
         assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
@@ -79,7 +85,7 @@ class ListContract:
         for number in range(30):
             store.swap(RunKey("t", str(number)), 0, ENDED, keep=0.2)
         put(store, run=young, due_in=-1)
-        wait_for(lambda: len(store.runs(99)) == 2, 5, "the ended runs to be forgotten")
+        until(lambda: len(store.runs(99)) == 2, "the ended runs to be forgotten")
         assert {run for run, _ in store.runs(2)} == {young, old}
         assert [run for run, _ in store.due(1)] == [young]
 
@@ -100,10 +106,10 @@ class LifeContract:
         assert read(store) == replace(RUNNING, version=1, due_at=read(store).due_at)
 
     def test_a_second_store_sees_the_same_records(
-        self, store: Store, open_here: Callable[[str], Store]
+        self, store: Store, open_store: Callable[[str], Store]
     ) -> None:
         put(store)
-        assert read(open_here("test")) == read(store)
+        assert read(open_store("test")) == read(store)
 
     def test_time_never_runs_backwards(self, store: Store) -> None:
         times = [store.load(RUN).now, store.swap(RUN, 0, RUNNING).now]

@@ -1,0 +1,66 @@
+"""Calls that an item makes to the outside after it has changed the carry.
+
+A process that is told to die there saves a carry that counts the item, and a cursor that does
+not: the item runs again and is counted twice. What is called tells what may be work: functions of
+other modules, methods of objects that are no plain data, and whatever the test calls its world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FrameType, ModuleType
+from typing import Any
+
+from celery_graceful.testing.memory import Memory
+from celery_graceful.testing.staged import Died, How, Stage
+
+__all__ = ["Outward"]
+
+_NO_WORK = frozenset({"celery", "celery_graceful", "kombu", "logging"})
+_PLAIN_DATA = frozenset(
+    {"builtins", "collections", "datetime", "decimal", "functools", "itertools", "operator", "re"}
+    | {"uuid", "zoneinfo", "_contextvars", "_struct"}
+)
+
+
+class Outward:
+    """Finds the items that make such calls, and strikes at the first of an item that shall die."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._modules = memory.modules
+        self._world = memory.world
+        #: The numbers of the items, from 1.
+        self.items: set[int] = set()
+
+    def watch(self, stage: Stage) -> Callable[[FrameType, str, Any], None]:
+        """What ``sys.setprofile`` is to call while ``stage`` runs its leg."""
+
+        def called(frame: FrameType, event: str, arg: Any) -> None:
+            if event == "c_call":
+                outward = id(frame.f_globals) in self._modules and self._is_work(arg)
+            elif event == "call":
+                outward = self._leads_out(frame)
+            else:
+                return
+            if outward and stage.carry_changed:
+                self.items.add(stage.here + 1)
+                ending = stage.ending
+                if ending and ending.how is How.TOLD_TO_DIE and ending.at == stage.here + 1:
+                    raise Died
+
+        return called
+
+    def _leads_out(self, frame: FrameType) -> bool:
+        caller = frame.f_back
+        if caller is None or id(caller.f_globals) not in self._modules:
+            return False
+        if id(frame.f_globals) in self._modules:
+            return False  # within the task's own module: what that calls counts
+        name = str(frame.f_globals.get("__name__", ""))
+        return name.partition(".")[0] not in _NO_WORK
+
+    def _is_work(self, function: Any) -> bool:
+        owner = getattr(function, "__self__", None)
+        if owner is None or isinstance(owner, (ModuleType, type)):
+            return False
+        return self._world.has(owner) or type(owner).__module__ not in _PLAIN_DATA

@@ -1,0 +1,269 @@
+"""One leg of a run, run here and now by the engine itself and ended where a test wants it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, NamedTuple, NoReturn
+
+from celery import states
+from celery.exceptions import Ignore
+from kombu import serialization
+
+from celery_graceful.errors import CursorError
+from celery_graceful.model.cursor import Checkpoint, decode, encode
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.tasks.atomic import AtomicLeg
+from celery_graceful.tasks.iterable import IterableTask
+from celery_graceful.tasks.leg import Interrupted, Leg, current_leg, leg_maker
+from celery_graceful.testing.marks import Seen, mark
+
+__all__ = ["Died", "Ending", "How", "Stage", "as_sent", "task_of"]
+
+
+class Died(BaseException):
+    """The end of a process as its task sees it: no ``except Exception`` holds it."""
+
+
+class How(str, Enum):
+    """How a leg ends."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    #: Asked to stop, between two items; its checkpoint is saved.
+    STOPPED = "interrupted"
+    #: Killed between two items; what was not saved is forgotten.
+    KILLED = "crashed"
+    #: Killed when the work of an item was done, and before the engine knew.
+    KILLED_INSIDE = "crashed inside"
+    #: Told to die within an item: the checkpoint is saved, carry included.
+    TOLD_TO_DIE = "told to die inside"
+
+
+class Ending(NamedTuple):
+    """How a leg is to end. Places are numbers of items since the beginning of the run."""
+
+    how: How
+    at: int
+    #: Where its last checkpoint was saved, for legs that are killed.
+    saved_at: int = 0
+
+
+class StagedLeg(Leg):
+    """A leg that shows its stage every item."""
+
+    def __init__(
+        self,
+        task: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        checkpoint: Checkpoint,
+        stage: Stage,
+    ) -> None:
+        super().__init__(task, args, kwargs, checkpoint)
+        self.stage = stage
+        self.resumed = stage.start is not None
+        self.resumptions = stage.resumptions
+        self._checked = True  # the stage checks at every item
+
+    def look(self, cursor: Any, done: int) -> None:
+        super().look(cursor, done)
+        self.stage.boundary(self, done)
+
+    def leave(self, reason: str) -> NoReturn:
+        self.task.on_stop(reason, *self.args, **self.kwargs)
+        self.save_work()
+        self.stage.saved = encode(self.checkpoint)
+        self.stage.how = How.STOPPED
+        raise Ignore(f"interrupted: {reason}")
+
+
+class StagedAtomicLeg(StagedLeg, AtomicLeg):
+    """The same for an atomic task, whose checkpoint is what it has committed."""
+
+
+class Stage:
+    """Runs one leg.
+
+    Args:
+        task: the task, as :func:`task_of` returns it.
+        start: the encoded checkpoint it goes on from; ``None``: from the beginning.
+        place: how many items of the run lie before it.
+        ending: how it is to end; ``None``: when all items are done.
+        most: items after which it is given up as endless.
+        profile: called with the stage for what ``sys.setprofile`` is to call while it runs.
+    """
+
+    def __init__(
+        self,
+        task: IterableTask,
+        start: str | None = None,
+        *,
+        place: int = 0,
+        ending: Ending | None = None,
+        resumptions: int = 0,
+        most: float = float("inf"),
+        profile: Callable[[Stage], Callable[[Any, str, Any], None]] | None = None,
+    ) -> None:
+        self.task = task
+        self.start = start
+        self.place = place
+        self.ending = ending
+        self.resumptions = resumptions
+        self.most = most
+        self.profile = profile
+        self.how: How | None = None
+        self.leg: StagedLeg | None = None
+        self.seen: list[Seen] = []
+        self.saved: str | None = start
+        self.result: Any = None
+        self.error: BaseException | None = None
+        #: The carry at the last boundary, as text.
+        self.carry: str | None = None
+        self.endless = False
+        self._item: str | None = None
+
+    @property
+    def here(self) -> int:
+        """How many items of the run are done."""
+        return self.place + len(self.seen)
+
+    def run(self, args: Sequence[Any], kwargs: Mapping[str, Any], task_id: str) -> None:
+        """Run the leg, under the task id that all legs of its run share."""
+        sent_args, sent_kwargs = as_sent(self.task, args, kwargs)
+        token = leg_maker.set(self._make_leg)
+        try:
+            with self._watched_items(), self._profiled():
+                done = self.task.apply(sent_args, sent_kwargs, task_id=task_id, throw=False)
+        except Died:
+            self._died()
+        else:
+            self._returned(done.state, done.result)
+        finally:
+            leg_maker.reset(token)
+
+    # -- while it runs ----------------------------------------------------------------------
+
+    def boundary(self, leg: Leg, done: int) -> None:
+        """The leg stands between two items; raises to end it."""
+        if done:
+            self.seen.append(Seen(mark(leg.cursor), self._item))
+        try:
+            text = encode(leg.checkpoint)
+        except CursorError as exc:
+            self.error = exc  # also when the task's own retry comes in between
+            raise
+        self.carry = repr(leg.carry)
+        self.endless = len(self.seen) > self.most
+        if self.endless:
+            raise Died
+        if self.ending is None:
+            return
+        if done and self.ending.saved_at == self.here:
+            self.saved = text
+        if self.ending.at == self.here and self.ending.how is How.STOPPED:
+            raise Interrupted(StopReason.SHUTDOWN)
+        if self.ending.at == self.here and self.ending.how is How.KILLED:
+            raise Died
+
+    @property
+    def carry_changed(self) -> bool:
+        """Whether the item under way has changed the carry already."""
+        return self.leg is not None and self.carry not in (None, repr(self.leg.carry))
+
+    def _make_leg(
+        self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seeded: Checkpoint
+    ) -> Leg | None:
+        if task is not self.task or current_leg.get() is not None:
+            return None  # started by the task under test
+        checkpoint = seeded if self.start is None else decode(self.start)
+        kind = StagedLeg if task.atomic is None else StagedAtomicLeg
+        self.leg = kind(task, args, kwargs, checkpoint, self)
+        return self.leg
+
+    @contextmanager
+    def _watched_items(self) -> Iterator[None]:
+        if self.task.body is not None:
+            yield
+            return
+        each = self.task.each_iteration
+
+        def watched(item: Any, /, *args: Any, **kwargs: Any) -> None:
+            self._item = mark(item)
+            each(item, *args, **kwargs)
+            ending = self.ending
+            if ending and ending.how is How.KILLED_INSIDE and ending.at == self.here + 1:
+                raise Died
+
+        vars(self.task)["each_iteration"] = watched
+        try:
+            yield
+        finally:
+            vars(self.task).pop("each_iteration", None)
+
+    @contextmanager
+    def _profiled(self) -> Iterator[None]:
+        if self.profile is None:
+            yield
+            return
+        before = sys.getprofile()
+        sys.setprofile(self.profile(self))
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+    # -- how it ended -----------------------------------------------------------------------
+
+    def _died(self) -> None:
+        self.how = self.ending.how if self.ending is not None else How.FAILED
+        if self.how is How.TOLD_TO_DIE and self.leg is not None:
+            self.saved = encode(self.leg.checkpoint)  # as a pool child does that gets SIGTERM
+        if isinstance(self.leg, AtomicLeg):
+            self.saved = self.leg.kept  # the rest was rolled back
+
+    def _returned(self, state: str, result: Any) -> None:
+        if self.how is How.STOPPED and state == states.IGNORED:
+            return
+        if self.error is not None or state in (states.FAILURE, states.REJECTED, states.RETRY):
+            self.how, self.error = How.FAILED, self.error or result
+            return
+        self.how, self.result = How.FINISHED, None if state == states.IGNORED else result
+        if self.leg is not None:
+            self.saved = encode(self.leg.checkpoint)
+
+
+def task_of(thing: Any) -> IterableTask:
+    """The iterable task that a name in a user's module stands for.
+
+    Raises:
+        TypeError: it is no iterable task of an app.
+    """
+    resolve = getattr(thing, "_get_current_object", None)
+    task = resolve() if resolve is not None else thing
+    if not isinstance(task, IterableTask):
+        what = "a class; register it, and pass the task" if isinstance(task, type) else "not one"
+        raise TypeError(f"an iterable task is needed, and {thing!r:.200} is {what}")
+    return task
+
+
+def as_sent(
+    task: IterableTask, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments as a message brings them: new objects for each leg.
+
+    Raises:
+        TypeError: they cannot be sent.
+    """
+    serializer = task.serializer or task.app.conf.task_serializer
+    try:
+        kind, encoding, body = serialization.dumps((list(args), dict(kwargs)), serializer)
+        sent_args, sent_kwargs = serialization.loads(body, kind, encoding, accept=[kind])
+    except Exception as exc:
+        raise TypeError(
+            f"{task.name}: the arguments {args!r:.200} {kwargs!r:.200} cannot be sent as "
+            f"{serializer}, so delay() would raise as well: {exc}"
+        ) from exc
+    return tuple(sent_args), dict(sent_kwargs)
