@@ -22,6 +22,9 @@ _PLAIN_DATA = frozenset(
     | {"uuid", "zoneinfo", "_contextvars", "_struct"}
 )
 
+#: Struck there, a ``with`` block would not be left properly, as it is when a process dies.
+_END_OF_BLOCK = "__exit__"
+
 
 class Outward:
     """Finds the items that make such calls, and strikes at the first of an item that shall die."""
@@ -56,11 +59,15 @@ class Outward:
             return False
         if id(frame.f_globals) in self._modules:
             return False  # within the task's own module: what that calls counts
+        if frame.f_code.co_name == _END_OF_BLOCK:
+            return False
         name = str(frame.f_globals.get("__name__", ""))
         return name.partition(".")[0] not in _NO_WORK
 
     def _is_work(self, function: Any) -> bool:
         owner = getattr(function, "__self__", None)
         if owner is None or isinstance(owner, (ModuleType, type)):
+            return False
+        if function.__name__ == _END_OF_BLOCK:
             return False
         return self._world.has(owner) or type(owner).__module__ not in _PLAIN_DATA

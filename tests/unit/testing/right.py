@@ -3,9 +3,8 @@
 # mypy: allow-untyped-decorators, disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from itertools import chain
@@ -15,9 +14,10 @@ from typing import Any
 from celery_graceful import IterableTask, sources
 from tests.unit.testing.planted import N, Numbers
 
-__all__ = ["RIGHT"]
+__all__ = ["RIGHT", "right"]
 
-#: What makes each task: from an app and an empty folder, the task and options.
+#: What makes each task: from an app and an empty folder, the task and options. Among these may be
+#: ``args``, and ``afterwards``, which is called at the end.
 RIGHT: dict[str, Callable[[Any, Path], tuple[Any, dict[str, Any]]]] = {}
 
 
@@ -118,66 +118,6 @@ def hooks(app, folder):
         return self.factor * n
 
     return work, {}
-
-
-@right
-def a_table(app, folder):
-    path = folder / "rows.db"
-
-    def run(statement, *values):
-        with closing(sqlite3.connect(path)) as db, db:
-            return db.execute(statement, values).fetchall()
-
-    def reset():
-        run("DROP TABLE IF EXISTS done")
-        run("CREATE TABLE done (id INTEGER PRIMARY KEY, doubled INTEGER)")
-
-    class Work(Numbers):
-        name = "table"
-
-        def each_iteration(self, item, n):
-            run("INSERT OR REPLACE INTO done VALUES (?, ?)", item, 2 * item)
-            self.carry["rows"] = self.carry.get("rows", 0) + 1
-
-        def result(self, n):
-            return self.carry["rows"]
-
-    outcome = lambda: run("SELECT * FROM done ORDER BY id")  # noqa: E731
-    return app.register_task(Work()), {"outcome": outcome, "reset": reset}
-
-
-@right
-def effects_that_cannot_be_repeated_without_crashes(app, folder):
-    sent = []
-
-    @app.task(base=IterableTask, shared=False)
-    def work(n, *, cursor=-1):
-        for i in range(cursor + 1, n):
-            sent.append(i)
-            yield i
-
-    return work, {"outcome": lambda: sent, "reset": sent.clear, "crashes": False}
-
-
-_queue: list[int] = []
-_served: set[int] = set()
-
-
-def _fill():
-    _queue[:] = range(N)
-    _served.clear()
-
-
-@right
-def a_source_that_shrinks(app, folder):
-    @app.task(base=IterableTask, shared=False)
-    def work(n, *, cursor=None):
-        while _queue:
-            _served.add(_queue[0])
-            yield _queue.pop(0)
-
-    # After a crash the queue has gone on, so the items are others than at first.
-    return work, {"outcome": lambda: _served, "reset": _fill, "ignore": ["items"]}
 
 
 @right

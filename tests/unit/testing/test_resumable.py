@@ -14,12 +14,12 @@ from celery_graceful import IterableTask
 from celery_graceful.testing import assert_resumable
 from celery_graceful.testing.trials import spread
 
-from . import planted_cursors, planted_effects, planted_state
+from . import planted_cursors, planted_effects, planted_state, right_worlds
 from .planted import PLANTED, N
 from .right import RIGHT
 
-#: What fills the table.
-_PLANTERS = (planted_cursors, planted_effects, planted_state)
+#: What fills the tables.
+_PLANTERS = (planted_cursors, planted_effects, planted_state, right_worlds)
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -37,7 +37,10 @@ def test_a_planted_bug_is_found(app: Any, name: str) -> None:
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_task_passes(app: Any, tmp_path: Path, name: str) -> None:
     task, options = RIGHT[name](app, tmp_path)
+    afterwards = options.pop("afterwards", None)
     assert_resumable(task, options.pop("args", (N,)), **options)
+    if afterwards is not None:
+        afterwards()
 
 
 def test_what_is_kept_in_the_process_is_as_before_afterwards(app: Any) -> None:
