@@ -216,3 +216,16 @@ def test_beat_sends_a_task_that_exists(shop: Shop, app: Celery) -> None:
     shop.worker().wait_ready()
     result = app.send_task("shop.nightly_statements").get(timeout=60)  # as beat sends it
     assert result["cents"] == sum(350 + n for n in range(1, 11))
+
+
+def test_its_own_tests_pass(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", PROJECT / "tests"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
