@@ -9,10 +9,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.harness import Ledger, Worker
 from tests.harness.worker import forget_started, started
+
+# A machine that others use as well is slow now and then.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 pytest_plugins = ["tests.servers.fixtures"]
 

@@ -100,7 +100,3 @@ def long_item(
             while time.monotonic() < until:
                 pass
         yield item
-
-
-if os.environ.get("LACKS"):
-    app.tasks.pop(os.environ["LACKS"])
