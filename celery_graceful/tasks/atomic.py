@@ -44,7 +44,7 @@ class AtomicLeg(Leg):
     def begin_at(self, checkpoint: Checkpoint) -> None:
         super().begin_at(checkpoint)
         #: What was committed last, for the way back.
-        self.kept = encode(checkpoint)
+        self.kept, self.kept_steps = encode(checkpoint), checkpoint.steps
 
     @property
     def transaction(self) -> Work:
@@ -111,7 +111,7 @@ class AtomicLeg(Leg):
 
     def _checked_text(self) -> str:
         text = encode(self.checkpoint)
-        if self.steps > decode(self.kept).steps and cursor_part(text) == cursor_part(self.kept):
+        if self.steps > self.kept_steps and cursor_part(text) == cursor_part(self.kept):
             raise CursorError(
                 f"{self.task.name} is atomic, and its cursor {self.cursor!r:.200} has not moved "
                 "with the items done: they would be done again after an interruption. Each item "
@@ -122,7 +122,7 @@ class AtomicLeg(Leg):
     def _commit(self, text: str, result: Any) -> bool:
         if not self.transaction.commit(self._mark(text, result)):
             return False
-        self.kept = text
+        self.kept, self.kept_steps = text, self.steps
         return True
 
     def _mark(self, text: str, result: Any) -> Mark | None:

@@ -1,0 +1,134 @@
+"""Atomic runs under SIGKILL, SIGTERM and SIGSTOP: every effect is in the database once."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine, func, select
+
+from tests.acceptance.apps.shop import effects, metadata
+from tests.acceptance.runs import Stage
+from tests.harness import Worker, wait_for
+
+pytestmark = pytest.mark.slow
+
+APP = "tests.acceptance.apps.shop"
+ITEMS, PAUSE = 1500, 0.002
+#: How often something is killed while the runs are under way.
+FAULTS = 8
+SETTINGS = {"graceful_lease_ttl": 3.0, "graceful_max_crashes": 30}
+
+
+class Shop:
+    """The tasks' database, and workers on it."""
+
+    def __init__(self, url: str, stage: Stage) -> None:
+        self.url = url
+        self.engine: Engine = create_engine(url)
+        self.stage = stage
+        self.workers = 0
+        stage.settings.update(SETTINGS)
+        metadata.create_all(self.engine)
+
+    def worker(self) -> Worker:
+        self.workers += 1
+        return self.stage.worker(f"shop-{self.workers}", app=APP, env={"SHOP_URL": self.url})
+
+    def effects(self, run: str, kind: str = "item") -> Counter[int]:
+        """How often each effect of a run is in the database."""
+        wanted = (effects.c.run == run) & (effects.c.kind == kind)
+        with self.engine.connect() as connection:
+            return Counter(connection.execute(select(effects.c.item).where(wanted)).scalars())
+
+    def total(self) -> int:
+        with self.engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(effects)).scalar_one())
+
+    def wait_more(self, more: int) -> None:
+        """Wait until there are so many effects more than now."""
+        before = self.total()
+        wait_for(lambda: self.total() >= before + more, 60, lambda: f"effects: {self.total()}")
+
+    def last_child(self) -> int:
+        """The process that has noted the last effect."""
+        newest = select(effects.c.pid).order_by(effects.c.number.desc()).limit(1)
+        with self.engine.connect() as connection:
+            return int(connection.execute(newest).scalar_one())
+
+    def check(self, result: Any) -> None:
+        """The run has its result, and each effect of it is there once."""
+        value = result.get(timeout=120)
+        assert value == {"id": result.id, "sum": sum(range(ITEMS))}
+        assert self.effects(result.id) == dict.fromkeys(range(ITEMS), 1)
+        assert self.effects(result.id, "start") == {0: 1}
+        assert self.effects(result.id, "complete") == {0: 1}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def shop(request: pytest.FixtureRequest, redis_stage: Stage, tmp_path: Path) -> Iterator[Shop]:
+    """A shop on each kind of database in turn."""
+    url = f"sqlite:///{tmp_path}/shop.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    shop = Shop(url, redis_stage)
+    yield shop
+    shop.engine.dispose()
+
+
+@pytest.mark.timeout(300)
+def test_killed_again_and_again(shop: Shop) -> None:
+    worker, other = shop.worker().wait_ready(), shop.worker().wait_ready()
+    sent = [shop.stage.send(name, ITEMS, PAUSE) for name in ("shop.by_number", "shop.by_time") * 2]
+    chance = random.Random(1)
+    for fault in range(FAULTS):
+        shop.wait_more(chance.randint(20, 200))
+        kind = ("child", "worker", "stop")[fault % 3]
+        if kind == "child":
+            try:
+                os.kill(shop.last_child(), SIGKILL)
+            except ProcessLookupError:
+                continue  # it was killed before
+            continue
+        if kind == "worker":
+            worker.kill()
+        else:
+            worker.signal(SIGTERM)
+        worker, other = other, shop.worker().wait_ready()
+    for result in sent:
+        shop.check(result)
+
+
+@pytest.mark.timeout(180)
+def test_a_stalled_worker(shop: Shop) -> None:
+    """It may hold a lock in the database: the next leg waits for that before its first item."""
+    worker = shop.worker().wait_ready()
+    sent = shop.stage.send("shop.by_number", ITEMS, PAUSE)
+    shop.wait_more(100)
+    processes = [worker.pid, *worker.children()]
+    for pid in processes:
+        os.kill(pid, SIGSTOP)
+    second = shop.worker().wait_ready()
+    wait_for(lambda: sent.id in second.log(), 40, "the rescue")
+    until = time.monotonic() + 20
+    before = shop.total()
+    # On SQLite the stalled worker may hold the only write lock there is.
+    wait_for(
+        lambda: (
+            shop.total() > before + 50
+            or "waits before its first item" in second.log()
+            or time.monotonic() > until
+        ),
+        30,
+    )
+    for pid in processes:
+        os.kill(pid, SIGCONT)
+    shop.check(sent)
+    worker.wait_log("this leg ends without a trace")
