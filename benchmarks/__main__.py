@@ -10,7 +10,7 @@ import time
 
 from benchmarks.figures import Figure, as_json, as_table
 
-NAMES = ("items", "throughput", "short", "memory", "writes", "stop", "atomic")
+NAMES = ("items", "throughput", "short", "memory", "writes", "stop", "atomic", "scan")
 
 
 def main() -> int:

@@ -69,7 +69,9 @@ class SqlAside:
             .order_by(_a.ordinal)
             .limit(bindparam("count"))
         )
-        self._forget = delete(aside).where(_a.namespace == bindparam("ns"), _a.expires_at <= now)
+        self._forget = delete(aside).where(
+            _a.namespace == bindparam("ns"), _a.expires_at <= statements.moment
+        )
 
     def put(
         self,

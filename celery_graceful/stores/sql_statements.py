@@ -112,10 +112,15 @@ class Statements:
 
     def __init__(self, dialect: str) -> None:
         self.tells_time = dialect == "postgresql"
-        self.clock = _server_time() if self.tells_time else bindparam("now", type_=Double)
-        now = self.clock
+        self.clock = (
+            _server_time("clock_timestamp") if self.tells_time else bindparam("now", type_=Double)
+        )
+        # When the statement began: the time itself changes while it runs, so no index serves a
+        # comparison with that, and a look would read every run.
+        self.moment = _server_time("statement_timestamp") if self.tells_time else self.clock
+        now, moment = self.clock, self.moment
         alive = or_(_t.expires_at.is_(None), _t.expires_at > now)
-        expired = and_(_t.namespace == bindparam("ns"), _t.expires_at <= now)
+        expired = and_(_t.namespace == bindparam("ns"), _t.expires_at <= moment)
         mine = and_(
             _t.namespace == bindparam("ns"),
             _t.task == bindparam("run_task"),
@@ -174,7 +179,7 @@ class Statements:
         )
         self.due = (
             select(_t.task, _t.id, *RECORD_COLUMNS)
-            .where(listed, _t.due_at <= now)
+            .where(listed, _t.due_at <= moment)
             .order_by(_t.due_at, _t.task, _t.id)
             .limit(page["limit"])
             .offset(page["offset"])
@@ -188,7 +193,7 @@ class Statements:
         )
         self.ended = (
             select(_t.task, _t.id, *RECORD_COLUMNS)
-            .where(_t.namespace == bindparam("ns"), _t.expires_at > now)
+            .where(_t.namespace == bindparam("ns"), _t.expires_at > moment)
             .order_by(_t.expires_at.desc(), _t.task, _t.id)
             .limit(page["limit"])
             .offset(page["offset"])
@@ -210,5 +215,5 @@ class Statements:
         return statement.returning(self.clock) if self.tells_time else statement
 
 
-def _server_time() -> ColumnElement[float]:
-    return cast(extract("epoch", func.clock_timestamp()), Double)
+def _server_time(of: str) -> ColumnElement[float]:
+    return cast(extract("epoch", getattr(func, of)()), Double)
