@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from celery.worker import state as _typed_state
+from kombu.message import Message
 
+from celery_graceful._celery import wire
+from celery_graceful._celery.request import RunRequest
 from celery_graceful.model.record import Record, RunKey, State
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -16,7 +24,9 @@ from tests.harness.waiting import wait_for
 from tests.integration.stores.written import Elsewhere
 from tests.servers.valkey import Valkey
 
-from .conftest import TASK, Faulty, MakeApp
+from .conftest import TASK, Faulty, MakeApp, envelope_of
+
+state: Any = _typed_state
 
 RUN, BAD = RunKey(TASK, "run"), RunKey(TASK, "bad")
 
@@ -79,3 +89,51 @@ def test_a_store_that_refuses_does_not_fill_the_log(
         assert ended - began > SETTLE_AGAIN / 2
         client.config_set("maxmemory", "0")
     wait_for(lambda: released(runtime, RUN), 10, "the run to be released")
+
+
+@pytest.fixture
+def silent_broker() -> Iterator[str]:
+    """A broker that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        yield f"amqp://127.0.0.1:{silent.getsockname()[1]}//"
+
+
+def test_a_silent_broker_does_not_hold_up_the_beats(
+    make_app: MakeApp, redis_url: str, silent_broker: str
+) -> None:
+    """Else a rescue that waits for the broker would cost the worker its own runs."""
+    app = make_app(
+        silent_broker,
+        redis_url,
+        graceful_lease_ttl=1,
+        graceful_rescue_interval=0.1,
+        graceful_hand_over_timeout=30,
+    )
+    runtime = runtime_of(app)
+    mine, lost = RunKey(TASK, "mine"), RunKey(TASK, "lost")
+    message = Message(
+        body=b"[[], {}, {}]",
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers={"id": "mine", "task": TASK},
+        channel=None,
+    )
+    request = RunRequest(message, app=app, task=app.tasks[TASK], hostname="w@host")
+    envelope = wire.pack(replace(envelope_of(app, message), broker=runtime.broker))
+    running = Record(State.RUNNING, fence=1, owner="w@host/1", envelope=envelope)
+    assert runtime.store.swap(mine, 0, running, due_in=1).done
+    waiting = replace(running, state=State.HANDED_OVER, owner=None)
+    assert runtime.store.swap(lost, 0, waiting, due_in=0).done
+    keeper = Keeper(runtime, stop_flag.owned("w@host/1"), lambda: None)
+    state.active_requests.add(request)
+    try:
+        keeper.start()
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert mine not in dict(runtime.store.due(10))
+            time.sleep(0.05)
+        assert lost in dict(runtime.store.due(10)), "so that a rescue waits for the broker"
+    finally:
+        state.active_requests.discard(request)
+        keeper.stop()
+        stop_flag.withdraw()

@@ -163,6 +163,24 @@ def test_an_outage_gives_runners_a_lease_to_come_back(
     assert len(list(drained(app))) == 1
 
 
+def test_a_worker_that_has_just_begun_leaves_runners_a_lease(
+    app: Any, runtime: Runtime, rescuer: Rescuer
+) -> None:
+    """The store may just be back: runners that it was away for beat again within a lease."""
+    packed = envelope(app)[1]
+    overdue(runtime, "had-a-runner", packed)
+    overdue(runtime, "waits", packed, state=State.HANDED_OVER, owner=None, generation=1)
+    for second in range(5):
+        rescuer.look(1000.0 + second)
+    assert [message.headers["id"] for message in drained(app)], "what nobody carries goes at once"
+    record = runtime.store.load(RunKey(TASK, "had-a-runner")).record
+    assert record is not None
+    assert record.state is State.RUNNING
+    for second in (5, 6):
+        rescuer.look(1000.0 + second)
+    assert len(list(drained(app))) == 1
+
+
 def test_requests_of_operators_are_met(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
     packed = envelope(app)[1]
     cancelled = overdue(runtime, "id-1", packed, requested=Request.CANCEL)
