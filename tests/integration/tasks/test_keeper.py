@@ -112,7 +112,7 @@ def test_a_silent_broker_does_not_hold_up_the_beats(
     runtime = runtime_of(app)
     mine, lost = RunKey(TASK, "mine"), RunKey(TASK, "lost")
     message = Message(
-        body=b"[[], {}, {}]",
+        body="[[], {}, {}]",
         content_type="application/json",
         content_encoding="utf-8",
         headers={"id": "mine", "task": TASK},
