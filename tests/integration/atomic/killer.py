@@ -1,16 +1,20 @@
 """Kills a process at each step of an atomic run in turn, and has others carry the run on.
 
-A program, for it forks: ``python -m … DATABASE STORE FOLDER TASK WHAT EVERY STRIDE``. Prints one
-line of JSON for each step: its name, and the effects that are in the database in the end.
+A program, for it forks: ``python -m … steps STRIDE DATABASE STORE FOLDER TASK WHAT EVERY``, or
+``moments TIMES …``. Prints one line of JSON for each run: where it was killed, and the effects that
+are in the database in the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +62,7 @@ def watch(project: Project, step: Callable[[str], object]) -> None:
     event.listen(Session, "after_commit", lambda session: step("after a commit"))
 
 
-def in_a_child(work: Callable[[], object]) -> bool:
+def in_a_child(work: Callable[[], object], kill_after: float | None = None) -> bool:
     """Fork and work there; returns whether the child lived to its end."""
     pid = os.fork()
     if not pid:
@@ -69,6 +73,9 @@ def in_a_child(work: Callable[[], object]) -> bool:
             sys.excepthook(*sys.exc_info())
             os._exit(3)
         os._exit(0)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(pid, signal.SIGKILL)
     status = os.waitpid(pid, 0)[1]
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL, status
@@ -77,57 +84,85 @@ def in_a_child(work: Callable[[], object]) -> bool:
     return True
 
 
-def main(
-    database: str, store: str, folder: str, task: str, what: str, every: str, stride: str
-) -> None:
-    in_a_child(Project(database, store, Path(folder)).create)
-    for number in range(0, MANY, int(stride)):
-        run = f"run-{number}"
-        place = Path(folder, run)
-        place.mkdir()
+class Trial:
+    """One run: begun by a process that is killed, brought to its end by another."""
 
-        def project(place: Path = place) -> Project:
-            wanted = int(every) if every.isdecimal() else every
-            return Project(database, store, place, every=wanted)
+    def __init__(self, number: int, arguments: list[str]) -> None:
+        self.database, self.store, folder, self.task, self.what, self.every = arguments
+        self.run = f"run-{number}"
+        self.folder = Path(folder, self.run)
+        self.folder.mkdir()
 
-        def first(run: str = run, number: int = number, place: Path = place) -> None:
-            made = project()
-            made.clear()
-            left = [number]
+    def project(self) -> Project:
+        every = int(self.every) if self.every.isdecimal() else self.every
+        project = Project(self.database, self.store, self.folder, every=every)
+        if self.what == "is brief":  # the store hears of its begin and its end only
+            type(project.app.tasks[self.task]).flush_interval = 60
+        return project
 
-            def step(name: str) -> None:
-                left[0] -= 1
-                if left[0] == 0:
-                    (place / "killed").write_text(name)
-                    os.kill(os.getpid(), signal.SIGKILL)
+    def begin(self, kill_at: int) -> None:
+        """Carry the run; die at step ``kill_at`` (0: never)."""
+        made, left = self.project(), [kill_at]
+        made.clear()
 
-            with inside_a_worker():
-                watch(made, step)
-                made.carry_on(run, ITEMS, what, task=task)
+        def step(name: str) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                (self.folder / "killed").write_text(name)
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        def later(run: str = run, place: Path = place) -> None:
-            made = project()
-            with inside_a_worker():
-                outcome = made.carry_on(run, ITEMS, what, task=task)
-            record = made.record(run, task)
-            assert record is not None
-            told = {
-                "step": (place / "killed").read_text() if (place / "killed").exists() else "",
-                "items": sorted(made.effects("item").elements()),
-                "start": made.effects("start").total(),
-                "complete": made.effects("complete").total(),
-                "stop": made.effects("stop").total(),
-                "outcome": str(record.outcome),
-                "result": outcome.retval if outcome is not None else None,
-                "rows": len([row for row in made.rows() if row.id == run]),
-            }
-            print(json.dumps(told))
+        with inside_a_worker():
+            watch(made, step)
+            made.carry_on(self.run, ITEMS, self.what, task=self.task)
 
-        killed = not in_a_child(first)
-        in_a_child(later)
-        if not killed and number:
+    def end(self) -> None:
+        """Carry the run to its end and print what it came to."""
+        made, killed = self.project(), self.folder / "killed"
+        with inside_a_worker():
+            outcome = made.carry_on(self.run, ITEMS, self.what, task=self.task)
+        record = made.record(self.run, self.task)
+        assert record is not None
+        told = {
+            "step": killed.read_text() if killed.exists() else "",
+            "items": sorted(made.effects("item").elements()),
+            **{kind: made.effects(kind).total() for kind in ("start", "complete", "stop")},
+            "outcome": str(record.outcome),
+            "result": outcome.retval if outcome is not None else None,
+            "rows": len([row for row in made.rows() if row.id == self.run]),
+        }
+        print(json.dumps(told))
+
+
+def at_each_step(arguments: list[str], stride: int) -> None:
+    """Kill at every ``stride``-th step, until a run has no such step any more."""
+    for number in range(0, MANY, stride):
+        trial = Trial(number, arguments)
+        lived = in_a_child(partial(trial.begin, number))
+        in_a_child(trial.end)
+        if lived and number:
             return
     raise AssertionError("the run has no end")
+
+
+def at_any_moment(arguments: list[str], times: int, seed: int) -> None:
+    """Kill ``times`` times, at moments that are spread over the time a run takes."""
+    began = time.monotonic()
+    whole = Trial(0, arguments)
+    in_a_child(partial(whole.begin, 0))
+    longest = time.monotonic() - began
+    chance = random.Random(seed)
+    for number in range(1, times + 1):
+        trial = Trial(number, arguments)
+        in_a_child(partial(trial.begin, 0), kill_after=chance.uniform(0, longest))
+        in_a_child(trial.end)
+
+
+def main(how: str, number: str, *arguments: str) -> None:
+    in_a_child(Project(arguments[0], arguments[1], Path(arguments[2])).create)
+    if how == "moments":
+        at_any_moment(list(arguments), int(number), seed=1)
+    else:
+        at_each_step(list(arguments), int(number))
 
 
 if __name__ == "__main__":
