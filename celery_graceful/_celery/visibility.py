@@ -50,6 +50,7 @@ class Renewals:
         self._connection = _OwnConnection()
         self._clock = _Clock()
         self._turned: float | None = None
+        self._timer: Any = None
         self._troubled = self._stopping = False
 
     def start(self) -> None:
@@ -61,13 +62,16 @@ class Renewals:
         self._stopping = True
 
     def watch(self, hub: Any) -> None:
-        """Renew only while this event loop turns."""
+        """Renew only while this event loop turns; called again after each reconnect."""
+        self.unwatch()
         self._turn()
-        hub.call_repeatedly(1.0, self._turn)
+        self._timer = hub.call_repeatedly(1.0, self._turn)
 
     def unwatch(self) -> None:
         """The worker stops: its event loop has ended, and its tasks go on."""
-        self._turned = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._turned = None
 
     def _turn(self) -> None:
         self._turned = time.monotonic()
