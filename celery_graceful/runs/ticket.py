@@ -19,24 +19,22 @@ ASIDE_AT_ONCE = 100_000
 
 
 class Ticket:
-    """One leg's hold on a run. Every method raises ``StoreUnavailable`` after a bounded wait."""
+    """One leg's hold on a run. What it asks raises ``StoreUnavailable`` when patience ends."""
 
     def __init__(self, runtime: Runtime, run: RunKey, record: Record, owner: str) -> None:
         self.runtime = runtime
         self.run = run
         self.record = record
         self.owner = owner
+        #: How long writes wait for a store that is away; as long as the lease, unless the leg knows
+        #: better.
+        self.patience: Patience = runtime.settings.lease_ttl
         #: Why the last write was refused.
         self.refused = "its checkpoint was refused"
 
     @property
     def fence(self) -> int:
         return self.record.fence
-
-    @property
-    def patience(self) -> float:
-        """How long a write that ends the leg may wait for the store: as long as the lease."""
-        return self.runtime.settings.lease_ttl
 
     def stands(self) -> bool:
         """Whether the run is still this leg's, asked of the store once."""
@@ -111,17 +109,9 @@ class Ticket:
         """Take back a run whose successor the broker did not take."""
         return self._apply(ev.Reclaim(self.fence, self.owner))
 
-    def finish(
-        self,
-        checkpoint: str | None,
-        steps: int,
-        result: str,
-        outcome: Outcome,
-        *,
-        patience: Patience | None = None,
-    ) -> Decision:
+    def finish(self, checkpoint: str | None, steps: int, result: str, outcome: Outcome) -> Decision:
         """Save the result or final error, before Celery stores it."""
-        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome), patience)
+        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome))
 
     def end(
         self, outcome: Outcome, checkpoint: str | None = None, steps: int | None = None

@@ -181,7 +181,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
 
     def _claimed(self, work: Work) -> Row:
         """Wait for the row: whoever holds it may be stalled, but will not be for ever."""
-        told, patient_until = "", time.monotonic() + self.ticket.patience
+        told, patient_until = "", time.monotonic() + self.ticket.runtime.settings.lease_ttl
         while True:
             pause = 0.05
             try:

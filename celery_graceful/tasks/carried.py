@@ -46,6 +46,7 @@ class CarriedLeg(SavingLeg):
     ) -> None:
         super().__init__(task, args, kwargs, checkpoint, ticket, request)
         self.flag = flag
+        ticket.patience = _patience(flag, ticket.runtime.settings.lease_ttl)
         self.resumptions = ticket.record.resumptions
         # A leg that died before its first checkpoint has left nothing to resume.
         self.resumed = ticket.record.checkpoint is not None
@@ -177,15 +178,14 @@ class CarriedLeg(SavingLeg):
             return StopReason.MAX_LEG_RUNTIME
         return None
 
-    def waited_enough(self, waited: float) -> bool:
-        """Whether to ask no more whether a store that was away takes the run's outcome.
-
-        As with a checkpoint: only who has to leave does so without an answer.
-        """
-        if waited < self.ticket.patience:
-            return False
-        return self.flag.raised or self._told_to_die_at is not None
-
     def hold_on(self) -> None:
         """The broker takes no successor: process items for a while before trying again."""
         self._hold_on_until = time.monotonic() + HOLD_ON
+
+
+def _patience(flag: StopFlag, lease: float) -> Callable[[float], bool]:
+    """As with checkpoints: only who has to leave does so without an answer of the store.
+
+    Else an outcome that Celery stores, and the store has never heard of, would be run again.
+    """
+    return lambda waited: flag.raised and waited >= lease

@@ -221,7 +221,7 @@ def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -
     if leg.brief:
         return
     saved = results.dump_error(leg.task, exc)
-    decision = leg.ticket.finish(text, steps, saved, Outcome.FAILED, patience=leg.waited_enough)
+    decision = leg.ticket.finish(text, steps, saved, Outcome.FAILED)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
 
@@ -247,9 +247,7 @@ def finish(leg: CarriedLeg, result: Any) -> None:
     saved, text = results.dump(leg.task, result), encode(leg.checkpoint)
     leg.outcome = result
     try:
-        decision = leg.ticket.finish(
-            text, leg.steps, saved, Outcome.COMPLETED, patience=leg.waited_enough
-        )
+        decision = leg.ticket.finish(text, leg.steps, saved, Outcome.COMPLETED)
     except StoreError as exc:
         if isinstance(exc, CorruptRecord):
             raise

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
 from celery_graceful.errors import MaxCrashesExceeded
+from celery_graceful.model.record import RunKey
+from celery_graceful.stores.url import open_store
 from tests.acceptance.conftest import Figure
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, Worker, wait_for
@@ -168,6 +171,53 @@ def test_the_store_is_away_for_two_seconds(tmp_path: Path, redis_url: str) -> No
         run.hurry()
         run.check_result()
         run.check_exact()
+
+
+@pytest.mark.parametrize("done", [1, 250])  # within the first flush interval, and later
+def test_the_store_is_away_when_a_run_is_done(tmp_path: Path, redis_url: str, done: int) -> None:
+    with (
+        Valkey(appendonly=True) as store,
+        Stage(redis_url, redis_url, tmp_path, store=store.url).open() as stage,
+    ):
+        stage.settings.update(SETTINGS)
+        worker = stage.worker("carrying").wait_ready()
+        run = stage.start(STYLES[0], 300, PAUSE)
+        run.wait_items(done)
+        store.kill()
+        away_since = time.monotonic()
+        run.hurry()
+        worker.wait_log("the store does not answer")
+        wait_for(lambda: time.monotonic() > away_since + 2 * LEASE, 3 * LEASE, "the outage's end")
+        store.start()
+        with closing(open_store(store.url, "items")) as records:
+            key = RunKey(STYLES[0], run.id)
+            wait_for(lambda: (r := records.load(key).record) and not r.live, 20, "the run's end")
+        run.check_result()
+        run.check_exact()
+
+
+def test_the_store_is_away_when_a_run_is_done_and_its_worker_stops(
+    tmp_path: Path, redis_url: str
+) -> None:
+    with (
+        Valkey(appendonly=True) as store,
+        Stage(redis_url, redis_url, tmp_path, store=store.url).open() as stage,
+    ):
+        stage.settings.update(SETTINGS)
+        worker = stage.worker("carrying").wait_ready()
+        run = stage.start(STYLES[1], 300, PAUSE)
+        run.wait_items(250)
+        store.kill()
+        away_since = time.monotonic()
+        run.hurry()
+        worker.wait_log("the store does not answer")
+        worker.signal(SIGTERM)
+        assert worker.wait() == 0
+        store.start()
+        stage.worker("later")
+        run.check_result()
+        assert not run.lost()
+        assert run.repeated().total() <= 300 - 250 + run.done_in(MOST_REPEATED, away_since)
 
 
 def test_a_silent_store(own_valkey: Valkey, store_and_stage: Stage) -> None:
