@@ -9,7 +9,7 @@ CODE   := celery_graceful tests $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test chaos lint bench clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,9 @@ demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that 
 
 test: $(READY)  ## run all tests; pick some with ARGS="tests/unit -k cursor"
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(READY)  ## check style, format, types and the layers of the house
 	$(BIN)/ruff check $(CODE)

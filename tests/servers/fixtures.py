@@ -19,7 +19,8 @@ REQUIRE = "GRACEFUL_REQUIRE_SERVERS"
 Server = TypeVar("Server", bound=AbstractContextManager[object])
 
 
-def _make(server: Callable[[], Server]) -> Server:
+def made_or_skipped(server: Callable[[], Server]) -> Server:
+    """What ``server`` makes; skips the test when a program is missing."""
     try:
         return server()
     except MissingProgram as missing:
@@ -31,28 +32,28 @@ def _make(server: Callable[[], Server]) -> Server:
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
     """The session's Valkey server. A test that stops it must bring it back."""
-    with _make(Valkey) as server:
+    with made_or_skipped(Valkey) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def rabbitmq_server() -> Iterator[RabbitMQ]:
     """The session's RabbitMQ server; skips when its program is missing."""
-    with _make(RabbitMQ) as server:
+    with made_or_skipped(RabbitMQ) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """The session's PostgreSQL server; skips when its programs are missing."""
-    with _make(Postgres) as server:
+    with made_or_skipped(Postgres) as server:
         yield server
 
 
 @pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
     """A Valkey server of the test's own, to be stopped and killed at will."""
-    with _make(Valkey) as server:
+    with made_or_skipped(Valkey) as server:
         yield server
 
 

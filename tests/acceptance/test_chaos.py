@@ -1,0 +1,33 @@
+"""A short chaos run, with every kind of fault, on each broker; the long one is ``make chaos``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.plan import plan
+from tests.chaos.report import summary
+from tests.chaos.servers import Servers
+from tests.chaos.stage import FLUSH, LEASE, open_stage
+from tests.chaos.verdict import judge
+from tests.servers.fixtures import made_or_skipped
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(400)]
+
+SEED = int(os.environ.get("GRACEFUL_CHAOS_SEED", "1"))
+#: One round of the plan.
+FAULTS = 20
+
+
+@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def test_nothing_is_lost_whatever_happens(broker: str, tmp_path: Path) -> None:
+    servers = made_or_skipped(lambda: Servers(broker))
+    with servers, open_stage(servers, SEED, tmp_path) as stage:
+        stage.play(plan(SEED, FAULTS, LEASE))
+        evidence = stage.evidence()
+    verdict = judge(evidence, lease=LEASE, flush=FLUSH)
+    print("\n".join(summary(evidence, verdict)))
+    assert not verdict.failures
+    assert len(evidence.faults) == FAULTS

@@ -1,0 +1,4 @@
+"""A chaos run: real workers, random faults, and a verdict on what became of every item.
+
+``python -m tests.chaos --help``, or ``make chaos``.
+"""

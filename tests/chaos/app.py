@@ -1,0 +1,88 @@
+"""The application of the chaos run: plain runs and atomic ones."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import sessionmaker
+
+from celery_graceful import Atomic, IterableTask, iterable_task
+from tests.acceptance.apps.making import make_app
+from tests.chaos.journal import Journal
+from tests.chaos.ledger import INSERT_NAMED, Ledger, row
+
+app = make_app("chaos")
+# On RabbitMQ a worker that has reconnected would leave children idle until its present runs end.
+app.conf.worker_enable_prefetch_count_reduction = False
+Journal(os.environ["CHAOS_JOURNAL"]).listen()
+ledger = Ledger(os.environ["CHAOS_DATABASE"])
+
+
+def fence_of(task: Any) -> int:
+    """The fence under which ``task`` runs: the plugin keeps it to itself, a test may look."""
+    return int(task.request.graceful_leg.ticket.fence)
+
+
+@app.task(name="chaos.generator", base=IterableTask, bind=True)
+def generator(
+    self: Any, items: int, pause: float, *, cursor: int = -1
+) -> Generator[int, None, dict[str, Any]]:
+    """Items that take ``pause`` seconds and leave one row each; returns their sum."""
+    for item in range(cursor + 1, items):
+        time.sleep(pause)
+        ledger.write(row(str(self.request.id), item, "plain", fence_of(self)))
+        self.carry["sum"] = self.carry.get("sum", 0) + item
+        yield item
+    return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
+
+
+@iterable_task
+class Enumerated(IterableTask):
+    """The same as a class."""
+
+    name = "chaos.class"
+
+    def build_enumerator(
+        self, items: int, pause: float, *, cursor: int | None
+    ) -> Iterator[tuple[int, int]]:
+        for item in range(0 if cursor is None else cursor + 1, items):
+            yield item, item
+
+    def each_iteration(self, item: int, items: int, pause: float) -> None:
+        time.sleep(pause)
+        ledger.write(row(str(self.request.id), item, "plain", fence_of(self)))
+        self.carry["sum"] = self.carry.get("sum", 0) + item
+
+    def result(self, items: int, pause: float) -> dict[str, Any]:
+        return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
+
+
+Session = sessionmaker(create_engine(os.environ["CHAOS_DATABASE"], pool_size=1))
+
+
+@app.task(
+    name="chaos.atomic",
+    base=IterableTask,
+    bind=True,
+    atomic=Atomic.sqlalchemy(Session, every=20),
+    autoretry_for=(DBAPIError,),  # a connection that was cut
+    max_retries=None,
+    default_retry_delay=0,
+)
+def atomic(
+    self: Any, items: int, pause: float, *, cursor: int = -1
+) -> Generator[int, None, dict[str, Any]]:
+    """The same, its rows in one transaction with its checkpoints."""
+    for item in range(cursor + 1, items):
+        time.sleep(pause)
+        self.transaction.session.execute(
+            text(INSERT_NAMED), row(str(self.request.id), item, "atomic", fence_of(self))
+        )
+        self.carry["sum"] = self.carry.get("sum", 0) + item
+        yield item
+    return {"id": self.request.id, "sum": self.carry.get("sum", 0)}

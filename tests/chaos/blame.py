@@ -1,0 +1,115 @@
+"""Which fault answers for an item that was done again, and how many it may answer for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.chaos.faults import Fault
+from tests.chaos.ledger import Effect
+from tests.chaos.recovery import struck
+
+__all__ = ["INTERVALS", "Blame", "Repeat"]
+
+#: What a crash may repeat, in flush intervals.
+INTERVALS = 1.5
+#: For how long a runner that stood still may go on, in flush intervals.
+OVERLAP = 1.0
+#: A store that is back may be tried again so many seconds later; outages that follow each other
+#: as closely are one.
+RETRY = 0.5
+
+_STOPS = ("sigterm", "sigterm_group")
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """An item that was done again, and the fault that answers for it."""
+
+    first: Effect
+    again: Effect
+    fault: Fault | None
+
+
+class Blame:
+    """Knows the faults of a chaos run.
+
+    Args:
+        faults: all of them, by time.
+        lease: ``graceful_lease_ttl`` in seconds.
+        flush: the flush interval in seconds.
+    """
+
+    def __init__(self, faults: Sequence[Fault], *, lease: float, flush: float) -> None:
+        self._faults = faults
+        self._lease = lease
+        self._flush = flush
+        self._away = _outages(faults)
+
+    def repeats(self, effects: Sequence[Effect]) -> Iterator[Repeat]:
+        """The items of one run that were done more than once."""
+        by_item: dict[int, list[Effect]] = defaultdict(list)
+        for effect in sorted(effects, key=lambda effect: (effect.fence, effect.at)):
+            by_item[effect.item].append(effect)
+        for executions in by_item.values():
+            for first, again in pairwise(executions):
+                yield Repeat(first, again, self._answers(first, again))
+
+    def may_repeat(self, fault: Fault, effects: Sequence[Effect]) -> int:
+        """How many of the ``effects`` of the legs that a fault cut off it may answer for."""
+        since = self._back(fault.at, INTERVALS * self._flush)
+        until = fault.until
+        if fault.kind == "sigstop_worker":
+            until += OVERLAP * self._flush
+        elif fault.kind in _STOPS:  # it went on until its leg was done
+            until = float("inf")
+        return sum(since <= effect.at <= until for effect in effects)
+
+    def _answers(self, first: Effect, again: Effect) -> Fault | None:
+        """The fault that cut off the leg that did the item under the lower fence."""
+        if first.fence == again.fence:
+            return None
+        for fault in self._faults:
+            overlap = OVERLAP * self._flush if fault.kind == "sigstop_worker" else 0.0
+            met = first.at <= fault.until + overlap and fault.at <= max(first.at, again.at)
+            if met and struck(fault, first.pid, first.worker):
+                return fault
+        return self._stop_without_store(first, again)
+
+    def _stop_without_store(self, first: Effect, again: Effect) -> Fault | None:
+        """A stop that found no store for a whole lease: its leg cannot save what it did."""
+        for fault in self._faults:
+            stopped = fault.kind in _STOPS and fault.worker == first.worker
+            if stopped and fault.at <= again.at and self._store_is_away_after(fault.at):
+                return fault
+        return None
+
+    def _store_is_away_after(self, moment: float) -> bool:
+        # A leg notices the stop after its item, and an outage after its next write.
+        latest = moment + RETRY
+        return any(began <= latest and ended >= moment + self._lease for began, ended in self._away)
+
+    def _back(self, moment: float, seconds: float) -> float:
+        """The moment so many seconds earlier; those in which the store was away do not count."""
+        for began, ended in reversed(self._away):
+            if ended <= moment - seconds:
+                break
+            if began < moment:
+                seconds -= max(0.0, moment - ended)
+                moment = began
+        return moment - seconds
+
+
+def _outages(faults: Sequence[Fault]) -> list[tuple[float, float]]:
+    """When the store was away or had just come back."""
+    found: list[tuple[float, float]] = []
+    for fault in sorted(faults, key=lambda fault: fault.at):
+        if "store" not in fault.kind:
+            continue
+        if found and fault.at <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], fault.until + RETRY))
+        else:
+            found.append((fault.at, fault.until + RETRY))
+    return found

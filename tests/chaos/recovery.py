@@ -1,0 +1,171 @@
+"""How long runs stood still after a leg was cut off: the time from that to the next admission."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.chaos.evidence import Evidence
+from tests.chaos.faults import Fault
+from tests.chaos.journal import Note
+from tests.chaos.plan import CHILDREN
+
+__all__ = ["CRASHES", "Gaps", "Leg", "Recovery", "legs", "percentile", "struck"]
+
+#: Kinds after which the runs of the struck processes go on somewhere else.
+CRASHES = ("sigkill_child", "sigkill_worker", "sigstop_worker")
+_SERVERS = ("store", "broker")
+_RESCUED = re.compile(r"Rescued \S+\[(\S+)\]")
+
+
+@dataclass
+class Leg:
+    """A leg as the journal tells it; ``until`` is its last sign of life."""
+
+    run: str
+    fence: int
+    pid: int
+    worker: int
+    began: float
+    until: float
+    #: When it handed its run over, if it did.
+    left: float | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """A leg that was cut off by ``fault`` and the next admission of its run.
+
+    ``seconds`` counts from the strike, or from the end of the last trouble with the store or the
+    broker before the admission, and leaves out ``queued``: the time in which all children of
+    all workers on duty had a leg.
+    """
+
+    run: str
+    fault: Fault
+    seconds: float
+    queued: float
+    raw: float
+
+
+def legs(notes: Iterable[Note]) -> dict[str, list[Leg]]:
+    """The legs of each run, by fence."""
+    found: dict[tuple[str, int], Leg] = {}
+    for note in sorted(notes, key=lambda note: note.at):
+        if note.what == "log":
+            continue
+        leg = found.setdefault(
+            (note.run, note.fence),
+            Leg(note.run, note.fence, note.pid, note.worker, note.at, note.at),
+        )
+        leg.until = note.at
+        if note.what == "left":
+            leg.left = note.at
+        leg.done = leg.done or note.what in ("completed", "failed")
+    by_run: dict[str, list[Leg]] = defaultdict(list)
+    for (run, _), leg in sorted(found.items()):
+        by_run[run].append(leg)
+    return by_run
+
+
+def struck(fault: Fault, pid: int, worker: int) -> bool:
+    """Whether a fault cut off what ran in a process."""
+    if fault.kind == "sigkill_child":
+        return pid in fault.pids
+    return fault.kind in CRASHES and worker == fault.worker
+
+
+class Gaps:
+    """The gaps between the legs of each run.
+
+    Args:
+        evidence: of one chaos run.
+        lease: ``graceful_lease_ttl`` in seconds.
+    """
+
+    def __init__(self, evidence: Evidence, lease: float) -> None:
+        self._faults = evidence.faults
+        self._duties = evidence.duties
+        self._lease = lease
+        self._runs = legs(evidence.notes)
+        self._legs = [leg for run in self._runs.values() for leg in run]
+        self._rescues: dict[str, list[float]] = defaultdict(list)
+        for note in evidence.notes:
+            if found := _RESCUED.search(note.text):
+                self._rescues[found[1]].append(note.at)
+
+    def recoveries(self) -> Iterator[Recovery]:
+        """Those of legs that were cut off."""
+        for one, next_ in self._pairs():
+            fault = self._cut_off_by(one, next_)
+            if fault is not None:
+                quick = fault.kind == "sigkill_child"  # released and requeued at once
+                gap = self._measure(one.run, fault.at, next_.began, 0 if quick else self._lease)
+                yield Recovery(one.run, fault, *gap)
+
+    def hand_overs(self) -> Iterator[float]:
+        """Seconds from a leg's hand-over to the next admission, counted like recoveries."""
+        for one, next_ in self._pairs():
+            if one.left is not None and self._cut_off_by(one, next_) is None:
+                yield self._measure(one.run, one.left, next_.began, 0)[0]
+
+    def _pairs(self) -> Iterator[tuple[Leg, Leg]]:
+        for run in self._runs.values():
+            yield from pairwise(run)
+
+    def _cut_off_by(self, leg: Leg, next_: Leg) -> Fault | None:
+        for fault in self._faults:
+            here = leg.began <= fault.at < next_.began
+            if (
+                here
+                and (leg.left is None or fault.at < leg.left)
+                and struck(fault, leg.pid, leg.worker)
+            ):
+                return fault
+        return None
+
+    def _measure(
+        self, run: str, began: float, ended: float, unpublished: float
+    ) -> tuple[float, float, float]:
+        """What counts, what was spent in the queue, and all of it.
+
+        A message is in the queue once it was rescued, at the latest ``unpublished`` seconds after
+        what cut off its leg: then the broker's own copy may be admitted.
+        """
+        since = began
+        for fault in self._faults:
+            of_a_server = any(name in fault.kind for name in _SERVERS)
+            if of_a_server and since < fault.until and fault.at < ended:
+                since = min(fault.until, ended)
+        rescued = [at for at in self._rescues[run] if began <= at <= ended]
+        published = max(since, min([*rescued, began + unpublished]))
+        queued = self._all_busy(min(published, ended), ended)
+        return ended - since - queued, queued, ended - began
+
+    def _all_busy(self, since: float, until: float) -> float:
+        """For how long no child that could take a message was free."""
+        moments = {since, until}
+        for span in (*((leg.began, leg.until) for leg in self._legs), *self._duty_spans()):
+            moments.update(moment for moment in span if since < moment < until)
+        busy = 0.0
+        for one, next_ in pairwise(sorted(moments)):
+            able = [duty.worker for duty in self._duties if duty.since <= one < duty.until]
+            carried = sum(leg.worker in able and leg.began <= one < leg.until for leg in self._legs)
+            if carried >= CHILDREN * len(able):
+                busy += next_ - one
+        return busy
+
+    def _duty_spans(self) -> Iterator[tuple[float, float]]:
+        for duty in self._duties:
+            yield duty.since, duty.until
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that is not below ``share`` of them (nearest rank); 0 for none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0

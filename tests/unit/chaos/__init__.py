@@ -1,0 +1,1 @@
+"""The chaos run's own verdict, on evidence that is made up."""
