@@ -10,11 +10,12 @@ import re
 from typing import Any, ClassVar, Protocol
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Reject
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.acknowledge import NextJobFirst
-from celery_graceful._celery.wire import RAW, generation_of, sent_home
+from celery_graceful._celery.wire import RAW, RECEIVED, generation_of, sent_home, uptime
 
 __all__ = ["Listener", "RunRequest"]
 
@@ -33,6 +34,9 @@ class Listener(Protocol):
 
         False when another delivery carries it by now: Celery must not store an outcome then.
         """
+
+    def left(self, task: str, run_id: str, generation: int) -> None:
+        """The leg that carried this generation gives its message back; the store may not know."""
 
     def child_lost(self, task: str, run_id: str, generation: int, how: str) -> None:
         """The child that carried this generation died; ``how`` is for people."""
@@ -58,7 +62,8 @@ class RunRequest(Request):  # type: ignore[misc]
         if not self._decoded:
             # The same bytes object as in the call to the pool: pickled once.
             raw = (self._body, self._content_type, self._content_encoding, dict(message.headers))
-            headers["properties"] = {**(headers.get("properties") or {}), RAW: raw}
+            own = {RAW: raw, RECEIVED: uptime()}
+            headers["properties"] = {**(headers.get("properties") or {}), **own}
 
     def acknowledge(self) -> None:
         if self.next_job_first is None:
@@ -106,6 +111,8 @@ class RunRequest(Request):  # type: ignore[misc]
         if lost and self.listener is not None:
             # Before the message goes back to the broker: whoever gets it has to find no lease.
             self.listener.child_lost(self.type, self.id, self.generation, _how(exc))
+        if isinstance(exc, Reject) and getattr(exc, "requeue", False) and self.listener is not None:
+            self.listener.left(self.type, self.id, self.generation)
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)

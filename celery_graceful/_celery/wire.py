@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "GENERATION",
     "HOME",
     "RAW",
+    "RECEIVED",
     "Envelope",
     "broker_identity",
     "capture",
@@ -25,6 +27,7 @@ __all__ = [
     "pack",
     "sent_home",
     "unpack",
+    "uptime",
 ]
 
 #: Header names. The third holds exchange, routing key and priority of a message that travels by
@@ -32,6 +35,8 @@ __all__ = [
 GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "graceful_home"
 #: Where :class:`~celery_graceful._celery.request.RunRequest` puts the raw body for the pool child.
 RAW = "graceful_raw"
+#: Where it puts the moment at which the worker received the message, by :func:`uptime`.
+RECEIVED = "graceful_received"
 
 _PROPERTIES = ("correlation_id", "reply_to", "delivery_mode", "priority", "user_id", "app_id")
 #: What brokers add to the headers of a delivery.
@@ -117,6 +122,16 @@ def capture(request: Any, broker: str) -> Envelope | None:
         routing_key=routing_key,
         broker=broker,
     )
+
+
+def uptime() -> float:
+    """Seconds on a clock that all processes of this host share, and that nobody sets.
+
+    It goes on while the host sleeps, where the system has such a clock.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 def generation_of(headers: Any) -> int:

@@ -43,6 +43,9 @@ def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Deci
 def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.redelivered or m.generation > 0:
         return drop(f"the run has ended ({record.outcome})")
+    if record.ended_at is not None and now - m.waited <= record.ended_at:
+        # The first delivery, held by a worker that stood still while a second one was carried out.
+        return drop(f"the run has ended ({record.outcome}) since this message was received")
     decision = start(record, m, now, policy)
     assert decision.record is not None
     # Above all that was published under this id before: a late duplicate must not take it over.
@@ -64,8 +67,8 @@ def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
 def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
-    if m.generation == record.generation and record.leased(now):
-        return drop(f"{record.owner} carries it under a lease")
+    if m.generation == record.generation and _is_held(record, now):
+        return drop(f"{record.owner} carries it")
     if m.generation == record.generation:
         record = crashed(record)
     resumed = replace(record, resumptions=record.resumptions + 1)
@@ -75,11 +78,23 @@ def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
 def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
-    if m.generation == record.generation and record.leased(now):
+    if m.generation == record.generation and _is_held(record, now):
         return drop(f"{record.owner} is storing its outcome")
     record = crashed(record)
     given_up = _resume_or_give_up(record, policy) is Verdict.GIVE_UP
     return _take(record, m, policy, Verdict.GIVE_UP if given_up else Verdict.RETURN_SAVED)
+
+
+def _is_held(record: Record, now: float) -> bool:
+    """Whether a surplus message may not take the run from its owner.
+
+    A lease that is over says little here: the store may have been away, and its owner waits for it.
+    Only a rescuer knows, who acts when the store was within reach for a whole lease, or the worker
+    that saw its process die. Without an envelope nobody could rescue it.
+    """
+    if record.owner is None:
+        return False
+    return record.leased(now) or record.envelope != b""
 
 
 def _older(record: Record, m: ev.Admit) -> str:

@@ -30,7 +30,7 @@ def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
 def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:
     if record.owner != e.owner or record.generation != e.generation:
         return refuse(f"generation {e.generation} is not carried by {e.owner}")
-    lost = crashed(record, e.how)
+    lost = crashed(record, e.how) if e.crashed else replace(record, owner=None)
     # The broker brings the message back at once; should it not, a rescuer does after a lease.
     return Decision(Verdict.DONE, "released", lost, due_in=policy.lease_ttl)
 

@@ -38,6 +38,8 @@ class Admit:
     envelope: bytes = b""
     #: Unix time, for people.
     at: float = 0.0
+    #: Seconds since the worker received the message.
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,14 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The worker saw the process that carried this generation die."""
+    """The worker saw the process that carried this generation die, or leave without a trace."""
 
     owner: str
     generation: int
     #: How it died, for people: the signal, mostly.
     how: str = "its process died"
+    #: False when it did not die, but left while the store was away.
+    crashed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

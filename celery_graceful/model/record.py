@@ -101,6 +101,10 @@ class Record:
     result: str | None = None
     #: How to publish the run again, as the runner encoded it; empty once the run has ended.
     envelope: bytes = b""
+    #: Seconds for which the summary of an ended run is kept.
+    kept_for: float = 0.0
+    #: When the run ended, in the store's own time; set by the store, as ``due_at`` is.
+    ended_at: float | None = None
     #: Unix time at the runner that started the run, in seconds.
     started_at: float = 0.0
     #: Names the transition that made the record what it is, so that whoever lost the answer to

@@ -57,6 +57,7 @@ def admit(
         checkpoint=_travelled(request),
         envelope=b"" if envelope is None else wire.pack(envelope),
         at=time.time(),
+        waited=_waited(request),
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
@@ -69,6 +70,12 @@ def admit(
         return Admission(Verdict.DROP, done.decision.why)
     ticket = Ticket(runtime, run, done.record, worker)
     return Admission(verdict, done.decision.why, ticket)
+
+
+def _waited(request: Any) -> float:
+    """Seconds since this worker received the message."""
+    received = (request.properties or {}).get(wire.RECEIVED)
+    return max(0.0, wire.uptime() - received) if isinstance(received, float) else 0.0
 
 
 def _travelled(request: Any) -> str | None:

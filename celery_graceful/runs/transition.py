@@ -84,7 +84,8 @@ class _Attempt:
                     return Transition(decision, record)
                 (record, now), guess = self._look(), False
                 continue
-            written = replace(decision.record, stamp=self.stamp)
+            kept_for = decision.keep or 0.0
+            written = replace(decision.record, stamp=self.stamp, kept_for=kept_for, ended_at=None)
             swapped = self._swap(record, written, decision)
             if swapped.done:
                 return Transition(decision, _stored(written, decision, swapped))

@@ -70,10 +70,11 @@ class Store(Protocol):
     ) -> Swapped:
         """Replace the record if its version is ``expected`` (0: if there is none).
 
-        ``record.version`` and ``record.due_at`` are ignored: the store sets the version to
-        ``expected + 1`` and ``due_at`` to its own time plus ``due_in`` seconds (``None``: never
-        due). With ``keep``, for runs that have ended, the record is never due and is forgotten
-        that many seconds from now.
+        ``record.version``, ``record.due_at`` and ``record.ended_at`` are ignored: the store sets
+        the version to ``expected + 1`` and ``due_at`` to its own time plus ``due_in`` seconds
+        (``None``: never due). With ``keep``, for runs that have ended, the record is never due, is
+        forgotten that many seconds from now, and is read with ``ended_at``, the store's time of
+        this write; ``record.kept_for`` is ``keep`` then.
         """
 
     def checkpoint(

@@ -69,9 +69,10 @@ def extra_of(record: Record) -> str:
 
 def _added(record: Record) -> str:
     """Fields that are mostly empty, and then left out."""
-    if not (record.last_crash or record.stranded):
-        return ""
-    return f',"last_crash":{_dumps(record.last_crash)},"stranded":{_dumps(record.stranded)}'
+    added = f',"kept_for":{record.kept_for!r}' if record.kept_for else ""
+    if record.last_crash or record.stranded:
+        added += f',"last_crash":{_dumps(record.last_crash)},"stranded":{_dumps(record.stranded)}'
+    return added
 
 
 def build(fields: dict[str, Any], extra: str | bytes) -> Record:
@@ -110,6 +111,7 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept["outcome"] = rest["outcome"]
     for name, missing in _ADDED.items():
         kept[name] = _typed({name: missing, **rest}, name, str)
+    kept["kept_for"] = float(_typed({"kept_for": 0.0, **rest}, "kept_for", (int, float)))
     return kept
 
 

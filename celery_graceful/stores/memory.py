@@ -82,7 +82,8 @@ class MemoryStore:
                 return Swapped(False, now, record=row.record if row else None)
             due_at = None if due_in is None or keep is not None else now + due_in
             expires_at = None if keep is None else now + keep
-            written = replace(record, version=expected + 1, due_at=due_at)
+            ended_at = None if keep is None else now
+            written = replace(record, version=expected + 1, due_at=due_at, ended_at=ended_at)
             self._rows[RunKey(*run)] = _Row(written, expires_at)
             if expires_at is not None:
                 heapq.heappush(self._expiring, (expires_at, RunKey(*run)))

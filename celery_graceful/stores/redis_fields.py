@@ -40,9 +40,20 @@ def fields_of(record: Record) -> list[bytes]:
 
 def record_of(fields: list[bytes | None]) -> Record:
     """The record that a script answered; raises :exc:`Unreadable`."""
-    version, state, fence, owner, due_at, checkpoint, steps, requested, result, envelope, extra = (
-        fields
-    )
+    (
+        version,
+        state,
+        fence,
+        owner,
+        due_at,
+        checkpoint,
+        steps,
+        requested,
+        result,
+        envelope,
+        extra,
+        ended_at,
+    ) = fields
     if version is None or state is None or fence is None or steps is None or extra is None:
         raise Unreadable("a field is missing")
     try:
@@ -57,6 +68,7 @@ def record_of(fields: list[bytes | None]) -> Record:
             "requested": _text(requested),
             "result": _text(result),
             "envelope": envelope or b"",
+            "ended_at": None if ended_at is None else float(ended_at),
         }
     except ValueError as exc:
         raise Unreadable(str(exc)) from exc

@@ -1,8 +1,9 @@
 """The Lua scripts of the Redis store: each operation is one of them, so each is atomic.
 
 The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, ``d`` due_at,
-``c`` checkpoint, ``n`` steps, ``q`` requested, ``r`` result, ``e`` envelope, ``m`` the rest as
-JSON. A field that is ``None`` is absent. All scripts use the server's time, with six decimals.
+``c`` checkpoint, ``n`` steps, ``q`` requested, ``r`` result, ``e`` envelope, ``x`` ended_at, ``m``
+the rest as JSON. A field that is ``None`` is absent. All scripts use the server's time, with six
+decimals.
 
 Two indexes: ``live`` by the time a run is due (``inf``: never), ``ended`` by the time it is
 forgotten. One that begins anew when its record has expired may stay in ``ended`` for a while, and
@@ -17,7 +18,7 @@ from typing import Final
 
 __all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "SWAP", "Script"]
 
-_FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m'"
+_FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
 
 _NOW: Final = """
 local t = redis.call('TIME')
@@ -73,7 +74,7 @@ if ARGV[5] ~= '' then
   local kept = redis.pcall('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
   if type(kept) == 'table' then return put_back(kept) end
   if v then redis.call('DEL', key) end
-  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
+  redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 6))
   redis.call('PEXPIRE', key, ARGV[5])
   if t[2] % 16 == 0 then
     local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', stamp, 'LIMIT', 0, 320)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from celery_graceful.model.record import Record, Request
+from celery_graceful.model.record import Record, Request, replace
 from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8
 
 __all__ = ["parameters_of", "record_of", "request_of"]
@@ -52,7 +52,10 @@ def record_of(row: RowMapping) -> Record:
         raise
     except (ValueError, TypeError, AttributeError) as exc:
         raise Unreadable(str(exc)) from exc
-    return build(flat, extra)
+    record = build(flat, extra)
+    if row["expires_at"] is None:
+        return record
+    return replace(record, ended_at=float(row["expires_at"]) - record.kept_for)
 
 
 def request_of(value: str | None) -> Request | None:

@@ -87,6 +87,7 @@ RECORD_COLUMNS = (
     _t.result,
     _t.envelope,
     _t.extra,
+    _t.expires_at,
 )
 _WRITTEN = (
     "state",

@@ -131,6 +131,11 @@ class Keeper:
         """The child that carried the run died: its lease is free at once."""
         self._write(RunKey(task, run_id), ev.Release(self.worker, generation, how))
 
+    def left(self, task: str, run_id: str, generation: int) -> None:
+        """A leg gave its message back. Had it told the store, this would be refused there."""
+        how = "it left while the store was away"
+        self._write(RunKey(task, run_id), ev.Release(self.worker, generation, how, crashed=False))
+
     def is_run(self, task: str, run_id: str, generation: int, redelivered: bool) -> bool:
         """Whether a message of an unknown task belongs to a run, which is then told stranded."""
         run = RunKey(task, run_id)

@@ -51,6 +51,21 @@ class ListContract:
         assert store.due(5) == []
         assert read(store).due_at is None
 
+    def test_an_ended_run_tells_when_it_ended(self, store: Store) -> None:
+        assert put(store).ended_at is None
+        before = store.load(RUN).now
+        ended = replace(ENDED, kept_for=60.0, ended_at=1.0)
+        assert store.swap(RUN, 1, ended, keep=60).done
+        found = store.load(RUN)
+        assert found.record is not None
+        ended_at = found.record.ended_at
+        assert ended_at is not None
+        assert before - 0.01 <= ended_at <= found.now + 0.01
+        ((_, listed),) = store.runs(10)
+        assert listed.ended_at == ended_at
+        assert store.swap(RUN, 2, RUNNING, due_in=60).done
+        assert read(store).ended_at is None
+
     def test_an_ended_run_is_kept_for_its_time(self, store: Store) -> None:
         put(store, due_in=-1)
         assert store.swap(RUN, 1, ENDED, keep=60).done

@@ -134,6 +134,9 @@ class Model(RuleBasedStateMachine):
 
     def rounded(self, record: Record | None, now: float) -> Record | None:
         """``record`` with a time relative to now, as the model has it, when it is near enough."""
+        if record is not None:
+            assert (record.ended_at is None) == record.live
+            record = replace(record, ended_at=None)
         if record is None or record.due_at is None:
             return record
         expected = [

@@ -74,6 +74,18 @@ def test_a_damaged_record_does_not_hold_up_the_others(
     assert str(BAD) in told[0]
 
 
+def test_a_leg_that_left_while_the_store_was_away_is_no_crash(
+    runtime: Runtime, keeper: Keeper
+) -> None:
+    carried(runtime, RUN)
+    keeper.left(*RUN, 0)
+    keeper.start()
+    wait_for(lambda: released(runtime, RUN), 10, "that its run is free")
+    record = runtime.store.load(RUN).record
+    assert record is not None
+    assert record.crashes == 0
+
+
 def test_a_store_that_refuses_does_not_fill_the_log(
     runtime: Runtime, keeper: Keeper, own_valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:

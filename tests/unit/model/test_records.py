@@ -48,8 +48,8 @@ def test_a_start_knows_its_message() -> None:
 
 def test_an_admission_fences_off_whoever_had_the_run() -> None:
     for record, event in [
-        (replace(RUNNING, due_at=NOW), EQUAL), (RUNNING, NEWER), (HANDED_OVER, EQUAL),
-        (WAITING, EQUAL), (replace(FINISHING, due_at=NOW), EQUAL), (ENDED, FRESH),
+        (replace(RUNNING, owner=None), EQUAL), (RUNNING, NEWER), (HANDED_OVER, EQUAL),
+        (WAITING, EQUAL), (replace(FINISHING, owner=None), EQUAL), (ENDED, FRESH),
     ]:  # fmt: skip
         r = _after(record, event)
         assert (r.fence, r.owner, r.envelope) == (FENCE + 1, "w1", b"new")
@@ -105,8 +105,15 @@ def test_crashes_count_as_long_as_nothing_is_added(at: int, crashes: int) -> Non
 
 
 def test_limit_of_crashes_off() -> None:
-    r = replace(RUNNING, crashes=99, crash_steps=4, due_at=NOW)
+    r = replace(RUNNING, crashes=99, crash_steps=4, owner=None)
     assert decide(r, EQUAL, NOW, replace(POLICY, max_crashes=0)).verdict is Verdict.RESUME
+
+
+def test_a_leg_that_left_is_no_crash() -> None:
+    left = _after(replace(RUNNING, crashes=2, crash_steps=4), replace(RELEASE, crashed=False))
+    assert (left.owner, left.crashes, left.last_crash) == (None, 2, "")
+    assert _after(left, EQUAL).crashes == 2
+    assert _after(replace(left, due_at=NOW), ev.Rescue()).crashes == 2
 
 
 def test_a_stop_is_no_crash() -> None:
