@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
@@ -21,9 +21,9 @@ from tests.harness import Worker, wait_for
 pytestmark = pytest.mark.slow
 
 APP = "tests.acceptance.apps.shop"
-ITEMS, PAUSE = 1500, 0.002
+ITEMS, PAUSE = 2500, 0.002
 #: How often something is killed while the runs are under way.
-FAULTS = 8
+FAULTS, LEAST_FAULTS = 8, 4
 SETTINGS = {"graceful_lease_ttl": 3.0, "graceful_max_crashes": 30}
 
 
@@ -52,10 +52,17 @@ class Shop:
         with self.engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(effects)).scalar_one())
 
-    def wait_more(self, more: int) -> None:
-        """Wait until there are so many effects more than now."""
+    def wait_more(self, more: int, of: Collection[Any] = ()) -> bool:
+        """Wait until there are so many effects more than now; false if all runs ``of`` are done."""
         before = self.total()
-        wait_for(lambda: self.total() >= before + more, 60, lambda: f"effects: {self.total()}")
+
+        def done() -> bool:
+            return bool(of) and all(result.ready() for result in of)
+
+        wait_for(
+            lambda: done() or self.total() >= before + more, 60, lambda: f"effects: {self.total()}"
+        )
+        return not done()
 
     def last_child(self) -> int:
         """The process that has noted the last effect."""
@@ -89,7 +96,8 @@ def test_killed_again_and_again(shop: Shop) -> None:
     sent = [shop.stage.send(name, ITEMS, PAUSE) for name in ("shop.by_number", "shop.by_time") * 2]
     chance = random.Random(1)
     for fault in range(FAULTS):
-        shop.wait_more(chance.randint(20, 200))
+        if not shop.wait_more(chance.randint(20, 200), of=sent):
+            break
         kind = ("child", "worker", "stop")[fault % 3]
         if kind == "child":
             try:
@@ -102,6 +110,7 @@ def test_killed_again_and_again(shop: Shop) -> None:
         else:
             worker.signal(SIGTERM)
         worker, other = other, shop.worker().wait_ready()
+    assert fault >= LEAST_FAULTS
     for result in sent:
         shop.check(result)
 
