@@ -100,10 +100,13 @@ class Trial:
             type(project.app.tasks[self.task]).flush_interval = 60
         return project
 
+    def clear(self) -> None:
+        """Remove what the run before has left."""
+        self.project().clear()
+
     def begin(self, kill_at: int) -> None:
         """Carry the run; die at step ``kill_at`` (0: never)."""
         made, left = self.project(), [kill_at]
-        made.clear()
 
         def step(name: str) -> None:
             left[0] -= 1
@@ -137,6 +140,7 @@ def at_each_step(arguments: list[str], stride: int) -> None:
     """Kill at every ``stride``-th step, until a run has no such step any more."""
     for number in range(0, MANY, stride):
         trial = Trial(number, arguments)
+        in_a_child(trial.clear)
         lived = in_a_child(partial(trial.begin, number))
         in_a_child(trial.end)
         if lived and number:
@@ -153,6 +157,7 @@ def at_any_moment(arguments: list[str], times: int, seed: int) -> None:
     chance = random.Random(seed)
     for number in range(1, times + 1):
         trial = Trial(number, arguments)
+        in_a_child(trial.clear)
         in_a_child(partial(trial.begin, 0), kill_after=chance.uniform(0, longest))
         in_a_child(trial.end)
 
