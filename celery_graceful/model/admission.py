@@ -46,6 +46,9 @@ def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Deci
     if record.ended_at is not None and now - m.waited <= record.ended_at:
         # The first delivery, held by a worker that stood still while a second one was carried out.
         return drop(f"the run has ended ({record.outcome}) since this message was received")
+    if m.at and m.at == record.started_at:
+        # This very admission began it, which nobody could say, and it was ended since.
+        return drop(f"the run has ended meanwhile ({record.outcome})")
     decision = start(record, m, now, policy)
     assert decision.record is not None
     # Above all that was published under this id before: a late duplicate must not take it over.

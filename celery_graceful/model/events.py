@@ -36,7 +36,7 @@ class Admit:
     #: The checkpoint the message carries, used only when the store knows nothing of the run.
     checkpoint: str | None = None
     envelope: bytes = b""
-    #: Unix time, for people.
+    #: Unix time, for people; and it tells an admission that is asked for again by its own start.
     at: float = 0.0
     #: Seconds since the worker received the message.
     waited: float = 0.0

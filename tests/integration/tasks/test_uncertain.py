@@ -111,6 +111,20 @@ def test_the_admission_of_a_re_used_id(
 
 
 @LOST
+def test_an_admission_whose_run_is_revoked_meanwhile(
+    runtime: Runtime, faulty: Faulty, lost: str
+) -> None:
+    """What began it was lost, so it is asked for again; it must not begin a second time."""
+    kill = ev.Kill(Outcome.CANCELLED, "revoked")
+    faulty.in_between = lambda: transition(faulty.store, RUN, kill, runtime.policy)
+    lose(faulty, lost)
+    admission = ask(runtime, message())
+    assert admission.verdict is (Verdict.DROP if lost == "answers" else Verdict.START)
+    if lost == "answers":
+        assert record(runtime).outcome is Outcome.CANCELLED
+
+
+@LOST
 def test_an_admission_that_returns_what_was_saved(
     runtime: Runtime, faulty: Faulty, ticket: Ticket, lost: str
 ) -> None:
