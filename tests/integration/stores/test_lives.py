@@ -1,0 +1,65 @@
+"""The same random lives over real stores: see :mod:`tests.lives`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import create_engine
+
+from tests.integration.stores.test_corrupt import Open
+from tests.lives.life import Life
+from tests.lives.places import Place, RedisPlace, SqlPlace
+from tests.lives.project import Project
+
+pytestmark = pytest.mark.slow
+
+#: Makes a place in the namespace given.
+MakePlace = Callable[[str], Place]
+
+
+@pytest.fixture
+def project() -> Iterator[Project]:
+    project = Project()
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def make_place(server_url: str, opener: Open) -> Iterator[MakePlace]:
+    with ExitStack() as stack:
+        if server_url.startswith("redis"):
+            client = stack.enter_context(redis.Redis.from_url(server_url))
+            yield lambda name: RedisPlace(opener(server_url, name), client, name)
+        else:
+            engine = create_engine(server_url)
+            stack.callback(engine.dispose)
+            yield lambda name: SqlPlace(opener(server_url, name), engine, name)
+
+
+def test_lives(project: Project, make_place: MakePlace) -> None:
+    opened: list[Place] = []
+    names = (f"life-{number}" for number in count())
+
+    class Somewhere(Life):
+        def place(self) -> Place:
+            while opened:
+                opened.pop().store.close()
+            opened.append(make_place(next(names)))
+            return opened[-1]
+
+    Somewhere.project = project
+    run_state_machine_as_test(
+        Somewhere,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

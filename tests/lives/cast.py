@@ -1,0 +1,78 @@
+"""Who takes part in a life: messages, workers, legs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.record import Record, RunKey
+from celery_graceful.runs.rescue import Rescuer
+from celery_graceful.runs.transition import Transition, _Attempt
+
+__all__ = ["ITEMS", "RUN", "Leg", "Message", "Worker"]
+
+RUN = RunKey("task", "id")
+ITEMS = 8
+
+
+@dataclass
+class Message:
+    generation: int
+    redelivered: bool = False
+    #: Which use of the id it belongs to: known to the test, not to the protocol.
+    use: int = 1
+
+
+@dataclass(eq=False)
+class Worker:
+    name: str
+    rescuer: Rescuer
+    #: Its way to the store is cut.
+    cut: bool = False
+    #: It stands still, with all its legs.
+    frozen: bool = False
+    #: How many of its next writes succeed without its knowing.
+    loses: int = 0
+    #: What its host's clock is off by, in seconds.
+    skew: float = 0.0
+    blind_for: float = 0.0
+    beat_next: bool = True
+    #: Legs whose process it saw die, and could not tell yet.
+    dead: list[ev.Release] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Leg:
+    worker: Worker
+    message: Message
+    #: ask, run, told, write, publish, give_back, finish, give_up
+    phase: str = "ask"
+    record: Record | None = None
+    position: int = 0
+    use: int = 0
+    why: str = ""
+    #: The generation to publish.
+    successor: int = 0
+    #: Until when it holds its lease, as far as it knows; and when it last looked up.
+    lease_until: float = 0.0
+    looked_at: float = 0.0
+    #: It has done the item it was at when it stood still.
+    overran: bool = False
+    #: What it tries to tell the store, since when, and what comes after.
+    attempt: _Attempt | None = None
+    since: float = 0.0
+    then: Callable[[Transition], None] | None = None
+
+    @property
+    def carries(self) -> bool:
+        return self.phase in ("run", "told", "write", "finish", "give_up")
+
+    @property
+    def free(self) -> bool:
+        return not self.worker.frozen
+
+    @property
+    def fence(self) -> int:
+        assert self.record is not None
+        return self.record.fence

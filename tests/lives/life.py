@@ -1,0 +1,281 @@
+"""Random lives of a run: stops, crashes, stalls, outages, wrong clocks, operators, in any order."""
+
+# mypy: disallow-untyped-decorators=False
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from celery_graceful.model import events as ev
+from celery_graceful.model.record import Outcome, State
+from tests.lives.places import Place
+from tests.lives.project import LEASE, Project
+from tests.lives.settling import settle, step
+from tests.lives.world import ITEMS, Leg, Message, World
+
+__all__ = ["Life"]
+
+PICK = st.integers(0, 7)
+MEANWHILE = st.sampled_from(["", "", "", "look", "deliver", "cancel", "pause", "time", "long"])
+HOUR = 3600.0
+LEAVE = st.sampled_from(["", "shutdown", "shutdown", "returned", "retry"])
+
+
+class Life(RuleBasedStateMachine):
+    """Subclasses say where: they give ``project``, and make a place for each life."""
+
+    project: Project
+
+    def place(self) -> Place:
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.project, self.place())
+        self.rough = self.operated = False
+
+    @initialize(
+        rough=st.sampled_from([True, True, False]),
+        operated=st.booleans(),
+        poison=st.sampled_from([None, None, None, 3]),
+        what=MEANWHILE,
+    )
+    def kind_of_life(self, rough: bool, operated: bool, poison: int | None, what: str) -> None:
+        # Harm everywhere would leave the promises of a calm life untested.
+        self.rough, self.operated = rough, operated
+        self.world.poison = poison if rough else None
+        self._meanwhile(what)
+        self.world.deliver(self.world.broker[0], self.world.workers[0])
+
+    def _legs(self, *phases: str) -> list[Leg]:
+        legs = [leg for leg in self.world.legs if leg.free]
+        return [leg for leg in legs if leg.phase in phases] if phases else legs
+
+    def _meanwhile(self, what: str) -> None:
+        world = self.world
+
+        def deed() -> None:
+            if what == "look":
+                world.look(world.workers[1])
+            elif what == "deliver" and world.broker and not world.workers[1].frozen:
+                world.deliver(world.broker[0], world.workers[1])
+            elif what == "time":
+                world.pass_time(1)
+            elif what == "long" and self.rough:
+                world.hurt += 1  # whoever is about to write stands still
+                world.pass_time(8)
+            elif what in ("cancel", "pause") and self.operated and world.record is not None:
+                world.told(ev.Cancel() if what == "cancel" else ev.Pause())
+
+        self.world.meanwhile(deed if what else None)
+
+    # -- the ordinary course -----------------------------------------------------------------
+
+    @rule(pick=PICK, steps=st.integers(1, 3), what=MEANWHILE)
+    def work(self, pick: int, steps: int, what: str) -> None:
+        """A leg goes on as if nothing could go wrong; without one, a message is delivered."""
+        legs = self._legs()
+        if not legs:
+            self._deliver(pick, what)
+            return
+        self._meanwhile(what)
+        self._steps(legs[pick % len(legs)], steps)
+
+    def _steps(self, leg: Leg, steps: int) -> None:
+        for _ in range(steps):
+            if leg in self.world.legs and leg.free:
+                step(self.world, leg)
+
+    @precondition(lambda self: self.world.broker and len(self.world.legs) < 4)
+    @rule(pick=PICK, what=MEANWHILE)
+    def deliver(self, pick: int, what: str) -> None:
+        self._deliver(pick, what)
+
+    def _deliver(self, pick: int, what: str) -> None:
+        workers = [worker for worker in self.world.workers if not worker.frozen]
+        broker = self.world.broker
+        if workers and broker:
+            self._meanwhile(what)
+            self.world.deliver(broker[pick % len(broker)], workers[pick % len(workers)])
+
+    @precondition(lambda self: self._legs("run"))
+    @rule(pick=PICK, items=st.integers(0, 3), how=LEAVE, what=MEANWHILE)
+    def leave(self, pick: int, items: int, how: str, what: str) -> None:
+        """Items that are not saved by themselves, then perhaps a way out."""
+        world, legs = self.world, self._legs("run")
+        leg = legs[-1 - pick % len(legs)]
+        for _ in range(min(items, ITEMS - leg.position)):
+            if leg in self._legs("run") and world.may_work(leg):
+                world.item(leg)
+        if how and leg in self._legs("run"):
+            self._meanwhile(what)
+            world.leave(leg, how)
+
+    @precondition(lambda self: self.rough and self._legs("publish"))
+    @rule(how=st.sampled_from(["lost", "twice", "refused"]), what=MEANWHILE)
+    def publish(self, how: str, what: str) -> None:
+        self._meanwhile(what)
+        self.world.publish(self._legs("publish")[0], how)
+
+    @precondition(lambda self: any(leg.attempt for leg in self._legs("ask", "write")))
+    @rule()
+    def give_up_asking(self) -> None:
+        leg = self._legs("ask", "write")[0]
+        if self.world.clock > leg.since + LEASE:
+            self.world.give_up_asking(leg)
+
+    # -- time --------------------------------------------------------------------------------
+
+    @rule(slices=st.integers(1, 12), lost=st.booleans())
+    def time_passes(self, slices: int, lost: bool) -> None:
+        self.world.pass_time(slices, lost=lost and self.rough)
+
+    @rule(pick=PICK, times=st.integers(1, 3), skew=st.sampled_from([-HOUR, HOUR, 0.0]))
+    def look(self, pick: int, times: int, skew: float) -> None:
+        """A rescuer looks, on a host whose clock is wrong."""
+        worker = self.world.workers[pick % 2]
+        worker.skew = skew
+        for _ in range(times):
+            if not worker.frozen:
+                self.world.look(worker)
+
+    # -- what goes wrong ---------------------------------------------------------------------
+
+    @precondition(lambda self: self.rough)
+    @rule(pick=PICK, how=st.sampled_from(["child dies", "worker dies", "frozen", "cut", "away"]))
+    def a_worker_is_disturbed(self, pick: int, how: str) -> None:
+        world, worker = self.world, self.world.workers[pick % 2]
+        if how == "child dies" and world.legs:
+            world.crash(world.legs[pick % len(world.legs)])
+        elif how == "worker dies":
+            world.crash_worker(worker)
+        elif how in ("frozen", "cut"):
+            world.troubled = True
+            setattr(worker, how, True)
+        elif how == "away":
+            world.away = world.troubled = True
+
+    @precondition(lambda self: self.rough and self._legs("run") and not self.world.away)
+    @rule(
+        how=st.sampled_from(["frozen", "cut", "away", "away", "clock"]),
+        slices=st.integers(4, 14),
+        before=st.integers(0, 2),
+        steps=st.integers(0, 3),
+        pick=PICK,
+    )
+    def a_runner_is_taken_for_lost(
+        self, how: str, slices: int, before: int, steps: int, pick: int
+    ) -> None:
+        """What seldom comes about by itself: another has its run when it goes on."""
+        world, leg = self.world, self._legs("run")[-1]
+        worker = leg.worker
+        other = next(one for one in world.workers if one is not worker)
+        for _ in range(min(before, ITEMS - leg.position)):
+            if leg in self._legs("run") and world.may_work(leg):
+                world.item(leg)
+        world.recover(other)
+        if how == "clock":
+            world.jump(HOUR)
+        else:
+            world.troubled = True
+            setattr(world if how == "away" else worker, how, True)
+            world.pass_time(slices)
+        world.away = False
+        for _ in range(2):
+            world.look(other)
+        if world.broker:
+            self._steps(world.deliver(world.broker[-1], other), steps)
+        if pick % 2 and how in ("frozen", "cut"):
+            world.recover(worker)
+        self._steps(leg, steps)
+
+    @rule(pick=PICK, how=st.sampled_from(["tell", "recover", "back"]))
+    def something_recovers(self, pick: int, how: str) -> None:
+        world, worker = self.world, self.world.workers[pick % 2]
+        if how == "tell" and worker.dead and not worker.frozen:
+            world.report_dead(worker)
+        elif how == "recover" and (worker.cut or worker.frozen) and not world.away:
+            world.recover(worker)
+        elif how == "back":
+            world.away = False
+
+    @precondition(lambda self: self.rough)
+    @rule(pick=PICK, how=st.sampled_from(["clock", "clock", "answer", "answer"]))
+    def the_store_does_harm(self, pick: int, how: str) -> None:
+        if how == "clock":
+            self.world.jump(HOUR if pick % 2 else -HOUR)
+        else:
+            self.world.workers[pick % 2].loses += 1
+
+    @precondition(lambda self: self.rough)
+    @rule(pick=PICK, how=st.sampled_from(["again", "purged", "twice"]))
+    def the_broker_does_harm(self, pick: int, how: str) -> None:
+        world, broker = self.world, self.world.broker
+        if how == "again" and world.legs and len(broker) < 4:
+            message = world.legs[pick % len(world.legs)].message
+            broker.append(Message(message.generation, True, message.use))
+        elif how == "purged" and all(m.use <= world.use for m in broker):
+            # A message that nobody has admitted yet is the broker's: only a known run's are lost.
+            broker.clear()
+        elif how == "twice" and len(broker) < 4:
+            # A second fresh message cannot be told from a re-used id: generation 0 is left out.
+            broker += [Message(m.generation, True, m.use) for m in broker if m.generation][:1]
+
+    # -- operators ---------------------------------------------------------------------------
+
+    @precondition(lambda self: self.operated and self.world.record is not None)
+    @rule(
+        event=st.sampled_from([ev.Cancel(), ev.Pause(), ev.Resume(), ev.Resume(), ev.Retry()]),
+        lost=st.booleans(),
+        what=st.sampled_from(["", "look", "deliver"]),
+    )
+    def operate(self, event: ev.Event, lost: bool, what: str) -> None:
+        self._meanwhile(what)
+        self.world.told(event, lost=lost)
+
+    @precondition(
+        lambda self: self.operated and self.world.latest in self._legs("run", "told", "finish")
+    )
+    @rule()
+    def kill(self) -> None:
+        assert self.world.latest is not None
+        self.world.told(ev.Kill(Outcome.FAILED, "hard time limit"))
+        self.world.legs.remove(self.world.latest)
+
+    @precondition(lambda self: self.world.record is not None and not self.world.record.live)
+    @rule()
+    def use_the_id_again(self) -> None:
+        self.world.use_again()
+
+    # -- promises (see also Pen, which judges every write) -----------------------------------
+
+    @invariant()
+    def one_runner(self) -> None:
+        record = self.world.record
+        if record is None or record.owner is None:
+            return
+        if record.state in (State.RUNNING, State.FINISHING):
+            legs = self.world.legs
+            by_right = [leg for leg in legs if leg.record and leg.fence == record.fence]
+            assert len([leg for leg in by_right if leg.carries]) <= 1
+
+    @invariant()
+    def one_that_thinks_so(self) -> None:
+        """While nobody sets the store's clock, a lease is a lease."""
+        world = self.world
+        if world.jumped or self.operated or world.use > 1:
+            return
+        sure = [g for g in world.legs if g.phase == "run" and world.clock < g.lease_until]
+        assert len(sure) <= 1, sure
+
+    @invariant()
+    def the_record_makes_sense(self) -> None:
+        record = self.world.record
+        if record is not None:
+            rests = record.state in (State.PAUSED, State.ENDED)
+            assert (record.due_at is None) == rests
+            assert (record.envelope == b"") == (not record.live)
+            assert (record.owner is None) or record.state in (State.RUNNING, State.FINISHING)
+
+    def teardown(self) -> None:
+        settle(self.world)

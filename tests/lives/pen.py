@@ -1,0 +1,80 @@
+"""One worker's way to the store: it may be cut, lose an answer, or be overtaken in between.
+
+Every write is judged: who may write, what may not go back, what an end needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from celery_graceful.errors import StoreUnavailable
+from celery_graceful.model.record import Outcome, Record, RunKey
+from celery_graceful.stores.base import Flushed, Swapped
+
+if TYPE_CHECKING:
+    from tests.lives.world import Leg, Worker, World
+
+__all__ = ["Pen"]
+
+T = TypeVar("T")
+
+
+class Pen:
+    """A store as ``worker`` reaches it, on behalf of ``leg`` (``None``: of nobody's leg)."""
+
+    def __init__(self, world: World, worker: Worker | None, leg: Leg | None = None) -> None:
+        self._world = world
+        self._worker = worker
+        self._leg = leg
+
+    def __getattr__(self, name: str) -> Any:
+        self._reach()
+        return getattr(self._world.place.store, name)
+
+    def swap(self, run: RunKey, expected: int, record: Record, **times: Any) -> Swapped:
+        return self._write(lambda: self._world.place.store.swap(run, expected, record, **times))
+
+    def checkpoint(self, *args: Any, **times: Any) -> Flushed:
+        return self._write(lambda: self._world.place.store.checkpoint(*args, **times))
+
+    def _reach(self) -> None:
+        if self._worker is not None and (self._worker.cut or self._world.away):
+            raise StoreUnavailable("away")
+
+    def _write(self, call: Callable[[], T]) -> T:
+        self._reach()
+        self._world.let_happen()
+        before = self._world.record
+        answer = call()
+        if getattr(answer, "done", False) or getattr(answer, "accepted", False):
+            self._judge(before)
+            if self._worker is not None and self._worker.loses:
+                self._worker.loses -= 1
+                raise StoreUnavailable("the answer was lost")
+        return answer
+
+    def _judge(self, before: Record | None) -> None:
+        world, after = self._world, self._world.record
+        assert after is not None
+        leg, anew = self._leg, before is None or not before.live
+        if leg is not None and leg.record is not None:
+            assert leg is world.latest, f"a stale leg wrote: {leg}"
+        if before is not None:
+            assert after.fence >= before.fence
+            assert anew or after.generation >= before.generation
+        if anew:
+            assert leg is not None, "started by nobody's message"
+            assert after.live, "an end without a beginning"
+            world.begin(leg.message.use)
+        if leg is not None and leg.record is None and before is not None and before.owner:
+            # A message of the same generation, and a lease that is over: the limit of G2 in
+            # docs/explanation/guarantees.md.
+            world.hurt += 1
+        if leg is not None and (before is None or after.fence > before.fence):
+            world.latest = leg
+        position = int(after.checkpoint or 0)
+        assert position >= world.saved, f"a checkpoint went back: {world.saved} to {position}"
+        world.saved = position
+        if after.outcome is Outcome.COMPLETED and not after.live:
+            assert set(world.done) == set(range(world.items)), f"lost items: {world.done}"

@@ -1,0 +1,65 @@
+"""Stores whose time the test moves. Real ones tell their own: there, what is due is moved."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from celery_graceful.stores.base import Store
+from celery_graceful.stores.memory import MemoryStore
+
+__all__ = ["MemoryPlace", "Place", "RedisPlace", "SqlPlace"]
+
+
+class Place(Protocol):
+    """A store, and its time."""
+
+    store: Store
+
+    def shift(self, seconds: float) -> None:
+        """Set the store's clock forward by ``seconds``, or backward if they are negative."""
+
+
+class MemoryPlace:
+    """A store in memory, with a number for a clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.store: Store = MemoryStore(lambda: self.now)
+
+    def shift(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class RedisPlace:
+    """A namespace in Redis."""
+
+    def __init__(self, store: Store, client: Redis, namespace: str) -> None:
+        self.store = store
+        self._client: Any = client
+        self._prefix = f"graceful:{namespace}:"
+
+    def shift(self, seconds: float) -> None:
+        index = f"{self._prefix}live"
+        for member, due in self._client.zrange(index, 0, -1, withscores=True):
+            if due != float("inf"):
+                moved = f"{due - seconds:.6f}"
+                self._client.zadd(index, {member: moved})
+                self._client.hset(f"{self._prefix}run:".encode() + member, "d", moved)
+
+
+class SqlPlace:
+    """A namespace in a database."""
+
+    _SHIFT = text("UPDATE graceful_runs SET due_at = due_at - :by WHERE namespace = :ns")
+
+    def __init__(self, store: Store, engine: Engine, namespace: str) -> None:
+        self.store = store
+        self._engine = engine
+        self._namespace = namespace
+
+    def shift(self, seconds: float) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(self._SHIFT, {"by": seconds, "ns": self._namespace})

@@ -1,0 +1,178 @@
+"""Workers, a broker and a store in one thread; their clocks are numbers.
+
+Real are the table, the transitions, the rescuers and the store. The simulation does what a leg
+and its worker's main process do with their answers, and counts every item.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from celery_graceful.errors import StoreUnavailable
+from celery_graceful.model import events as ev
+from celery_graceful.model.decide import Decision, Verdict
+from celery_graceful.model.record import Record
+from celery_graceful.runs.rescue import Rescuer
+from celery_graceful.runs.transition import _Attempt
+from tests.lives.cast import ITEMS, RUN, Leg, Message, Worker
+from tests.lives.legs import Legs
+from tests.lives.pen import Pen
+from tests.lives.places import Place
+from tests.lives.project import LEASE, Project
+
+__all__ = ["ITEMS", "RUN", "SLICE", "Leg", "Message", "Worker", "World"]
+
+#: How often rescuers look while time passes; every second time workers beat.
+SLICE = LEASE / 6
+#: So long may a worker be cut off or stand still without losing a lease, if it beat in time.
+BLIND = 0.6 * LEASE
+
+
+class World(Legs):
+    """One run's life.
+
+    Args:
+        project: the app, shared by all lives of a test.
+        place: an empty store.
+        poison: an item that kills whoever runs it, if any.
+    """
+
+    items = ITEMS
+
+    def __init__(self, project: Project, place: Place, poison: int | None = None) -> None:
+        self.project = project
+        self.place = place
+        self.poison = poison
+        self.clock = 0.0
+        self.policy = project.runtime.policy
+        self.broker = [Message(0)]
+        self.legs: list[Leg] = []
+        self.born = self.asked = 0
+        self.workers = [self._born(), self._born()]
+        self.latest: Leg | None = None
+        self.use = -1
+        self.published_uses = 1
+        self.begin(0)
+        #: The store answers nobody.
+        self.away = False
+        self.jumped = self.troubled = False
+        self._meanwhile: Callable[[], object] | None = None
+        project.sent()
+
+    def _born(self) -> Worker:
+        self.born += 1
+        worker = Worker(f"w{self.born}", None)  # type: ignore[arg-type]
+        store: Any = Pen(self, worker)
+        worker.rescuer = Rescuer(self.project.runtime, store)
+        return worker
+
+    def begin(self, use: int) -> None:
+        """The run begins, perhaps anew under the same id."""
+        assert use > self.use, "started again after its end"
+        self.use = use
+        self.done: Counter[int] = Counter()
+        #: How often the poisonous item was tried.
+        self.killed = 0
+        #: The position of the last accepted checkpoint.
+        self.saved = 0
+        #: How often something happened after which items may run again.
+        self.hurt = 0
+
+    @property
+    def record(self) -> Record | None:
+        return self.place.store.load(RUN).record
+
+    def meanwhile(self, deed: Callable[[], object] | None) -> None:
+        """Have ``deed`` happen between the next write's decision and the write."""
+        self._meanwhile = deed
+
+    def let_happen(self) -> None:
+        deed, self._meanwhile = self._meanwhile, None
+        if deed is not None:
+            deed()
+
+    # -- workers, operators and time ---------------------------------------------------------
+
+    def crash_worker(self, worker: Worker) -> None:
+        """All of a worker dies, and another is started in its place."""
+        self.hurt += 1
+        for leg in [leg for leg in self.legs if leg.worker is worker]:
+            self.legs.remove(leg)
+            self.broker.append(replace(leg.message, redelivered=True))
+        self.workers[self.workers.index(worker)] = self._born()
+
+    def report_dead(self, worker: Worker) -> None:
+        """Tell the store of the first process that died; kept in doubt while it is away."""
+        pen: Any = Pen(self, worker)
+        try:
+            _Attempt(pen, RUN, worker.dead[0], self.policy)(None, False)
+        except StoreUnavailable:
+            return
+        worker.dead.pop(0)
+
+    def look(self, worker: Worker, *, lost: bool = False) -> None:
+        """A rescuer looks; ``lost``: the broker loses what it sends."""
+        try:
+            worker.rescuer.look(self.clock)
+        except StoreUnavailable:
+            worker.rescuer.store_was_away()
+        sent = self.project.sent()
+        if not lost:
+            self.broker += [Message(generation, use=self.use) for generation in sent]
+
+    def told(self, event: ev.Event, *, lost: bool = False) -> Decision:
+        """An operator, who publishes if told to."""
+        pen: Any = Pen(self, None)
+        done = _Attempt(pen, RUN, event, self.policy)(None, False)
+        publish = done.decision.verdict is Verdict.PUBLISH
+        if publish and done.record is not None and not lost:
+            self.broker.append(Message(done.record.generation, use=self.use))
+        return done.decision
+
+    def use_again(self) -> None:
+        """A fresh message under the same id; one at a time, else they cannot be told apart."""
+        if all(m.use <= self.use for m in self.broker):
+            self.published_uses += 1
+            self.broker.append(Message(0, use=self.published_uses))
+
+    def pass_time(self, slices: int, *, lost: bool = False) -> None:
+        """Time passes everywhere; workers that can do, beat and look."""
+        for _ in range(slices):
+            self.clock += SLICE
+            self.place.shift(SLICE)
+            for worker in list(self.workers):
+                self._turn(worker, lost)
+
+    def _turn(self, worker: Worker, lost: bool) -> None:
+        legs = [leg for leg in self.legs if leg.worker is worker]
+        if self.away and worker.frozen:
+            self.hurt += 1  # it does not see the outage, nor that it gave others no chance to beat
+        if worker.frozen or worker.cut:
+            worker.blind_for += SLICE
+            if worker.blind_for > BLIND and legs:
+                self.hurt += 1
+            worker.beat_next = True
+        if worker.frozen:
+            return
+        silent = worker.cut or self.away
+        if not silent and worker.beat_next and legs:
+            self.place.store.beat(worker.name, [RUN], due_in=LEASE)
+        worker.beat_next = not worker.beat_next or silent
+        self.look(worker, lost=lost)
+
+    def recover(self, worker: Worker) -> None:
+        """It reaches the store again, or runs again, and beats at once."""
+        worker.cut = worker.frozen = False
+        worker.loses, worker.blind_for, worker.beat_next = 0, 0.0, False
+        if any(leg.worker is worker for leg in self.legs):
+            self.place.store.beat(worker.name, [RUN], due_in=LEASE)
+
+    def jump(self, seconds: float) -> None:
+        """The store's clock is set, and nothing else."""
+        self.place.shift(seconds)
+        self.jumped = True
+        if seconds > 0:
+            self.hurt += 1  # every lease seems to be over until the next beat
