@@ -34,18 +34,22 @@ def read_body(app: Any, message: Envelope) -> tuple[Any, Any, dict[str, Any]]:
     return args, kwargs, embed or {}
 
 
-def on_its_own(app: Any, message: Envelope, headers: Mapping[str, Any]) -> Envelope:
+def on_its_own(
+    app: Any, message: Envelope, headers: Mapping[str, Any], *, without: str
+) -> Envelope:
     """The same call as a fresh task that calls nobody back.
 
     Args:
         app: the Celery app.
         message: the message to begin with.
         headers: more headers.
+        without: a keyword argument that is left out.
 
     Returns:
         The new message; its task id is in its headers.
     """
     args, kwargs, embed = read_body(app, message)
+    kwargs = {name: value for name, value in kwargs.items() if name != without}
     alone = {**embed, **dict.fromkeys(_TIES)}
     known: Any = serialization
     serializer = known.registry.type_to_name[message.content_type]

@@ -17,7 +17,7 @@ from celery.worker.state import task_ready
 from celery_graceful._celery.acknowledge import NextJobFirst
 from celery_graceful._celery.wire import RAW, RECEIVED, generation_of, sent_home, uptime
 
-__all__ = ["Listener", "RunRequest"]
+__all__ = ["LegLeft", "Listener", "RunRequest"]
 
 
 # Celery's type stubs leave out what is private in it, which is what this module is about.
@@ -35,11 +35,22 @@ class Listener(Protocol):
         False when another delivery carries it by now: Celery must not store an outcome then.
         """
 
-    def left(self, task: str, run_id: str, generation: int) -> None:
-        """The leg that carried this generation gives its message back; the store may not know."""
+    def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
+        """The leg with this fence gives its message back, and could not tell the store."""
 
     def child_lost(self, task: str, run_id: str, generation: int, how: str) -> None:
         """The child that carried this generation died; ``how`` is for people."""
+
+
+class LegLeft(Reject):
+    """A leg gives its message back without having told the store."""
+
+    def __init__(self, reason: str, fence: int) -> None:
+        super().__init__(reason, requeue=True)
+        self.fence = fence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LegLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
 
 
 class RunRequest(Request):  # type: ignore[misc]
@@ -111,8 +122,8 @@ class RunRequest(Request):  # type: ignore[misc]
         if lost and self.listener is not None:
             # Before the message goes back to the broker: whoever gets it has to find no lease.
             self.listener.child_lost(self.type, self.id, self.generation, _how(exc))
-        if isinstance(exc, Reject) and getattr(exc, "requeue", False) and self.listener is not None:
-            self.listener.left(self.type, self.id, self.generation)
+        if isinstance(exc, LegLeft) and self.listener is not None:
+            self.listener.left(self.type, self.id, self.generation, exc.fence)
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)

@@ -112,16 +112,21 @@ def capture(request: Any, broker: str) -> Envelope | None:
     exchange, routing_key = info.get("exchange") or "", info.get("routing_key") or ""
     if exchange.startswith(_DELAYED):
         exchange, routing_key = "", routing_key.rsplit(".", 1)[-1]
+    own = {**properties, **_priority_at_home(headers)}
     return Envelope(
         body=bytes(body) if not isinstance(body, str) else body.encode(),
         content_type=content_type,
         content_encoding=content_encoding,
         headers=headers,
-        properties={k: properties[k] for k in _PROPERTIES if properties.get(k) is not None},
+        properties={k: own[k] for k in _PROPERTIES if own.get(k) is not None},
         exchange=exchange,
         routing_key=routing_key,
         broker=broker,
     )
+
+
+def _priority_at_home(headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in sent_home(headers).items() if name == "priority"}
 
 
 def uptime() -> float:

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
-__all__ = ["WAIT", "bounded_wait", "guard_savepoints", "is_busy", "is_transactional"]
+__all__ = [
+    "WAIT",
+    "bounded_wait",
+    "forget_savepoints",
+    "guard_savepoints",
+    "has_lost_savepoints",
+    "is_busy",
+    "is_transactional",
+]
 
 #: How long one attempt waits for another transaction, in seconds.
 WAIT = 0.5
@@ -19,6 +27,10 @@ WAIT = 0.5
 _BUSY_STATES = ("55P03", "40001", "40P01")
 #: Numbers of MySQL's and MariaDB's errors: lock wait timeout, deadlock.
 _BUSY_NUMBERS = (1205, 1213)
+
+
+#: On SQLite: there was a savepoint in this batch, so there is a transaction.
+_HAD_SAVEPOINT = "graceful_had_savepoint"
 
 
 @contextmanager
@@ -51,8 +63,20 @@ def guard_savepoints(session: Session, transaction: SessionTransaction, at: Conn
 
 
 def _begin_first(connection: Connection, name: str) -> None:
-    if not is_transactional(connection):
+    # Not once more in one batch: the database itself has undone what came before.
+    if not is_transactional(connection) and not connection.info.get(_HAD_SAVEPOINT):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.info[_HAD_SAVEPOINT] = True
+
+
+def forget_savepoints(connection: Connection) -> None:
+    """A batch begins."""
+    connection.info.pop(_HAD_SAVEPOINT, None)
+
+
+def has_lost_savepoints(connection: Connection) -> bool:
+    """Whether the batch had savepoints, and its transaction is gone (SQLite may end it itself)."""
+    return bool(connection.info.get(_HAD_SAVEPOINT)) and not is_transactional(connection)
 
 
 def is_busy(exc: DBAPIError) -> bool:

@@ -16,7 +16,9 @@ from sqlalchemy.orm import Session, SessionTransaction
 from celery_graceful.atomic import alchemy_table as sql
 from celery_graceful.atomic.alchemy_locks import (
     bounded_wait,
+    forget_savepoints,
     guard_savepoints,
+    has_lost_savepoints,
     is_busy,
     is_transactional,
 )
@@ -151,10 +153,13 @@ class SessionWork:
 
     def begin(self) -> None:
         self._begun = self._session.begin()
+        forget_savepoints(_connection(self._session))
 
     def commit(self, mark: Mark | None) -> bool:
         session = self.session
         self._check_untouched()
+        if has_lost_savepoints(_connection(session)):
+            raise TransactionError(self._hands_off("statements that undo the whole transaction"))
         session.flush()
         if mark is not None and not self._mark(session, mark):
             self.rollback()
@@ -191,6 +196,13 @@ class SessionWork:
 
     def item(self) -> AbstractContextManager[Any]:
         return self.session.begin_nested()
+
+    def stands(self) -> bool:
+        try:
+            return is_transactional(_connection(self.session))
+        except Exception as exc:
+            logger.warning("%s: its transaction is gone: %r", self._task, exc)
+            return False
 
     # -- the ways back ----------------------------------------------------------------------
 

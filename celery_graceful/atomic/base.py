@@ -88,6 +88,9 @@ class Work(Protocol):
     def item(self) -> AbstractContextManager[Any]:
         """Around one item: what it did is undone when it raises, and nothing else."""
 
+    def stands(self) -> bool:
+        """Whether what the batch has done can still be committed: a database may undo it all."""
+
     def rollback(self) -> None:
         """Undo what was not committed. Never raises."""
 

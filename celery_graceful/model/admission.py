@@ -70,7 +70,7 @@ def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
 def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
-    if m.generation == record.generation and _is_held(record, now):
+    if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} carries it")
     if m.generation == record.generation:
         record = crashed(record)
@@ -81,23 +81,23 @@ def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
 def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
-    if m.generation == record.generation and _is_held(record, now):
+    if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} is storing its outcome")
     record = crashed(record)
     given_up = _resume_or_give_up(record, policy) is Verdict.GIVE_UP
     return _take(record, m, policy, Verdict.GIVE_UP if given_up else Verdict.RETURN_SAVED)
 
 
-def _is_held(record: Record, now: float) -> bool:
+def _is_held(record: Record, m: ev.Admit, now: float) -> bool:
     """Whether a surplus message may not take the run from its owner.
 
     A lease that is over says little here: the store may have been away, and its owner waits for it.
     Only a rescuer knows, who acts when the store was within reach for a whole lease, or the worker
-    that saw its process die. Without an envelope nobody could rescue it.
+    that saw its process die; unless nobody could rescue it.
     """
     if record.owner is None:
         return False
-    return record.leased(now) or record.envelope != b""
+    return record.leased(now) or not (m.takes_over or record.envelope == b"")
 
 
 def _older(record: Record, m: ev.Admit) -> str:

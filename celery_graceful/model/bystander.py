@@ -70,7 +70,9 @@ def strand(record: Record, e: ev.Strand, now: float, policy: Policy) -> Decision
     # It is known that no message lingers in a long queue, so there is no reason to wait ever
     # longer: queues and workers come back.
     noted = replace(record, stranded=e.why, republished=0)
-    return Decision(Verdict.DONE, "stranded", noted, due_in=policy.lease_ttl)
+    left = (record.due_at or now) - now  # a retry may have to wait longer
+    due_in = max(policy.lease_ttl, left) if record.state is State.WAITING else policy.lease_ttl
+    return Decision(Verdict.DONE, "stranded", noted, due_in=due_in)
 
 
 def cancel_running(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:

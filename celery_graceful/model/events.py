@@ -40,6 +40,8 @@ class Admit:
     at: float = 0.0
     #: Seconds since the worker received the message.
     waited: float = 0.0
+    #: Whether a lease that is over is enough, since no rescuer could take the run.
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Release:
     how: str = "its process died"
     #: False when it did not die, but left while the store was away.
     crashed: bool = True
+    #: The leg's fence, where it is known.
+    fence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

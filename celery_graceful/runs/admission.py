@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from celery_graceful._celery import wire
+from celery_graceful.errors import CorruptRecord
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.runs.transition import Patience, transition
+from celery_graceful.runs.transition import Patience, Transition, transition
 from celery_graceful.runtime import Runtime
 
 __all__ = ["Admission", "admit"]
@@ -65,11 +67,25 @@ def admit(
     if patience is None:
         patience = runtime.settings.lease_ttl
     done = transition(runtime.store, run, message, policy, guess=guess, patience=patience)
+    if _nobody_would(runtime, done):
+        message = replace(message, takes_over=True)
+        done = transition(runtime.store, run, message, policy, patience=patience)
     verdict = done.decision.verdict
     if verdict is Verdict.DROP or done.record is None:
         return Admission(Verdict.DROP, done.decision.why)
     ticket = Ticket(runtime, run, done.record, worker)
     return Admission(verdict, done.decision.why, ticket)
+
+
+def _nobody_would(runtime: Runtime, done: Transition) -> bool:
+    """Whether a message was dropped for the sake of a runner that no worker here would rescue."""
+    record = done.record
+    if done.decision.verdict is not Verdict.DROP or record is None or record.owner is None:
+        return False
+    try:
+        return wire.unpack(record.envelope).broker != runtime.broker
+    except CorruptRecord:
+        return True
 
 
 def _waited(request: Any) -> float:

@@ -86,7 +86,12 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         packed = base64.b64decode(json.loads(kept[ENVELOPE])["envelope"])
     except (ValueError, TypeError, KeyError) as exc:
         raise CorruptRecord(f"the message kept for {run} cannot be read: {exc}") from exc
-    message = on_its_own(runtime.app, wire.unpack(packed), {REPLAY: [run.id, sorted(ordinals)]})
+    message = on_its_own(
+        runtime.app,
+        wire.unpack(packed),
+        {REPLAY: [run.id, sorted(ordinals)]},
+        without="cursor",  # where the run began is not where its items lie
+    )
     publish(runtime.app, message, timeout=runtime.settings.hand_over_timeout)
     return str(message.headers["id"])
 

@@ -37,7 +37,8 @@ class Rescuer:
     store: Store
     _seen: dict[RunKey, int] = field(default_factory=dict)
     _healthy_since: float | None = None
-    _foreign: set[RunKey] = field(default_factory=set)
+    #: Runs that this worker cannot publish, by the version that was looked at.
+    _foreign: dict[RunKey, int] = field(default_factory=dict)
     _broker_away: bool = False
 
     def store_was_away(self) -> None:
@@ -113,7 +114,7 @@ class Rescuer:
 
     def _ours(self, run: RunKey, record: Record) -> bool:
         """Whether this worker can publish to the run's broker."""
-        if run in self._foreign:
+        if self._foreign.get(run) == record.version:
             return False
         try:
             broker = unpack(record.envelope).broker
@@ -121,6 +122,7 @@ class Rescuer:
             logger.error("%s cannot be rescued: %s", run, exc)
             broker = ""
         if broker != self.runtime.broker:
-            self._foreign.add(run)
+            self._foreign[run] = record.version
             return False
+        self._foreign.pop(run, None)
         return True

@@ -61,7 +61,9 @@ def _send_ahead(
     runtime: Runtime, run: RunKey, record: Record, envelope: wire.Envelope, send: Send
 ) -> None:
     queue, priority = runtime.way_of_resumed(run.task)
-    if record.reason in _GAVE_WAY or (queue is None and priority is None):
+    # Once: where that queue is consumed by nobody, a broker may not say so.
+    ahead = record.reason not in _GAVE_WAY and not record.republished
+    if not ahead or (queue is None and priority is None):
         send(envelope)
         return
     try:

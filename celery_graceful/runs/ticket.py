@@ -78,7 +78,8 @@ class Ticket:
 
         def forget() -> None:
             found = store.aside(self.run, steps, ASIDE_AT_ONCE)
-            store.drop_aside(self.run, [ordinal for ordinal, _ in found])
+            unsaved = [ordinal for ordinal, _ in found]
+            store.drop_aside(self.run, unsaved, fence=self.fence)
 
         patiently(forget, self.patience, what=str(self.run))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -10,7 +11,7 @@ from typing import NamedTuple, TypeVar, Union
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.decide import Decision, Policy, decide
-from celery_graceful.model.events import Event
+from celery_graceful.model.events import Admit, Event
 from celery_graceful.model.record import Record, RunKey, replace
 from celery_graceful.stores.base import Store, Swapped
 
@@ -70,6 +71,7 @@ class _Attempt:
         self.policy = policy
         self.stamp = os.urandom(8).hex()
         self.tried: Decision | None = None
+        self._made_at = time.monotonic()
 
     def __call__(self, known: Record | None, guess: bool) -> Transition:
         record, now = known, 0.0
@@ -78,7 +80,7 @@ class _Attempt:
         for _ in range(MAX_ROUNDS):
             if self.tried is not None and record is not None and record.stamp == self.stamp:
                 return Transition(self.tried, record)  # an earlier answer was lost on its way
-            decision = decide(record, self.event, now, self.policy)
+            decision = decide(record, self._as_of_now(), now, self.policy)
             if decision.record is None:
                 if not guess:
                     return Transition(decision, record)
@@ -93,6 +95,14 @@ class _Attempt:
         raise StoreError(
             f"gave up on {self.run} after {MAX_ROUNDS} conflicting writes for {self.event!r:.200}"
         )
+
+    def _as_of_now(self) -> Event:
+        event = self.event
+        if isinstance(event, Admit) and event.waited:
+            return dataclasses.replace(
+                event, waited=event.waited + time.monotonic() - self._made_at
+            )
+        return event
 
     def _look(self) -> tuple[Record | None, float]:
         found = self.store.load(self.run)

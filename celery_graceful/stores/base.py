@@ -111,8 +111,13 @@ class Store(Protocol):
     def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         """Up to ``limit`` entries of the run, by their ordinals, from ``first`` on."""
 
-    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
-        """Forget these entries of the run; those that are not there do not matter."""
+    def drop_aside(
+        self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
+    ) -> None:
+        """Forget these entries of the run; those that are not there do not matter.
+
+        With ``fence``, nothing is forgotten unless the run is ``running`` under exactly that.
+        """
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:
         """Keep all entries of the run for ``keep`` seconds from now."""

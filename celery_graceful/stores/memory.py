@@ -144,8 +144,7 @@ class MemoryStore:
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
         with self._lock:
             now = self._clock()
-            row = self._row(run, now)
-            if row is None or row.record.state is not State.RUNNING or row.record.fence != fence:
+            if not self._stands(run, fence, now):
                 return False
             entries = {**self._entries(run, now), ordinal: entry}
             self._aside[RunKey(*run)] = (now + keep, entries)
@@ -157,10 +156,15 @@ class MemoryStore:
             entries = self._entries(run, self._clock())
             return sorted(found for found in entries.items() if found[0] >= first)[: max(limit, 0)]
 
-    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+    def drop_aside(
+        self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
+    ) -> None:
         """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         with self._lock:
-            entries = self._entries(run, self._clock())
+            now = self._clock()
+            if fence is not None and not self._stands(run, fence, now):
+                return
+            entries = self._entries(run, now)
             for ordinal in ordinals:
                 entries.pop(ordinal, None)
 
@@ -176,6 +180,10 @@ class MemoryStore:
 
     def close(self) -> None:
         """There is nothing to give back; the records stay."""
+
+    def _stands(self, run: RunKey, fence: int, now: float) -> bool:
+        row = self._row(run, now)
+        return row is not None and row.record.state is State.RUNNING and row.record.fence == fence
 
     def _entries(self, run: RunKey, now: float) -> dict[int, str]:
         until, entries = self._aside.get(run, (now, {}))

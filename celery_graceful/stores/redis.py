@@ -168,9 +168,11 @@ class RedisStore:
         """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
         return self._aside.listing(run, first, limit)
 
-    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+    def drop_aside(
+        self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
+    ) -> None:
         """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
-        self._aside.drop(run, ordinals)
+        self._aside.drop(run, ordinals, fence)
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:
         """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""

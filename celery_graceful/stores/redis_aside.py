@@ -45,8 +45,16 @@ return out
 """
 )
 
-# KEYS: aside. ARGV: ordinals.
-_DROP = Script("return redis.call('HDEL', KEYS[1], unpack(ARGV))")
+# KEYS: run, aside. ARGV: fence or '', then ordinals.
+_DROP = Script(
+    """
+if ARGV[1] ~= '' then
+  local r = redis.call('HMGET', KEYS[1], 's', 'f')
+  if r[1] ~= 'running' or r[2] ~= ARGV[1] then return 0 end
+end
+return redis.call('HDEL', KEYS[2], unpack(ARGV, 2))
+"""
+)
 
 # KEYS: aside. ARGV: keep in ms.
 _KEEP = Script("return redis.call('PEXPIRE', KEYS[1], ARGV[1])")
@@ -79,11 +87,14 @@ class RedisAside:
         found = self._call(_LIST, about, 1, about, b"%d" % first, b"%d" % max(limit, 0))
         return [(int(found[i]), text(found[i + 1])) for i in range(0, len(found), 2)]
 
-    def drop(self, run: RunKey, ordinals: Collection[int]) -> None:
-        """Forget entries."""
+    def drop(self, run: RunKey, ordinals: Collection[int], fence: int | None) -> None:
+        """Forget entries, if the fence (``None``: whatever it is) stands."""
         about, gone = self._aside(run), [b"%d" % ordinal for ordinal in ordinals]
+        key = self._keys.run_prefix + member_of(run)
+        guard = b"" if fence is None else b"%d" % fence
         for first in range(0, len(gone), _DROPPED_AT_ONCE):
-            self._call(_DROP, about, 1, about, *gone[first : first + _DROPPED_AT_ONCE])
+            some = gone[first : first + _DROPPED_AT_ONCE]
+            self._call(_DROP, about, 2, key, about, guard, *some)
 
     def keep(self, run: RunKey, keep: float) -> None:
         """Keep the entries for so many seconds more."""

@@ -161,10 +161,12 @@ class SqlStore:
         with self._connected(_shown(run)) as connection:
             return self._aside.listing(connection, self._of(run), first, limit)
 
-    def drop_aside(self, run: RunKey, ordinals: Collection[int]) -> None:
+    def drop_aside(
+        self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
+    ) -> None:
         """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         with self._connected(_shown(run)) as connection:
-            self._aside.drop(connection, self._of(run), ordinals)
+            self._aside.drop(connection, self._of(run), ordinals, fence)
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:
         """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""

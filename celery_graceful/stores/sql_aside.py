@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     insert,
     select,
     update,
@@ -62,6 +63,15 @@ class SqlAside:
             .execution_options(preserve_rowcount=True)
         )
         self._delete = delete(aside).where(mine, _a.ordinal == bindparam("at"))
+        self._delete_guarded = self._delete.where(
+            exists().where(
+                _t.namespace == _a.namespace,
+                _t.task == _a.task,
+                _t.id == _a.id,
+                _t.state == State.RUNNING.value,
+                _t.fence == bindparam("expected_fence"),
+            )
+        )
         self._prolong = update(aside).where(mine, _a.expires_at > now).values(expires_at=until)
         self._list = (
             select(_a.ordinal, _a.entry)
@@ -83,7 +93,8 @@ class SqlAside:
         keep: float,
     ) -> bool:
         """Keep an entry while the fence stands; returns whether it stood."""
-        connection.execute(self._delete, {**of, "at": ordinal})
+        guard = {"expected_fence": fence}
+        connection.execute(self._delete_guarded, {**of, **guard, "at": ordinal})
         given = {"expected_fence": fence, "ordinal": ordinal, "entry": utf8(entry), "keep": keep}
         kept = connection.execute(self._insert, {**of, **given}).rowcount == 1
         if kept:
@@ -97,10 +108,19 @@ class SqlAside:
         page = {**of, "first": first, "count": max(limit, 0)}
         return [(row.ordinal, text(row.entry)) for row in connection.execute(self._list, page)]
 
-    def drop(self, connection: Connection, of: dict[str, Any], ordinals: Collection[int]) -> None:
-        """Forget entries."""
-        if ordinals:
-            connection.execute(self._delete, [{**of, "at": ordinal} for ordinal in ordinals])
+    def drop(
+        self,
+        connection: Connection,
+        of: dict[str, Any],
+        ordinals: Collection[int],
+        fence: int | None,
+    ) -> None:
+        """Forget entries, if the fence (``None``: whatever it is) stands."""
+        if not ordinals:
+            return
+        statement = self._delete if fence is None else self._delete_guarded
+        guard = {} if fence is None else {"expected_fence": fence}
+        connection.execute(statement, [{**of, **guard, "at": ordinal} for ordinal in ordinals])
 
     def keep(self, connection: Connection, of: dict[str, Any], keep: float) -> None:
         """Keep the entries for so many seconds more."""

@@ -53,7 +53,7 @@ def record_of(row: RowMapping) -> Record:
     except (ValueError, TypeError, AttributeError) as exc:
         raise Unreadable(str(exc)) from exc
     record = build(flat, extra)
-    if row["expires_at"] is None:
+    if row["expires_at"] is None or not record.kept_for:
         return record
     return replace(record, ended_at=float(row["expires_at"]) - record.kept_for)
 

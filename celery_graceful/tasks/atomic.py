@@ -9,8 +9,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any
 
-from celery.exceptions import Reject
-
+from celery_graceful._celery.request import LegLeft
 from celery_graceful.atomic import Atomic, Busy, Claim, Mark, Row, Work
 from celery_graceful.errors import CursorError, NoRunError, StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, decode, encode
@@ -100,6 +99,16 @@ class AtomicLeg(Leg):
             return False
         self._begin_batch()
         return True
+
+    @property
+    def to_retry(self) -> Checkpoint:
+        return decode(self.kept)
+
+    def steps_kept(self, steps: int) -> int:
+        return decode(self.kept).steps
+
+    def work_stands(self) -> bool:
+        return self.transaction.stands()
 
     def item_scope(self) -> AbstractContextManager[Any]:
         return self.transaction.item()
@@ -194,7 +203,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
             except StoreUnavailable as exc:
                 if time.monotonic() > patient_until:
                     self.left = True
-                    raise Reject(str(exc), requeue=True) from exc
+                    raise LegLeft(str(exc), self.ticket.fence) from exc
                 why, pause = f"the store does not answer: {exc}", STORE_RETRY
             if not told:
                 told = why

@@ -32,22 +32,24 @@ class Doubt:
         """It does not run after all."""
         self._under_way = None
 
-    def done(self, cursor: Any) -> None:
-        """All up to ``cursor`` is done."""
-        if self._under_way is None or cursor == self.item:
+    def done(self) -> None:
+        """What was under way is done."""
+        if self._under_way is None or self._under_way == self.item:
             self.item = None
         self._under_way = None
 
 
 def announced(
-    pairs: Iterator[Any], about_to_run: Callable[[Any], None]
+    pairs: Iterator[Any],
+    about_to_run: Callable[[Any], None],
+    named: Callable[[Any, Any], Any] = lambda item, cursor: cursor,
 ) -> Generator[Any, None, None]:
-    """Yield (item, cursor) pairs, each after ``about_to_run(cursor)`` has returned."""
+    """Yield (item, cursor) pairs, each after ``about_to_run`` was told its name: its cursor."""
     for pair in pairs:
         try:
-            _, cursor = pair
+            item, cursor = pair
         except (TypeError, ValueError):
             yield pair  # the loop says what is wrong with it
             return
-        about_to_run(cursor)
+        about_to_run(named(item, cursor))
         yield pair

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore, Reject, Retry
 
 from celery_graceful._celery import wire
+from celery_graceful._celery.request import LegLeft
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.decide import Verdict
@@ -239,7 +240,7 @@ def _send_retry(leg: CarriedLeg) -> None:
     try:
         decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
     except StoreUnavailable as exc:
-        raise Reject(str(exc), requeue=True) from exc
+        raise LegLeft(str(exc), leg.ticket.fence) from exc
     if decision.verdict is Verdict.REFUSED:
         exits.give_way(leg)
     if decision.verdict is not Verdict.PUBLISH:

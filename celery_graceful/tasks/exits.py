@@ -9,6 +9,7 @@ from celery.exceptions import Ignore, Reject
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
+from celery_graceful._celery.request import LegLeft
 from celery_graceful.errors import (
     CorruptRecord,
     CursorError,
@@ -65,7 +66,9 @@ def leave(leg: CarriedLeg, reason: str) -> None:
 
 
 def _stop_work(leg: CarriedLeg, reason: str) -> None:
-    if reason == StopReason.CANCELLED:
+    if replay_of(leg) is not None:
+        pass  # it began without hooks
+    elif reason == StopReason.CANCELLED:
         leg.task.on_cancel(*leg.args, **leg.kwargs)
     else:
         leg.task.on_stop(reason, *leg.args, **leg.kwargs)
@@ -95,7 +98,7 @@ def _go_back(leg: CarriedLeg, what: str, exc: StoreError) -> NoReturn:
         what,
         exc,
     )
-    raise Reject(str(exc), requeue=True) from exc
+    raise LegLeft(str(exc), leg.ticket.fence) from exc
 
 
 def _stalls(leg: CarriedLeg, text: str) -> int:
@@ -160,6 +163,7 @@ def taken_out(leg: CarriedLeg) -> NoReturn:
     record = leg.ticket.record
     if record.outcome is not None:
         leg.forget()
+        _forget_replayed(leg)
     if record.outcome is Outcome.CANCELLED:
         results.store_revoked(leg.task, leg.request)
         signals.emit(signals.run_cancelled, leg.task, **leg.details)
@@ -218,6 +222,8 @@ def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
 
 def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
     leg.error = exc
+    if leg.task.max_item_errors:
+        leg.ticket.forget_unsaved_aside(steps)  # they run again, if the task is started anew
     if leg.brief:
         return
     saved = results.dump_error(leg.task, exc)
@@ -259,12 +265,17 @@ def finish(leg: CarriedLeg, result: Any) -> None:
 def close(leg: CarriedLeg, outcome: Outcome) -> None:
     """Celery has stored the outcome: the run has ended."""
     text, steps = _last_good_checkpoint(leg)
-    if outcome is Outcome.COMPLETED and (again := replay_of(leg)) is not None:
-        again.forget_done()
+    _forget_replayed(leg)
     if leg.ticket.end(outcome, text, steps).verdict is not Verdict.REFUSED:
         leg.forget()
-    if leg.errors:
+    if leg.task.max_item_errors:
         leg.ticket.keep_aside()
+
+
+def _forget_replayed(leg: CarriedLeg) -> None:
+    again = replay_of(leg)
+    if again is not None:
+        again.forget_done()
 
 
 def abandon(leg: CarriedLeg) -> None:

@@ -6,7 +6,7 @@ import inspect
 from typing import Any, NoReturn
 
 from celery import shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, Retry
 
 from celery_graceful._celery.shared import share
 from celery_graceful.atomic import Work
@@ -116,6 +116,8 @@ class IterableTask(RunTask, GracefulTask):
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:
+            if not isinstance(exc, Retry):
+                legs.forget_eager_retry(self)
             # Celery fails the task for whatever ``apply_async`` raises, our ways out included.
             reason = getattr(exc, "reason", None)
             if isinstance(exc, Reject) and isinstance(reason, (Ignore, Reject)):

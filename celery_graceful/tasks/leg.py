@@ -96,6 +96,7 @@ class Leg:
         self.carry = checkpoint.carry
         self.steps = checkpoint.steps
         self.total = checkpoint.total
+        self.began_at = (checkpoint.steps, checkpoint.cursor)
         self.doubt = Doubt(checkpoint.in_doubt)
         self.errors = checkpoint.errors
 
@@ -110,6 +111,11 @@ class Leg:
         return Checkpoint(
             self.cursor, self.carry, self.steps, self.total, self.doubt.to_save, self.errors
         )
+
+    @property
+    def to_retry(self) -> Checkpoint:
+        """Where a retry would go on."""
+        return self.checkpoint
 
     @property
     def progress(self) -> Progress:
@@ -140,6 +146,14 @@ class Leg:
 
     def save_work(self) -> bool:
         """Commit what was done; false if another leg has the run."""
+        return True
+
+    def steps_kept(self, steps: int) -> int:
+        """How many items would count as done if the next one failed the leg after ``steps``."""
+        return steps
+
+    def work_stands(self) -> bool:
+        """Whether what was done since the last checkpoint can still be saved."""
         return True
 
     def item_scope(self) -> AbstractContextManager[Any]:
@@ -182,7 +196,7 @@ class Leg:
         self.cursor = cursor
         self.steps += done
         if done:
-            self.doubt.done(cursor)
+            self.doubt.done()
 
     def quarantine(self) -> Quarantine | None:
         """What deals with items that fail, if the task allows for any."""
@@ -206,7 +220,8 @@ class Leg:
         )
 
     def about_to_run(self, cursor: Any) -> None:
-        """The item of ``cursor`` begins; without a store there is nobody to tell."""
+        """The item of ``cursor`` begins; without a store only an eager retry is told."""
+        self.doubt.begins(cursor)
 
     def leave(self, reason: str) -> NoReturn:
         """The loop was left for ``reason``; nothing asks this kind of leg to leave."""

@@ -12,7 +12,7 @@ from celery_graceful.tasks.leg import Leg, leg_maker
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["LEG", "carried", "here", "keep_for_eager_retry"]
+__all__ = ["LEG", "carried", "forget_eager_retry", "here", "keep_for_eager_retry"]
 
 #: Where the leg of a delivery is kept on its request, for what Celery calls after ``run``.
 LEG = "graceful_leg"
@@ -50,5 +50,9 @@ def keep_for_eager_retry(task: RunTask) -> None:
     """``Task.retry`` is about to run an eager task again."""
     leg = getattr(task.request, LEG, None)
     if task.request.is_eager and isinstance(leg, Leg):
-        leg.undo()
-        _eager_retries[str(task.request.id)] = leg.checkpoint
+        _eager_retries[str(task.request.id)] = leg.to_retry
+
+
+def forget_eager_retry(task: RunTask) -> None:
+    """No retry is left."""
+    _eager_retries.pop(str(task.request.id), None)

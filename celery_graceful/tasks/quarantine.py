@@ -89,8 +89,11 @@ class Quarantine:
         for pair in pairs:
             self._before = self._cursor
             self._ordinal += 1
-            if isinstance(pair, (tuple, list)) and len(pair) == 2:
-                self._cursor = pair[1]
+            try:
+                _, self._cursor = pair
+            except (TypeError, ValueError):
+                yield pair  # the loop says what is wrong with it
+                return
             yield pair
 
     def guarded(self, each: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +106,7 @@ class Quarantine:
             except (Ignore, Reject, Retry, SoftTimeLimitExceeded, *limits.FINAL_ERRORS):
                 raise
             except Exception as exc:
-                if self._is_retried(exc):
+                if self._is_retried(exc) or not self._leg.work_stands():
                     raise
                 self._put_aside(item, exc)
 
@@ -118,8 +121,8 @@ class Quarantine:
         if not limits.will_autoretry(task, exc):
             return False
         # Progress gives the retry budget back.
-        began = getattr(self._leg, "began_at", (self._leg.steps, None))[0]
-        spent = 0 if self._ordinal > began else task.request.retries or 0
+        progress = self._leg.steps_kept(self._ordinal) > self._leg.began_at[0]
+        spent = 0 if progress else task.request.retries or 0
         return task.max_retries is None or spent < task.max_retries
 
     def _put_aside(self, item: Any, exc: Exception) -> None:

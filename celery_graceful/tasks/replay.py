@@ -44,7 +44,9 @@ class Replay:
 
     def run(self) -> dict[str, Any]:
         """Try them; returns how many were ``replayed``, and how many have ``failed`` again."""
-        styles.iterate_pairs(self._leg, self._pairs(), self._each)
+        styles.iterate_pairs(
+            self._leg, self._pairs(), self._each, named=lambda entry, ordinal: entry.cursor
+        )
         failed = len(self._failed)
         return {"run": self._run.id, "replayed": self._leg.steps - failed, "failed": failed}
 

@@ -154,8 +154,22 @@ class SavingLeg(Leg):
 
     def keep_aside(self, ordinal: int, entry: str) -> None:
         """Keep an item that failed in the store, and the message by which it can be replayed."""
-        kept = self.ticket.put_aside(ENVELOPE, envelope_entry(self.ticket.record.envelope))
-        if not kept or not self.ticket.put_aside(ordinal, entry):
+        own = envelope_entry(self.ticket.record.envelope)
+        while True:
+            try:
+                kept = self.ticket.put_aside(ENVELOPE, own) and self.ticket.put_aside(
+                    ordinal, entry
+                )
+                break
+            except CorruptRecord:
+                raise
+            except StoreError as exc:  # as with a checkpoint: somebody has to mend it
+                self._outage(time.monotonic(), exc)
+            time.sleep(STORE_RETRY)
+            reason = self.stop_reason(time.monotonic())
+            if reason is not None:
+                raise Interrupted(reason)
+        if not kept:
             raise Interrupted(StopReason.LEASE_LOST)
 
     def tell_put_aside(self, cursor: Any, exc: Exception) -> None:

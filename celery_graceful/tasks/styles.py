@@ -122,8 +122,12 @@ def iterate_pairs(
     each: Callable[..., Any],
     around: Callable[..., AbstractContextManager[Any]] | None = None,
     noted: Callable[[Iterator[Any]], Iterator[Any]] | None = None,
+    named: Callable[[Any, Any], Any] = lambda item, cursor: cursor,
 ) -> None:
-    """Call ``each(item, …)`` for (item, cursor) pairs, from where the leg stands to their end."""
+    """Call ``each(item, …)`` for (item, cursor) pairs, from where the leg stands to their end.
+
+    ``noted`` sees the pairs on their way; ``named`` says how an item in doubt is told.
+    """
     task = leg.task
     try:
         source = stream = iter(pairs)
@@ -135,7 +139,7 @@ def iterate_pairs(
     if noted is not None:
         stream = noted(stream)
     if task.track_in_doubt:
-        stream = announced(stream, leg.about_to_run)
+        stream = announced(stream, leg.about_to_run, named)
     turns = call_shape(each, leg.args, leg.kwargs, around)
     try:
         drive(stream, turns, leg, leg.cursor)

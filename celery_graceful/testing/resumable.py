@@ -203,8 +203,8 @@ class _Examination:
                 place = ending.at
             elif ending.how is How.TOLD_TO_DIE:
                 place = ending.at - 1
-            if self.task.atomic is not None:
-                place = 0 if start is None else decode(start).steps  # what was committed
+            if leg.saved_at is not None and ending.how is not How.STOPPED:
+                place = leg.saved_at
             if self.coarse:
                 place = max((p for p in self.course.moved if p <= place), default=0)
 

@@ -72,6 +72,11 @@ class StagedLeg(Leg):
         super().look(cursor, done)
         self.stage.boundary(self, done)
 
+    def about_to_run(self, cursor: Any) -> None:
+        super().about_to_run(cursor)
+        self.stage.saved = encode(self.checkpoint)  # a store call for each item, so nothing is lost
+        self.stage.saved_at = self.stage.here
+
     def leave(self, reason: str) -> NoReturn:
         self.task.on_stop(reason, *self.args, **self.kwargs)
         self.save_work()
@@ -118,6 +123,8 @@ class Stage:
         self.leg: StagedLeg | None = None
         self.seen: list[Seen] = []
         self.saved: str | None = start
+        #: The place of what was saved, where the task itself decides that.
+        self.saved_at: int | None = None
         self.result: Any = None
         self.error: BaseException | None = None
         #: The carry at the last boundary, as text.
@@ -161,7 +168,7 @@ class Stage:
             raise Died
         if self.ending is None:
             return
-        if done and self.ending.saved_at == self.here:
+        if done and self.ending.saved_at == self.here and self.saved_at is None:
             self.saved = text
         if self.ending.at == self.here and self.ending.how is How.STOPPED:
             raise Interrupted(StopReason.SHUTDOWN)
@@ -223,6 +230,7 @@ class Stage:
             self.saved = encode(self.leg.checkpoint)  # as a pool child does that gets SIGTERM
         if isinstance(self.leg, AtomicLeg):
             self.saved = self.leg.kept  # the rest was rolled back
+            self.saved_at = decode(self.saved).steps
 
     def _returned(self, state: str, result: Any) -> None:
         if self.how is How.STOPPED and state == states.IGNORED:

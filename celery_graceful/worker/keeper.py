@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from celery_graceful._celery import requests
+from celery_graceful._celery.threads import start_native_thread
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
@@ -48,9 +49,11 @@ class Keeper:
         self.worker = flag.worker
         self._wake_consumer = wake_consumer
         self._wakes = MOST_WAKES
+        self._waking = False
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
         self._next_beat = 0.0
         self._settle_at = 0.0
+        self._unreadable: set[tuple[str, str]] = set()
         self._threads: list[Rounds] = []
 
     def start(self) -> None:
@@ -80,14 +83,22 @@ class Keeper:
     # -- the threads --------------------------------------------------------------------------
 
     def _beat_round(self, store: Store, now: float) -> None:
-        if self.flag.raised and not self.flag.released and self._wakes:
+        if self.flag.raised and not self.flag.released and self._wakes and not self._waking:
             self._wakes -= 1
-            self._wake_consumer()
+            self._waking = True
+            # In a thread of its own: the broker may be silent, and beats must not wait for it.
+            start_native_thread(self._wake)
         if now >= self._next_beat:
             self._beat(store)
             self._next_beat = now + self.runtime.settings.lease_ttl / BEATS_PER_LEASE
         if self._in_doubt and now >= self._settle_at:
             self._settle_doubts(store, now)
+
+    def _wake(self) -> None:
+        try:
+            self._wake_consumer()
+        finally:
+            self._waking = False
 
     def _beat(self, store: Store) -> None:
         runs = [RunKey(*run) for run in requests.active_runs()]
@@ -101,12 +112,20 @@ class Keeper:
     def _cancel_revoked(self, store: Store) -> None:
         """``revoke`` without ``terminate`` leaves a running task alone; a run it ends."""
         for run in requests.revoked_active_runs():
-            transition(store, RunKey(*run), ev.Cancel(), self.runtime.policy)
+            try:
+                transition(store, RunKey(*run), ev.Cancel(), self.runtime.policy)
+            except CorruptRecord as exc:
+                if run not in self._unreadable:
+                    logger.error("%s[%s] was revoked and cannot be cancelled: %s", *run, exc)
+                self._unreadable.add(run)
 
     def _settle_doubts(self, store: Store, now: float) -> None:
         self._settle_at = now + SETTLE_AGAIN
         while self._in_doubt:
             run, event = self._in_doubt[0]
+            if _is_late(run, event):
+                self._in_doubt.pop(0)
+                continue
             try:
                 transition(store, run, event, self.runtime.policy)
             except CorruptRecord as exc:  # no later try would do better, and the others wait
@@ -131,10 +150,11 @@ class Keeper:
         """The child that carried the run died: its lease is free at once."""
         self._write(RunKey(task, run_id), ev.Release(self.worker, generation, how))
 
-    def left(self, task: str, run_id: str, generation: int) -> None:
-        """A leg gave its message back. Had it told the store, this would be refused there."""
+    def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
+        """A leg gave its message back, and could not tell the store."""
         how = "it left while the store was away"
-        self._write(RunKey(task, run_id), ev.Release(self.worker, generation, how, crashed=False))
+        event = ev.Release(self.worker, generation, how, crashed=False, fence=fence)
+        self._write(RunKey(task, run_id), event)
 
     def is_run(self, task: str, run_id: str, generation: int, redelivered: bool) -> bool:
         """Whether a message of an unknown task belongs to a run, which is then told stranded."""
@@ -157,6 +177,9 @@ class Keeper:
         return True
 
     def _write(self, run: RunKey, event: ev.Event) -> Transition | None:
+        if self._in_doubt and isinstance(event, ev.Release):
+            self._in_doubt.append((run, event))  # one time-out after the other would add up here
+            return None
         try:
             return transition(self.runtime.store, run, event, self.runtime.policy)
         except StoreUnavailable as exc:
@@ -165,3 +188,9 @@ class Keeper:
         except StoreError as exc:
             logger.error("%s: the store does not take %r: %s", run, event, exc)
         return None
+
+
+def _is_late(run: RunKey, event: ev.Event) -> bool:
+    """Whether a release would hit the next leg, which this worker has begun meanwhile."""
+    unnamed = isinstance(event, ev.Release) and event.fence is None
+    return unnamed and tuple(run) in requests.active_runs()

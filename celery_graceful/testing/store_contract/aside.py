@@ -53,6 +53,14 @@ class AsideContract:
         assert ordinals(store) == [0, 2, 4]
         store.drop_aside(RunKey("no", "run"), [1])
 
+    def test_only_the_runner_drops_under_its_fence(self, store: Store) -> None:
+        put(store)
+        kept(store, 1, 2)
+        store.drop_aside(RUN, [1], fence=2)
+        assert ordinals(store) == [1, 2]
+        store.drop_aside(RUN, [1], fence=1)
+        assert ordinals(store) == [2]
+
     def test_entries_outlive_the_run_and_end_by_themselves(self, store: Store) -> None:
         put(store)
         kept(store, 1, keep=2)

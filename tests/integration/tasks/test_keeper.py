@@ -78,7 +78,7 @@ def test_a_leg_that_left_while_the_store_was_away_is_no_crash(
     runtime: Runtime, keeper: Keeper
 ) -> None:
     carried(runtime, RUN)
-    keeper.left(*RUN, 0)
+    keeper.left(*RUN, 0, fence=1)
     keeper.start()
     wait_for(lambda: released(runtime, RUN), 10, "that its run is free")
     record = runtime.store.load(RUN).record
