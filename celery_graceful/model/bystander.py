@@ -32,7 +32,8 @@ def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decisi
         return refuse(f"generation {e.generation} is not carried by {e.owner}")
     lost = crashed(record, e.how) if e.crashed else replace(record, owner=None)
     # The broker brings the message back at once; should it not, a rescuer does after a lease.
-    return Decision(Verdict.DONE, "released", lost, due_in=policy.lease_ttl)
+    due_in = 0.0 if e.late else policy.lease_ttl
+    return Decision(Verdict.DONE, "released", lost, due_in=due_in)
 
 
 def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision:

@@ -121,6 +121,8 @@ class Release:
     crashed: bool = True
     #: The leg's fence, where it is known.
     fence: int | None = None
+    #: The store was away when it happened: the message may have come back, and been dropped.
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import (
     definitions,
+    endings,
     exits,
     legs,
     limits,
@@ -133,7 +134,7 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
         return _through(leg, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
-            exits.fail(carried, exc)
+            endings.fail(carried, exc)
             _send_retry(carried)
         raise
     except Exception as exc:
@@ -144,7 +145,7 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
             )
             raise Ignore("handed over") from exc
         if carried is not None:
-            exits.fail(carried, exc)
+            endings.fail(carried, exc)
         raise
     except BaseException:
         if carried is not None:
@@ -169,12 +170,12 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     again = None if carried is None else replay_of(carried)
     if again is not None and carried is not None:
         result = _iterate(leg, carried, again.run)
-        exits.finish(carried, result)
+        endings.finish(carried, result)
         return result
     task, args, kwargs = leg.task, leg.args, leg.kwargs
     if leg.saved is not None and carried is not None:
         result = results.load(task, leg.saved)
-        exits.finish(carried, result)
+        endings.finish(carried, result)
         return result
     (task.on_resume if leg.resumed else task.on_start)(*args, **kwargs)
     if leg.total is None and not leg.resumed:
@@ -184,7 +185,7 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     if task.body is None:
         result = task.result(*args, **kwargs)
     if carried is not None:
-        exits.finish(carried, result)
+        endings.finish(carried, result)
     else:
         leg.save_result(result)
     return result
@@ -289,4 +290,4 @@ def note_final_error(task: RunTask, exc: Exception) -> None:
     if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(leg, CarriedLeg):
         return
     if not leg.open and not leg.returns_saved:
-        exits.fail_for_good(leg, exc)
+        endings.fail_for_good(leg, exc)

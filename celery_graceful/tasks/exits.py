@@ -1,4 +1,4 @@
-"""The ways out of a leg: handed over, failed, finished, abandoned."""
+"""The ways out of a leg whose run goes on elsewhere, or is taken out."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from kombu.exceptions import OperationalError
 from celery_graceful import signals
 from celery_graceful._celery.request import LegLeft
 from celery_graceful.errors import (
-    CorruptRecord,
     CursorError,
     PublishUncertain,
     StoreError,
-    StoreUnavailable,
 )
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.reasons import StopReason
-from celery_graceful.model.record import Outcome, Request
+from celery_graceful.model.record import Outcome
 from celery_graceful.tasks import limits, results
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.replay import replay_of
 from celery_graceful.tasks.saving import cursor_part
 
-__all__ = ["abandon", "close", "fail", "fail_for_good", "finish", "give_way", "leave", "taken_out"]
+__all__ = [
+    "abandon",
+    "forget_replayed",
+    "give_way",
+    "go_back",
+    "leave",
+    "log",
+    "taken_out",
+]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -60,7 +66,7 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     if decision.verdict is not Verdict.PUBLISH:
         taken_out(leg)
     if returns:
-        _log(logging.INFO, leg, "goes back to the queue: %s", reason)
+        log(logging.INFO, leg, "goes back to the queue: %s", reason)
         raise Reject(reason, requeue=True)
     _publish(leg, reason)
 
@@ -82,16 +88,16 @@ def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool) -> Decision:
     try:
         decision = leg.ticket.hand_over(text, leg.steps, reason, successor=successor, stalls=stalls)
     except StoreError as exc:
-        _go_back(leg, f"stops ({reason})", exc)
+        go_back(leg, f"stops ({reason})", exc)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
     return decision
 
 
-def _go_back(leg: CarriedLeg, what: str, exc: StoreError) -> NoReturn:
+def go_back(leg: CarriedLeg, what: str, exc: StoreError) -> NoReturn:
     """The store does not take what became of the leg: nothing is said, and the message returns."""
     leg.left = True
-    _log(
+    log(
         logging.ERROR,
         leg,
         "%s and could not save it: items after the last saved checkpoint run again: %s",
@@ -122,7 +128,7 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
     try:
         leg.ticket.publish()
     except OperationalError as exc:
-        _log(
+        log(
             logging.ERROR,
             leg,
             "cannot be handed over (%s), the broker takes no message, so it goes on here: %s",
@@ -135,21 +141,21 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
         leg.hold_on()
         return
     except PublishUncertain as exc:
-        _log(
+        log(
             logging.ERROR,
             leg,
             "is published again by a worker after one lease (%.0f s): %s",
             settings.lease_ttl,
             exc,
         )
-    _log(logging.INFO, leg, "was handed over: %s", reason)
+    log(logging.INFO, leg, "was handed over: %s", reason)
     raise Ignore(f"handed over: {reason}")
 
 
 def give_way(leg: CarriedLeg) -> NoReturn:
     """The run is no longer this leg's: end without a trace."""
     leg.left = True
-    _log(
+    log(
         logging.WARNING,
         leg,
         "is no longer carried here (%s); this leg ends without a trace",
@@ -163,116 +169,16 @@ def taken_out(leg: CarriedLeg) -> NoReturn:
     record = leg.ticket.record
     if record.outcome is not None:
         leg.forget()
-        _forget_replayed(leg)
+        forget_replayed(leg)
     if record.outcome is Outcome.CANCELLED:
         results.store_revoked(leg.task, leg.request)
         signals.emit(signals.run_cancelled, leg.task, **leg.details)
     how = str(record.outcome or record.state)
-    _log(logging.INFO, leg, "was taken out: %s", how)
+    log(logging.INFO, leg, "was taken out: %s", how)
     raise Ignore(how)
 
 
-# -- failed ----------------------------------------------------------------------------------
-
-
-def fail(leg: CarriedLeg, exc: Exception) -> None:
-    """An item, the enumerator or a hook raised: save what is done, before Celery takes over."""
-    leg.report.settle()
-    leg.undo()
-    if leg.steps > leg.began_at[0]:
-        leg.request.update(retries=0)  # progress gives the retry budget back
-    text, steps = _last_good_checkpoint(leg)
-    try:
-        _save_failure(leg, exc, text, steps)
-    except StoreUnavailable as trouble:
-        _go_back(leg, f"fails with {exc!r:.200}", trouble)
-    except StoreError as trouble:
-        _log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
-
-
-def _save_failure(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
-    if isinstance(exc, Ignore):
-        leg.ticket.end(Outcome.COMPLETED)
-        leg.forget()
-    elif isinstance(exc, Reject) and exc.requeue:  # type: ignore[attr-defined]
-        leg.ticket.hand_over(text, steps, "rejected", successor=False)
-    elif isinstance(exc, Reject):
-        if leg.ticket.end(Outcome.FAILED).verdict is Verdict.REFUSED:
-            give_way(leg)
-        leg.forget()
-    elif not limits.will_autoretry(leg.task, exc):
-        _save_error(leg, exc, text, steps)
-    elif text is not None:
-        if not leg.ticket.save(text, steps).accepted:
-            give_way(leg)
-        if leg.ticket.record.requested is Request.CANCEL:
-            leave(leg, StopReason.CANCELLED)
-
-
-def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
-    """The last retry is spent: save the final error."""
-    text, steps = _last_good_checkpoint(leg)
-    try:
-        _save_error(leg, exc, text, steps)
-    except StoreUnavailable as trouble:
-        _go_back(leg, f"fails with {exc!r:.200}", trouble)
-    except StoreError as trouble:
-        _log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
-
-
-def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
-    leg.error = exc
-    if leg.task.max_item_errors:
-        leg.ticket.forget_unsaved_aside(steps)  # they run again, if the task is started anew
-    if leg.brief:
-        return
-    saved = results.dump_error(leg.task, exc)
-    decision = leg.ticket.finish(text, steps, saved, Outcome.FAILED)
-    if decision.verdict is Verdict.REFUSED:
-        give_way(leg)
-
-
-def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
-    try:
-        return encode(leg.checkpoint), leg.steps
-    except CursorError:  # it is what the leg fails with; the one before still stands
-        return leg.ticket.record.checkpoint, leg.ticket.record.steps
-
-
-# -- done, or cut off ------------------------------------------------------------------------
-
-
-def finish(leg: CarriedLeg, result: Any) -> None:
-    """Save the result, before Celery stores it and fires callbacks."""
-    leg.report.settle()
-    if not leg.save_result(result):
-        give_way(leg)
-    if leg.brief:
-        leg.outcome = result
-        return
-    saved, text = results.dump(leg.task, result), encode(leg.checkpoint)
-    leg.outcome = result
-    try:
-        decision = leg.ticket.finish(text, leg.steps, saved, Outcome.COMPLETED)
-    except StoreError as exc:
-        if isinstance(exc, CorruptRecord):
-            raise
-        _go_back(leg, "is done", exc)
-    if decision.verdict is Verdict.REFUSED:
-        give_way(leg)
-
-
-def close(leg: CarriedLeg, outcome: Outcome) -> None:
-    """Celery has stored the outcome: the run has ended."""
-    text, steps = _last_good_checkpoint(leg)
-    _forget_replayed(leg)
-    if leg.ticket.end(outcome, text, steps).verdict is not Verdict.REFUSED:
-        leg.forget()
-    if leg.task.max_item_errors:
-        leg.ticket.keep_aside()
-
-
-def _forget_replayed(leg: CarriedLeg) -> None:
+def forget_replayed(leg: CarriedLeg) -> None:
     again = replay_of(leg)
     if again is not None:
         again.forget_done()
@@ -288,10 +194,10 @@ def abandon(leg: CarriedLeg) -> None:
             encode(leg.checkpoint), leg.steps, StopReason.SHUTDOWN, successor=False, patience=0.0
         )
     except (StoreError, CursorError) as exc:
-        _log(logging.ERROR, leg, "dies without saving its checkpoint: %s", exc)
+        log(logging.ERROR, leg, "dies without saving its checkpoint: %s", exc)
 
 
-def _log(level: int, leg: CarriedLeg, what: str, *details: Any) -> None:
+def log(level: int, leg: CarriedLeg, what: str, *details: Any) -> None:
     """One line for the person on call: run, how far, and what happened."""
     logger.log(
         level,

@@ -13,7 +13,7 @@ from celery_graceful import signals
 from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
-from celery_graceful.tasks import exits, guard
+from celery_graceful.tasks import endings, guard
 from celery_graceful.tasks.carried import CarriedLeg
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _close_run(sender: Any = None, task: Any = None, state: str | None = None, *
         return
     completed = state == states.SUCCESS
     try:
-        exits.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
+        endings.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
     except StoreError as exc:
         logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
     if completed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from celery_graceful._celery import requests
 from celery_graceful._celery.threads import start_native_thread
@@ -126,6 +127,8 @@ class Keeper:
             if _is_late(run, event):
                 self._in_doubt.pop(0)
                 continue
+            if isinstance(event, ev.Release):
+                event = replace(event, late=True)
             try:
                 transition(store, run, event, self.runtime.policy)
             except CorruptRecord as exc:  # no later try would do better, and the others wait

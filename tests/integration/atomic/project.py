@@ -132,6 +132,7 @@ class Project:
         task: str = TASK,
         generation: int = 0,
         redelivered: bool = False,
+        retries: int = 0,
     ) -> Any:
         """Run a task's message as Celery does; returns its outcome and Celery's information."""
         stopped = flag.current()
@@ -145,6 +146,7 @@ class Project:
             "args": args,
             "kwargs": {},
             "timelimit": [None, None],
+            "retries": retries,
             "hostname": "w@host",
             "delivery_info": {
                 "exchange": "",

@@ -106,6 +106,8 @@ ROWS: list[Row] = [
     (FINISHING, {}, RELEASE, V.DONE, S.FINISHING, LEASE),
     (RUNNING, {}, replace(RELEASE, generation=2), V.REFUSED, None, None),
     (RUNNING, {}, replace(RELEASE, owner="w1"), V.REFUSED, None, None),
+    (RUNNING, {}, replace(RELEASE, late=True), V.DONE, S.RUNNING, 0.0),
+    (RUNNING, {}, replace(RELEASE, fence=FENCE), V.DONE, S.RUNNING, LEASE),
     (RUNNING, {}, replace(RELEASE, crashed=False), V.DONE, S.RUNNING, LEASE),
     (RUNNING, RELEASED, RELEASE, V.REFUSED, None, None),
     (RUNNING, {}, ev.Rescue(), V.REFUSED, None, None),

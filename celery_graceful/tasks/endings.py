@@ -1,0 +1,119 @@
+"""How a run ends in a leg: it failed, or all is done, and Celery is to be told."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.exceptions import Ignore, Reject
+
+from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
+from celery_graceful.model.cursor import encode
+from celery_graceful.model.decide import Verdict
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.record import Outcome, Request
+from celery_graceful.tasks import limits, results
+from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.exits import forget_replayed, give_way, go_back, leave, log
+
+__all__ = ["close", "fail", "fail_for_good", "finish"]
+
+
+# -- failed ----------------------------------------------------------------------------------
+
+
+def fail(leg: CarriedLeg, exc: Exception) -> None:
+    """An item, the enumerator or a hook raised: save what is done, before Celery takes over."""
+    leg.report.settle()
+    leg.undo()
+    if leg.steps > leg.began_at[0]:
+        leg.request.update(retries=0)  # progress gives the retry budget back
+    text, steps = _last_good_checkpoint(leg)
+    try:
+        _save_failure(leg, exc, text, steps)
+    except StoreUnavailable as trouble:
+        go_back(leg, f"fails with {exc!r:.200}", trouble)
+    except StoreError as trouble:
+        log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
+
+
+def _save_failure(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
+    if isinstance(exc, Ignore):
+        leg.ticket.end(Outcome.COMPLETED)
+        leg.forget()
+    elif isinstance(exc, Reject) and exc.requeue:  # type: ignore[attr-defined]
+        leg.ticket.hand_over(text, steps, "rejected", successor=False)
+    elif isinstance(exc, Reject):
+        if leg.ticket.end(Outcome.FAILED).verdict is Verdict.REFUSED:
+            give_way(leg)
+        leg.forget()
+    elif not limits.will_autoretry(leg.task, exc):
+        _save_error(leg, exc, text, steps)
+    elif text is not None:
+        if not leg.ticket.save(text, steps).accepted:
+            give_way(leg)
+        if leg.ticket.record.requested is Request.CANCEL:
+            leave(leg, StopReason.CANCELLED)
+
+
+def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
+    """The last retry is spent: save the final error."""
+    text, steps = _last_good_checkpoint(leg)
+    try:
+        _save_error(leg, exc, text, steps)
+    except StoreUnavailable as trouble:
+        go_back(leg, f"fails with {exc!r:.200}", trouble)
+    except StoreError as trouble:
+        log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
+
+
+def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
+    leg.error = exc
+    if leg.task.max_item_errors:
+        leg.ticket.forget_unsaved_aside(steps)  # they run again, if the task is started anew
+    if leg.brief:
+        return
+    saved = results.dump_error(leg.task, exc)
+    decision = leg.ticket.finish(text, steps, saved, Outcome.FAILED)
+    if decision.verdict is Verdict.REFUSED:
+        give_way(leg)
+
+
+def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
+    try:
+        return encode(leg.checkpoint), leg.steps
+    except CursorError:  # it is what the leg fails with; the one before still stands
+        return leg.ticket.record.checkpoint, leg.ticket.record.steps
+
+
+# -- done ----------------------------------------------------------------------------------
+
+
+def finish(leg: CarriedLeg, result: Any) -> None:
+    """Save the result, before Celery stores it and fires callbacks."""
+    leg.report.settle()
+    if not leg.save_result(result):
+        give_way(leg)
+    if leg.brief:
+        leg.outcome = result
+        return
+    saved, text = results.dump(leg.task, result), encode(leg.checkpoint)
+    leg.outcome = result
+    try:
+        decision = leg.ticket.finish(text, leg.steps, saved, Outcome.COMPLETED)
+    except StoreError as exc:
+        if isinstance(exc, CorruptRecord):
+            raise
+        go_back(leg, "is done", exc)
+    if decision.verdict is Verdict.REFUSED:
+        give_way(leg)
+
+
+def close(leg: CarriedLeg, outcome: Outcome) -> None:
+    """Celery has stored the outcome: the run has ended."""
+    text, steps = _last_good_checkpoint(leg)
+    forget_replayed(leg)
+    if leg.ticket.end(outcome, text, steps).verdict is not Verdict.REFUSED:
+        leg.forget()
+    if leg.task.max_item_errors:
+        leg.ticket.keep_aside()
