@@ -214,8 +214,9 @@ def test_a_run_does_not_expire_between_two_workers(scene: Scene) -> None:
     moment = soon(4)
     with a_run(scene, expires=moment) as (app, result, states):
         first.signal(SIGTERM)
-        assert first.wait() == 0
+        first.wait_log(rf"\[{result.id}\].*was handed over")
         assert dt.datetime.now(dt.timezone.utc) < moment, "too slow: it expired before"
+        assert first.wait() == 0
         wait_expired(moment)
         second = scene.worker()
         wait_for(lambda: scene.ledger.counts()[f"begun {result.id}"] == 2, 20, "the resumption")
