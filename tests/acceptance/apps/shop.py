@@ -13,7 +13,9 @@ from celery_graceful import Atomic, IterableTask
 from tests.acceptance.apps.making import make_app
 
 app = make_app("shop")
-engine = create_engine(os.environ.get("SHOP_URL", "sqlite://"))
+URL = os.environ.get("SHOP_URL", "sqlite://")
+# SQLite has one writer at a time and no queue for the others: one of them may wait for long.
+engine = create_engine(URL, connect_args={"timeout": 60} if URL.startswith("sqlite") else {})
 metadata = MetaData()
 #: One row for each effect; nothing is unique, so that a repeat would show.
 effects = Table(
