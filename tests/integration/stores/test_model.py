@@ -66,6 +66,7 @@ class Model(RuleBasedStateMachine):
         version = there.version if there else 0
         expected = max(0, version + guess)
         keep = None if record.live else 9000
+        record = replace(record, kept_for=float(keep or 0))
         answer = self.store.swap(run, expected, record, due_in=due_in, keep=keep)
         assert answer.done == (expected == version)
         if answer.done:
