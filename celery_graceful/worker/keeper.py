@@ -122,10 +122,9 @@ class Keeper:
 
     def _settle_doubts(self, store: Store, now: float) -> None:
         self._settle_at = now + SETTLE_AGAIN
-        while self._in_doubt:
-            run, event = self._in_doubt[0]
-            if _is_late(run, event):
-                self._in_doubt.pop(0)
+        for doubt in list(self._in_doubt):
+            run, event = doubt
+            if _has_to_wait(run, event):
                 continue
             if isinstance(event, ev.Release):
                 event = replace(event, late=True)
@@ -133,7 +132,7 @@ class Keeper:
                 transition(store, run, event, self.runtime.policy)
             except CorruptRecord as exc:  # no later try would do better, and the others wait
                 logger.error("%s: the store cannot take %r: %s", run, event, exc)
-            self._in_doubt.pop(0)
+            self._in_doubt.remove(doubt)
 
     # -- the main thread --------------------------------------------------------------------
 
@@ -180,7 +179,8 @@ class Keeper:
         return True
 
     def _write(self, run: RunKey, event: ev.Event) -> Transition | None:
-        if self._in_doubt and isinstance(event, ev.Release):
+        untold = any(not _has_to_wait(*doubt) for doubt in self._in_doubt)
+        if untold and isinstance(event, ev.Release):
             self._in_doubt.append((run, event))  # one time-out after the other would add up here
             return None
         try:
@@ -193,7 +193,10 @@ class Keeper:
         return None
 
 
-def _is_late(run: RunKey, event: ev.Event) -> bool:
-    """Whether a release would hit the next leg, which this worker has begun meanwhile."""
+def _has_to_wait(run: RunKey, event: ev.Event) -> bool:
+    """Whether a release might hit another leg: the run's message has come back to this worker.
+
+    It is either dropped there, and then the release is still owed; or a leg of its own by now.
+    """
     unnamed = isinstance(event, ev.Release) and event.fence is None
     return unnamed and tuple(run) in requests.active_runs()

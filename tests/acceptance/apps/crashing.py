@@ -1,4 +1,4 @@
-"""Iterable tasks that take their process with them, and a worker's app that lacks one of them."""
+"""Iterable tasks whose items kill their process, raise, or take longer than a lease."""
 
 from __future__ import annotations
 

@@ -55,6 +55,18 @@ def carried(runtime: Runtime, run: RunKey) -> None:
     store.close()
 
 
+def received(app: Any, run_id: str) -> tuple[Any, RunRequest]:
+    """A message of a run, and the request that the main process makes of it."""
+    message = Message(
+        body="[[], {}, {}]",
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers={"id": run_id, "task": TASK},
+        channel=None,
+    )
+    return message, RunRequest(message, app=app, task=app.tasks[TASK], hostname="w@host")
+
+
 def released(runtime: Runtime, run: RunKey) -> bool:
     record = runtime.store.load(run).record
     return record is not None and record.owner is None
@@ -84,6 +96,24 @@ def test_a_leg_that_left_while_the_store_was_away_is_no_crash(
     record = runtime.store.load(RUN).record
     assert record is not None
     assert record.crashes == 0
+
+
+def test_a_release_is_still_told_when_its_message_came_back_here(
+    runtime: Runtime, keeper: Keeper
+) -> None:
+    carried(runtime, RUN)
+    carried(runtime, BAD)
+    _, request = received(runtime.app, RUN.id)
+    for run in (RUN, BAD):
+        keeper.child_lost(*run, 0, "signal 9")
+    state.active_requests.add(request)
+    try:
+        keeper.start()
+        wait_for(lambda: released(runtime, BAD), 10, "that the other run is free")
+        assert not released(runtime, RUN), "it might be another leg by now"
+    finally:
+        state.active_requests.discard(request)
+    wait_for(lambda: released(runtime, RUN), 10, "that its run is free")
 
 
 def test_a_store_that_refuses_does_not_fill_the_log(
@@ -123,14 +153,7 @@ def test_a_silent_broker_does_not_hold_up_the_beats(
     )
     runtime = runtime_of(app)
     mine, lost = RunKey(TASK, "mine"), RunKey(TASK, "lost")
-    message = Message(
-        body="[[], {}, {}]",
-        content_type="application/json",
-        content_encoding="utf-8",
-        headers={"id": "mine", "task": TASK},
-        channel=None,
-    )
-    request = RunRequest(message, app=app, task=app.tasks[TASK], hostname="w@host")
+    message, request = received(app, "mine")
     envelope = wire.pack(replace(envelope_of(app, message), broker=runtime.broker))
     running = Record(State.RUNNING, fence=1, owner="w@host/1", envelope=envelope)
     assert runtime.store.swap(mine, 0, running, due_in=1).done
