@@ -5,23 +5,47 @@ from __future__ import annotations
 __all__ = [
     "CorruptRecord",
     "CursorError",
+    "CutOff",
+    "CutOffError",
     "DefinitionError",
     "GracefulError",
+    "MaintenanceEnded",
     "MaxCrashesExceeded",
     "MaxItemErrorsExceeded",
     "NewerRecord",
     "NoRunError",
+    "ProcessEnded",
+    "ProcessError",
+    "ProcessNotReady",
     "PublishUncertain",
+    "ScopeNotDown",
+    "ScopeRefused",
     "SettingsError",
     "StoreError",
     "StoreUnavailable",
     "TransactionError",
+    "UnknownScope",
     "Unroutable",
+    "WaitTimedOut",
 ]
 
 
 class GracefulError(Exception):
     """Base of all errors of this package."""
+
+
+class CutOff(BaseException):
+    """Raised inside a task with ``raise_at_cut`` when its stopping worker ends what still runs.
+
+    No ``Exception``, so that ``except Exception`` does not catch it and ``finally`` is run.
+    """
+
+    def __init__(self, message: str = "the stopping worker ends what still runs") -> None:
+        super().__init__(message)
+
+
+class CutOffError(GracefulError):
+    """A task was cut off by its stopping worker, and its message was acknowledged early."""
 
 
 class SettingsError(GracefulError):
@@ -52,6 +76,26 @@ class MaxItemErrorsExceeded(GracefulError):
     """More of a run's items failed than ``max_item_errors`` allows."""
 
 
+class ScopeNotDown(GracefulError):
+    """An ``up`` names something that is not down by itself."""
+
+
+class ScopeRefused(GracefulError):
+    """A ``down`` names something that may not be held, or more than can be kept."""
+
+
+class UnknownScope(GracefulError):
+    """A ``down`` names a queue or a task that is not there."""
+
+
+class WaitTimedOut(GracefulError):
+    """Workers were still at work when the time to wait for them was over; all stays held."""
+
+
+class MaintenanceEnded(GracefulError):
+    """What was waited for is no longer held: somebody lifted it, or it ended by itself."""
+
+
 class StoreError(GracefulError):
     """The store cannot be used as it is configured, or refused an operation."""
 
@@ -74,3 +118,22 @@ class PublishUncertain(GracefulError):
 
 class Unroutable(PublishUncertain):
     """The broker has no queue for a message; it was not kept."""
+
+
+class ProcessError(GracefulError):
+    """A background process could not be started, or is not what the task needs it to be."""
+
+    #: The process's pid, if it ran.
+    pid: int | None = None
+    #: Its exit code, or the negative number of the signal that ended it; ``None``: it still ran.
+    returncode: int | None = None
+    #: The last of what it wrote.
+    output_tail: str = ""
+
+
+class ProcessEnded(ProcessError):
+    """A background process ended while it was still needed, whatever its exit code."""
+
+
+class ProcessNotReady(ProcessError):
+    """A background process was not ready in time."""

@@ -23,6 +23,8 @@ __all__ = [
     "checkpoint_saved",
     "emit",
     "item_put_aside",
+    "maintenance_entered",
+    "maintenance_left",
     "run_cancelled",
     "run_completed",
     "run_failed",
@@ -31,6 +33,8 @@ __all__ = [
     "run_resumed",
     "run_started",
     "stop_requested",
+    "task_handed_back",
+    "task_lost",
 ]
 
 _log = logging.getLogger(__name__)
@@ -137,6 +141,24 @@ run_gave_up = _signal("run-gave-up", "A run is given up after too many crashes."
 #: A run was cancelled or revoked, after ``on_cancel``.
 #: Details: ``task_id``, ``cursor``, ``steps``.
 run_cancelled = _signal("run-cancelled", "A run was cancelled.")
+
+
+#: A worker starts nothing more of what the maintenance mode holds. Sender: the app; in the main
+#: process. Sent again when the mode changes. Details: ``worker`` (its node name), ``scopes``,
+#: ``reason``, ``who``.
+maintenance_entered = _signal("maintenance-entered", "A worker goes into maintenance.")
+
+#: A worker works on as before. Sender and details as for ``maintenance_entered``.
+maintenance_left = _signal("maintenance-left", "A worker comes out of maintenance.")
+
+#: A stopping worker has cut a task off, and its message is the broker's again. Sender: the task;
+#: in the main process. Details: ``task_id``, ``worker`` (its node name), ``seconds`` (how long it
+#: ran).
+task_handed_back = _signal("task-handed-back", "A task was cut off, and its message given back.")
+
+#: A stopping worker has cut a task off whose message was acknowledged when it began. Sender and
+#: details as for ``task_handed_back``; also ``arguments``, as text.
+task_lost = _signal("task-lost", "A task was cut off, and nothing brings it back.")
 
 
 def emit(signal: NamedSignal, sender: Any, **details: Any) -> None:

@@ -35,6 +35,13 @@ class Settings:
     resume_priority: int | None
     progress: bool
     keep_visible: bool
+    grace_period: float | None
+    hand_over_margin: float | None
+    doctor_at_start: bool
+    leaked_processes: str
+    maintenance_poll: float
+    maintenance_exempt_queues: frozenset[str]
+    maintenance_beat: Mapping[str, str]
 
 
 def read(conf: Mapping[str, Any]) -> Settings:

@@ -10,7 +10,10 @@ from typing import Any
 from celery_graceful.durations import format_seconds
 from celery_graceful.settings.values import (
     Parser,
+    one_of,
     optional,
+    parse_names,
+    parse_policies,
     parse_switch,
     parse_text,
     parse_url,
@@ -176,6 +179,75 @@ _LINES = (
         "Whether a worker on a Redis broker renews the visibility of the messages it holds, so that"
         " the broker delivers none of them again while the worker lives.",
     ),
+    Setting(
+        "graceful_grace_period",
+        optional(seconds(above=0)),
+        None,
+        'seconds above 0, a text such as "30s", or None',
+        '"30s"',
+        "How long after the stop signal the worker is killed, as its deployment says"
+        " (`terminationGracePeriodSeconds`, `TimeoutStopSec`, `stopwaitsecs`): what `time_left()`"
+        " counts down from, and what `graceful doctor` judges by where files do not tell it."
+        " `None`: the environment variable `GRACEFUL_GRACE_PERIOD`, else what systemd, supervisord"
+        " or Kubernetes answer to the worker at its start.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_hand_over_margin",
+        optional(seconds(above=0)),
+        None,
+        'seconds above 0, a text such as "5s", or None',
+        '"5s"',
+        "How long before the kill a stopping worker ends what still runs and gives it back to the"
+        " broker. `None`: a fifth of the grace period, at least 2.5 and at most 10 seconds.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_doctor_at_start",
+        parse_switch,
+        True,
+        "True or False",
+        "False",
+        "Whether a worker looks at its own configuration once it is ready, and logs what would lose"
+        " or repeat work: a line for each finding of `graceful doctor`.",
+    ),
+    Setting(
+        "graceful_leaked_processes",
+        one_of("off", "warn", "kill"),
+        "off",
+        "off, warn or kill",
+        '"warn"',
+        "What becomes of processes that a task of any kind has started and left behind: nothing; a"
+        " line in the log for each; that, and they are ended. Needs the extra `processes`.",
+    ),
+    Setting(
+        "graceful_maintenance_poll",
+        seconds(above=0),
+        4.0,
+        _TIME,
+        "4",
+        "How often a worker reports to the store and reads the maintenance mode: how late it learns"
+        " of a change that it was not told of by broadcast.",
+        "seconds",
+    ),
+    Setting(
+        "graceful_maintenance_exempt_queues",
+        parse_names,
+        frozenset(),
+        "a list of the names of queues",
+        '["alerts"]',
+        "Queues that go on during maintenance, on every worker.",
+    ),
+    Setting(
+        "graceful_maintenance_beat",
+        parse_policies,
+        MappingProxyType({"*": "skip"}),
+        "skip, once, all or run, or a mapping of entries (names or patterns) to these",
+        '{"report-*": "once"}',
+        "What becomes of beat entries that are due during maintenance: not sent; sent once after"
+        " `up`; sent as often as they were due; sent at once, to wait in their queue. Entries that"
+        " a mapping does not name are skipped.",
+    ),
 )
 
 #: Every setting by its name, in the order of the documentation.
@@ -208,4 +280,8 @@ def table_markdown() -> str:
 def _default_text(line: Setting) -> str:
     if line.unit and line.default is not None:
         return f"`{line.default:g}` ({format_seconds(line.default)})"
+    if isinstance(line.default, frozenset):
+        return f"`{sorted(line.default)!r}`"
+    if isinstance(line.default, Mapping):
+        return f"`{dict(line.default)!r}`"
     return f"`{line.default!r}`"

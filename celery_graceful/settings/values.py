@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from celery_graceful import durations
 
 __all__ = [
+    "POLICIES",
     "Parser",
+    "one_of",
     "optional",
+    "parse_names",
+    "parse_policies",
     "parse_switch",
     "parse_text",
     "parse_url",
@@ -18,6 +22,9 @@ __all__ = [
     "seconds",
     "wrong_value",
 ]
+
+#: What becomes of a beat entry that is due during maintenance.
+POLICIES = ("skip", "once", "all", "run")
 
 #: Turns what the user wrote into the value used, or raises :exc:`ValueError`.
 Parser: TypeAlias = Callable[[object], Any]
@@ -40,6 +47,17 @@ def seconds(*, above: float | None = None, least: float = 0) -> Parser:
 def optional(parse: Parser) -> Parser:
     """A parser that takes ``None`` too."""
     return lambda value: None if value is None else parse(value)
+
+
+def one_of(*names: str) -> Parser:
+    """A parser that takes one of a few names."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise ValueError(f"{value!r} is none of {', '.join(names)}")
+        return value
+
+    return parse
 
 
 def parse_whole(value: object) -> int:
@@ -65,6 +83,26 @@ def parse_text(value: object) -> str:
     if not value.strip():
         raise ValueError("it is empty; use None, or leave it out")
     return value
+
+
+def parse_names(value: object) -> frozenset[str]:
+    """Names in a list, tuple or set, or texts separated by commas."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise ValueError(f"{_type(value)} is not a list of names")
+    return frozenset(parse_text(name).strip() for name in value)
+
+
+def parse_policies(value: object) -> Mapping[str, str]:
+    """A policy for all beat entries, or policies by the name or pattern of entries."""
+    given = {"*": value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{_type(value)} is neither a policy nor a mapping of entries to policies")
+    for policy in given.values():
+        if policy not in POLICIES:
+            raise ValueError(f"{policy!r} is none of {', '.join(POLICIES)}")
+    return {parse_text(name): policy for name, policy in given.items()}
 
 
 def parse_url(value: object) -> str:
