@@ -43,6 +43,10 @@ class Checkpoint:
     in_doubt: Any = None
     #: Items put aside since the run began.
     errors: int = 0
+    #: How long items take (see :class:`~celery_graceful.model.pace.Pace`); empty if it matters not.
+    pace: tuple[tuple[int, int], ...] = ()
+    #: Items per batch, where batches had to become smaller; else 0.
+    batch: int = 0
 
 
 def encode(checkpoint: Checkpoint) -> str:
@@ -67,6 +71,10 @@ def encode(checkpoint: Checkpoint) -> str:
         data["in_doubt"] = _plain(checkpoint.in_doubt, "the next cursor", 0)
     if checkpoint.errors:
         data["errors"] = checkpoint.errors
+    if checkpoint.pace:
+        data["pace"] = checkpoint.pace
+    if checkpoint.batch:
+        data["batch"] = checkpoint.batch
     try:
         text = _dumps(data)
     except ValueError as exc:
@@ -91,9 +99,10 @@ def decode(text: str) -> Checkpoint:
         if type(carry) is not dict or type(steps) is not int or not _is_count(total):
             raise TypeError("carry, steps or total is of a wrong type")
         in_doubt, errors = _rich(data.get("in_doubt")), data.get("errors", 0)
-        if type(errors) is not int:
-            raise TypeError("errors is of a wrong type")
-        return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt, errors)
+        pace, batch = _read_pace(data.get("pace", ())), data.get("batch", 0)
+        if type(errors) is not int or type(batch) is not int:
+            raise TypeError("errors or batch is of a wrong type")
+        return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt, errors, pace, batch)
     except (
         ValueError,
         LookupError,
@@ -107,6 +116,13 @@ def decode(text: str) -> Checkpoint:
             f"the saved checkpoint cannot be read ({exc!r}): {text[:200]!r}. Was it written by "
             "another version of celery-graceful, or changed by hand?"
         ) from exc
+
+
+def _read_pace(pairs: Any) -> tuple[tuple[int, int], ...]:
+    pace = tuple((step, items) for step, items in pairs)
+    if not all(type(number) is int and number >= 0 for pair in pace for number in pair):
+        raise TypeError("pace is of a wrong type")
+    return pace
 
 
 def _sizes(data: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ def test_lives(project: Project) -> None:
     run_state_machine_as_test(
         InMemory,
         settings=settings(
-            max_examples=150,
+            max_examples=200,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

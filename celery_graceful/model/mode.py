@@ -1,0 +1,199 @@
+"""The maintenance mode: what is held, by whom, why, and until when.
+
+One value for all workers of a namespace. The store gives it its version and tells the time; what
+a ``down`` and an ``up`` make of it is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from celery_graceful.errors import ScopeNotDown
+
+__all__ = [
+    "EVERYTHING",
+    "Deed",
+    "Hold",
+    "Kind",
+    "Mode",
+    "Ramp",
+    "Scope",
+    "lift",
+    "lower",
+    "without_ended",
+]
+
+#: Deeds that are kept.
+LOG_LENGTH = 50
+
+
+class Kind(str, Enum):
+    """What a scope names."""
+
+    ALL = "all"
+    QUEUE = "queue"
+    TASK = "task"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """What a hold holds: everything, one queue, or the tasks of a name or pattern."""
+
+    kind: Kind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return "everything" if self.kind is Kind.ALL else f"{self.kind} {self.name}"
+
+
+EVERYTHING = Scope(Kind.ALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One thing that is down. Times are the store's own, in Unix seconds."""
+
+    scope: Scope
+    reason: str
+    who: str
+    since: float
+    #: When it ends by itself; ``None``: never.
+    until: float | None = None
+    #: Whether iterable tasks under way leave at their next checkpoint.
+    interrupt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A slow start after an ``up``."""
+
+    since: float
+    #: How long it lasts.
+    seconds: float
+
+    @property
+    def until(self) -> float:
+        """When all slots work again."""
+        return self.since + self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A line of the log: who did what, and when."""
+
+    at: float
+    who: str
+    #: ``down``, ``up``, or ``ended`` (by itself).
+    verb: str
+    scopes: tuple[Scope, ...]
+    reason: str = ""
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What is held now, and what was done before."""
+
+    holds: tuple[Hold, ...] = ()
+    ramp: Ramp | None = None
+    log: tuple[Deed, ...] = ()
+    #: Whether messages of tasks held by name may still be parked.
+    parked: bool = False
+    #: Raised by the store at every change; 0 while nobody has changed it.
+    version: int = 0
+
+    @property
+    def down(self) -> bool:
+        """Whether anything is held."""
+        return bool(self.holds)
+
+    def hold_of(self, scope: Scope) -> Hold | None:
+        """The hold on exactly this scope."""
+        return next((hold for hold in self.holds if hold.scope == scope), None)
+
+    def next_end(self) -> float | None:
+        """When the first of the holds ends by itself."""
+        return min((h.until for h in self.holds if h.until is not None), default=None)
+
+
+def without_ended(mode: Mode, now: float) -> Mode:
+    """The mode without what has ended by itself until ``now``, which goes to the log."""
+    ended = [h for h in mode.holds if h.until is not None and h.until <= now]
+    if not ended:
+        return mode
+    deeds = tuple(Deed(h.until or now, h.who, "ended", (h.scope,), h.reason) for h in ended)
+    left = tuple(h for h in mode.holds if h not in ended)
+    return replace(mode, holds=left, log=_logged(mode.log, *deeds))
+
+
+def lower(
+    mode: Mode,
+    scopes: Collection[Scope],
+    *,
+    now: float,
+    who: str,
+    reason: str = "",
+    until: float | None = None,
+    interrupt: bool = True,
+) -> Mode:
+    """The mode after a ``down``; a scope that is down already is updated, since when it stays."""
+    mode = without_ended(mode, now)
+    holds = {hold.scope: hold for hold in mode.holds}
+    for scope in scopes:
+        before = holds.get(scope)
+        since = now if before is None else before.since
+        holds[scope] = Hold(scope, reason, who, since, until, interrupt)
+    return replace(
+        mode,
+        holds=tuple(sorted(holds.values(), key=lambda hold: hold.scope)),
+        ramp=None,
+        log=_logged(mode.log, Deed(now, who, "down", tuple(scopes), reason, until)),
+        parked=mode.parked or any(scope.kind is Kind.TASK for scope in scopes),
+    )
+
+
+def lift(mode: Mode, scopes: Collection[Scope], *, now: float, who: str, ramp: float = 0.0) -> Mode:
+    """The mode after an ``up`` of ``scopes``; of all that is down when there are none.
+
+    When nothing is down, an ``up`` without a ramp ends the ramp of an earlier one.
+
+    Args:
+        ramp: seconds over which work is taken up again; 0: at once.
+
+    Raises:
+        ScopeNotDown: one of the scopes is not down by itself.
+    """
+    mode = without_ended(mode, now)
+    for scope in scopes:
+        if mode.hold_of(scope) is None:
+            raise ScopeNotDown(_not_down(scope, mode))
+    gone = {hold.scope for hold in mode.holds} if not scopes else set(scopes)
+    ramping = mode.ramp is not None and now < mode.ramp.until
+    if not gone and (ramp > 0 or not ramping):
+        return mode
+    return replace(
+        mode,
+        holds=tuple(hold for hold in mode.holds if hold.scope not in gone),
+        ramp=Ramp(now, ramp) if ramp > 0 else None,
+        log=_logged(mode.log, Deed(now, who, "up", tuple(sorted(gone)))),
+    )
+
+
+def _not_down(scope: Scope, mode: Mode) -> str:
+    if not mode.holds:
+        return f"{scope} is not down; nothing is"
+    in_force = ", ".join(
+        f"{hold.scope} (by {hold.who}{f': {hold.reason}' if hold.reason else ''})"
+        for hold in mode.holds
+    )
+    hint = "; lift that with `up`" if mode.hold_of(EVERYTHING) else ""
+    return f"{scope} is not down by itself; in force: {in_force}{hint}"
+
+
+def _logged(log: tuple[Deed, ...], *deeds: Deed) -> tuple[Deed, ...]:
+    return (*log, *deeds)[-LOG_LENGTH:]
