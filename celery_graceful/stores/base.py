@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from celery_graceful.model.record import Record, Request, RunKey
+from celery_graceful.stores.board import Board
 
 __all__ = ["Flushed", "Found", "Store", "Swapped"]
 
@@ -42,8 +43,8 @@ class Flushed:
 
 
 @runtime_checkable
-class Store(Protocol):
-    """Compare-and-set on the records of runs.
+class Store(Board, Protocol):
+    """Compare-and-set on the records of runs, and the notice board of their workers.
 
     Every time is the store's own, so that the clocks of workers do not matter. Every call may
     raise :exc:`~celery_graceful.errors.StoreUnavailable` (try again later) or

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 
 from celery_graceful.model.record import Record, RunKey, State, replace
 from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.boarded import Boarded
+from celery_graceful.stores.memory_board import MemoryBoard
 
 __all__ = ["MemoryStore"]
 
@@ -32,23 +34,30 @@ def _place(row: _Row) -> tuple[bool, float]:
     return False, math.inf if row.record.due_at is None else row.record.due_at
 
 
-class MemoryStore:
+def _steady() -> Callable[[], float]:
+    """The present time, and from then on one that never jumps."""
+    begin = time.time() - time.monotonic()
+    return lambda: begin + time.monotonic()
+
+
+class MemoryStore(Boarded):
     """Records in a dictionary behind a lock.
 
     Args:
-        clock: The store's time, in seconds; by default one that never jumps.
+        clock: The store's time, in Unix seconds; by default one that never jumps.
     """
 
     shared_between_hosts = False
     shared_between_processes = False
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or _steady()
         self._rows: dict[RunKey, _Row] = {}
         self._aside: dict[RunKey, tuple[float, dict[int, str]]] = {}
         self._expiring: list[tuple[float, RunKey]] = []
         self._pid = os.getpid()
         self._own_lock = threading.Lock()
+        self._board = MemoryBoard(self._clock, lambda: self._lock)
 
     @property
     def _lock(self) -> threading.Lock:

@@ -10,27 +10,28 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
 
-from celery_graceful.errors import CorruptRecord, StoreError
+from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
 from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, text, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
 from celery_graceful.stores.redis_aside import RedisAside
+from celery_graceful.stores.redis_board import RedisBoard
 from celery_graceful.stores.redis_errors import translated
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
+from celery_graceful.stores.redis_judge import judge
 from celery_graceful.stores.redis_keys import Keys, member_of, run_of
 from celery_graceful.stores.redis_line import Line
-from celery_graceful.stores.unread import unread
+from celery_graceful.stores.unread import unread, unread_board
 
 __all__ = ["RedisStore"]
 
 logger = logging.getLogger("celery_graceful.stores")
 
-_OLDEST = 6
 
-
-class RedisStore:
+class RedisStore(Boarded):
     """Records as hashes in one Redis or Valkey server (6 or newer), behind Sentinel if wished.
 
     Every operation is one Lua script, so one round trip, and atomic. Redis Cluster is not
@@ -64,6 +65,7 @@ class RedisStore:
         self._address = address
         self._keys = Keys(namespace)
         self._aside = RedisAside(self._call, self._keys)
+        self._board = RedisBoard(self._call, self._keys, self._unread_board)
         self._skipped = Skipped()
 
     def load(self, run: RunKey) -> Found:
@@ -189,33 +191,12 @@ class RedisStore:
             return
         except (RedisError, OSError) as exc:
             raise translated(exc, self._address, "INFO") from exc
-        self._judge(info)
+        judge(info, self._address)
 
     def close(self) -> None:
         """Give back the connections; the next call opens new ones."""
         self._own_client().connection_pool.disconnect()
         self._line.close()
-
-    def _judge(self, info: dict[str, Any]) -> None:
-        version = str(info.get("redis_version", "0"))
-        if not version.split(".")[0].isdigit() or int(version.split(".")[0]) < _OLDEST:
-            raise StoreError(
-                f"{self._address} is Redis {version}; celery-graceful needs Redis {_OLDEST} or "
-                "newer, or Valkey."
-            )
-        if info.get("cluster_enabled") in (1, "1"):
-            raise StoreError(
-                f"{self._address} is a Redis Cluster, which graceful_store does not support. Use "
-                "a single server, or one behind Sentinel."
-            )
-        policy = str(info.get("maxmemory_policy", "noeviction"))
-        if policy.startswith("allkeys"):
-            logger.warning(
-                "%s may evict records of runs when memory is short (maxmemory-policy %s): such a "
-                "run is lost. Set maxmemory-policy to noeviction or to one of the volatile ones.",
-                self._address,
-                policy,
-            )
 
     def _own_client(self) -> Redis:
         if self._pid != os.getpid():
@@ -273,6 +254,9 @@ class RedisStore:
 
     def _corrupt(self, key: bytes, why: object) -> CorruptRecord:
         return unread(f"at {_shown(key)} in {self._address}", why)
+
+    def _unread_board(self, key: bytes, why: object) -> CorruptRecord:
+        return unread_board(f"{_shown(key)} in {self._address}", why)
 
 
 def _seconds(value: float) -> bytes:

@@ -36,7 +36,16 @@ def run_of(member: bytes) -> RunKey:
 class Keys:
     """The keys of one namespace."""
 
-    __slots__ = ("aside_prefix", "check", "ended", "live", "run_prefix")
+    __slots__ = (
+        "aside_prefix",
+        "attending",
+        "check",
+        "ended",
+        "live",
+        "notice_prefix",
+        "reports",
+        "run_prefix",
+    )
 
     def __init__(self, namespace: str) -> None:
         prefix = utf8(f"graceful:{_quoted(namespace)}:")
@@ -48,4 +57,10 @@ class Keys:
         self.live = prefix + b"live"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.
         self.ended = prefix + b"ended"
+        #: Followed by a name: the hash of one notice.
+        self.notice_prefix = prefix + b"notice:"
+        #: Hash: the reports of workers.
+        self.reports = prefix + b"reports"
+        #: Sorted set: the workers, by the time at which their report is forgotten.
+        self.attending = prefix + b"attending"
         self.check = prefix + b"check"

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
 
-__all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "SWAP", "Script"]
+__all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "NOW", "SWAP", "Script"]
 
 _FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
 
-_NOW: Final = """
+#: Sets ``now``, and ``stamp``, which is written and answered.
+NOW: Final = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1000000
 local stamp = string.format('%.6f', now)
@@ -41,7 +42,7 @@ class Script:
 
 # KEYS: run. Answers {stamp, exists, fields}.
 LOAD = Script(
-    _NOW
+    NOW
     + f"""
 local r = redis.call('HMGET', KEYS[1], {_FIELDS})
 return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
@@ -54,7 +55,7 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 # The indexes come first: an error there must not find the record deleted and not yet written.
 # Every call inside counts: a short task pays for two of these scripts.
 SWAP = Script(
-    _NOW
+    NOW
     + f"""
 local key, member = KEYS[1], ARGV[3]
 local v = ARGV[1] ~= '0' and redis.call('HGET', key, 'v')
@@ -101,7 +102,7 @@ return stamp
 # KEYS: run, live. ARGV: fence, checkpoint, steps, due_in, member.
 # Answers {1, version, requested}, {0} when refused, {2} when the record is damaged.
 CHECKPOINT = Script(
-    _NOW
+    NOW
     + """
 local r = redis.call('HMGET', KEYS[1], 's', 'f', 'q', 'v')
 if r[1] ~= 'running' or r[2] ~= ARGV[1] then
@@ -120,7 +121,7 @@ return {1, version, r[3]}
 # KEYS: live, then the runs. ARGV: owner, due_in, then the members of the runs.
 # Answers the positions of the runs that could not be read.
 BEAT = Script(
-    _NOW
+    NOW
     + """
 local due = string.format('%.6f', now + ARGV[2])
 local damaged = {}
@@ -146,7 +147,7 @@ return damaged
 # Answers entries: {member, fields} or, for what is no hash, {member}; fewer than asked at the end.
 # Members without a record leave the index here.
 LIST = Script(
-    _NOW
+    NOW
     + f"""
 local first, count = tonumber(ARGV[2]), tonumber(ARGV[3])
 local out = {{}}
@@ -180,7 +181,7 @@ return out
 # KEYS: a hash and an index of its own. Writes and deletes them, so that missing rights show up
 # at once.
 CHECK = Script(
-    _NOW
+    NOW
     + """
 redis.call('HSET', KEYS[1], 'at', stamp)
 redis.call('PEXPIRE', KEYS[1], 60000)

@@ -15,14 +15,16 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
 from celery_graceful.stores.sql_aside import SqlAside
+from celery_graceful.stores.sql_board import SqlBoard
 from celery_graceful.stores.sql_errors import translated
 from celery_graceful.stores.sql_fields import parameters_of, record_of, request_of
 from celery_graceful.stores.sql_forked import ForkSafeEngine
 from celery_graceful.stores.sql_statements import Statements, table
-from celery_graceful.stores.unread import unread
+from celery_graceful.stores.unread import unread, unread_board
 
 __all__ = ["SqlStore"]
 
@@ -35,8 +37,8 @@ _FORGET_AT_ONCE = 200
 _BEAT_AT_ONCE = 200
 
 
-class SqlStore:
-    """Records as rows of the table ``graceful_runs``, which is made on first use.
+class SqlStore(Boarded):
+    """Records as rows of the table ``graceful_runs``; the tables are made on first use.
 
     Every operation is one statement in autocommit mode, so atomic. PostgreSQL tells its own time.
     SQLite serves one host and uses that host's clock; with any other database the clocks of the
@@ -58,6 +60,7 @@ class SqlStore:
         self._sql = Statements(engine.dialect.name)
         self._returns = bool(engine.dialect.update_returning)
         self._aside = SqlAside(self._sql)
+        self._board = SqlBoard(self._sql, self._connected, self._given, self._unread_board)
         self._skipped = Skipped()
         self._ended = 0
 
@@ -86,7 +89,7 @@ class SqlStore:
         with self._connected(_shown(run)) as connection:
             if expected:
                 parameters["expected"] = expected
-                now = self._write(connection, self._sql.replace, parameters)
+                now = self._sql.write(connection, self._sql.replace, parameters)
             else:
                 now = self._begin(connection, parameters)
             if now is None:
@@ -185,19 +188,10 @@ class SqlStore:
 
     def _begin(self, connection: Connection, parameters: dict[str, Any]) -> float | None:
         try:
-            return self._write(connection, self._sql.insert, parameters)
+            return self._sql.write(connection, self._sql.insert, parameters)
         except IntegrityError:
             # Somebody's record, or one whose time is over and that nobody has deleted yet.
-            return self._write(connection, self._sql.revive, parameters)
-
-    def _write(
-        self, connection: Connection, statement: Any, parameters: dict[str, Any]
-    ) -> float | None:
-        result = connection.execute(statement, parameters)
-        if self._sql.tells_time:
-            now: float | None = result.scalar_one_or_none()
-            return now
-        return parameters["now"] if result.rowcount == 1 else None
+            return self._sql.write(connection, self._sql.revive, parameters)
 
     def _load(self, connection: Connection, run: RunKey) -> Found:
         row = connection.execute(self._sql.load, self._of(run)).one_or_none()
@@ -210,7 +204,7 @@ class SqlStore:
             raise self._corrupt(run, exc) from exc
 
     def _pages(self, connection: Connection, statement: Any) -> Callable[[int, int], list[Entry]]:
-        parameters = {"ns": self._namespace, **self._clock()}
+        parameters = self._given()
 
         def fetch(offset: int, count: int) -> list[Entry]:
             page = {**parameters, "first": offset, "count": count}
@@ -232,7 +226,7 @@ class SqlStore:
             return
         try:
             with self._connected("expired runs") as connection:
-                parameters = {"ns": self._namespace, **self._clock()}
+                parameters = self._given()
                 rows = connection.execute(
                     self._sql.expired, {**parameters, "count": _FORGET_AT_ONCE}
                 ).all()
@@ -247,8 +241,11 @@ class SqlStore:
     def _clock(self) -> dict[str, float]:
         return {} if self._sql.tells_time else {"now": time.time()}
 
+    def _given(self) -> dict[str, Any]:
+        return {"ns": self._namespace, **self._clock()}
+
     def _of(self, run: RunKey) -> dict[str, Any]:
-        return {"ns": self._namespace, "run_task": run[0], "run_id": run[1], **self._clock()}
+        return {"run_task": run[0], "run_id": run[1], **self._given()}
 
     @contextmanager
     def _connected(self, about: str) -> Iterator[Connection]:
@@ -262,6 +259,9 @@ class SqlStore:
 
     def _corrupt(self, run: RunKey, why: object) -> CorruptRecord:
         return unread(f"{_shown(run)} in graceful_runs of {self._address}", why)
+
+    def _unread_board(self, where: str, why: object) -> CorruptRecord:
+        return unread_board(f"{where} of {self._address}", why)
 
 
 def _shown(run: RunKey) -> str:

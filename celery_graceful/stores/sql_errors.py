@@ -47,8 +47,8 @@ def translated(exc: Exception, address: str, about: str) -> StoreError:
         return StoreUnavailable(f"{address} does not answer now (about {about}): {said}")
     return StoreError(
         f"{address} failed on {about}: {said}. Check that the database of graceful_store exists, "
-        "that its user may create the table graceful_runs and write to it, and that the file and "
-        "its folder are writable if it is SQLite."
+        "that its user may create tables (graceful_runs and others) and write to them, and that "
+        "the file and its folder are writable if it is SQLite."
     )
 
 

@@ -1,4 +1,4 @@
-"""An engine that is safe to fork, and that makes its table on first use."""
+"""An engine that is safe to fork, and that makes its tables on first use."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from celery_graceful.stores.forks import ForkGate
-from celery_graceful.stores.sql_statements import metadata, table
+from celery_graceful.stores.sql_statements import metadata
 
 __all__ = ["ForkSafeEngine"]
 
@@ -36,12 +36,12 @@ class ForkSafeEngine:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A connection, on which the table exists."""
+        """A connection, on which the tables exist."""
         with self._gate.inside():
             if not self._ready:
                 with self._lock:
                     if not self._ready:
-                        self._make_table()
+                        self._make_tables()
             with self._engine.connect() as connection:
                 yield connection
 
@@ -63,11 +63,15 @@ class ForkSafeEngine:
         self._engine.dispose(close=False)
         self._lock = threading.Lock()
 
-    def _make_table(self) -> None:
-        try:
+    def _make_tables(self) -> None:
+        for _ in metadata.tables:
+            try:
+                metadata.create_all(self._engine)
+                break
+            except DBAPIError as exc:
+                # Another process was quicker by a moment, with one of them: on to the next.
+                if "already exists" not in str(exc):
+                    raise
+        else:
             metadata.create_all(self._engine)
-        except DBAPIError as exc:
-            # Another process may have been quicker by a moment.
-            if "already exists" not in str(exc) or not inspect(self._engine).has_table(table.name):
-                raise
         self._ready = True

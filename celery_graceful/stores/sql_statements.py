@@ -1,4 +1,4 @@
-"""The table of the SQL store and every statement on it."""
+"""The tables of the SQL store, and every statement on that of runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     Double,
     Index,
     LargeBinary,
@@ -30,14 +31,20 @@ from sqlalchemy.dialects import mysql
 
 from celery_graceful.model.record import State
 
-__all__ = ["RECORD_COLUMNS", "Statements", "aside", "metadata", "table"]
+__all__ = ["RECORD_COLUMNS", "Statements", "aside", "metadata", "notices", "reports", "table"]
 
 metadata = MetaData()
 
+
 # Compared byte by byte everywhere; MySQL would otherwise take "a" for "A".
-_KEY = String(255).with_variant(
-    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
+def _name(length: int) -> String:
+    binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(binary, "mysql", "mariadb")
+
+
+_KEY = _name(255)
+#: As long as MySQL can have it beside a namespace in one key.
+_LONG_KEY = _name(500)
 _BYTES = LargeBinary(2**32 - 1)
 
 table = Table(
@@ -72,6 +79,26 @@ aside = Table(
     Column("entry", _BYTES, nullable=False),
     Column("expires_at", Double, nullable=False),
     Index("graceful_aside_expires", "namespace", "expires_at"),
+)
+
+notices = Table(
+    "graceful_notices",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("name", _LONG_KEY, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("text", _BYTES, nullable=False),
+)
+
+# Few rows, each written every few seconds: no index but the key.
+reports = Table(
+    "graceful_reports",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("worker", _LONG_KEY, primary_key=True),
+    Column("report", _BYTES, nullable=False),
+    Column("written_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
 )
 
 _t = table.c
@@ -132,15 +159,15 @@ class Statements:
 
         self.now = select(now)
         self.load = select(now, *RECORD_COLUMNS).where(mine, alive)
-        self.replace = self._telling(
+        self.replace = self.telling(
             update(table)
             .where(mine, alive, _t.version == bindparam("expected"))
             .values(**self._written())
         )
-        self.revive = self._telling(
+        self.revive = self.telling(
             update(table).where(mine, _t.expires_at <= now).values(**self._written())
         )
-        self.insert = self._telling(
+        self.insert = self.telling(
             insert(table).values(
                 namespace=bindparam("ns"),
                 task=bindparam("run_task"),
@@ -204,6 +231,20 @@ class Statements:
         # Touches nothing, and is still refused where writing is.
         self.probe = update(table).where(mine, _t.version < 0).values(version=0)
 
+    def telling(self, statement: Any) -> Any:
+        """``statement``, answering the time if the database tells it."""
+        return statement.returning(self.clock) if self.tells_time else statement
+
+    def write(
+        self, connection: Connection, statement: Any, parameters: dict[str, Any]
+    ) -> float | None:
+        """Execute what :meth:`telling` made; returns the time, ``None`` if no row was written."""
+        result = connection.execute(statement, parameters)
+        if self.tells_time:
+            now: float | None = result.scalar_one_or_none()
+            return now
+        return parameters["now"] if result.rowcount == 1 else None
+
     def _written(self) -> dict[str, Any]:
         now = self.clock
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _WRITTEN}
@@ -211,9 +252,6 @@ class Statements:
         values["due_at"] = now + bindparam("due_in", type_=Double)
         values["expires_at"] = now + bindparam("keep", type_=Double)
         return values
-
-    def _telling(self, statement: Any) -> Any:
-        return statement.returning(self.clock) if self.tells_time else statement
 
 
 def _server_time(of: str) -> ColumnElement[float]:

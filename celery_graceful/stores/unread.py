@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery_graceful.errors import CorruptRecord, NewerRecord
 from celery_graceful.stores.codec import Newer
 
-__all__ = ["unread", "why_skipped"]
+__all__ = ["unread", "unread_board", "why_skipped"]
 
 _MEND = (
     "Nothing was changed. Mend it or delete it: docs/how-to/operate-runs.md tells how, and what "
@@ -31,3 +31,17 @@ def why_skipped(where: str, why: object) -> str:
     if isinstance(why, Newer):
         return f"The record at {where} is of a later version and is skipped: {why}. {_UPGRADE}"
     return f"The record at {where} cannot be read and is skipped ({why}). {_MEND}"
+
+
+def unread_board(where: str, why: object) -> CorruptRecord:
+    """The error for a notice or a report.
+
+    Args:
+        where: the place and its store.
+        why: what was found there.
+    """
+    return CorruptRecord(
+        f"The notice board cannot be read at {where} ({why}). Nothing was changed. Delete what is "
+        "there: workers write their reports again within seconds; a maintenance mode that was in "
+        "force has to be set anew."
+    )

@@ -16,8 +16,9 @@ from celery_graceful.errors import CursorError
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.tasks.atomic import AtomicLeg
+from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.iterable import IterableTask
-from celery_graceful.tasks.leg import Interrupted, Leg, current_leg, leg_maker
+from celery_graceful.tasks.leg import Interrupted, Leg, leg_maker
 from celery_graceful.testing.marks import Seen, mark
 
 __all__ = ["Died", "Ending", "How", "Stage", "as_sent", "task_of"]

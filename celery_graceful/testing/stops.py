@@ -13,14 +13,12 @@ from celery_graceful.stop import flag
 
 __all__ = ["stop_requested"]
 
-_SIZE = 64
-
 
 class _LateFlag(flag.StopFlag):
     """A flag that is down for a number of looks, and then up."""
 
     def __init__(self, reason: StopReason, after: int) -> None:
-        super().__init__(mmap.mmap(-1, _SIZE), os.getpid(), "test")
+        super().__init__(mmap.mmap(-1, flag.SIZE), os.getpid(), "test")
         self._reason = reason
         self._looks_left = after
 

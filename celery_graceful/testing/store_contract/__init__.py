@@ -11,13 +11,16 @@ import pytest
 
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.aside import AsideContract
+from celery_graceful.testing.store_contract.board import BoardContract
 from celery_graceful.testing.store_contract.reads import LifeContract, ListContract
 from celery_graceful.testing.store_contract.writes import LeaseContract, SwapContract
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(SwapContract, LeaseContract, ListContract, LifeContract, AsideContract):
+class StoreContract(
+    SwapContract, LeaseContract, ListContract, LifeContract, AsideContract, BoardContract
+):
     """Tests that every store has to pass. They take about a second each at most."""
 
     @pytest.fixture

@@ -22,6 +22,11 @@ def every_call(store: Store) -> list[Callable[[], object]]:
         lambda: store.beat(OWNER, [RUN], due_in=9),
         lambda: store.due(1),
         lambda: store.runs(1),
+        lambda: store.read_notice("n"),
+        lambda: store.post_notice("n", 0, "text"),
+        lambda: store.attend("w", "report", keep=9, notice="n", known=0),
+        store.attendance,
+        lambda: store.leave("w"),
     ]
 
 

@@ -174,6 +174,10 @@ def test_redis_has_no_memory_left(own_valkey: Valkey, opener: Open) -> None:
         assert read(store) == before
         # A run may still end, which gives memory back.
         assert store.swap(RUN, 1, Record(State.ENDED), keep=60).done
+        # Nor is maintenance out of reach.
+        assert store.post_notice("n", 0, "text") is not None
+        assert store.attend("w", "report", keep=9, notice="n", known=0).text == "text"
+        assert [it.report for it in store.attendance()] == ["report"]
         client.config_set("maxmemory", "0")
 
 
@@ -185,6 +189,8 @@ def test_redis_wants_replicas_that_are_not_there(own_valkey: Valkey, opener: Ope
         for call in (
             lambda: store.swap(RUN, 1, RUNNING, due_in=9),
             lambda: store.beat(OWNER, [RUN], due_in=9),
+            lambda: store.post_notice("n", 0, "text"),
+            lambda: store.attend("w", "report", keep=9, notice="n", known=0),
         ):
             with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
                 call()

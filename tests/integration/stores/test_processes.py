@@ -112,6 +112,7 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
         os.read(ready_in, 1)
         store = open_store(server_url, "test", timeout=10)
         put(store, run=RunKey("t", str(number)))
+        store.attend(f"w{number}", "report", keep=60, notice="n", known=0)
         store.close()
 
     children = [forked(lambda number=number: begin(number)) for number in range(6)]  # type: ignore[misc]
@@ -120,5 +121,5 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
     os.close(ready_in)
     os.close(ready_out)
     store = open_store(server_url, "test")
-    assert len(store.runs(9)) == 6
+    assert len(store.runs(9)) == len(store.attendance()) == 6
     store.close()

@@ -1,0 +1,33 @@
+"""The calls of the notice board, for stores that keep it in an object of its own."""
+
+from __future__ import annotations
+
+from celery_graceful.stores.board import Attendance, Board, Notice
+
+__all__ = ["Boarded"]
+
+
+class Boarded:
+    """Passes what is asked of the board on to ``_board``."""
+
+    _board: Board
+
+    def read_notice(self, name: str) -> Notice:
+        """See :meth:`Board.read_notice <celery_graceful.stores.board.Board.read_notice>`."""
+        return self._board.read_notice(name)
+
+    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+        """See :meth:`Board.post_notice <celery_graceful.stores.board.Board.post_notice>`."""
+        return self._board.post_notice(name, expected, text)
+
+    def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
+        """See :meth:`Board.attend <celery_graceful.stores.board.Board.attend>`."""
+        return self._board.attend(worker, report, keep=keep, notice=notice, known=known)
+
+    def attendance(self) -> list[Attendance]:
+        """See :meth:`Board.attendance <celery_graceful.stores.board.Board.attendance>`."""
+        return self._board.attendance()
+
+    def leave(self, worker: str) -> None:
+        """See :meth:`Board.leave <celery_graceful.stores.board.Board.leave>`."""
+        self._board.leave(worker)

@@ -1,0 +1,173 @@
+"""The notice board, in Redis: a hash for each notice, one hash and one index for all reports.
+
+The hash of a notice holds: ``v`` version, ``t`` text. The hash of reports has, by worker, the time
+of writing, a space, and the report; the index has the time at which each is forgotten. None of
+these keys expires as a whole: a server that is short of memory evicts those first, and a worker
+whose report is gone would not be waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from celery_graceful.errors import StoreError
+from celery_graceful.stores.board import Attendance, Notice
+from celery_graceful.stores.codec import text, utf8
+from celery_graceful.stores.redis_keys import Keys
+from celery_graceful.stores.redis_scripts import NOW, Script
+
+__all__ = ["RedisBoard"]
+
+# KEYS: notice. Answers {stamp, type of the key}, and if that is a hash its version and text too.
+_READ = Script(
+    NOW
+    + """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' then return {stamp, kind} end
+return {stamp, kind, unpack(redis.call('HMGET', KEYS[1], 'v', 't'))}
+"""
+)
+
+# KEYS: notice. ARGV: expected, next version, text. Answers the stamp, or nil when refused.
+# A server without memory refuses a script at its first write unless that is a removal: so a mode
+# can be posted, or taken back, while its cause is being mended.
+_POST = Script(
+    NOW
+    + """
+local kind = redis.call('TYPE', KEYS[1]).ok
+local v = (kind == 'hash' and redis.call('HGET', KEYS[1], 'v')) or (kind == 'none' and '0')
+if v ~= ARGV[1] then return false end
+redis.call('HDEL', KEYS[1], 't')
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 't', ARGV[3])
+return stamp
+"""
+)
+
+_FORGET = """
+local gone
+repeat
+  gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', stamp, 'LIMIT', 0, 500)
+  if #gone > 0 then
+    redis.call('ZREM', KEYS[2], unpack(gone))
+    redis.call('HDEL', KEYS[1], unpack(gone))
+  end
+until #gone < 500
+"""
+
+# KEYS: reports, index, notice. ARGV: worker, report, keep in ms, known version.
+# Answers as above, without the text when the version is known.
+# The removal comes first for the same reason as above.
+_ATTEND = Script(
+    NOW
+    + """
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], stamp .. ' ' .. ARGV[2])
+redis.call('ZADD', KEYS[2], string.format('%.6f', now + ARGV[3] / 1000), ARGV[1])
+"""
+    + _FORGET
+    + """
+local kind = redis.call('TYPE', KEYS[3]).ok
+if kind ~= 'hash' then return {stamp, kind} end
+local v = redis.call('HGET', KEYS[3], 'v')
+return {stamp, kind, v, (v == ARGV[4] and '') or redis.call('HGET', KEYS[3], 't')}
+"""
+)
+
+# KEYS: reports, index. Answers the stamp, then workers and reports by turns.
+_ATTENDANCE = Script(
+    NOW
+    + _FORGET
+    + """
+local out = {stamp}
+for _, worker in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  table.insert(out, worker)
+  table.insert(out, redis.call('HGET', KEYS[1], worker))
+end
+return out
+"""
+)
+
+# KEYS: reports, index. ARGV: worker.
+_LEAVE = Script(
+    """
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+)
+
+
+class RedisBoard:
+    """What a store does for its board.
+
+    Args:
+        call: Runs a script: the script, the key it is about, how many keys, keys and arguments.
+        keys: The names of the namespace.
+        unread: Makes the error for a key that does not hold what is written here, and why.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        keys: Keys,
+        unread: Callable[[bytes, object], StoreError],
+    ) -> None:
+        self._call = call
+        self._keys = keys
+        self._unread = unread
+
+    def read_notice(self, name: str) -> Notice:
+        """The notice of this name."""
+        key = self._key(name)
+        return self._notice(key, self._call(_READ, key, 1, key))
+
+    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+        """Replace a notice of the version ``expected``."""
+        key, version = self._key(name), expected + 1
+        stamp = self._call(_POST, key, 1, key, b"%d" % expected, b"%d" % version, utf8(text))
+        return None if stamp is None else Notice(version, text, float(stamp))
+
+    def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
+        """Write a report, then read a notice."""
+        reports, index, key = self._keys.reports, self._keys.attending, self._key(notice)
+        given = utf8(worker), utf8(report), b"%d" % (keep * 1000), b"%d" % known
+        return self._notice(key, self._call(_ATTEND, reports, 3, reports, index, key, *given))
+
+    def attendance(self) -> list[Attendance]:
+        """The reports, by the name of the worker."""
+        reports, index = self._keys.reports, self._keys.attending
+        stamp, *found = self._call(_ATTENDANCE, reports, 2, reports, index)
+        now = float(stamp)
+        return sorted(
+            self._attendance(worker, report, now)
+            for worker, report in zip(found[::2], found[1::2], strict=True)
+        )
+
+    def leave(self, worker: str) -> None:
+        """Forget a report."""
+        reports, index = self._keys.reports, self._keys.attending
+        self._call(_LEAVE, reports, 2, reports, index, utf8(worker))
+
+    def _key(self, name: str) -> bytes:
+        return self._keys.notice_prefix + utf8(name)
+
+    def _notice(self, key: bytes, answer: list[Any]) -> Notice:
+        stamp, kind, *content = answer
+        if kind == b"none":
+            return Notice(0, "", float(stamp))
+        if None in content or not content:
+            raise self._unread(key, "it lacks its version or its text")
+        version, posted = content
+        try:
+            return Notice(int(version), text(posted), float(stamp))
+        except ValueError as exc:
+            raise self._unread(key, exc) from exc
+
+    def _attendance(self, worker: bytes, written: bytes | None, now: float) -> Attendance:
+        if written is None:
+            raise self._unread(self._keys.reports, f"it lacks the report of {worker!r}")
+        stamp, _, report = written.partition(b" ")
+        try:
+            return Attendance(text(worker), text(report), max(0.0, now - float(stamp)))
+        except ValueError as exc:
+            raise self._unread(self._keys.reports, f"the report of {worker!r}: {exc}") from exc
