@@ -1,4 +1,4 @@
-"""What any task may ask: is my worker stopping, how long have I got, sleep until then."""
+"""What any task may ask: do I have to leave, how long have I got, sleep until then."""
 
 from __future__ import annotations
 
@@ -14,22 +14,36 @@ TICK = 0.05
 
 
 def stopping() -> StopReason | None:
-    """Why the worker that runs the current task is stopping; ``None`` while it is not.
+    """Why the current task should leave: its worker stops, or it is held by maintenance.
 
-    One byte of memory is read: cheap enough for every turn of a loop. Outside of a worker, and in
-    a worker without ``Graceful(app)``, always ``None``.
+    A few bytes of memory are read: cheap enough for every turn of a loop. ``None`` while there is
+    no reason; outside of a worker, and in a worker without ``Graceful(app)``, always.
     """
     shared = flag.seen()
-    stop = shared.stop if shared is not None else None
-    return stop.reason if stop is not None else None
+    if shared is None:
+        return None
+    stop = shared.stop
+    if stop is not None:
+        return stop.reason
+    if shared.bulletin:
+        from celery_graceful.stop import held
+
+        if held.current_task_has_to_leave(shared):
+            return StopReason.MAINTENANCE
+    return None
 
 
 def time_left() -> float | None:
-    """Seconds until the worker is killed; ``None`` when it does not stop or knows no deadline."""
+    """Seconds until this task will be ended; ``None`` without a stop, or without a deadline.
+
+    The worker ends what still runs a margin before it is killed itself, so that it can give it back
+    (``graceful_grace_period``, ``graceful_hand_over_margin``).
+    """
     shared = flag.seen()
-    if shared is None or not shared.raised or shared.deadline is None:
+    if shared is None or not shared.raised:
         return None
-    return max(0.0, shared.deadline - time.monotonic())
+    end = shared.cut or shared.deadline
+    return None if end is None else max(0.0, end - time.monotonic())
 
 
 def sleep(seconds: float) -> StopReason | None:

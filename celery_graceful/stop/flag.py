@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import struct
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from multiprocessing import parent_process
 from typing import NamedTuple
 
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.stop.flag_bytes import MAGIC, SIZE, Stop, StopFlag
 
 __all__ = [
     "ENVIRONMENT",
+    "SIZE",
     "Stop",
     "StopFlag",
     "current",
@@ -39,97 +37,6 @@ ENVIRONMENT = "CELERY_GRACEFUL_STOP_FLAG"
 
 _MEMORY_NAME = "celery-graceful-stop"
 _PREFIX = "celery-graceful-"
-_MAGIC = b"celery-graceful\x01"
-_REASON, _COLD, _RELEASED, _SOLO = 16, 17, 18, 19
-_DEADLINE = 24
-_SIZE = 64
-#: Seconds between two looks at whether the worker takes no more messages.
-_LOOK = 0.01
-_CODES = {StopReason.SHUTDOWN: 1, StopReason.MAINTENANCE: 2}
-_REASONS = {code: reason for reason, code in _CODES.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """What the flag says once it is up."""
-
-    reason: StopReason
-    #: The worker kills what still runs; it does not wait for tasks to end.
-    cold: bool
-
-
-class StopFlag:
-    """A view of the shared bytes. Test ``flag.raised`` at leisure, ``flag.memory[16]`` when hot."""
-
-    def __init__(self, memory: mmap.mmap, owner_pid: int, worker: str) -> None:
-        self.memory = memory
-        self.owner_pid = owner_pid
-        #: Names the worker that owns the flag, different at every start.
-        self.worker = worker
-
-    # -- the main process writes ------------------------------------------------------------
-
-    def raise_(self, reason: StopReason, *, cold: bool = False) -> bool:
-        """Raise the flag; it is never lowered. Returns whether it was down until now."""
-        if cold:
-            self.memory[_COLD] = 1
-        if self.memory[_REASON]:
-            return False
-        self.memory[_REASON] = _CODES[reason]
-        return True
-
-    def release(self) -> None:
-        """Say that this worker takes no more messages: successors may be published."""
-        self.memory[_RELEASED] = 1
-
-    def set_solo(self) -> None:
-        """Say that tasks run in the worker's own main thread, which cannot release anything."""
-        self.memory[_SOLO] = 1
-
-    def set_deadline(self, monotonic: float) -> None:
-        """Say when the worker will be killed, on the system's monotonic clock, in seconds."""
-        self.memory[_DEADLINE : _DEADLINE + 8] = struct.pack("=d", monotonic)
-
-    # -- everyone reads ---------------------------------------------------------------------
-
-    @property
-    def raised(self) -> bool:
-        """Whether the worker stops."""
-        return self.memory[_REASON] != 0
-
-    @property
-    def stop(self) -> Stop | None:
-        """Why and how the worker stops, or ``None`` while it works on."""
-        code = self.memory[_REASON]
-        if not code:
-            return None
-        return Stop(_REASONS.get(code, StopReason.SHUTDOWN), self.memory[_COLD] != 0)
-
-    @property
-    def released(self) -> bool:
-        """Whether the worker has said that it takes no more messages."""
-        return self.memory[_RELEASED] != 0
-
-    def wait_released(self, seconds: float) -> bool:
-        """Wait until the worker takes no more messages, at most ``seconds``; whether it said so."""
-        until = time.monotonic() + seconds
-        while not self.released:
-            if time.monotonic() >= until:
-                return False
-            time.sleep(_LOOK)
-        return True
-
-    @property
-    def solo(self) -> bool:
-        """Whether tasks run in the worker's own main thread."""
-        return self.memory[_SOLO] != 0
-
-    @property
-    def deadline(self) -> float | None:
-        """When the worker will be killed (monotonic seconds), if that is known."""
-        (moment,) = struct.unpack("=d", self.memory[_DEADLINE : _DEADLINE + 8])
-        return float(moment) or None
-
 
 _flag: StopFlag | None = None
 _refused: str | None = None
@@ -141,9 +48,9 @@ def owned(worker: str) -> StopFlag:
     withdraw()
     handle, path = _anonymous() or _named()
     try:
-        os.ftruncate(handle, _SIZE)
-        memory = mmap.mmap(handle, _SIZE)
-        memory[: len(_MAGIC)] = _MAGIC
+        os.ftruncate(handle, SIZE)
+        memory = mmap.mmap(handle, SIZE)
+        memory[: len(MAGIC)] = MAGIC
     finally:
         if not path.startswith("/proc/"):
             os.close(handle)
@@ -273,12 +180,12 @@ def _open(told: str) -> StopFlag | None:
     except (OSError, ValueError):
         return None
     try:
-        memory = mmap.mmap(handle, _SIZE)
+        memory = mmap.mmap(handle, SIZE)
     except (OSError, ValueError):
         return None
     finally:
         os.close(handle)
-    if memory[: len(_MAGIC)] != _MAGIC:
+    if memory[: len(MAGIC)] != MAGIC:
         memory.close()
         return None
     return StopFlag(memory, named.pid, named.worker)

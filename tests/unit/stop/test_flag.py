@@ -161,11 +161,12 @@ WORDS: dict[str, str] = {
     "no path": f'[{PID}, null, "w"]',
     "true": '[true, "/tmp", "w"]',
 }
-#: Names of the paths that the environment may point to; see ``place``.
-PATHS = (
-    "empty short other folder fifo missing celery-graceful-project/data /dev/null /dev/zero "
-    f"/proc/ /proc/self/fd/x /proc/{PID}/fd/999999 /proc/{PID}/fd/0 \0 \ud800"
-).split(" ")
+#: Names of the paths that the environment may point to; see ``place``. ``PID`` is this process.
+PATHS = [
+    *("empty", "short", "other", "folder", "fifo", "missing", "celery-graceful-project/data"),
+    *("/dev/null", "/dev/zero", "/proc/", "/proc/self/fd/x"),
+    *("/proc/PID/fd/999999", "/proc/PID/fd/0", "\0", "\ud800"),
+]
 OWNERS = {"mine": PID, "of the parent": PARENT, "of another": 2**31}
 TOLD = [*WORDS, *(f"{path!r} {owner}" for path in PATHS for owner in OWNERS)]
 
@@ -186,7 +187,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     told = WORDS.get(request.param)
     if told is None:
         path, owner = request.param.rsplit("' ", 1)
-        path = next(p for p in PATHS if repr(p) == path + "'")
+        path = next(p for p in PATHS if repr(p) == path + "'").replace("PID", str(PID))
         # An absolute path stays what it is.
         told = json.dumps([OWNERS[owner], f"{tmp_path}/{path}" if path[0] != "/" else path, "w"])
     monkeypatch.setenv(flag.ENVIRONMENT, told)

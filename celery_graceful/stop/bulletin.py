@@ -1,0 +1,63 @@
+"""A text in memory that several processes share: one thread writes it, all read it whole."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+
+__all__ = ["Bulletin"]
+
+_NUMBER, _LENGTH, _TEXT = 0, 4, 8
+
+
+class Bulletin:
+    """A view of a part of shared memory; all zeros is an empty text.
+
+    A number is odd while the text is written, and changes with it: whoever reads looks at the
+    number before and afterwards.
+
+    Args:
+        memory: the memory.
+        at: where the bulletin begins.
+        size: how many bytes it has.
+    """
+
+    #: Bytes that the longest text leaves to the number and the length.
+    OVERHEAD = _TEXT
+
+    def __init__(self, memory: mmap.mmap, at: int, size: int) -> None:
+        self._memory = memory
+        self._number = slice(at + _NUMBER, at + _NUMBER + 4)
+        self._length = slice(at + _LENGTH, at + _LENGTH + 4)
+        self._text = at + _TEXT
+        self._most = size - _TEXT
+
+    def write(self, text: bytes) -> None:
+        """Replace the text. One thread of one process at a time."""
+        if len(text) > self._most:
+            raise ValueError(f"{len(text)} bytes are too long a text, {self._most} is the most")
+        (number,) = struct.unpack("=I", self.number)
+        self._memory[self._number] = struct.pack("=I", (number + 1) & 0xFFFFFFFF)
+        self._memory[self._text : self._text + len(text)] = text
+        self._memory[self._length] = struct.pack("=I", len(text))
+        self._memory[self._number] = struct.pack("=I", (number + 2) & 0xFFFFFFFF)
+
+    @property
+    def number(self) -> bytes:
+        """Changes whenever the text does."""
+        return self._memory[self._number]
+
+    def __bool__(self) -> bool:
+        """Whether there is any text."""
+        return self._memory[self._length] != b"\0\0\0\0"
+
+    def read(self) -> bytes:
+        """The text."""
+        while True:
+            number = self.number
+            (length,) = struct.unpack("=I", self._memory[self._length])
+            text = self._memory[self._text : self._text + min(length, self._most)]
+            if struct.unpack("=I", number)[0] % 2 == 0 and number == self.number:
+                return text
+            time.sleep(0.001)

@@ -1,0 +1,27 @@
+"""How long a worker has, and how much of it is its tasks'."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celery_graceful.stop.grace import Grace, margin_of
+
+
+@pytest.mark.parametrize(
+    ("seconds", "margin"), [(5, 2.5), (10, 2.5), (30, 6), (60, 10), (3600, 10), (2, 2), (0.5, 0.5)]
+)
+def test_the_margin(seconds: float, margin: float) -> None:
+    assert margin_of(seconds) == margin
+
+
+@given(st.floats(min_value=0.01, max_value=1e6))
+def test_tasks_never_get_more_than_there_is(seconds: float) -> None:
+    grace = Grace(seconds, margin_of(seconds), "a test")
+    assert 0 <= grace.for_tasks <= seconds
+    assert grace.for_tasks == pytest.approx(seconds - grace.margin)
+
+
+def test_a_margin_longer_than_the_period() -> None:
+    assert Grace(5, 60, "a test").for_tasks == 0

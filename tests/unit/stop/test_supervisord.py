@@ -1,0 +1,114 @@
+"""stopwaitsecs, as supervisord tells it to a worker."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from xmlrpc.server import (
+    SimpleXMLRPCDispatcher,
+    SimpleXMLRPCRequestHandler,
+    SimpleXMLRPCServer,
+)
+
+import pytest
+
+from celery_graceful.stop.asking import Silent, Told
+from celery_graceful.stop.supervisord import ask, grace_in
+
+PROGRAMS = [
+    {"group": "shop", "name": "beat", "stopwaitsecs": 10},
+    {"group": "shop", "name": "worker-1", "stopwaitsecs": 45},
+]
+
+
+class Handler(SimpleXMLRPCRequestHandler):
+    rpc_paths = ("/RPC2",)
+    disable_nagle_algorithm = False  # there is none on a socket in the file system
+
+    def log_request(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        if self.headers.get("Authorization", "") in self.server.welcome:  # type: ignore[attr-defined]
+            return True
+        self.send_error(401)
+        return False
+
+    def log_error(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class OverUnix(socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
+    def __init__(self, path: str) -> None:
+        SimpleXMLRPCDispatcher.__init__(self)
+        socketserver.UnixStreamServer.__init__(self, path, Handler)
+
+
+@contextmanager
+def serving(server: Any, welcome: str = "") -> Iterator[None]:
+    server.welcome = [welcome]
+    server.register_function(lambda: PROGRAMS, "supervisor.getAllConfigInfo")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def environ(url: str) -> dict[str, str]:
+    return {
+        "SUPERVISOR_ENABLED": "1",
+        "SUPERVISOR_SERVER_URL": url,
+        "SUPERVISOR_GROUP_NAME": "shop",
+        "SUPERVISOR_PROCESS_NAME": "worker-1",
+    }
+
+
+EXPECTED = Told(45, "stopwaitsecs of shop:worker-1")
+
+
+def test_supervisord_is_asked_over_its_socket(tmp_path: Path) -> None:
+    path = f"{tmp_path}/s.sock"
+    with serving(OverUnix(path)):
+        assert ask(environ(f"unix://{path}"), 5) == EXPECTED
+
+
+def test_supervisord_is_asked_over_http() -> None:
+    server = SimpleXMLRPCServer(("127.0.0.1", 0), Handler)
+    with serving(server):
+        assert ask(environ(f"http://127.0.0.1:{server.server_address[1]}"), 5) == EXPECTED
+
+
+def test_a_password_is_taken_from_where_supervisors_own_listeners_have_it(tmp_path: Path) -> None:
+    path = f"{tmp_path}/s.sock"
+    given = environ(f"unix://{path}")
+    with serving(OverUnix(path), welcome="Basic dXNlcjpzZWNyZXQ="):
+        with pytest.raises(Silent):  # 401, or the line is cut before that is read
+            ask(given, 5)
+        given.update(SUPERVISOR_USERNAME="user", SUPERVISOR_PASSWORD="secret")
+        assert ask(given, 5) == EXPECTED
+
+
+def test_elsewhere_nobody_is_asked() -> None:
+    assert ask({}, 5) is None
+
+
+@pytest.mark.parametrize("url", ["", "unix:///nowhere/s.sock", "http://127.0.0.1:1", "what"])
+def test_a_supervisord_that_cannot_be_reached_is_silent(url: str) -> None:
+    with pytest.raises(Silent):
+        ask(environ(url), 1)
+
+
+@pytest.mark.parametrize("programs", [[], [{"group": "shop", "name": "worker-1"}]])
+def test_one_that_does_not_tell_is_silent(programs: list[dict[str, Any]]) -> None:
+    with pytest.raises(Silent, match="shop:worker-1"):
+        grace_in(programs, "shop", "worker-1")
