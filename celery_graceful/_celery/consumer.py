@@ -6,7 +6,9 @@ import logging
 import time
 from typing import Any
 
-__all__ = ["stop_consuming", "wake_poll"]
+from amqp.exceptions import RecoverableConnectionError
+
+__all__ = ["notice_lost_connection", "stop_consuming", "wake_poll"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -27,11 +29,25 @@ def stop_consuming(worker: Any) -> bool:
     try:
         if task_consumer is not None:
             task_consumer.cancel()
-        return connection is None or _drain(connection)
+        if connection is None:
+            return True
+        _mend_poller(worker, connection)
+        return _drain(connection)
     except Exception as exc:
         # A broken connection delivers nothing more either: its messages go back to the broker.
         logger.warning("Could not drain the broker connection while stopping: %r", exc)
         return False
+
+
+def _mend_poller(worker: Any, connection: Any) -> None:
+    """Celery 5.5 closes the loop's poller when the loop ends, and kombu drains Redis with it."""
+    cycle: Any = getattr(connection.transport, "cycle", None)
+    hub = getattr(worker, "hub", None)
+    if hub is None or getattr(cycle, "poller", None) in (None, hub.poller):
+        return
+    cycle.poller = hub.poller
+    for channel in _polling(connection):
+        cycle._register(channel, channel.client, "BRPOP")
 
 
 def wake_poll(worker: Any) -> None:
@@ -49,6 +65,24 @@ def wake_poll(worker: Any) -> None:
             _unblock(channel)
     except Exception as exc:
         logger.debug("Could not end the poll for messages: %r", exc)
+
+
+def notice_lost_connection(worker: Any, hub: Any, every: float) -> None:
+    """Have an AMQP worker look every so many seconds whether it is still connected.
+
+    The event loop hears of a loss from its socket. When somebody else has read the broker's
+    farewell, as Celery does in its first turn (``_quick_drain`` drops the error), the socket is
+    gone and the loop waits for ever. Seen on Celery 5.7 with a worker that was stopped by SIGSTOP
+    while its connection was closed: deaf until the next heartbeat that failed.
+    """
+
+    def look() -> None:
+        connection = getattr(worker.consumer, "connection", None)
+        if connection is not None and not connection.connected:
+            raise RecoverableConnectionError("the connection was closed, and nobody was told")
+
+    if getattr(worker.consumer.connection.transport, "driver_type", "") == "amqp":
+        hub.call_repeatedly(every, look)
 
 
 def _unblock(channel: Any) -> None:

@@ -7,12 +7,19 @@ pool has ended; on SIGHUP not at all. So the handlers it installs are wrapped.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["watch_signals"]
+from celery import signals as celery_signals
+from celery.apps import worker as _typed_worker
+from celery.platforms import EX_FAILURE
+
+__all__ = ["interrupt_main_thread", "say_cold", "watch_signals"]
+
+_program: Any = _typed_worker
 
 _STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP")
 
@@ -28,6 +35,26 @@ def watch_signals(before: Callable[[str, bool], bool]) -> None:
         return
     for name in _STOP_SIGNALS:
         _wrap(name, before)
+
+
+def interrupt_main_thread() -> None:
+    """Have the handler of :func:`watch_signals` run in the main thread. From any other thread.
+
+    Does nothing in a program whose handlers are its own: the signal would end it.
+    """
+    if getattr(signal.getsignal(signal.SIGTERM), "graceful", False):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def say_cold(worker: Any, name: str) -> None:
+    """Say what Celery's handler of a cold stop says, to people and to receivers, without the rest.
+
+    Celery does so when all is over; here it is said at the beginning.
+    """
+    _program.safe_say("worker: Cold shutdown (MainProcess)", sys.__stdout__)
+    celery_signals.worker_shutting_down.send(
+        sender=worker.hostname, sig=name, how="Cold", exitcode=EX_FAILURE
+    )
 
 
 def _wrap(name: str, before: Callable[[str, bool], bool]) -> None:

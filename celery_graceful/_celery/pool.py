@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from inspect import isgenerator
 from typing import Any
 
-__all__ = ["hear_of_accepted_jobs", "hear_of_results", "look_for_dead_children"]
+__all__ = ["hear_of_accepted_jobs", "look_for_dead_children"]
 
 
 def look_for_dead_children(worker: Any, hub: Any, every: float) -> None:
@@ -36,35 +36,12 @@ def hear_of_accepted_jobs(worker: Any, hub: Any, at_most: float) -> None:
         hub: its event loop.
         at_most: seconds; a child that gets jobs in advance (``-O fast``) accepts them one by one.
     """
-    _hear(worker, hub, lambda pool: {p.outqR_fd for p in _sent_to(pool, accepted=False)}, at_most)
-
-
-def hear_of_results(worker: Any, hub: Any, missing: Callable[[], object], at_most: float) -> None:
-    """Before the pool is joined, hear what children send while anything is ``missing``.
-
-    Celery's join of a prefork pool lasts a multiple of half a second: what is heard before it
-    begins does not cost the next half.
-
-    Args:
-        worker: a worker whose event loop has ended.
-        hub: its event loop.
-        missing: tells whether there is something to wait for.
-        at_most: seconds.
-    """
-
-    def pipes(pool: Any) -> set[int]:
-        return {p.outqR_fd for p in _sent_to(pool, accepted=True)} if missing() else set()
-
-    _hear(worker, hub, pipes, at_most)
-
-
-def _hear(worker: Any, hub: Any, wanted: Callable[[Any], set[int]], at_most: float) -> None:
     pool = getattr(worker.pool, "_pool", None)
     if hub is None or not hasattr(pool, "handle_result_event"):
         return
     until = time.monotonic() + at_most
     while (left := until - time.monotonic()) > 0:
-        pipes = wanted(pool)
+        pipes = {process.outqR_fd for process in _yet_to_accept(pool)}
         if not pipes:
             return
         look = select.poll()
@@ -74,11 +51,11 @@ def _hear(worker: Any, hub: Any, wanted: Callable[[Any], set[int]], at_most: flo
             _read(pool, hub, pipe)
 
 
-def _sent_to(pool: Any, *, accepted: bool) -> Iterator[Any]:
-    """The processes that were sent a job and have, or have not, said that they accept it."""
+def _yet_to_accept(pool: Any) -> Iterator[Any]:
+    """The processes that were sent a job and have not said that they accept it."""
     for job in tuple(pool._cache.values()):
         process = getattr(job, "_write_to", None)
-        if process is not None and bool(job.accepted()) is accepted and process._is_alive():
+        if process is not None and not job.accepted() and process._is_alive():
             yield process
 
 

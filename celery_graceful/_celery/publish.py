@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any
 
 from amqp.exceptions import NotFound
-from kombu import Producer
-from kombu.exceptions import OperationalError
+from kombu import Producer, Queue
+from kombu.exceptions import ChannelError, OperationalError
 
 from celery_graceful._celery.wire import Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
@@ -44,7 +44,7 @@ class Sender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
+        self.close()
 
     def __call__(self, envelope: Envelope) -> None:
         """Send a message.
@@ -61,12 +61,38 @@ class Sender:
         except Unroutable:
             raise
         except Exception as exc:
-            self._close()
+            self.close()
             kind = Unroutable if isinstance(exc, NotFound) else PublishUncertain
             raise kind(
                 f"the broker {envelope.broker} did not confirm the message for "
                 f"{_name(envelope)} ({_route(envelope)}): {exc!r}"
             ) from exc
+
+    def declare(self, queue: str) -> None:
+        """Make sure that a durable queue of this name exists; as it is, if it does.
+
+        Raises:
+            kombu.exceptions.OperationalError: the broker cannot be reached, or refuses.
+        """
+        try:
+            if self._connection is None:
+                self._connect()
+            self._declare(queue)
+        except OperationalError:
+            raise
+        except Exception as exc:
+            self.close()
+            raise OperationalError(f"the queue {queue} cannot be declared: {exc!r}") from exc
+
+    def _declare(self, queue: str) -> None:
+        with self._connection.channel() as channel:
+            try:
+                Queue(queue, routing_key=queue, channel=channel).queue_declare(passive=True)
+                return
+            except (NotFound, ChannelError):
+                pass  # RabbitMQ has closed the channel
+        with self._connection.channel() as channel:
+            Queue(queue, routing_key=queue, channel=channel).queue_declare()
 
     def _connect(self) -> None:
         connection = self._app.connection_for_write(connect_timeout=self._timeout)
@@ -84,7 +110,8 @@ class Sender:
             raise OperationalError(f"the broker {at} lets nobody in: {exc!r}") from exc
         self._connection = connection
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection; the next message opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()

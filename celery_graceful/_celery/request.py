@@ -7,15 +7,16 @@ code of the task runs. ``Task.Request`` is Celery's documented place to hook in.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Reject
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.acknowledge import NextJobFirst
-from celery_graceful._celery.wire import RAW, RECEIVED, generation_of, sent_home, uptime
+from celery_graceful._celery.wire import QUEUE, RAW, RECEIVED, generation_of, sent_home, uptime
 
 __all__ = ["LegLeft", "Listener", "RunRequest"]
 
@@ -38,8 +39,13 @@ class Listener(Protocol):
     def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
         """The leg with this fence gives its message back, and could not tell the store."""
 
-    def child_lost(self, task: str, run_id: str, generation: int, how: str) -> None:
-        """The child that carried this generation died; ``how`` is for people."""
+    def child_lost(
+        self, task: str, run_id: str, generation: int, how: str, *, crashed: bool = True
+    ) -> None:
+        """The child that carried this generation died; ``how`` is for people.
+
+        ``crashed`` is false when the worker has ended it itself, at a stop.
+        """
 
 
 class LegLeft(Reject):
@@ -58,6 +64,10 @@ class RunRequest(Request):  # type: ignore[misc]
 
     listener: ClassVar[Listener | None] = None
     next_job_first: ClassVar[NextJobFirst | None] = None
+    #: Which queue a message came from, if that is known.
+    queue_of: ClassVar[Callable[[Any], str | None] | None] = None
+    #: The stopping worker has ended its child, since the time was over.
+    cut_off = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -74,6 +84,9 @@ class RunRequest(Request):  # type: ignore[misc]
             # The same bytes object as in the call to the pool: pickled once.
             raw = (self._body, self._content_type, self._content_encoding, dict(message.headers))
             own = {RAW: raw, RECEIVED: uptime()}
+            queue_of = RunRequest.queue_of
+            if queue_of is not None and not sent_home(headers):
+                own[QUEUE] = queue_of(message)
             headers["properties"] = {**(headers.get("properties") or {}), **own}
 
     def acknowledge(self) -> None:
@@ -119,9 +132,12 @@ class RunRequest(Request):  # type: ignore[misc]
         exc = exc_info.exception
         exc = getattr(exc, "exc", exc)  # billiard's wrapper, which carries the traceback
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
+        lost = lost or (self.cut_off and isinstance(exc, Terminated))
         if lost and self.listener is not None:
             # Before the message goes back to the broker: whoever gets it has to find no lease.
-            self.listener.child_lost(self.type, self.id, self.generation, _how(exc))
+            self.listener.child_lost(
+                self.type, self.id, self.generation, _how(exc), crashed=not self.cut_off
+            )
         if isinstance(exc, LegLeft) and self.listener is not None:
             self.listener.left(self.type, self.id, self.generation, exc.fence)
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.

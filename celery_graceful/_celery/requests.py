@@ -10,7 +10,13 @@ from celery.worker import state as _typed_state
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.threads import snapshot
 
-__all__ = ["active_runs", "revoked_active_runs", "stop_when_idle", "terminate_when_idle"]
+__all__ = [
+    "active_runs",
+    "revoked_active_runs",
+    "something_runs",
+    "stop_when_idle",
+    "terminate_when_idle",
+]
 
 state: Any = _typed_state
 
@@ -23,6 +29,11 @@ def active_runs() -> list[tuple[str, str]]:
 def revoked_active_runs() -> list[tuple[str, str]]:
     """Those of :func:`active_runs` whose id was revoked."""
     return [run for run in active_runs() if run[1] in state.revoked]
+
+
+def something_runs() -> bool:
+    """Whether any task, of whatever kind, runs in this worker now."""
+    return bool(snapshot(state.active_requests))
 
 
 def stop_when_idle() -> None:

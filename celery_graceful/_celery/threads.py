@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["native_sleep", "snapshot", "start_native_thread"]
+from celery_graceful._celery.lines import send_lines_to_main_thread
+from celery_graceful._celery.originals import original
+
+__all__ = [
+    "Bell",
+    "native_lock",
+    "native_sleep",
+    "snapshot",
+    "start_native_thread",
+    "where_main_thread_is",
+]
 
 T = TypeVar("T")
 
@@ -14,25 +25,42 @@ T = TypeVar("T")
 _TRIES = 100
 
 
-def _original(module: str, name: str) -> Any:
-    """The unpatched function: a greenlet would starve while a task does not yield."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched(module):
-        return monkey.get_original(module, name)
-    return getattr(__import__(module), name)
-
-
 def start_native_thread(target: Callable[[], None]) -> None:
     """Run ``target`` in a thread of the operating system that ends with the process."""
     gevent = sys.modules.get("gevent")
     if gevent is not None:
         _ = gevent.get_hub().resolver  # imported at first use: not by two threads at once
-    _original("_thread", "start_new_thread")(target, ())
+        send_lines_to_main_thread()
+    original("_thread", "start_new_thread")(target, ())
 
 
 def native_sleep(seconds: float) -> None:
     """Sleep without giving way to other greenlets."""
-    _original("time", "sleep")(seconds)
+    original("time", "sleep")(seconds)
+
+
+def native_lock() -> Any:
+    """A lock between threads of the operating system, to be held for a moment."""
+    return original("_thread", "allocate_lock")()
+
+
+class Bell:
+    """Wakes one sleeping thread, also where gevent has replaced what Python offers for it."""
+
+    def __init__(self) -> None:
+        self._lock = native_lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """End the present wait, or the next one at once. From any thread or signal handler."""
+        try:
+            self._lock.release()
+        except RuntimeError:  # it has been rung already
+            return
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep so long, or until the bell rings; whether it did."""
+        return bool(self._lock.acquire(True, max(0.0, seconds)))
 
 
 def snapshot(items: Iterable[T]) -> list[T]:
@@ -43,3 +71,12 @@ def snapshot(items: Iterable[T]) -> list[T]:
         except RuntimeError:  # changed size during iteration
             continue
     return []
+
+
+def where_main_thread_is() -> str:
+    """The innermost code that this process's main thread is in, for people."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    if frame is None:
+        return "nobody knows where"
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"

@@ -18,11 +18,13 @@ __all__ = [
     "CHECKPOINT",
     "GENERATION",
     "HOME",
+    "QUEUE",
     "RAW",
     "RECEIVED",
     "Envelope",
     "broker_identity",
     "capture",
+    "envelope_of",
     "generation_of",
     "pack",
     "sent_home",
@@ -37,6 +39,8 @@ GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "gr
 RAW = "graceful_raw"
 #: Where it puts the moment at which the worker received the message, by :func:`uptime`.
 RECEIVED = "graceful_received"
+#: Where it puts the queue that the message came from, if the broker says it.
+QUEUE = "graceful_queue"
 
 _PROPERTIES = ("correlation_id", "reply_to", "delivery_mode", "priority", "user_id", "app_id")
 #: What brokers add to the headers of a delivery.
@@ -83,6 +87,10 @@ class Envelope:
             headers[CHECKPOINT] = checkpoint
         return replace(self, headers=headers)
 
+    def moved(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Envelope:
+        """The same message by another way, with these headers."""
+        return replace(self, exchange=exchange, routing_key=routing_key, headers=headers)
+
     def by_way_of(self, queue: str | None, priority: int | None) -> Envelope:
         """The same message by another queue, or with another priority; it knows its way home."""
         home = [self.exchange, self.routing_key, self.properties.get("priority")]
@@ -109,9 +117,7 @@ def capture(request: Any, broker: str) -> Envelope | None:
         return None
     body, content_type, content_encoding, headers = raw
     info = request.delivery_info or {}
-    exchange, routing_key = info.get("exchange") or "", info.get("routing_key") or ""
-    if exchange.startswith(_DELAYED):
-        exchange, routing_key = "", routing_key.rsplit(".", 1)[-1]
+    exchange, routing_key = _proper_way(info.get("exchange") or "", info.get("routing_key") or "")
     own = {**properties, **_priority_at_home(headers)}
     return Envelope(
         body=bytes(body) if not isinstance(body, str) else body.encode(),
@@ -123,6 +129,30 @@ def capture(request: Any, broker: str) -> Envelope | None:
         routing_key=routing_key,
         broker=broker,
     )
+
+
+def envelope_of(message: Any, broker: str) -> Envelope:
+    """The envelope of a message as it was delivered, whatever its task is."""
+    info, properties = message.delivery_info or {}, message.properties or {}
+    exchange, routing_key = _proper_way(info.get("exchange") or "", info.get("routing_key") or "")
+    headers = {k: v for k, v in message.headers.items() if k not in _OF_DELIVERY}
+    body = message.body
+    return Envelope(
+        body=body.encode() if isinstance(body, str) else bytes(body),
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        headers=headers,
+        properties={k: properties[k] for k in _PROPERTIES if properties.get(k) is not None},
+        exchange=exchange,
+        routing_key=routing_key,
+        broker=broker,
+    )
+
+
+def _proper_way(exchange: str, routing_key: str) -> tuple[str, str]:
+    if exchange.startswith(_DELAYED):
+        return "", routing_key.rsplit(".", 1)[-1]
+    return exchange, routing_key
 
 
 def _priority_at_home(headers: Mapping[str, Any]) -> dict[str, Any]:

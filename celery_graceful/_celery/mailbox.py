@@ -1,0 +1,133 @@
+"""Telling and asking workers over the broker, without ever waiting for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from kombu import Producer
+from kombu.exceptions import OperationalError
+
+__all__ = ["ask", "tell"]
+
+Answer = TypeVar("Answer")
+
+
+def tell(
+    app: Any,
+    command: str,
+    arguments: dict[str, Any],
+    *,
+    timeout: float,
+    destination: Sequence[str] | None = None,
+) -> None:
+    """Broadcast a control command.
+
+    Args:
+        destination: node names; ``None``: all workers of the broker.
+        timeout: seconds after which the broker counts as away.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker did not take it.
+    """
+
+    def told() -> None:
+        with _mailbox(app, timeout) as mailbox:
+            mailbox._broadcast(command, arguments, _nodes(destination))
+
+    _within(2 * timeout, told)
+
+
+def ask(
+    app: Any,
+    command: str,
+    *,
+    timeout: float,
+    quiet: float,
+    destination: Sequence[str] | None = None,
+) -> list[tuple[str, Any]]:
+    """The answers to an inspect command, by node name; several nodes may have one name.
+
+    Args:
+        destination: node names; ``None``: all workers of the broker.
+        timeout: seconds after which the broker counts as away.
+        quiet: seconds without an answer after which no more are waited for.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker does not answer.
+    """
+
+    def answers() -> list[dict[str, Any]]:
+        with _mailbox(app, timeout) as mailbox:
+            found: list[dict[str, Any]] = mailbox._broadcast(
+                command, {}, _nodes(destination), reply=True, timeout=quiet
+            )
+            return found
+
+    replies = _within(2 * timeout + 10 * quiet, answers)
+    return [(node, answer) for reply in replies or [] for node, answer in reply.items()]
+
+
+def _nodes(destination: Sequence[str] | None) -> list[str] | None:
+    return None if destination is None else list(destination)
+
+
+def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
+    """Do it in a thread that is left behind when time is over: name servers may take minutes."""
+    done: list[Answer] = []
+    failed: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            done.append(work())
+        except Exception as exc:  # any broker, with errors of its own; raised below
+            failed.append(exc)
+
+    thread = threading.Thread(target=attempt, name="graceful-mailbox", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if done:
+        return done[0]
+    if failed:
+        raise OperationalError(str(failed[0]) or repr(failed[0])) from failed[0]
+    raise OperationalError(f"no answer within {seconds:g} s")
+
+
+@contextmanager
+def _mailbox(app: Any, timeout: float) -> Iterator[Any]:
+    """Celery's mailbox on a connection of its own.
+
+    Celery's own way publishes on a pooled connection and repeats that without end.
+    """
+    with app.connection_for_write(connect_timeout=timeout) as connection:
+        limits = _limits(connection.transport, timeout)
+        connection.transport_options = {**(connection.transport_options or {}), **limits}
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+        mailbox = app.control.mailbox(connection)
+        mailbox.producer_or_acquire = _once
+        yield mailbox
+
+
+def _limits(transport: Any, timeout: float) -> dict[str, float]:
+    if transport.driver_type == "redis":
+        return {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    if transport.driver_name == "py-amqp":
+        return {"read_timeout": timeout, "write_timeout": timeout}
+    return {}
+
+
+class _Once:
+    """A producer that does not repeat what fails."""
+
+    def __init__(self, channel: Any) -> None:
+        self._producer: Any = Producer(channel, auto_declare=False)
+
+    def publish(self, body: Any, **options: Any) -> Any:
+        return self._producer.publish(body, **{**options, "retry": False})
+
+
+@contextmanager
+def _once(producer: Any = None, channel: Any = None) -> Iterator[Any]:
+    yield producer or _Once(channel)

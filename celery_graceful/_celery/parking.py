@@ -1,0 +1,140 @@
+"""A queue where messages wait whose tasks are held by name, so that they hold up no others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from amqp.exceptions import NotFound
+from kombu import Queue
+from kombu.exceptions import ChannelError, OperationalError
+
+from celery_graceful._celery.publish import Sender
+from celery_graceful._celery.wire import Envelope, envelope_of
+from celery_graceful.errors import PublishUncertain, Unroutable
+
+__all__ = ["Lot"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
+
+#: The header that holds exchange and routing key of a parked message.
+PARKED = "graceful_parked"
+#: What a parking queue that does not exist raises: RabbitMQ, kombu's own transports.
+_NO_QUEUE = (NotFound, ChannelError)
+
+
+class Lot:
+    """The parking queue of one app.
+
+    Args:
+        app: the Celery app.
+        namespace: sets it apart from those of other apps on the same broker.
+        broker: the broker's name, without credentials.
+        timeout: seconds for connecting, and for each confirmation.
+    """
+
+    def __init__(self, app: Any, namespace: str, broker: str, *, timeout: float) -> None:
+        self.name = f"{namespace}.graceful.parked"
+        self._app = app
+        self._broker = broker
+        self._timeout = timeout
+        self._sender: Sender | None = None
+
+    def put(self, requests: Iterable[Any]) -> list[Any]:
+        """Send the messages behind ``requests`` here; returns the requests that are here now.
+
+        The connection is kept for the next ones, until :meth:`close`.
+
+        What could not be sent is told in the log. A message that is here and is then not
+        acknowledged where it came from is in both places.
+        """
+        parked: list[Any] = []
+        try:
+            send = self._connected()
+            for request in requests:
+                send(self._parked(envelope_of(request.message, self._broker)))
+                parked.append(request)
+        except (OperationalError, PublishUncertain) as exc:
+            logger.error("Tasks held by name could not be parked in %s: %s", self.name, exc)
+            self.close()
+        return parked
+
+    def close(self) -> None:
+        """Close the connection, in the thread that has put messages here."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+
+    def _connected(self) -> Sender:
+        if self._sender is None:
+            self._sender = Sender(self._app, timeout=self._timeout)
+            self._sender.declare(self.name)
+        return self._sender
+
+    def empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
+        """Send all messages back to their queues, but those whose task is still ``held``.
+
+        One that no queue takes any more stays as well.
+
+        Each is taken off only when it has arrived: after a crash at that moment it is in both
+        places.
+
+        Returns:
+            How many were sent back, and how many stay.
+
+        Raises:
+            kombu.exceptions.OperationalError: the broker cannot be reached, or refuses.
+            PublishUncertain: it did not confirm; what was not sent back is still here.
+        """
+        try:
+            return self._empty(held)
+        except (OperationalError, PublishUncertain):
+            raise
+        except Exception as exc:  # of the transport: the connection was lost, say
+            raise OperationalError(repr(exc)) from exc
+
+    def _empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
+        moved = kept = 0
+        with (
+            Sender(self._app, timeout=self._timeout) as send,
+            self._app.connection_for_write(connect_timeout=self._timeout) as connection,
+            connection.channel() as channel,
+        ):
+            queue = Queue(self.name, routing_key=self.name, channel=channel)
+            for _ in range(_length(queue)):
+                message = queue.get(no_ack=False)
+                if message is None:
+                    break
+                envelope = envelope_of(message, self._broker)
+                stays = held(str(envelope.headers.get("task")))
+                stays = stays or not _send_back(envelope, send)
+                if stays:
+                    send(self._parked(envelope))
+                message.ack()
+                kept, moved = kept + stays, moved + (not stays)
+        return moved, kept
+
+    def _parked(self, envelope: Envelope) -> Envelope:
+        where = [envelope.exchange, envelope.routing_key]
+        headers = {PARKED: where, **envelope.headers}
+        return envelope.moved("", self.name, headers)
+
+
+def _length(queue: Any) -> int:
+    try:
+        return int(queue.queue_declare(passive=True).message_count)
+    except _NO_QUEUE:
+        return 0
+
+
+def _send_back(envelope: Envelope, send: Sender) -> bool:
+    """Whether there is still a queue that takes the message: it must not be in others' way."""
+    headers = dict(envelope.headers)
+    exchange, routing_key = headers.pop(PARKED, None) or ("", "")
+    try:
+        send(envelope.moved(exchange, routing_key, headers))
+    except Unroutable as exc:
+        logger.error("A parked message stays: %s", exc)
+        return False
+    return True
