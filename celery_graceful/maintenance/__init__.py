@@ -1,0 +1,1 @@
+"""Maintenance mode: changing it, and knowing who has heard of it."""

@@ -1,0 +1,41 @@
+"""The workers that the store knows of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celery_graceful.maintenance.report import Report, decode_report
+
+if TYPE_CHECKING:
+    from celery_graceful.settings import Settings
+    from celery_graceful.stores.board import Board
+
+__all__ = ["Member", "members", "patience"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker's latest report, by the store."""
+
+    #: Names one start of the worker.
+    worker: str
+    #: ``None``: it cannot be read.
+    report: Report | None
+    #: Seconds since it was written.
+    age: float
+
+    @property
+    def hostname(self) -> str:
+        """Celery's node name; a guess when the report cannot be read."""
+        return self.report.hostname if self.report else self.worker.rpartition("/")[0]
+
+
+def members(board: Board) -> list[Member]:
+    """All workers whose reports are kept, those that were lost lately included."""
+    return [Member(who, decode_report(text), age) for who, text, age in board.attendance()]
+
+
+def patience(settings: Settings) -> float:
+    """Seconds after which a report is too old to count: a lease, and never a mere poll or two."""
+    return max(settings.lease_ttl, 2.5 * settings.maintenance_poll)

@@ -1,0 +1,221 @@
+"""Who keeps a ``down`` from being complete: what was seen goes in, what it means comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from celery_graceful.maintenance.attending import Member
+from celery_graceful.maintenance.hearing import Heard
+from celery_graceful.maintenance.report import Report
+from celery_graceful.model.held import Held, held_by
+from celery_graceful.model.mode import Mode
+
+__all__ = ["Block", "Seen", "Standing", "State", "judge"]
+
+
+class State(str, Enum):
+    """What a worker does, in the words of ``graceful status``."""
+
+    RUNNING = "running"
+    #: Nothing is held any more, and it does not know yet.
+    RESUMING = "resuming"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    #: Some of its queues or tasks are held, and others go on.
+    PARTLY = "partly paused"
+    FORCED = "forced"
+    #: It answers over the broker and does not reach the store.
+    CUT_OFF = "cut off"
+    UNREADABLE = "unreadable"
+    #: It consumes queues of this app without the plugin.
+    STRANGER = "without the plugin"
+    #: No report for a whole lease, and no answer over the broker.
+    GONE = "not heard from"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One reason why a ``down`` is not complete."""
+
+    worker: str
+    why: str
+    #: The task that still runs, if that is the reason.
+    task: str = ""
+    id: str = ""
+    #: How long it has run.
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.worker}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One worker, and what keeps it from being paused."""
+
+    hostname: str
+    state: State
+    #: The latest that it said; ``None``: nothing that can be read.
+    report: Report | None = None
+    #: Seconds since then; ``None``: it never did.
+    age: float | None = None
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All workers at one moment."""
+
+    workers: tuple[Seen, ...]
+    #: Why nobody could be asked over the broker; empty when they could.
+    trouble: str = ""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """What is still waited for."""
+        return tuple(block for seen in self.workers for block in seen.blocks)
+
+    @property
+    def clear(self) -> bool:
+        """Whether every live worker that is not forced is paused and runs nothing that is held."""
+        return not self.blocks
+
+    @property
+    def live(self) -> tuple[Seen, ...]:
+        """The workers that are there."""
+        return tuple(seen for seen in self.workers if seen.state is not State.GONE)
+
+    def those(self, state: State) -> tuple[str, ...]:
+        """The names of the workers in this state."""
+        return tuple(seen.hostname for seen in self.workers if seen.state is state)
+
+
+def judge(
+    mode: Mode,
+    members: Sequence[Member],
+    heard: Heard,
+    *,
+    lease: float,
+    queues: Collection[str],
+    exempt: Collection[str] = (),
+) -> Standing:
+    """What each worker does under a mode, and what is still waited for.
+
+    Args:
+        mode: without what has ended by itself.
+        members: what the store knows.
+        heard: what workers answered over the broker.
+        lease: seconds without a report after which a worker that gives no answer is gone.
+        queues: this app's queues, beside those in the reports.
+        exempt: queues that go on, for workers that do not say so themselves.
+    """
+    seen = [_seen(mode, member, members, heard, lease) for member in members]
+    found = [worker for worker in seen if worker is not None]
+    known = {member.hostname for member in members}
+    ours = set(queues).union(*(m.report.queues for m in members if m.report))
+    found += [
+        _answered(mode, report, None) for report in heard.reports if report.hostname not in known
+    ]
+    known |= {report.hostname for report in heard.reports}
+    held = held_by(mode, exempt)
+    for host, consumed in heard.consuming.items():
+        if host not in known and consumed & ours:
+            found.append(_stranger(held, host, consumed & ours, heard.elsewhere.get(host)))
+    return Standing(tuple(sorted(found, key=_order)), heard.trouble)
+
+
+def _order(seen: Seen) -> tuple[bool, str]:
+    return seen.state is State.GONE, seen.hostname
+
+
+def _seen(
+    mode: Mode, member: Member, members: Sequence[Member], heard: Heard, lease: float
+) -> Seen | None:
+    """A worker of the store; ``None`` for an earlier start of one that is there."""
+    host, report, age = member.hostname, member.report, member.age
+    if age <= lease:
+        if report is None:
+            why = "its report cannot be read: another version of this package wrote it"
+            return Seen(host, State.UNREADABLE, None, age, (Block(host, why),))
+        return Seen(host, _state(mode, report), report, age, _blocks(mode, report))
+    if any(m.hostname == host and m.age < age for m in members):
+        return None
+    answer = _answer(heard, member)
+    if answer is not None:
+        return _answered(mode, answer, age)
+    there = host in heard.consuming
+    if heard.trouble or there:
+        said = "it answers over the broker, not for this" if there else _unasked(heard.trouble)
+        why = f"its last report came {age:.0f} s ago, and {said}"
+        forced = report is not None and report.forced
+        return Seen(host, State.CUT_OFF, report, age, () if forced else (Block(host, why),))
+    return Seen(host, State.GONE, report, age)
+
+
+def _unasked(trouble: str) -> str:
+    return f"nobody knows whether it is there (broker: {trouble})"
+
+
+def _answer(heard: Heard, member: Member) -> Report | None:
+    """What a worker that does not report to the store says of itself; an earlier start's process
+    is not there to say anything, so that what its successor says will do."""
+    return next((r for r in heard.reports if r.hostname == member.hostname), None)
+
+
+def _answered(mode: Mode, report: Report, age: float | None) -> Seen:
+    state = State.FORCED if report.forced else State.CUT_OFF
+    return Seen(report.hostname, state, report, age, _blocks(mode, report))
+
+
+def _state(mode: Mode, report: Report) -> State:
+    if report.forced:
+        return State.FORCED
+    if report.cut_off:
+        return State.CUT_OFF
+    if not mode.down:
+        return State.RUNNING if report.version >= mode.version else State.RESUMING
+    if _blocks(mode, report):
+        return State.PAUSING
+    return _paused(held_by(mode, report.exempt), report.queues)
+
+
+def _paused(held: Held, queues: Iterable[str]) -> State:
+    stands = [held.queue(queue) for queue in queues]
+    if all(stands) and (stands or held.everything):
+        return State.PAUSED
+    return State.PARTLY if any(stands) or held.tasks else State.RUNNING
+
+
+def _blocks(mode: Mode, report: Report) -> tuple[Block, ...]:
+    if report.forced or not mode.down:
+        return ()
+    host, blocks = report.hostname, []
+    if not report.cut_off:  # then it consumes nothing, and reads the mode before it does again
+        if report.version < mode.version:
+            blocks.append(Block(host, "has not yet heard of it"))
+        elif not report.paused:
+            blocks.append(Block(host, "has not yet stopped consuming"))
+    return (*blocks, *_busy(held_by(mode, report.exempt), report))
+
+
+def _busy(held: Held, report: Report) -> Iterable[Block]:
+    host = report.hostname
+    for busy in report.busy:
+        if held.covers(busy.task, busy.queue):
+            why = f"{busy.task}[{busy.id}] has run for {busy.seconds:.1f} s"
+            yield Block(host, why, busy.task, busy.id, busy.seconds)
+    more = report.busy_count - len(report.busy)
+    if more > 0:
+        yield Block(host, f"runs {more} tasks that it does not name")
+
+
+def _stranger(held: Held, host: str, queues: Collection[str], namespace: str | None) -> Seen:
+    named = [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
+    whose = f"for another app ({namespace})" if namespace else "without celery-graceful"
+    why = f"runs {whose} and consumes {', '.join(named)}: it knows nothing of this"
+    return Seen(host, State.STRANGER, None, None, (Block(host, why),) if named else ())

@@ -1,0 +1,110 @@
+"""Asking workers over the broker: who is there, and what they say of themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery.mailbox import ask
+from celery_graceful.maintenance.attending import Member, patience
+from celery_graceful.maintenance.report import Report, decode_report
+from celery_graceful.maintenance.scopes import own_queues
+
+if TYPE_CHECKING:
+    from celery_graceful.runtime import Runtime
+
+__all__ = ["BROKER_TIMEOUT", "NOBODY", "Heard", "hear"]
+
+#: Seconds after which a broker counts as away.
+BROKER_TIMEOUT = 3.0
+#: Seconds without an answer after which nobody else is expected to give one.
+QUIET = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What workers answered over the broker, those of other apps included."""
+
+    #: Who answered at all, with the queues it consumes.
+    consuming: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: What workers of this namespace answered when they were asked for their report.
+    reports: tuple[Report, ...] = ()
+    #: Workers that answered for another namespace, and for which.
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    #: Workers that had no report to give: they do not have the plugin.
+    without: frozenset[str] = frozenset()
+    #: Why nobody could be asked; empty when they could.
+    trouble: str = ""
+
+
+#: Nobody was asked.
+NOBODY = Heard(trouble="nobody was asked")
+
+
+def hear(
+    runtime: Runtime,
+    members: Collection[Member],
+    before: Heard = NOBODY,
+    *,
+    quiet: float = QUIET,
+) -> Heard:
+    """Ask all workers of the broker what they consume, and some for their report.
+
+    For their report those are asked that consume queues of this app, and that the store knows
+    nothing of, or nothing new.
+
+    Args:
+        members: what the store knows of the workers.
+        before: what was heard before. Who had no report to give is not asked for it again, since
+            it logs each question that it does not know.
+        quiet: seconds without an answer after which no more are waited for.
+    """
+    put = partial(ask, runtime.app, timeout=BROKER_TIMEOUT, quiet=quiet)
+    try:
+        consuming = {host: frozenset(_names(answer)) for host, answer in put("active_queues")}
+        doubtful = sorted(_doubtful(runtime, members, consuming) - before.without)
+        answers = put("graceful", destination=doubtful) if doubtful else []
+    except OperationalError as exc:
+        return Heard(trouble=str(exc))
+    without = before.without.union(doubtful) - {m.hostname for m in members}
+    return _sorted(runtime.namespace, Heard(consuming, without=without), answers)
+
+
+def _doubtful(
+    runtime: Runtime, members: Collection[Member], consuming: Mapping[str, frozenset[str]]
+) -> set[str]:
+    ours = own_queues(runtime).union(*(m.report.queues for m in members if m.report))
+    fresh = {m.hostname for m in members if m.age <= patience(runtime.settings)}
+    known = {m.hostname for m in members}
+    return {
+        host
+        for host, queues in consuming.items()
+        if host not in fresh and (host in known or queues & ours)
+    }
+
+
+def _sorted(namespace: str, heard: Heard, answers: Sequence[tuple[str, Any]]) -> Heard:
+    reports, elsewhere = [], {}
+    for host, answer in answers:
+        if not isinstance(answer, dict) or "namespace" not in answer:
+            continue
+        if answer["namespace"] != namespace:
+            elsewhere[host] = str(answer["namespace"])
+            continue
+        said = answer.get("report")
+        report = decode_report(said if isinstance(said, str) else json.dumps(said))
+        if report is not None:
+            reports.append(report)
+    without = heard.without - {host for host, answer in answers if isinstance(answer, dict)}
+    return replace(heard, reports=tuple(reports), elsewhere=elsewhere, without=without)
+
+
+def _names(answer: Any) -> list[str]:
+    if not isinstance(answer, list):
+        return []  # an error of that worker; it is there all the same
+    return [str(queue["name"]) for queue in answer if isinstance(queue, dict) and "name" in queue]

@@ -1,0 +1,89 @@
+"""What a ``down`` may name: queues and tasks that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from celery_graceful.errors import ScopeRefused, UnknownScope
+from celery_graceful.model.held import OF_CELERY
+from celery_graceful.model.mode import EVERYTHING, Kind, Scope
+
+if TYPE_CHECKING:
+    from celery_graceful.runtime import Runtime
+
+__all__ = ["checked", "matched", "own_queues", "scopes_of"]
+
+_NEAREST = 3
+_SHOWN = 8
+
+
+def scopes_of(queues: Iterable[str] = (), tasks: Iterable[str] = ()) -> tuple[Scope, ...]:
+    """The scopes of these names, each once; everything when there are none."""
+    named = [Scope(Kind.QUEUE, name) for name in queues] + [Scope(Kind.TASK, n) for n in tasks]
+    return tuple(dict.fromkeys(named)) or (EVERYTHING,)
+
+
+def checked(runtime: Runtime, scopes: Collection[Scope], consumed: Collection[str]) -> None:
+    """Make sure that each scope means something, and may be held.
+
+    Args:
+        consumed: queues that workers report, beside those of the configuration.
+
+    Raises:
+        UnknownScope: no such queue or task; the message names those that come nearest.
+        ScopeRefused: the queue is exempt from maintenance.
+    """
+    exempt = runtime.settings.maintenance_exempt_queues
+    queues = own_queues(runtime) | set(consumed)
+    for scope in scopes:
+        if scope.kind is Kind.QUEUE:
+            _check_queue(scope.name, queues, exempt)
+        elif scope.kind is Kind.TASK:
+            _check_task(scope.name, runtime.app.tasks)
+
+
+def own_queues(runtime: Runtime) -> set[str]:
+    """The queues of the app's configuration."""
+    return set(runtime.app.amqp.queues)
+
+
+def matched(tasks: Iterable[str], pattern: str) -> list[str]:
+    """The tasks that a name or pattern means; no pattern means Celery's own."""
+    names = sorted(tasks)
+    if pattern in names:
+        return [pattern]
+    return [n for n in names if not n.startswith(OF_CELERY) and fnmatchcase(n, pattern)]
+
+
+def _check_queue(name: str, queues: Collection[str], exempt: Collection[str]) -> None:
+    if name in exempt:
+        raise ScopeRefused(
+            f"The queue {name} is exempt from maintenance (graceful_maintenance_exempt_queues):"
+            " it cannot be held. Take it out of that setting, or hold tasks by name."
+        )
+    if name not in queues:
+        raise UnknownScope(
+            f"No queue {name!r}: neither task_queues nor any worker has it. {_near(name, queues)}"
+        )
+
+
+def _check_task(pattern: str, tasks: Any) -> None:
+    if not matched(tasks, pattern):
+        own = [name for name in tasks if not name.startswith(OF_CELERY)]
+        raise UnknownScope(
+            f"No task {pattern!r}: no task of the app has this name or fits this pattern."
+            f" {_near(pattern, own)}"
+        )
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    if not known:
+        return "There are none."
+    near = get_close_matches(name, known, n=_NEAREST, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    shown = ", ".join(sorted(known)[:_SHOWN])
+    return f"There are: {shown}{', …' if len(known) > _SHOWN else ''}."

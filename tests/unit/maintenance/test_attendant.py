@@ -1,0 +1,160 @@
+"""What one worker does when modes and tasks come at the same moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.concurrency.prefork import TaskPool
+from celery.worker import state as celery_state
+from kombu.asynchronous.timer import Timer
+
+from celery_graceful.maintenance.control import down, up
+from celery_graceful.model.mode import EVERYTHING
+from celery_graceful.runtime import Runtime
+from celery_graceful.stop import flag as stop_flag
+from celery_graceful.worker import announce
+from celery_graceful.worker.attendant import Attendant
+
+
+class Begun:
+    """A request that its worker has just begun."""
+
+    name, id, time_start = "shop.mail", "m1", None
+    message = SimpleNamespace(delivery_info={"exchange": "", "routing_key": "mail"})
+
+
+@pytest.fixture
+def soon() -> list[Callable[[], None]]:
+    """What the worker's loop does in its next turn."""
+    return []
+
+
+@pytest.fixture
+def worker(runtime: Runtime, soon: list[Callable[[], None]]) -> Any:
+    """What the attendant needs of Celery's worker, connected."""
+    worker: Any = SimpleNamespace(
+        app=runtime.app,
+        hostname="w1@host",
+        pool_cls=TaskPool,
+        pool=None,
+        concurrency=4,
+        max_concurrency=None,
+        started=[],
+        timer=Timer(),
+    )
+    worker.process_task = worker.started.append
+    worker.consumer = SimpleNamespace(
+        controller=worker,
+        connection=object(),
+        task_consumer=None,
+        task_buckets={},
+        timer=worker.timer,
+        add_task_queue=None,
+        cancel_task_queue=None,
+        call_soon=soon.append,
+        connection_errors=(),
+        channel_errors=(),
+    )
+    return worker
+
+
+@pytest.fixture
+def attendant(worker: Any, runtime: Runtime) -> Iterator[Attendant]:
+    try:
+        attendant = Attendant(worker, runtime, stop_flag.owned("w1@host/a"), forced=False)
+        attendant.watch.look()
+        attendant.reconnected(worker.consumer)
+        yield attendant
+    finally:
+        stop_flag.withdraw()
+
+
+def test_a_report_misses_nothing_that_began_while_it_was_written(
+    attendant: Attendant,
+    runtime: Runtime,
+    soon: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look, request = attendant.gate.begun, Begun()
+
+    def too_early() -> list[Any]:
+        found = look()
+        monkeypatch.setattr(attendant.gate, "begun", look)
+        celery_state.reserved_requests.add(request)
+        attendant.watch.learn(down(runtime, [EVERYTHING]).mode)
+        soon.pop()()
+        return found
+
+    monkeypatch.setattr(attendant.gate, "begun", too_early)
+    early, late = attendant.report(), attendant.report()
+    celery_state.reserved_requests.discard(request)
+    assert (late.paused, [busy.id for busy in late.busy]) == (True, ["m1"])
+    assert early.version < late.version
+
+
+def test_a_ramp_does_not_undo_a_down_of_the_same_moment(
+    attendant: Attendant, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down(runtime, [EVERYTHING])
+    attendant.watch.look()
+    up(runtime, ramp=600)
+    attendant.watch.look()
+    held = down(runtime, [EVERYTHING]).mode
+    attendant.watch.rank, attendant.watch.workers = 0, 100  # what is allowed has changed
+    broadcast = threading.Thread(target=attendant.watch.learn, args=(held,))
+    set_gate = attendant.gate.set
+
+    def slowly(*args: Any) -> None:
+        monkeypatch.setattr(attendant.gate, "set", set_gate)
+        broadcast.start()
+        broadcast.join(0.3)
+        set_gate(*args)
+
+    monkeypatch.setattr(attendant.gate, "set", slowly)
+    attendant._ramp()
+    broadcast.join()
+    assert attendant.gate.held.everything
+
+
+def test_a_ramp_does_not_hold_up_exempt_queues(
+    attendant: Attendant, worker: Any, runtime: Runtime, soon: list[Callable[[], None]]
+) -> None:
+    alert, mail = Begun(), Begun()
+    alert.message = SimpleNamespace(delivery_info={"exchange": "", "routing_key": "alerts"})
+    down(runtime, [EVERYTHING])
+    attendant.watch.look()
+    up(runtime, ramp=600)
+    attendant.watch.look()
+    soon.pop()()
+    attendant.watch.rank, attendant.watch.workers = 0, 100  # others have their turn first
+    attendant._ramp()
+    for request in (mail, alert):
+        worker.process_task(request)
+    assert worker.started == [alert]
+
+
+def test_a_paused_worker_says_so_again_and_again(
+    attendant: Attendant,
+    runtime: Runtime,
+    soon: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(announce, "REMIND", 0.0)
+    attendant.report()
+    assert "Still in maintenance" not in caplog.text
+    attendant.watch.learn(down(runtime, [EVERYTHING]).mode)
+    soon.pop()()
+    attendant.report()
+    attendant.report()
+    assert caplog.text.count("Still in maintenance") >= 2
+    up(runtime)
+    attendant.watch.look()
+    soon.pop()()
+    caplog.clear()
+    attendant.report()
+    assert "Still in maintenance" not in caplog.text

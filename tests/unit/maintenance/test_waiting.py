@@ -1,0 +1,108 @@
+"""Waiting for workers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from celery_graceful import Graceful
+from celery_graceful.errors import MaintenanceEnded, WaitTimedOut
+from celery_graceful.maintenance.waiting import watch
+from celery_graceful.model.mode import EVERYTHING
+from celery_graceful.runtime import Runtime, forget
+from tests.harness.waiting import wait_for
+from tests.unit.maintenance.workers import IMPORT, MAIL, attend
+
+
+class Meanwhile(threading.Thread):
+    """Does something as soon as everything is down."""
+
+    def __init__(self, runtime: Runtime, deed: Callable[[], object]) -> None:
+        super().__init__()
+        self._store, self._deed = runtime.open_store(), deed
+
+    def run(self) -> None:
+        wait_for(lambda: self._store.read_notice("maintenance").version > 0, timeout=10)
+        self._deed()
+        self._store.close()
+
+
+def test_it_ends_when_the_last_one_has_paused(graceful: Graceful, runtime: Runtime) -> None:
+    attend(runtime.store, version=0, paused=False, busy=(IMPORT,))
+    attend(runtime.store, "forced@host", version=0, paused=False, forced=True, busy=(MAIL,))
+    meanwhile = Meanwhile(runtime, lambda: attend(runtime.store, version=1))
+    meanwhile.start()
+    done = graceful.maintenance.down(wait=True, timeout=20)
+    meanwhile.join()
+    assert done.standing is not None
+    assert done.standing.clear
+    assert [(seen.hostname, str(seen.state)) for seen in done.standing.workers] == [
+        ("forced@host", "forced"),
+        ("w1@host", "paused"),
+    ]
+
+
+def test_nobody_there_is_quickly_waited_for(graceful: Graceful) -> None:
+    began = time.monotonic()
+    graceful.maintenance.down(wait=True)
+    assert time.monotonic() - began < 5
+
+
+def test_it_times_out_and_names_what_still_runs(graceful: Graceful, runtime: Runtime) -> None:
+    attend(runtime.store, version=1, busy=(IMPORT,))
+    with pytest.raises(WaitTimedOut) as told:
+        graceful.maintenance.down(wait=True, timeout="0.5s")
+    assert "w1@host: shop.import[i1] has run for 12.0 s" in str(told.value)
+    assert graceful.maintenance.status().down
+
+
+def test_a_lost_worker_is_given_up_after_a_lease(graceful: Graceful, runtime: Runtime) -> None:
+    runtime.app.conf.graceful_lease_ttl = 2
+    forget(runtime.app)
+    attend(runtime.store, version=0, paused=False, busy=(MAIL,))
+    done = graceful.maintenance.down(wait=True, timeout=30)
+    assert done.standing is not None
+    assert [str(seen.state) for seen in done.standing.workers] == ["not heard from"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["up", "up and down again"])
+def test_whoever_lifts_it_meanwhile_is_named(
+    graceful: Graceful, runtime: Runtime, again: bool
+) -> None:
+    attend(runtime.store, version=0)
+
+    def lift() -> None:
+        graceful.maintenance.up(who="bob@host")
+        if again:
+            graceful.maintenance.down()
+
+    meanwhile = Meanwhile(runtime, lift)
+    meanwhile.start()
+    with pytest.raises(MaintenanceEnded, match="bob@host has lifted everything meanwhile"):
+        graceful.maintenance.down(wait=True, timeout=20)
+    meanwhile.join()
+
+
+def test_what_ends_by_itself_is_not_waited_for(graceful: Graceful, runtime: Runtime) -> None:
+    attend(runtime.store, version=0)
+    with pytest.raises(MaintenanceEnded, match="ended by itself"):
+        graceful.maintenance.down(wait=True, seconds=0.5, timeout=20)
+
+
+def test_what_others_hold_besides_is_not_waited_for(graceful: Graceful, runtime: Runtime) -> None:
+    attend(runtime.store, version=9, busy=(IMPORT,))
+    graceful.maintenance.down(["celery"])
+    assert graceful.maintenance.down(["mail"], wait=True, timeout=20).standing is not None
+
+
+def test_each_look_is_shown(graceful: Graceful, runtime: Runtime) -> None:
+    attend(runtime.store, version=0)
+    done = graceful.maintenance.down()
+    looks = watch(runtime, done.mode, (EVERYTHING,), 20)
+    assert not next(looks).clear
+    attend(runtime.store, version=1)
+    *_, last = looks
+    assert last.clear

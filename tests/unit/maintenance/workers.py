@@ -1,0 +1,31 @@
+"""Workers as the store and the broker show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery_graceful.maintenance.attending import Member
+from celery_graceful.maintenance.report import Busy, Report, encode_report
+from celery_graceful.stores.board import Board
+
+__all__ = ["IMPORT", "MAIL", "attend", "member", "report"]
+
+MAIL = Busy("shop.mail", "m1", "mail", 3.0)
+IMPORT = Busy("shop.import", "i1", "celery", 12.0, run=True)
+
+
+def report(hostname: str = "w1@host", **said: Any) -> Report:
+    """By default a worker that has paused under version 5 and runs nothing."""
+    said = {"version": 5, "paused": True, "queues": ("celery", "mail"), **said}
+    said.setdefault("busy_count", len(said.get("busy", ())))
+    return Report(hostname, pid=7, pool="prefork", slots=4, **said)
+
+
+def member(age: float = 1.0, hostname: str = "w1@host", **said: Any) -> Member:
+    return Member(f"{hostname}/{age}", report(hostname, **said), age)
+
+
+def attend(board: Board, hostname: str = "w1@host", *, start: str = "a", **said: Any) -> None:
+    """Write a worker's report to the board."""
+    text = encode_report(report(hostname, **said))
+    board.attend(f"{hostname}/{start}", text, keep=86400, notice="maintenance", known=0)
