@@ -1,0 +1,9 @@
+"""Processes beside a task that never outlive it."""
+
+from __future__ import annotations
+
+from celery_graceful.processes import ready
+from celery_graceful.processes.at_exit import at_task_exit
+from celery_graceful.processes.background import BackgroundProcess, background_process
+
+__all__ = ["BackgroundProcess", "at_task_exit", "background_process", "ready"]

@@ -1,0 +1,73 @@
+"""`at_task_exit()`: a trap for the end of a task, as a shell has one for the end of a script."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from celery import current_task
+from celery.signals import task_postrun
+
+from celery_graceful.errors import NoRunError
+
+__all__ = ["at_task_exit", "on_end"]
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+#: Where a request keeps what is to be done at its end.
+_EXITS = "graceful_exits"
+
+
+def at_task_exit(function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Callable[..., _T]:
+    """Call ``function`` once, when the task under way ends, however it ends.
+
+    On success, an exception, a retry, a soft time limit, ``revoke(terminate=True)`` and a stop of
+    the worker; what was registered last is called first. It runs in the task's own process, after
+    its outcome was stored. An exception of its own is logged and keeps nothing else from running.
+    After SIGKILL no Python runs any more; a hard time limit leaves it 0.1 seconds. What has to end
+    then too is a matter for :func:`background_process`.
+
+    Args:
+        function: what to call; returned, so that this can be a decorator.
+        *args: its arguments.
+        **kwargs: its keyword arguments.
+
+    Raises:
+        NoRunError: no task is under way, or it was called like a function, and has no end that
+            anybody hears of. ``task.apply()`` runs one here.
+    """
+    request = current_task.request if current_task else None
+    if request is None or request.called_directly:
+        raise NoRunError(
+            "at_task_exit() was called while no task is under way in this thread, or in one that "
+            "was called like a function: call it in a task that a worker or task.apply() runs"
+        )
+    exits: list[Callable[[], object]] | None = getattr(request, _EXITS, None)
+    if exits is None:
+        exits = []
+        setattr(request, _EXITS, exits)
+        task_postrun.connect(on_end, weak=False, dispatch_uid="graceful-at-task-exit")
+    exits.append(partial(function, *args, **kwargs))
+    return function
+
+
+def on_end(task: Any = None, **_: Any) -> None:
+    """A receiver of ``task_postrun``: call what is left to be called, the last first.
+
+    Called again, it finds nothing to do. What fails is logged.
+    """
+    exits: list[Callable[[], object]] = getattr(task.request, _EXITS, None) or []
+    interrupted: BaseException | None = None
+    while exits:
+        function = exits.pop()
+        try:
+            function()
+        except Exception:
+            log.exception("At the end of %s[%s]: %r failed", task.name, task.request.id, function)
+        except BaseException as error:  # told to leave: the rest comes first
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted

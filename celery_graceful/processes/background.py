@@ -1,0 +1,191 @@
+"""`background_process()`: a process that never outlives the block that needs it."""
+
+from __future__ import annotations
+
+import signal
+import weakref
+from collections.abc import Mapping
+from types import TracebackType
+
+from celery_graceful.errors import ProcessEnded
+from celery_graceful.processes import interrupting, options, saying
+from celery_graceful.processes.handle import Handle
+from celery_graceful.processes.options import Command, Options, Output, Ready, StrPath
+from celery_graceful.processes.waiting import wait_free, wait_ready
+
+__all__ = ["BackgroundProcess", "background_process"]
+
+_EARLY = "while it was still needed"
+
+
+def background_process(
+    argv: Command | str,
+    *,
+    ready: Ready | None = None,
+    ready_timeout: object = 30.0,
+    stop_signal: int = signal.SIGTERM,
+    stop_command: Command | None = None,
+    grace: object = 10.0,
+    interrupt: bool = False,
+    output: Output = None,
+    env: Mapping[str, str] | None = None,
+    cwd: StrPath | None = None,
+    shell: bool = False,
+) -> BackgroundProcess:
+    """Start a process beside this code, and end it with this code, whatever ends that.
+
+    Use it in ``with``, or call :meth:`BackgroundProcess.stop`. It returns once the process is
+    ready. Times are seconds, or texts such as ``"30s"``.
+
+    Args:
+        argv: the program and its arguments; a text for ``/bin/sh`` with ``shell``.
+        ready: when it is ready: one of ``celery_graceful.ready``, or a function that returns true;
+            an ``OSError`` that it raises counts as *not yet*. Left out: as soon as it runs.
+        ready_timeout: how long that may take; and how long to wait before the start until nobody
+            else is there, as one of before may still be ending.
+        stop_signal: what asks it to end, sent to it and its process group.
+        stop_command: a command that is run instead, for a process of another user, say.
+        grace: how long it may take to end before SIGKILL; less when the worker has less left.
+        interrupt: raise inside the block as soon as the process ends by itself; left out, that is
+            raised by :meth:`BackgroundProcess.check` and at the end of the block.
+        output: a file to append stdout and stderr to; ``"log"`` for the task's log, or a logger.
+            Left out, the last 64 KiB are kept. They are in :attr:`BackgroundProcess.output_tail`.
+        env: its whole environment; left out: this process's.
+        cwd: its working directory; left out: this process's.
+        shell: ``argv`` is a text for the shell.
+
+    Raises:
+        OSError: the program or the folder is not there, or may not be used, as from
+            :class:`subprocess.Popen`.
+        ProcessEnded: it ended before it was ready, with whatever exit code.
+        ProcessNotReady: it was not ready in time.
+        ProcessError: another process is where ``ready`` looks, and stays there; or it could not be
+            started for a reason of this package's own.
+    """
+    checked = options.checked(
+        argv,
+        shell=shell,
+        env=env,
+        cwd=cwd,
+        stop_signal=stop_signal,
+        stop_command=stop_command,
+        grace=grace,
+        ready=ready,
+        ready_timeout=ready_timeout,
+        interrupt=interrupt,
+        output=output,
+    )
+    return BackgroundProcess(checked)
+
+
+class BackgroundProcess:
+    """A process that runs, as :func:`background_process` returns it."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._interruption: interrupting.Interruption | None = None
+        self._handle = handle = Handle(options, wait_free(options))
+        # Who forgets it ends it.
+        self._forgotten = weakref.finalize(self, handle.let_go)
+        try:
+            handle.start()
+            wait_ready(handle)
+        except BaseException:
+            handle.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The process's id, that of its process group and session as well."""
+        return self._handle.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or the negative number of the signal that ended it; ``None``: it runs."""
+        return self._handle.report.returncode
+
+    @property
+    def output_tail(self) -> str:
+        """The last of what it and its children have written, at most 64 KiB."""
+        return self._handle.output_tail()
+
+    def check(self) -> None:
+        """Go on only if it still runs.
+
+        Raises:
+            ProcessEnded: it has ended by itself, with whatever exit code.
+        """
+        if self._handle.report.early:
+            raise self._ended()
+
+    def stop(self) -> None:
+        """End it and all that descends from it; returns when that is done.
+
+        The stop signal or command, the grace, SIGKILL; at most ``grace`` and about two seconds. An
+        exception that comes meanwhile, of a time limit say, means SIGKILL at once and goes on.
+        Again, or in a fork of the process that started it, this does nothing.
+        """
+        self._handle.stop()
+        self._forgotten.detach()
+
+    def _ended(self) -> ProcessEnded:
+        return self._handle.ended(_EARLY)
+
+    # -- the block ----------------------------------------------------------------------------
+
+    def __enter__(self) -> BackgroundProcess:
+        if self._options.interrupt:
+            try:
+                self._arm()
+            except BaseException as error:
+                self.__exit__(type(error), error, error.__traceback__)
+                raise
+        return self
+
+    def _arm(self) -> None:
+        ended = self._handle.ended  # not of this object, which could not be forgotten then
+
+        class EndedNow(ProcessEnded):
+            """What is raised in another thread comes without arguments."""
+
+            def __init__(self) -> None:
+                error = ended(_EARLY)
+                super().__init__(*error.args)
+                self.__dict__.update(error.__dict__)
+
+        self._interruption = found = interrupting.interruption(EndedNow)
+        found.arm()
+        self._handle.report.on_end = found.strike
+        self.check()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._handle.report.on_end = None
+            if self._interruption is not None:
+                self._interruption.disarm()
+        except ProcessEnded:
+            pass  # in the last moment: the end of the block says the same
+        finally:
+            self.stop()
+        report = self._handle.report
+        if isinstance(error, ProcessEnded) and self._interruption is not None:
+            self._come_through(error)
+        elif error is None:
+            self.check()
+        else:
+            if report.early:
+                saying.attach(error, str(self._ended()))
+            for trouble in report.troubles:
+                saying.attach(error, f"{self._options.name} (pid {report.pid}): {trouble}")
+
+    def _come_through(self, error: ProcessEnded) -> None:
+        """Raise what struck as what it is; a class made for one block cannot travel."""
+        if type(error) is not ProcessEnded and self._handle.report.early:
+            plain = ProcessEnded(*error.args)
+            plain.__dict__.update(error.__dict__)
+            raise plain.with_traceback(error.__traceback__) from error.__cause__

@@ -1,0 +1,244 @@
+"""The owner's hold on a guardian and, through it, on a background process."""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celery_graceful.errors import ProcessEnded, ProcessError
+from celery_graceful.processes import ledger, output, saying, tagged
+from celery_graceful.processes.guardian.ladder import KILL_PATIENCE
+from celery_graceful.processes.link import Link
+from celery_graceful.processes.options import Options, Search
+from celery_graceful.processes.report import Report
+from celery_graceful.processes.spawn import spawn_guardian
+from celery_graceful.processes.task_now import task_now
+from celery_graceful.stop import time_left
+
+__all__ = ["Handle", "granted"]
+
+#: Seconds a guardian has to start, and to say what it knows.
+_START, _ANSWER = 30.0, 1.0
+#: Seconds after the grace until a guardian is taken for stuck: it gives up a second before.
+_BOUND = KILL_PATIENCE + 1.0
+#: Seconds between two looks at how much time the worker has left.
+_LOOK = 0.2
+
+
+def granted(grace: float, left: float | None) -> float:
+    """The grace that can be given when the worker itself has so many seconds ``left``."""
+    return grace if left is None else min(grace, max(0.0, left))
+
+
+class Handle:
+    """One guardian, from its start to its end.
+
+    Args:
+        options: what is started, and how.
+        check: whether it is ready; ``None``: as soon as it runs.
+    """
+
+    def __init__(self, options: Options, check: Callable[[], object] | None) -> None:
+        self.options = options
+        self.tag = uuid.uuid4().hex
+        where = options.output
+        self.check = check
+        self.search = check if isinstance(check, Search) else None
+        lines = None if where is None or isinstance(where, Path) else output.logged(where, self.who)
+        self.sink = output.Sink(lines, None if isinstance(where, Path) else self.search)
+        self.report = Report(options.name, self._take)
+        self.began = time.monotonic()
+        self.file: output.FileOutput | None = None
+        self._task = task_now()
+        self._owner = os.getpid()
+        self._running = False
+        self._error: BaseException | None = None
+        self._link: Link | None = None
+        self._entry: Path | None = None
+
+    @property
+    def who(self) -> str:
+        """The program's name, for log lines."""
+        return os.path.basename(os.fsdecode(self.options.argv[0]))
+
+    @property
+    def pid(self) -> int:
+        """The command's pid; there is one once it has started."""
+        assert self.report.pid is not None
+        return self.report.pid
+
+    def start(self) -> None:
+        """Start guardian and command.
+
+        Raises:
+            OSError: the command cannot be run, or its output not be written.
+            ProcessError: the guardian cannot.
+        """
+        report = self.report
+        # A thread of its own: no exception of a signal handler comes in between, so that whatever
+        # was begun is finished, or undone.
+        _thread.start_new_thread(self._run, ())
+        report.wait(lambda: bool(report.pid or report.failure or report.over), _START)
+        if self._error is not None:
+            raise self._error
+        if report.failure is not None:
+            number, what = report.failure
+            raise OSError(number, os.strerror(number), os.fsdecode(what))
+        if report.pid is None:
+            raise ProcessError(
+                f"{self.options.name} was not started, its guardian "
+                f"({' '.join(report.troubles) or 'it says nothing'}) does not run"
+            )
+
+    def _run(self) -> None:
+        """From the guardian's start to its end."""
+        self._running = True
+        try:
+            link = self._link = self._spawn()
+            if self.report.asked:
+                link.let_go()  # before it has begun
+            else:
+                link.send("start", self._orders())
+            link.listen(self.report.hear)
+            self._look_at(self.sink.close)
+            if not self.report.in_order:
+                self._do_without_guardian()
+        except BaseException as error:
+            self._error = error
+            self.report.failed = True
+            self.let_go()
+        finally:
+            self.report.close()
+
+    def _take(self, data: bytes) -> None:
+        self._look_at(lambda: self.sink.feed(data))
+
+    def _look_at(self, look: Callable[[], None]) -> None:
+        """Search or log output; a logger or a search that fails does not end the listening."""
+        try:
+            look()
+        except Exception as error:
+            self.sink.lines = self.sink.search = None
+            self.report.trouble(f"its output is no longer looked at: {error!r}")
+
+    def _spawn(self) -> Link:
+        known = self.options
+        if isinstance(known.output, Path):
+            self.file = output.FileOutput(known.output)
+        entered = ledger.enter(self.tag, known.name, self._task, known.stop_signal, known.grace)
+        self._entry, lock = entered or (None, None)
+        try:
+            return spawn_guardian(f"for {self.who}", self.file.fd if self.file else None, lock)
+        except BaseException:
+            if self._entry is not None:
+                self._entry.unlink()
+            raise
+        finally:
+            if self.file is not None:
+                self.file.close()
+            if lock is not None:
+                os.close(lock)
+
+    def _orders(self) -> dict[str, Any]:
+        known = self.options
+        return {
+            "argv": list(known.argv),
+            "env": {**known.env, tagged.TAG.encode(): self.tag.encode()},
+            "cwd": known.cwd,
+            "owner": os.getpid(),
+            "grace": known.grace,
+            "stop_signal": known.stop_signal,
+            "stop_command": known.stop_command and list(known.stop_command),
+            "file": self.file is not None,
+            "stream": self.sink.wanted,
+            "entry": self._entry and os.fsencode(self._entry),
+        }
+
+    def now_ready(self) -> None:
+        """Output is no longer searched."""
+        self.sink.search = None
+        if self._link is not None and not self.sink.wanted:
+            self._link.send("quiet")
+
+    def output_tail(self) -> str:
+        """The last part of the output, as it is now."""
+        if self.file is not None:
+            return output.text_of(self.file.tail())
+        report, before = self.report, self.report.tails
+        if not report.over and self._link is not None and self._link.send("tail"):
+            report.wait(lambda: report.tails > before or report.over, _ANSWER)
+        return output.text_of(report.tail)
+
+    def ended(self, when: str) -> ProcessEnded:
+        """The error that says how the command ended."""
+        report = self.report
+        assert report.returncode is not None
+        seconds = time.monotonic() - self.began
+        tail = output.text_of(report.tail) if self.file is None else self.output_tail()
+        return saying.ended(
+            self.options.name, report.pid, report.returncode, seconds, tail, when=when
+        )
+
+    def stop(self) -> None:
+        """Have all ended; an exception meanwhile hurries it and goes on."""
+        report = self.report
+        if report.over or os.getpid() != self._owner:
+            return
+        report.asked = True
+        if not report.wait(lambda: self._running, _ANSWER):
+            return  # its thread was not started
+        try:
+            self._ask()
+        except BaseException:
+            self._send_stop(0.0)
+            self._wait_over(_BOUND)
+            raise
+
+    def _ask(self) -> None:
+        """Ask for the end, and wait for it; faster, once the worker has less time left."""
+        if self.report.pid is None:
+            self.let_go()  # the start was cut short, perhaps in the middle of a frame
+        grace = granted(self.options.grace, time_left())
+        self._send_stop(grace)
+        until = time.monotonic() + grace
+        while not self.report.wait(lambda: self.report.over, _LOOK):
+            now = time.monotonic()
+            left = granted(until - now, time_left())
+            if left < until - now - _LOOK:
+                self._send_stop(max(0.0, left))
+                until = now + left
+            if left <= 0:
+                return self._wait_over(_BOUND)
+
+    def _wait_over(self, seconds: float) -> None:
+        report = self.report
+        if not report.wait(lambda: report.over, seconds):
+            report.trouble("its guardian does not come to an end: it is killed")
+            self.let_go()
+            if self._link is not None:
+                self._link.kill()
+            report.wait(lambda: report.over, _BOUND)
+
+    def _send_stop(self, grace: float) -> None:
+        if self._link is not None:
+            self._link.send("stop", grace)
+
+    def let_go(self) -> None:
+        """Let the guardian see no owner any more; it does its work alone."""
+        self.report.asked = True
+        if self._link is not None:
+            self._link.let_go()
+
+    def _do_without_guardian(self) -> None:
+        """What it would have ended is found by its tag; without psutil, the group has to do."""
+        with contextlib.suppress(ImportError):
+            tagged.end(self.tag, signal.SIGKILL, 0.0)
+            if self._entry is not None:
+                self._entry.unlink(missing_ok=True)

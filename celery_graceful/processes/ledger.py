@@ -1,0 +1,169 @@
+"""Which background processes there are on this host: for who comes after a crash.
+
+A file for each, written before its process is started and removed by its guardian when all has
+ended. The guardian holds a lock on it as long as it lives; a file without a lock is what a guardian
+left behind that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from celery_graceful.errors import ProcessError
+from celery_graceful.processes import tagged
+
+__all__ = ["Entry", "enter", "entries", "folder", "is_empty", "sweep"]
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".json"
+#: What was begun and not finished is removed after so many seconds.
+_DRAFT_AGE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One background process."""
+
+    tag: str
+    #: Its command, for people.
+    command: str
+    #: The process that started it, and the task if there was one.
+    owner: int
+    task: str
+    task_id: str
+    #: Seconds since the epoch.
+    since: float
+    stop_signal: int
+    #: Seconds.
+    grace: float
+
+
+def folder() -> Path:
+    """Where the ledger is: one for each user of this host.
+
+    Raises:
+        ProcessError: somebody else made it first.
+    """
+    found = _place()
+    found.mkdir(mode=0o700, exist_ok=True)
+    about = found.lstat()
+    if about.st_uid != os.getuid() or found.is_symlink() or about.st_mode & 0o022:
+        raise ProcessError(f"{found} is not this user's own folder; remove it, or set TMPDIR")
+    return found
+
+
+def _place() -> Path:
+    return Path(tempfile.gettempdir()) / f"celery-graceful-{os.getuid()}"
+
+
+def enter(
+    tag: str, command: str, task: tuple[str, str], stop_signal: int, grace: float
+) -> tuple[Path, int] | None:
+    """Write an entry; returns its file and a descriptor that holds the lock.
+
+    ``None`` where nothing can be written: the guardian does its work without, and a warning says
+    so.
+    """
+    entry = Entry(tag, command, os.getpid(), *task, time.time(), stop_signal, grace)
+    try:
+        path = folder() / f"{tag}{_SUFFIX}"
+        return path, _write(path, json.dumps(asdict(entry)).encode())
+    except (OSError, ProcessError) as error:
+        log.warning("Background process %s is in no ledger: %s", command, error)
+        return None
+
+
+def _write(path: Path, data: bytes) -> int:
+    """Make the file; returns a descriptor that holds the lock."""
+    fd, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}.")
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, data)
+        os.rename(draft, path)  # nobody sees it before it is locked
+    except OSError:
+        os.close(fd)
+        os.unlink(draft)
+        raise
+    return fd
+
+
+def entries() -> list[Entry]:
+    """All of this user on this host, the oldest first."""
+    return sorted((entry for _, entry in _read()), key=lambda entry: entry.since)
+
+
+def is_empty() -> bool:
+    """Whether there is nothing to be looked at; a look leaves nothing behind."""
+    return not _place().exists() or not any(folder().iterdir())
+
+
+def sweep() -> list[Entry]:
+    """End what guardians left behind that were killed; returns the entries of what that was.
+
+    Takes as long as the processes' grace. Without psutil, which finds them, a warning is logged.
+    """
+    swept = []
+    _remove_drafts()
+    for path, entry in _read():
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # it has just ended, or another worker was faster
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _end(entry):
+                swept.append(entry)
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            continue  # its guardian lives, or another worker is at it
+        except ImportError:
+            log.warning(
+                "%s may still run, of task %s[%s]; its guardian was killed. Install "
+                "celery-graceful[processes] to have it ended",
+                *(entry.command, entry.task, entry.task_id),
+            )
+        finally:
+            os.close(fd)
+    return swept
+
+
+def _remove_drafts() -> None:
+    """Of processes that were killed while they wrote one."""
+    if not _place().exists():
+        return
+    for path in folder().iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.suffix != _SUFFIX and time.time() - path.stat().st_mtime > _DRAFT_AGE:
+                path.unlink()
+
+
+def _end(entry: Entry) -> bool:
+    pids = tagged.end(entry.tag, entry.stop_signal, entry.grace)
+    if pids:
+        log.warning(
+            "Ended %s (pids %s) of task %s[%s]: it had outlived its guardian",
+            *(entry.command, pids, entry.task, entry.task_id),
+        )
+    return bool(pids)
+
+
+def _read() -> Iterator[tuple[Path, Entry]]:
+    if not _place().exists():
+        return
+    for path in folder().glob(f"*{_SUFFIX}"):
+        try:
+            yield path, Entry(**json.loads(path.read_text()))
+        except FileNotFoundError:
+            continue  # it has just ended
+        except (ValueError, TypeError):
+            log.warning("%s is no entry of the ledger of background processes", path)

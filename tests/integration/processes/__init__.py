@@ -1,0 +1,1 @@
+"""Background processes, real ones, without Celery."""

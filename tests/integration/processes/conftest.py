@@ -1,0 +1,103 @@
+"""Owners of background processes, and a search for what they left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from celery_graceful.processes.tagged import TAG
+from tests.harness import wait_for
+from tests.harness.family import Family
+from tests.harness.worker import ROOT
+
+
+class Owner:
+    """One ``owner.py``; all that descends from it is known by a mark."""
+
+    def __init__(self, family: Family, way: str, child: str) -> None:
+        self.family = family
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.processes.owner", way, child],
+            cwd=ROOT,
+            env={**os.environ, **family.mark},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        family.root = self.process.pid
+
+    def begun(self) -> Owner:
+        """Wait until it waits for its end."""
+        line = self.line()
+        assert line == "begun\n", line + self.said()
+        return self
+
+    def line(self) -> str:
+        """The next line that it says."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def said(self) -> str:
+        """All that it says until its end."""
+        return self.process.communicate(timeout=20)[0]
+
+    def left(self) -> list[psutil.Process]:
+        """Processes with the mark, the owner and its forks apart."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().items() >= self.family.mark.items()
+                if mine and "tests.integration.processes.owner" not in process.cmdline():
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def check_nothing_left(self, seconds: float) -> None:
+        """Whatever descends from the owner is gone within so many seconds."""
+        wait_for(lambda: not self.left(), seconds, lambda: str(self.left()))
+
+
+@pytest.fixture
+def own() -> Iterator[Callable[[str, str], Owner]]:
+    family = Family()
+    owners = []
+
+    def start(way: str, child: str) -> Owner:
+        owners.append(Owner(family, way, child))
+        return owners[-1]
+
+    yield start
+    family.kill()
+    for owner in owners:
+        owner.process.kill()
+        owner.process.communicate()
+
+
+@pytest.fixture
+def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """At the end no child of this process is left, and no background process that it started."""
+    mark, before = Family().mark, _children()
+    for name, value in mark.items():
+        monkeypatch.setenv(name, value)
+    yield
+    wait_for(lambda: _children() <= before, 5, lambda: str(_children() - before))
+    assert not [process for process in psutil.process_iter() if _descends(process, mark)]
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children())
+
+
+def _descends(process: psutil.Process, mark: dict[str, str]) -> bool:
+    try:
+        variables = process.environ()
+    except (psutil.Error, OSError):
+        return False
+    return TAG in variables and variables.items() >= mark.items()

@@ -1,0 +1,221 @@
+"""A process that ends by itself is noticed, in the way that was asked for."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from celery_graceful import background_process
+from celery_graceful.errors import ProcessEnded
+from celery_graceful.processes import BackgroundProcess, interrupting
+from tests.harness import wait_for
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+BRIEF = ["sh", "-c", "sleep 0.2; echo lost; exit 5"]
+
+
+def ended(process: BackgroundProcess) -> BackgroundProcess:
+    wait_for(lambda: process.returncode is not None)
+    return process
+
+
+def brief_block(error: Exception | None = None) -> None:
+    with background_process(BRIEF) as process:
+        process.check()
+        with pytest.raises(ProcessEnded, match="exit code 5"):
+            ended(process).check()
+        if error is not None:
+            raise error
+
+
+def test_check_and_the_end_of_the_block() -> None:
+    with pytest.raises(ProcessEnded, match=r"exit code 5(.|\n)*lost") as raised:
+        brief_block()
+    assert raised.value.returncode == 5
+
+
+def test_the_tasks_own_error_wins() -> None:
+    with pytest.raises(KeyError) as raised:
+        brief_block(KeyError("own"))
+    if sys.version_info >= (3, 11):
+        assert "exit code 5" in raised.value.__notes__[0]
+
+
+def test_a_process_that_was_stopped_has_not_ended_early() -> None:
+    with background_process(["sleep", "60"]) as process:
+        process.stop()
+        process.check()
+    assert process.returncode == -signal.SIGTERM
+
+
+def interrupted(wait: Callable[[], object]) -> float:
+    """How long a block took that waits for a minute."""
+    began = time.monotonic()
+    with (
+        pytest.raises(ProcessEnded, match=r"exit code 5(.|\n)*lost") as raised,
+        background_process(BRIEF, interrupt=True),
+    ):
+        wait()
+    assert raised.type is ProcessEnded
+    assert raised.value.returncode == 5
+    return time.monotonic() - began
+
+
+def in_steps() -> None:
+    for _ in range(6000):
+        time.sleep(0.01)
+
+
+def in_select() -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            other.wait()
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize("wait", [lambda: time.sleep(60), in_steps, in_select])
+def test_it_interrupts_the_main_thread(wait: Callable[[], object]) -> None:
+    before = signal.getsignal(signal.SIGURG)
+    assert interrupted(wait) < 5
+    assert signal.getsignal(signal.SIGURG) == before
+
+
+def test_the_signals_handler_of_before_is_in_place_again() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGURG, lambda number, frame: heard.append(number))
+    try:
+        with background_process(["sleep", "60"], interrupt=True):
+            signal.raise_signal(signal.SIGURG)
+        signal.raise_signal(signal.SIGURG)
+    finally:
+        signal.signal(signal.SIGURG, before)
+    assert heard == [signal.SIGURG] * 2
+
+
+def test_one_that_is_forgotten_ends_though_it_would_interrupt() -> None:
+    """As when a signal's exception comes between the start and the block."""
+
+    def forget() -> int:
+        return background_process(["sleep", "60"], interrupt=True).__enter__().pid
+
+    pid, armed = forget(), interrupting._armed
+    gc.collect()
+    try:
+        wait_for(lambda: not psutil.pid_exists(pid))
+    finally:
+        armed[-1].disarm()
+
+
+def test_it_interrupts_another_thread() -> None:
+    took: list[float] = []
+    thread = threading.Thread(target=lambda: took.append(interrupted(in_steps)))
+    thread.start()
+    thread.join(30)
+    assert took[0] < 5
+
+
+def inner_block(outer: BackgroundProcess) -> None:
+    with background_process(["sleep", "61"], interrupt=True):
+        os.kill(outer.pid, signal.SIGKILL)
+        in_steps()
+
+
+def nested_blocks() -> None:
+    with background_process(["sleep", "60"], interrupt=True) as outer:
+        assert interrupted(in_steps) < 5
+        inner_block(outer)
+
+
+def test_blocks_within_blocks() -> None:
+    with pytest.raises(ProcessEnded, match=r"sleep 60 .*SIGKILL"):
+        nested_blocks()
+
+
+def test_it_may_end_before_the_block_begins() -> None:
+    process = ended(background_process(BRIEF, interrupt=True))
+    with pytest.raises(ProcessEnded), process:
+        raise AssertionError("the block has begun")
+
+
+GEVENT = """
+from gevent import monkey; monkey.patch_all()
+import time, gevent
+from celery_graceful import background_process, ready
+from celery_graceful.errors import ProcessEnded
+ticks = []
+def tick():
+    while True:
+        ticks.append(1); time.sleep(0.01)
+gevent.spawn(tick)
+slow = ["sh", "-c", "sleep 0.5; echo up; sleep 60"]
+with background_process(slow, ready=ready.log_line("up")) as process:
+    assert len(ticks) > 10, ticks
+    assert process.output_tail.strip() == "up"
+    assert process.returncode is None
+with background_process(["sh", "-c", "echo up; exec yes"], ready=ready.log_line("up")) as process:
+    assert process.output_tail
+def block():
+    began = time.monotonic()
+    try:
+        with background_process(["sh", "-c", "sleep 0.2; exit 5"], interrupt=True):
+            time.sleep(60)
+    except ProcessEnded as error:
+        assert type(error) is ProcessEnded
+        return time.monotonic() - began
+assert gevent.spawn(block).get() < 10
+assert block() < 10
+def stubborn():
+    with background_process(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"],
+                            ready=ready.log_line("up"), grace=0.3):
+        raise KeyError
+blocks = [gevent.spawn(stubborn) for _ in range(5)]
+gevent.joinall(blocks)
+assert all(isinstance(block.exception, KeyError) for block in blocks)
+print("well")
+"""
+
+
+def test_gevent() -> None:
+    pytest.importorskip("gevent")
+    done = subprocess.run(
+        [sys.executable, "-c", GEVENT], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "well\n", done.stderr
+
+
+def without_guardian(family: list[psutil.Process]) -> None:
+    with background_process(["sh", "-c", "sleep 60 & sleep 60"]) as process:
+        command = psutil.Process(process.pid)
+        wait_for(lambda: len(command.children()) == 2)
+        family += [command, *command.children()]
+        command.parent().kill()
+        ended(process)
+
+
+def test_a_guardian_that_is_killed_takes_the_process_with_it() -> None:
+    family: list[psutil.Process] = []
+    with pytest.raises(ProcessEnded, match="SIGKILL"):
+        without_guardian(family)
+    wait_for(lambda: not any(one.is_running() for one in family))
+
+
+def test_a_guardian_that_does_nothing_is_killed_at_the_end() -> None:
+    began = time.monotonic()
+    with background_process(["sh", "-c", "sleep 60 & sleep 60"], grace=0.2) as process:
+        command = psutil.Process(process.pid)
+        wait_for(lambda: len(command.children()) == 2)
+        family = [command, *command.children()]
+        command.parent().suspend()
+    assert time.monotonic() - began < 8
+    wait_for(lambda: not any(one.is_running() for one in family))

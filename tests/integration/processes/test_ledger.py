@@ -1,0 +1,114 @@
+"""The ledger knows what runs, and who comes after a crash ends what was left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from celery_graceful import background_process, ready
+from celery_graceful.errors import ProcessError
+from celery_graceful.processes import ledger
+from tests.harness import wait_for
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@pytest.fixture(autouse=True)
+def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert not list(ledger.folder().iterdir())
+
+
+def test_what_runs_is_in_it() -> None:
+    with background_process(["sleep", "60"], grace=3) as process:
+        (entry,) = ledger.entries()
+        assert (entry.command, entry.owner, entry.task) == ("sleep 60", os.getpid(), "-")
+        assert (entry.stop_signal, entry.grace) == (signal.SIGTERM, 3)
+        assert entry.tag in psutil.Process(process.pid).environ().values()
+        assert ledger.sweep() == [], "its guardian lives"
+        process.check()
+    assert ledger.entries() == []
+
+
+def test_what_cannot_be_run_is_not_in_it() -> None:
+    with pytest.raises(FileNotFoundError):
+        background_process(["no-tunnel"])
+    assert ledger.entries() == []
+
+
+def test_what_a_killed_guardian_left_is_ended(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """As after a crash that took owner and guardian, and left a daemon."""
+    up = ready.path(tmp_path / "up")
+    script = f"(setsid sh -c 'touch {tmp_path}/up; exec sleep 600' &); exec sleep 600"
+    owner = os.fork()
+    if owner == 0:
+        with background_process(["sh", "-c", script], ready=up):
+            os.kill(os.getpid(), signal.SIGSTOP)
+    os.waitpid(owner, os.WUNTRACED)
+    guardian, *family = psutil.Process(owner).children(recursive=True)
+    guardian.kill()
+    os.kill(owner, signal.SIGKILL)
+    os.waitpid(owner, 0)
+    (entry,) = ledger.entries()
+    left = [one for one in family[1:] if one.is_running() and one.status() != "zombie"]
+    assert left, "the daemon outlived its guardian"
+    wait_for(lambda: ledger.sweep() == [entry])  # once the guardian has let go of its lock
+    wait_for(lambda: not any(one.is_running() for one in left))
+    assert "had outlived its guardian" in caplog.text
+
+
+def test_what_was_begun_and_not_finished_is_removed() -> None:
+    draft, fresh = ledger.folder() / "abc.old", ledger.folder() / "abc.fresh"
+    draft.touch()
+    fresh.touch()
+    os.utime(draft, (0, 0))
+    assert ledger.sweep() == []
+    assert list(ledger.folder().iterdir()) == [fresh]
+    fresh.unlink()
+
+
+def test_a_folder_of_somebody_else_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = ledger.folder()
+    folder.chmod(0o777)
+    with pytest.raises(ProcessError, match="own folder"):
+        ledger.folder()
+    with background_process(["sleep", "60"]) as process:
+        process.check()
+    assert "is in no ledger" in caplog.text
+    folder.chmod(0o700)
+
+
+def test_a_full_disk_costs_no_descriptors(caplog: pytest.LogCaptureFixture) -> None:
+    ledger.folder()
+    before, limits = len(os.listdir("/dev/fd")), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        entered = ledger.enter("a", "tunnel", ("-", "-"), signal.SIGTERM, 1.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert entered is None
+    assert "is in no ledger" in caplog.text
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_workers_that_start_together() -> None:
+    for number in range(100):
+        entered = ledger.enter(str(number), "tunnel", ("-", "-"), signal.SIGTERM, 0.0)
+        assert entered is not None
+        os.close(entered[1])  # as if its guardian had been killed
+    with ThreadPoolExecutor() as workers:
+        for sweep in [workers.submit(ledger.sweep) for _ in range(4)]:
+            assert sweep.result(60) == []

@@ -1,0 +1,35 @@
+"""What a guardian does next."""
+
+from __future__ import annotations
+
+import pytest
+
+from celery_graceful.processes.guardian.ladder import KILL_PATIENCE, Step, next_step
+from celery_graceful.processes.handle import granted
+
+
+@pytest.mark.parametrize(
+    ("now", "asked", "alive", "step"),
+    [
+        (100.0, None, True, Step.WATCH),
+        (100.0, None, False, Step.WATCH),  # its owner wants to hear how it ended
+        (100.0, 100.0, True, Step.ASK),
+        (109.9, 100.0, True, Step.ASK),
+        (100.0, 100.0, False, Step.LEAVE),
+        (110.0, 100.0, True, Step.KILL),
+        (110.0, 100.0, False, Step.LEAVE),
+        (110.0 + KILL_PATIENCE, 100.0, True, Step.GIVE_UP),
+        (110.0 + KILL_PATIENCE, 100.0, False, Step.LEAVE),
+    ],
+)
+def test_the_rungs(now: float, asked: float | None, alive: bool, step: str) -> None:
+    assert next_step(now, asked, 10.0, alive) == step
+
+
+def test_without_grace_it_is_killed_at_once() -> None:
+    assert next_step(100.0, 100.0, 0.0, True) == Step.KILL
+
+
+@pytest.mark.parametrize(("left", "grace"), [(None, 10), (60, 10), (3, 3), (0, 0), (-1, 0)])
+def test_the_grace_that_a_worker_can_give(left: float | None, grace: float) -> None:
+    assert granted(10, left) == grace
