@@ -1,0 +1,1 @@
+"""The doctor: what an app's configuration and the files that deploy its workers get wrong."""

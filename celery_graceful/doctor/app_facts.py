@@ -1,0 +1,178 @@
+"""What an app's configuration says, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
+from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stores.address import without_password
+from celery_graceful.tasks.graceful import GracefulTask
+from celery_graceful.tasks.limits import SHARE_OF_TIME_LIMIT
+from celery_graceful.tasks.written import RunTask
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = ["app_facts"]
+
+#: Broker URLs by the kind of broker behind them.
+_BROKERS = {
+    "redis": "redis",
+    "rediss": "redis",
+    "sentinel": "redis",
+    "redis+socket": "redis",
+    "valkey": "redis",
+    "valkeys": "redis",
+    "amqp": "amqp",
+    "amqps": "amqp",
+    "pyamqp": "amqp",
+    "librabbitmq": "amqp",
+    "confluentkafka": "kafka",
+}
+#: Seconds for which a delivered message is hidden, by kind of broker.
+_VISIBILITY = {"redis": 3600.0, "sqs": 1800.0}
+
+
+def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFacts:
+    """Read what the checks want to know of an app; connects to nothing.
+
+    Args:
+        app: a Celery app whose tasks are loaded.
+        environ: the environment, if the process that asks is the worker itself.
+
+    Raises:
+        SettingsError: a ``graceful_*`` setting is wrong.
+    """
+    runtime = runtime_of(app)
+    conf, settings = app.conf, runtime.settings
+    broker = _broker(conf)
+    visibility = (conf.broker_transport_options or {}).get("visibility_timeout")
+    return AppFacts(
+        name=runtime.namespace,
+        tasks=tuple(_task(task, runtime) for task in _tasks(app)),
+        pool=str(conf.worker_pool or "prefork"),
+        broker=broker,
+        soft_shutdown_timeout=float(conf.get("worker_soft_shutdown_timeout") or 0),
+        visibility_timeout=float(visibility or _VISIBILITY.get(broker, 3600.0)),
+        result_expires=_seconds(conf.result_expires) if conf.result_backend else None,
+        queues=tuple(_queue(queue, conf) for queue in _queues(app)),
+        queues_are_declared=bool(conf.task_queues),
+        default_queue=str(conf.task_default_queue),
+        store=_store_kind(runtime.store_url),
+        store_url=without_password(runtime.store_url),
+        store_path=_store_path(runtime.store_url),
+        keep_visible=settings.keep_visible,
+        exempt_queues=settings.maintenance_exempt_queues,
+        resume_queue=settings.resume_queue,
+        grace_period=settings.grace_period,
+        hand_over_margin=settings.hand_over_margin,
+        remap_sigterm=None if environ is None else environ.get("REMAP_SIGTERM"),
+    )
+
+
+def _tasks(app: Celery) -> list[Any]:
+    """The user's tasks; Celery's own are short."""
+    return [task for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")]
+
+
+def _task(task: Any, runtime: Runtime) -> TaskFacts:
+    conf = task.app.conf
+    hard = _first(task.time_limit, conf.task_time_limit)
+    soft = _first(task.soft_time_limit, conf.task_soft_time_limit)
+    kind = Kind.PLAIN
+    if isinstance(task, RunTask):
+        kind = Kind.ITERABLE
+    elif isinstance(task, GracefulTask):
+        kind = Kind.GRACEFUL
+    leg, given = _leg(task, runtime, hard, soft) if kind is Kind.ITERABLE else (None, False)
+    return TaskFacts(
+        name=task.name,
+        kind=kind,
+        queue=_routed_to(task),
+        acks_late=bool(_first(task.acks_late, conf.task_acks_late)),
+        reject_on_worker_lost=bool(
+            _first(task.reject_on_worker_lost, conf.task_reject_on_worker_lost)
+        ),
+        time_limit=hard,
+        soft_time_limit=soft,
+        max_leg_runtime=leg,
+        max_leg_is_given=given,
+    )
+
+
+def _routed_to(task: Any) -> str:
+    """The queue by default; asked for without making queues, as ``Router.route`` would."""
+    queue = getattr(task, "queue", None)
+    if not queue:
+        route = task.app.amqp.router.lookup_route(task.name, (), {}, {}, task)
+        queue = route.get("queue") if isinstance(route, Mapping) else route
+    return str(getattr(queue, "name", queue) or task.app.conf.task_default_queue)
+
+
+def _leg(
+    task: Any, runtime: Runtime, hard: float | None, soft: float | None
+) -> tuple[float | None, bool]:
+    """How long a leg may be, and whether somebody said so; 0 means that nobody limits it."""
+    from celery_graceful.durations import parse
+
+    own = getattr(task, "max_leg_runtime", None)
+    longest = runtime.settings.max_leg_runtime if own is None else parse(own)
+    if longest is not None:
+        return longest or None, True
+    limits = [limit for limit in (hard, soft) if limit]
+    return (SHARE_OF_TIME_LIMIT * min(limits), False) if limits else (None, False)
+
+
+def _first(own: Any, setting: Any) -> Any:
+    return setting if own is None else own
+
+
+def _seconds(value: Any) -> float | None:
+    if not value:
+        return None
+    return float(value.total_seconds() if hasattr(value, "total_seconds") else value)
+
+
+def _broker(conf: Any) -> str:
+    url = conf.broker_read_url or conf.broker_url or "amqp://"
+    first = url[0] if isinstance(url, (list, tuple)) and url else url
+    scheme = str(first).split(";")[0].partition("://")[0].lower()
+    return _BROKERS.get(scheme, scheme)
+
+
+def _queues(app: Celery) -> Iterable[Any]:
+    declared = app.conf.task_queues or ()
+    if isinstance(declared, Mapping):
+        return list(app.amqp.queues.values())
+    return [queue for queue in declared if hasattr(queue, "name")]
+
+
+def _queue(queue: Any, conf: Any) -> QueueFacts:
+    arguments = queue.queue_arguments or {}
+    kind = arguments.get("x-queue-type", conf.get("task_default_queue_type"))
+    timeout = arguments.get("x-consumer-timeout")
+    return QueueFacts(
+        name=queue.name,
+        quorum=kind == "quorum",
+        delivery_limit=arguments.get("x-delivery-limit"),
+        dead_letters="x-dead-letter-exchange" in arguments,
+        consumer_timeout=None if timeout is None else float(timeout) / 1000,
+    )
+
+
+def _store_kind(url: str) -> str:
+    scheme = url.partition("://")[0].lower()
+    if scheme.startswith("sqlite"):
+        return "sqlite"
+    if scheme in ("memory", "") or url.startswith("memory:"):
+        return "memory"
+    return "redis" if _BROKERS.get(scheme) == "redis" or scheme == "unix" else "sql"
+
+
+def _store_path(url: str) -> str:
+    """The file of an SQLite store; empty for any other."""
+    if _store_kind(url) != "sqlite":
+        return ""
+    return url.partition("://")[2].removeprefix("/").partition("?")[0]

@@ -1,0 +1,1 @@
+"""The checks: pure functions over facts, a file for each subject."""

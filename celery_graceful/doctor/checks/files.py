@@ -1,0 +1,43 @@
+"""GD0xx: what could not be examined. These are not looked for: reading and asking tells them."""
+
+from __future__ import annotations
+
+from celery_graceful.doctor.checks.base import Check
+from celery_graceful.doctor.finding import Severity
+
+__all__ = ["NOT_ASKED", "NO_WORKER", "OTHER_APP", "UNREADABLE"]
+
+
+UNREADABLE = Check(
+    "GD001",
+    Severity.ERROR,
+    "A file that cannot be read: a template, wrong syntax, an unknown kind",
+    "Nothing in it was examined.",
+    "render templates first: `helm template . > rendered.yaml`",
+    lambda _: (),
+)
+NO_WORKER = Check(
+    "GD002",
+    Severity.WARNING,
+    "A file in which no Celery worker is started",
+    "Nothing in it was examined. Workers that an image starts by itself are in its Dockerfile.",
+    "name the file that has the worker's command line",
+    lambda _: (),
+)
+OTHER_APP = Check(
+    "GD003",
+    Severity.NOTE,
+    "A worker of another app (a warning if there is none of this app)",
+    "It was left out: its tasks and settings are not those of this app.",
+    "`celery -A` with its app",
+    lambda _: (),
+)
+NOT_ASKED = Check(
+    "GD004",
+    Severity.WARNING,
+    "The store does not answer",
+    "Nothing is known of running workers and of how long tasks take: grace periods were compared"
+    " with limits only.",
+    "make the store reachable, or `--no-workers`",
+    lambda _: (),
+)

@@ -1,0 +1,62 @@
+"""What a worker knows of its grace period, and when it cuts its tasks off."""
+
+from __future__ import annotations
+
+from celery_graceful.doctor.facts import AppFacts, Deployed, Given, Manager, Place
+from celery_graceful.durations import parse
+from celery_graceful.stop.grace import LEAST, MOST, PART
+from celery_graceful.stop.surroundings import VARIABLE
+
+__all__ = ["IDLE_STOP", "believed", "knows", "needed_for", "period_text", "time_to_end"]
+
+#: What a prefork worker that has nothing to do takes to stop, in seconds.
+IDLE_STOP = 3.0
+#: Those that tell it to the worker, or that the worker knows.
+_TELLING = (Manager.SYSTEMD, Manager.PROCFILE, Manager.THIS, Manager.RUNNING)
+
+
+def believed(worker: Deployed, app: AppFacts) -> Given[float] | None:
+    """What a setting or a variable tells the worker, in seconds; ``None``: neither does."""
+    if app.grace_period is not None:
+        return Given(app.grace_period, Place(""))
+    given = worker.variable(VARIABLE)
+    if given is None:
+        return None
+    try:
+        return Given(parse(given.value), given.place)
+    except ValueError:
+        return None  # from a secret, or off
+
+
+def knows(worker: Deployed, app: AppFacts) -> bool:
+    """Whether the worker knows when it is killed, and hands over before that."""
+    if worker.manager in _TELLING:
+        return worker.grace is not None
+    return believed(worker, app) is not None
+
+
+def needed_for(seconds: float, worker: Deployed, app: AppFacts) -> float:
+    """The time until SIGKILL in which a task of so many seconds can end by itself."""
+    if not knows(worker, app):
+        return seconds + IDLE_STOP
+    margin = app.hand_over_margin
+    if margin is None:
+        margin = max(LEAST, min(MOST, seconds * PART / (1 - PART)))
+    return seconds + margin
+
+
+def time_to_end(what: float, worker: Deployed, app: AppFacts) -> bool:
+    """Whether something that takes so many seconds ends before it is cut off, or killed."""
+    left = worker.seconds_to_stop
+    return left is None or left >= needed_for(what, worker, app)
+
+
+def period_text(worker: Deployed) -> str:
+    """The grace period for people, the hook's time told apart."""
+    assert worker.grace is not None
+    text = f"{worker.grace_setting} is {worker.grace.value:g} s"
+    if not worker.grace.written and worker.manager is not Manager.THIS:
+        text += " (the default)"
+    if worker.pre_stop and worker.pre_stop.seconds:
+        text += f", of which the hook takes {worker.pre_stop.seconds:g} s"
+    return text

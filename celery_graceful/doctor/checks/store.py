@@ -1,0 +1,127 @@
+"""GD8xx: the store of runs, and queues that nobody takes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_worker
+from celery_graceful.doctor.facts import Deployed, Kind, Manager
+from celery_graceful.doctor.finding import Severity
+
+__all__ = ["CHECKS"]
+
+_MEND = 'app.conf.graceful_store = "redis://…", or a database that all workers reach'
+
+
+def _has_runs(scene: Scene) -> bool:
+    return bool(scene.app.of_kind(Kind.ITERABLE))
+
+
+def one_host(scene: Scene) -> Iterator[Sight]:
+    """Workers that do not see each other's runs."""
+    app = scene.app
+    if app.store not in ("sqlite", "memory") or not _has_runs(scene):
+        return
+    running = sorted({worker.host for worker in scene.seen.running if worker.host})
+    if len(running) > 1:
+        what = f"the store is {app.store_url}, and workers run on {named(running)}"
+        yield Sight(what, _MEND, setting="graceful_store")
+        return
+    hosts = [each for each in scene.workers if each.many_hosts]
+    if hosts:
+        yield Sight(
+            f"the store is {app.store_url}, and {hosts[0].name} runs"
+            f" {hosts[0].copies.value if hosts[0].copies else 2} times",
+            _MEND,
+            setting="graceful_store",
+        )
+    elif app.store == "memory" and any(w.copies and w.copies.value > 1 for w in scene.workers):
+        what = f"the store is {app.store_url}, which lives in one process, and there are several"
+        yield Sight(what, _MEND, setting="graceful_store")
+
+
+def in_container(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """The store goes with the container."""
+    app = scene.app
+    if app.store != "sqlite" or not worker.manager.container or not _has_runs(scene):
+        return
+    if worker.manager is Manager.DOCKER:
+        return  # which folders outlive the container is for its starter to say
+    path = app.store_path
+    kept = any(path.startswith(f"{folder.rstrip('/')}/") for folder in worker.volumes)
+    if not kept and not (worker.volumes and not path.startswith("/")):
+        what = f"{worker.name}: the store is {app.store_url}, a file inside the container"
+        yield Sight(what, _MEND, worker.place)
+
+
+def resume_queue(scene: Scene) -> Iterator[Sight]:
+    """Resumed runs wait where nobody looks."""
+    queue = scene.app.resume_queue
+    if queue is None or not _has_runs(scene) or queue in scene.seen.queues:
+        return
+    asked = [_consumed(worker, scene) for worker in scene.workers]
+    if (asked or scene.seen.workers) and not any(queue in queues for queues in asked):
+        yield Sight(
+            f"graceful_resume_queue is {queue!r}, and no worker known here consumes it",
+            f"celery -A … worker -Q {scene.app.default_queue},{queue}",
+            setting="graceful_resume_queue",
+        )
+
+
+def exempt_queues(scene: Scene) -> Iterator[Sight]:
+    """An exempt queue that does not exist."""
+    known = set(scene.seen.queues).union(*(_consumed(w, scene) for w in scene.workers))
+    if not (scene.workers or scene.seen.workers):
+        return
+    known |= {queue.name for queue in scene.app.queues} | {t.queue for t in scene.app.tasks}
+    missing = sorted(scene.app.exempt_queues - known)
+    if missing:
+        yield Sight(
+            f"graceful_maintenance_exempt_queues names {named(missing)}, which no worker known here"
+            " consumes",
+            "the name as in task_queues and -Q",
+            setting="graceful_maintenance_exempt_queues",
+        )
+
+
+def _consumed(worker: Deployed, scene: Scene) -> frozenset[str]:
+    queues = worker.command.queues
+    return scene.app.consumed_by_default if queues is None else frozenset(queues)
+
+
+CHECKS = (
+    Check(
+        "GD801",
+        Severity.ERROR,
+        "A store for one host (or one process), with workers on several",
+        "A worker does not see the runs of the others: a run whose worker dies is not taken up, a"
+        " second delivery runs at the same time, and maintenance reaches one host.",
+        "`graceful_store` on Redis or on a database server",
+        one_host,
+    ),
+    Check(
+        "GD802",
+        Severity.ERROR,
+        "An SQLite store inside a container",
+        "The file goes with the container: each deploy forgets the runs that crashed, wait or are"
+        " paused, and the maintenance mode.",
+        "`graceful_store` on Redis or on a database server; or a volume",
+        per_worker(in_container),
+    ),
+    Check(
+        "GD803",
+        Severity.WARNING,
+        "`graceful_resume_queue` that no worker consumes",
+        "Every run that is handed over waits there until somebody consumes it.",
+        "`-Q` with this queue",
+        resume_queue,
+    ),
+    Check(
+        "GD804",
+        Severity.WARNING,
+        "An exempt queue that no worker consumes",
+        "It is a typing error most of the time: the queue that was meant stops in maintenance.",
+        "the right name in `graceful_maintenance_exempt_queues`",
+        exempt_queues,
+    ),
+)

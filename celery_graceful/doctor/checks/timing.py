@@ -1,0 +1,264 @@
+"""GD1xx: whether the time until SIGKILL is enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_worker, tasks_of
+from celery_graceful.doctor.checks.period import (
+    IDLE_STOP,
+    knows,
+    needed_for,
+    period_text,
+    time_to_end,
+)
+from celery_graceful.doctor.checks.stops import is_cold
+from celery_graceful.doctor.facts import Deployed, Kind, Manager, TaskFacts
+from celery_graceful.doctor.finding import Severity
+from celery_graceful.durations import format_seconds
+
+__all__ = ["CHECKS"]
+
+#: What is added to a grace period that is proposed, in seconds.
+_RESERVE = 5.0
+
+
+def _written(worker: Deployed, seconds: float) -> str:
+    """The grace period as a line to write, with a reserve and the hook's time."""
+    hook = worker.pre_stop.seconds if worker.pre_stop else 0.0
+    whole = math.ceil((seconds + hook + _RESERVE) / 5) * 5
+    return worker.grace_form.format(seconds=whole)
+
+
+def _too_short(worker: Deployed, seconds: float) -> bool:
+    left = worker.seconds_to_stop
+    return left is not None and left < seconds
+
+
+def _at(
+    worker: Deployed,
+    what: str,
+    needed: float,
+    alternative: str = "",
+    severity: Severity | None = None,
+) -> Sight:
+    assert worker.grace is not None
+    mend = _written(worker, needed) + (f"; or {alternative}" if alternative else "")
+    return Sight(
+        f"{worker.name}: {period_text(worker)}, {what}",
+        mend,
+        worker.grace.place,
+        setting="graceful_grace_period" if worker.manager is Manager.THIS else "",
+        severity=severity,
+    )
+
+
+def idle(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """The grace period is shorter than an idle worker's stop."""
+    if worker.grace is not None and worker.grace.value < IDLE_STOP:
+        yield _at(worker, f"an idle worker's stop takes up to {IDLE_STOP:g} s", IDLE_STOP)
+
+
+def hook(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """The hook leaves nothing of the grace period."""
+    enough = worker.grace is not None and worker.grace.value >= IDLE_STOP
+    if enough and _too_short(worker, IDLE_STOP):
+        yield _at(worker, "and SIGTERM comes after it", IDLE_STOP, "let the hook end sooner")
+
+
+def soft(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """The soft shutdown does not fit in."""
+    seconds = scene.app.soft_shutdown_timeout
+    if seconds and is_cold(worker, scene.app) and _too_short(worker, seconds + IDLE_STOP):
+        what = f"and worker_soft_shutdown_timeout = {seconds:g} is always waited for in full"
+        shorter = "a shorter worker_soft_shutdown_timeout"
+        # It is cut short then, and what runs is handed over in time.
+        severity = Severity.WARNING if knows(worker, scene.app) else None
+        yield _at(worker, what, seconds + IDLE_STOP, shorter, severity)
+
+
+def _waited_for(worker: Deployed, scene: Scene) -> list[TaskFacts]:
+    """Tasks that a warm stop waits for."""
+    if worker.grace is None or is_cold(worker, scene.app):
+        return []
+    return tasks_of(worker, scene.app, Kind.PLAIN)
+
+
+def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """A task was seen to take longer."""
+    late_ones = [
+        (scene.seen.longest.get(task.name, 0.0), task) for task in _waited_for(worker, scene)
+    ]
+    over = [(s, task) for s, task in late_ones if not time_to_end(s, worker, scene.app)]
+    if over and not _too_short(worker, IDLE_STOP):
+        seconds, longest = max(over, key=lambda pair: pair[0])
+        lost = [task.name for _, task in over if not task.acks_late]
+        cut = knows(worker, scene.app)
+        becomes = "it would be cut off, and begin again in another worker"
+        if lost:
+            becomes = f"{named(lost)} would be {'cut off and ' if cut else ''}lost"
+        elif not cut:
+            becomes = "it would be killed, and begin again once the broker misses the worker"
+        yield _at(
+            worker,
+            f"and {longest.name} took {format_seconds(seconds)} lately: {becomes}",
+            needed_for(seconds, worker, scene.app),
+            f"make {longest.name} an iterable task, which leaves after its item",
+            severity=Severity.ERROR if lost else Severity.WARNING,
+        )
+
+
+def limits(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """A task may take longer by its time limit."""
+    own = worker.command.options.get("time_limit")
+    by_option = float(own) if own and own.replace(".", "", 1).isdigit() else None
+    over = []
+    for task in _waited_for(worker, scene):
+        limit = task.longest or by_option
+        if limit and not time_to_end(limit, worker, scene.app):
+            over.append((limit, task.name, task.acks_late))
+    if over and not _too_short(worker, IDLE_STOP):
+        limit, name, _ = max(over)
+        handed_over = knows(worker, scene.app) and all(late for *_, late in over)
+        yield _at(
+            worker,
+            f"and the time limit of {name} allows {format_seconds(limit)}",
+            needed_for(limit, worker, scene.app),
+            f"a lower limit, or {name} as an iterable task, which leaves after its item",
+            Severity.NOTE if handed_over else None,
+        )
+
+
+def items(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """An item of an iterable task takes longer."""
+    over = [
+        (seconds, task.name)
+        for task in tasks_of(worker, scene.app, Kind.ITERABLE)
+        if (seconds := scene.seen.items.get(task.name, 0.0))
+        and not time_to_end(seconds, worker, scene.app)
+    ]
+    if over:
+        seconds, name = max(over)
+        what = f"and an item of {name} takes {format_seconds(seconds)}"
+        needed = needed_for(seconds, worker, scene.app)
+        yield _at(worker, what, needed, "make the items smaller")
+
+
+def default(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """Ten seconds that nobody has chosen."""
+    ours = worker.manager in (Manager.COMPOSE, Manager.SUPERVISORD)
+    if ours and worker.grace is not None and not worker.grace.written:
+        yield Sight(
+            f"{worker.name}: {worker.grace_setting} is not set; {worker.manager.value} kills after"
+            f" {worker.grace.value:g} s",
+            worker.grace_form.format(seconds=60),
+            worker.grace.place,
+        )
+
+
+def misplaced(worker: Deployed, scene: Scene) -> Iterator[Sight]:
+    """A setting that nobody reads."""
+    home = "[Service]" if worker.manager is Manager.SYSTEMD else "the pod's spec, beside containers"
+    for each in worker.misplaced:
+        what = f"{worker.name}: {each.value} is not read where it stands"
+        yield Sight(what, f"{each.value} in {home}", each.place)
+
+
+def around(scene: Scene) -> Iterator[Sight]:
+    """A container ends before the supervisord in it gives up."""
+    inside = [w for w in scene.workers if w.manager is Manager.SUPERVISORD and w.grace]
+    longest = max((w.grace.value for w in inside if w.grace), default=0.0)
+    for each in scene.supervisors:
+        if _too_short(each, longest):
+            yield _at(each, f"and supervisord waits for its workers for {longest:g} s", longest)
+
+
+CHECKS = (
+    Check(
+        "GD101",
+        Severity.ERROR,
+        "A grace period that is shorter than the stop of an idle worker",
+        "Every stop ends with SIGKILL: early-acked tasks are lost, runs wait for their lease to"
+        " end, and their last items run again.",
+        "a longer `terminationGracePeriodSeconds`, `stop_grace_period`, `TimeoutStopSec` or"
+        " `stopwaitsecs`",
+        per_worker(idle),
+    ),
+    Check(
+        "GD102",
+        Severity.ERROR,
+        "A `preStop` that uses the grace period up",
+        "The hook's time counts in. What it leaves is less than an idle worker needs, so that"
+        " SIGKILL follows SIGTERM at once.",
+        "a longer grace period, or a shorter sleep",
+        per_worker(hook),
+    ),
+    Check(
+        "GD103",
+        Severity.ERROR,
+        "A soft shutdown that is longer than the grace period (a warning if the worker knows it)",
+        "SIGKILL comes during the soft shutdown: nothing is given back to the broker, and"
+        " early-acked tasks are lost without a line in the log. A worker that knows its grace"
+        " period cuts the soft shutdown short.",
+        "a longer grace period, or a shorter `worker_soft_shutdown_timeout`",
+        per_worker(soft),
+    ),
+    Check(
+        "GD104",
+        Severity.ERROR,
+        "A plain task that took longer than the grace period lately (a warning if acked late)",
+        "A worker that knows its grace period cuts it off shortly before SIGKILL: acked late, it"
+        " begins again in another worker, at each deploy; acked early, it is lost, with a line in"
+        " the log. A worker that does not know waits for it until SIGKILL.",
+        "a longer grace period, or an iterable task",
+        per_worker(seen),
+    ),
+    Check(
+        "GD105",
+        Severity.WARNING,
+        "A plain task whose time limit is longer than the grace period (a note if it is acked late"
+        " and the worker knows its grace period)",
+        "A task that takes as long as it may is cut off shortly before SIGKILL: acked late, it"
+        " begins again in another worker; acked early, it is lost, with a line in the log. A worker"
+        " that does not know its grace period waits for it until SIGKILL.",
+        "a longer grace period, a lower time limit, or an iterable task",
+        per_worker(limits),
+    ),
+    Check(
+        "GD106",
+        Severity.ERROR,
+        "An item of an iterable task that takes longer than the grace period",
+        "A run leaves between two items. This one is cut off at every stop, and begins again in the"
+        " next worker; if the worker does not know its grace period, only after the lease has"
+        " ended.",
+        "a longer grace period, or smaller items",
+        per_worker(items),
+    ),
+    Check(
+        "GD107",
+        Severity.WARNING,
+        "A grace period that nobody chose: the 10 s of Docker and of supervisord",
+        "A stop takes 3 s, and the longest item and the longest plain task come on top. Ten seconds"
+        " are soon gone.",
+        "`stop_grace_period: 60s`, `stopwaitsecs=60`",
+        per_worker(default),
+    ),
+    Check(
+        "GD108",
+        Severity.ERROR,
+        "`terminationGracePeriodSeconds` outside of the pod's `spec`, `KillMode` and the like"
+        " outside of `[Service]`",
+        "It is passed over there, and the default is in force.",
+        "the right place",
+        per_worker(misplaced),
+    ),
+    Check(
+        "GD109",
+        Severity.ERROR,
+        "A container with supervisord whose grace period is shorter than `stopwaitsecs`",
+        "The container is killed, supervisord and workers alike, while supervisord still waits.",
+        "a grace period longer than the longest `stopwaitsecs`",
+        around,
+    ),
+)

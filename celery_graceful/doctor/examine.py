@@ -1,0 +1,109 @@
+"""The examination: facts are gathered, and every check looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from celery_graceful.doctor.checks import files, signals, starts
+from celery_graceful.doctor.checks.base import Scene, Sight
+from celery_graceful.doctor.checks.table import LOOKING
+from celery_graceful.doctor.command import same_app
+from celery_graceful.doctor.facts import AppFacts, Deployed, Seen
+from celery_graceful.doctor.finding import Finding, Severity, in_order
+from celery_graceful.doctor.readers.outcome import Outcome, Trouble
+from celery_graceful.doctor.readers.reading import NoWorker
+from celery_graceful.doctor.running_deployed import as_deployed
+
+__all__ = ["Examination", "examine", "findings_of", "findings_of_processes", "not_asked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was examined, and what was found."""
+
+    workers: tuple[Deployed, ...]
+    findings: tuple[Finding, ...]
+
+
+def findings_of(scene: Scene, *, grace: float | None = None) -> Iterator[Finding]:
+    """What all checks find.
+
+    Args:
+        scene: what is known.
+        grace: seconds until SIGKILL, for workers whose files do not tell it.
+    """
+    scene = scene.within(grace)
+    for check in LOOKING:
+        yield from check.findings(scene)
+
+
+def findings_of_processes(app: AppFacts, workers: Iterable[Deployed]) -> Iterator[Finding]:
+    """What stands between running workers and who stops them.
+
+    Args:
+        app: their app.
+        workers: by :func:`~celery_graceful.doctor.tree.workers_in`.
+    """
+    scene = Scene(app, tuple(workers))
+    for check in (*signals.CHECKS, *starts.CHECKS):
+        yield from check.findings(scene)
+
+
+def examine(
+    app: AppFacts,
+    outcomes: Iterable[Outcome] = (),
+    seen: Seen | None = None,
+    *,
+    asked_for: str | None = None,
+    grace: float | None = None,
+    processes: Iterable[Deployed] = (),
+) -> Examination:
+    """Examine an app and the files that deploy its workers.
+
+    Args:
+        app: what its configuration says.
+        outcomes: what reading the files gave.
+        seen: what running workers have seen, if they were asked.
+        asked_for: the app as in ``celery -A``; workers of others are left out.
+        grace: seconds until SIGKILL, for workers whose files do not tell it.
+        processes: workers among the processes of this host.
+    """
+    outcomes = list(outcomes)
+    deployed = [worker for outcome in outcomes for worker in outcome.workers]
+    ours = [w for w in deployed if same_app(asked_for, w.command.options.get("app"))]
+    supervisors = tuple(each for outcome in outcomes for each in outcome.supervisors)
+    seen = seen or Seen()
+    # Files tell more of a worker than it knows itself.
+    workers = ours or as_deployed(seen.running)
+    scene = Scene(app, tuple(workers), supervisors, seen)
+    found = [
+        *(_of_trouble(trouble) for outcome in outcomes for trouble in outcome.troubles),
+        *(_of_stranger(w, asked_for, bool(ours)) for w in deployed if w not in ours),
+        *findings_of(scene, grace=grace),
+        *findings_of_processes(
+            app, (w for w in processes if same_app(asked_for, w.command.options.get("app")))
+        ),
+    ]
+    return Examination(tuple(ours), tuple(in_order(found)))
+
+
+def not_asked(why: str) -> Finding:
+    """The finding that running workers could not be asked."""
+    sight = Sight(
+        f"running workers were not asked: {why}", "--no-workers", setting="graceful_store"
+    )
+    return files.NOT_ASKED.finding(sight)
+
+
+def _of_trouble(trouble: Trouble) -> Finding:
+    check = files.NO_WORKER if isinstance(trouble, NoWorker) else files.UNREADABLE
+    return check.finding(Sight(trouble.what, trouble.mend, trouble.place))
+
+
+def _of_stranger(worker: Deployed, asked_for: str | None, beside_ours: bool) -> Finding:
+    app = worker.command.options.get("app", "")
+    what = f"{worker.name}: it is a worker of the app {app}, not of {asked_for}"
+    severity = None if beside_ours else Severity.WARNING
+    mend = f"celery -A {app} graceful doctor"
+    return files.OTHER_APP.finding(Sight(what, mend, worker.place, severity=severity))

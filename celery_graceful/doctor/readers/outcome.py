@@ -1,0 +1,28 @@
+"""What reading a file gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from celery_graceful.doctor.facts import Deployed, Place
+
+__all__ = ["Outcome", "Trouble"]
+
+
+class Trouble(Exception):
+    """A file, or a part of it, cannot be read; says where, why, and what to do."""
+
+    def __init__(self, place: Place, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.place, self.what, self.mend = place, what, mend
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The workers of a file, and what of it could not be read."""
+
+    file: str
+    workers: tuple[Deployed, ...] = ()
+    #: Containers that run supervisord, whose workers are in a file of its own.
+    supervisors: tuple[Deployed, ...] = ()
+    troubles: tuple[Trouble, ...] = ()

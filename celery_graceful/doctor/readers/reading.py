@@ -1,0 +1,150 @@
+"""From files to workers: which reader a file is for, by its content first, then by its name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from celery_graceful.doctor.facts import Deployed, Place
+from celery_graceful.doctor.readers.compose import is_compose, read_compose
+from celery_graceful.doctor.readers.dockerfile import is_dockerfile, read_dockerfile
+from celery_graceful.doctor.readers.kubernetes import is_manifest, read_manifest
+from celery_graceful.doctor.readers.outcome import Outcome, Trouble
+from celery_graceful.doctor.readers.procfile import is_procfile, read_procfile
+from celery_graceful.doctor.readers.script import is_script, read_script
+from celery_graceful.doctor.readers.supervisord import is_supervisord, read_supervisord
+from celery_graceful.doctor.readers.systemd import is_unit, read_unit
+from celery_graceful.doctor.readers.yaml_tree import Node, NotYaml, documents
+
+__all__ = ["read_file", "read_files", "read_text"]
+
+STDIN, STDIN_NAME = "-", "<stdin>"
+_KINDS = "Kubernetes, docker-compose, Dockerfile, systemd, supervisord, Procfile, entry script"
+_YAML = (".yaml", ".yml", ".json")
+
+
+def read_files(names: Iterable[str]) -> list[Outcome]:
+    """Read files; of a folder, all files in it that are of a known kind.
+
+    Args:
+        names: paths; ``-`` is the standard input.
+    """
+    found: list[Outcome] = []
+    for name in names:
+        if name != STDIN and Path(name).is_dir():
+            inside = (read_file(str(path)) for path in _inside(Path(name)))
+            found += [each for each in inside if each != Outcome(each.file)]
+        else:
+            found.append(_with_workers(read_file(name)))
+    return found
+
+
+def read_file(name: str) -> Outcome:
+    """Read one file; never raises for what stands in it."""
+    if name == STDIN:
+        return read_text(sys.stdin.read(), STDIN_NAME)
+    path = _unit_of(Path(name))
+    try:
+        return read_text(path.read_text(encoding="utf-8"), str(path))
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        return _failed(Trouble(Place(name), f"it cannot be read: {reason}", "name a file"))
+    except UnicodeDecodeError:
+        return _failed(Trouble(Place(name), "it is no text in UTF-8", "name a text file"))
+
+
+def read_text(text: str, file: str) -> Outcome:
+    """The workers that a file's text deploys."""
+    try:
+        found = list(_workers(text, file))
+        return Outcome(
+            file,
+            tuple(each for each in found if each.command.is_worker),
+            tuple(each for each in found if each.command.supervises),
+        )
+    except Trouble as trouble:
+        return _failed(trouble)
+    except RecursionError:
+        return _failed(Trouble(Place(file), "it is nested too deeply", "write it flat"))
+
+
+def _workers(text: str, file: str) -> Iterator[Deployed]:
+    name = Path(file).name
+    if is_script(text):
+        yield from read_script(text, file)
+    elif is_supervisord(text):
+        yield from read_supervisord(text, file)
+    elif is_unit(text):
+        yield from read_unit(text, file)
+    elif is_dockerfile(text) and not name.endswith(_YAML):
+        yield from read_dockerfile(text, file)
+    elif is_procfile(text) and not name.endswith(_YAML):
+        yield from read_procfile(text, file)
+    else:
+        yield from _yaml_workers(text, file)
+
+
+def _yaml_workers(text: str, file: str) -> Iterator[Deployed]:
+    known = False
+    for document in _documents(text, file):
+        if is_manifest(document):
+            known = True
+            yield from read_manifest(document)
+        elif is_compose(document):
+            known = True
+            yield from read_compose(document)
+        else:
+            known = known or not document.given
+    if not known:
+        raise Trouble(Place(file), "its kind is not known", f"one of these can be read: {_KINDS}")
+
+
+def _documents(text: str, file: str) -> list[Node]:
+    try:
+        return list(documents(text, file))
+    except NotYaml:
+        if file.endswith(_YAML) or file == STDIN_NAME:
+            raise
+        return []
+
+
+def _unit_of(path: Path) -> Path:
+    """For a systemd drop-in, the unit that it changes, if that lies beside it."""
+    if path.suffix == ".conf" and path.parent.name.endswith(".service.d"):
+        unit = path.parent.with_name(path.parent.name.removesuffix(".d"))
+        return unit if unit.is_file() else path
+    return path
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _may_be(path)]
+
+
+def _may_be(path: Path) -> bool:
+    known = (*_YAML, ".service", ".ini", ".conf", ".sh")
+    hidden = any(part.startswith(".") for part in path.parts)
+    named = path.name.startswith(("Dockerfile", "Procfile")) or path.suffix in known
+    return named and not hidden and not path.parent.name.endswith(".service.d")
+
+
+def _with_workers(outcome: Outcome) -> Outcome:
+    """A file that was named has to deploy a worker: else nothing was examined."""
+    if outcome != Outcome(outcome.file):
+        return outcome
+    return Outcome(outcome.file, troubles=(NoWorker(outcome.file),))
+
+
+class NoWorker(Trouble):
+    """A file that can be read, but has no worker in it."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(
+            Place(file),
+            "it starts no Celery worker that can be recognised",
+            "name the file that has the worker's command line: celery -A … worker",
+        )
+
+
+def _failed(trouble: Trouble) -> Outcome:
+    return Outcome(trouble.place.file, troubles=(trouble,))

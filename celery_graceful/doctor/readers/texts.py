@@ -1,0 +1,58 @@
+"""Small readers that several kinds of files share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from celery_graceful.doctor.command import Command
+from celery_graceful.doctor.facts import Given, Place
+from celery_graceful.durations import parse
+
+__all__ = ["environment_of", "filled_in", "read_duration", "signal_name", "variables"]
+
+_VARIABLE = re.compile(
+    r"\$\{(?P<name>\w+)(?::?-(?P<default>[^}]*))?[^}]*\}|\$(?P<bare>[A-Za-z_]\w*)"
+)
+
+
+def signal_name(text: str) -> str:
+    """``TERM``, ``term``, ``SIGTERM`` and ``15`` as ``SIGTERM``."""
+    import signal
+
+    bare = text.strip().strip("\"'").upper()
+    if bare.isdigit():
+        known = {each.value: each.name for each in signal.Signals}
+        return known.get(int(bare), bare)
+    return bare if bare.startswith("SIG") else f"SIG{bare}"
+
+
+def read_duration(text: str) -> float | None:
+    """Seconds; ``None`` for what is no duration, or for one that never ends."""
+    try:
+        return parse(text.strip())
+    except ValueError:
+        return None
+
+
+def filled_in(text: str) -> str:
+    """``${NAME:-default}`` by its default; other variables are left as they are."""
+    return _VARIABLE.sub(lambda m: m.group(0) if m["default"] is None else str(m["default"]), text)
+
+
+def variables(lines: Iterable[tuple[int, str]], file: str) -> dict[str, Given[str]]:
+    """The lines ``NAME=value`` of an environment file, given with their numbers."""
+    found: dict[str, Given[str]] = {}
+    for number, line in lines:
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            found[name.strip()] = Given(value.strip().strip("\"'"), Place(file, number))
+    return found
+
+
+def environment_of(
+    given: Mapping[str, Given[str]], command: Command, place: Place
+) -> dict[str, Given[str]]:
+    """What a worker's environment holds: the manager's, then what its command line sets."""
+    own = {name: Given(value, place) for name, value in command.environment.items()}
+    return {**given, **own}

@@ -1,0 +1,136 @@
+"""YAML with the line of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from celery_graceful.doctor.facts import Given, Place
+from celery_graceful.doctor.readers.outcome import Trouble
+
+__all__ = ["Node", "NotYaml", "documents"]
+
+_BRACES = "{{"
+
+
+class NotYaml(Trouble):
+    """The syntax is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value with its line: a mapping or list of nodes, a scalar, or ``None`` for nothing."""
+
+    value: Any
+    place: Place
+
+    def get(self, *path: str) -> Node:
+        """What lies under these keys; nothing, in the place of the innermost that is there."""
+        node = self
+        for key in path:
+            below = node.value.get(key) if isinstance(node.value, dict) else None
+            node = Node(None, node.place) if below is None else below
+        return node
+
+    def items(self) -> list[tuple[str, Node]]:
+        """The pairs of a mapping; none of anything else."""
+        return list(self.value.items()) if isinstance(self.value, dict) else []
+
+    def each(self) -> list[Node]:
+        """The members of a list; none of anything else."""
+        return self.value if isinstance(self.value, list) else []
+
+    @property
+    def given(self) -> bool:
+        """Whether anything stands there."""
+        return self.value is not None
+
+    @property
+    def text(self) -> str:
+        """A scalar as text; empty for anything else. ``true`` and ``false`` as YAML has them."""
+        if self.value is None or isinstance(self.value, (dict, list)):
+            return ""
+        return str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
+
+    def number(self) -> Given[float] | None:
+        """A scalar as a number, if it is one."""
+        try:
+            return Given(float(self.text), self.place)
+        except ValueError:
+            return None
+
+
+def documents(text: str, file: str) -> Iterator[Node]:
+    """The documents of a YAML text.
+
+    Raises:
+        Trouble: PyYAML is missing, this is a template, or (:class:`NotYaml`) no YAML.
+    """
+    yaml = _yaml(file)
+    try:
+        loader = yaml.SafeLoader(text)
+        while loader.check_node():
+            yield _node(loader, loader.get_node(), file, {})
+    except yaml.YAMLError as exc:
+        if _BRACES in text:
+            raise _template(file, _line_of_braces(text)) from exc
+        mark = getattr(exc, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 0
+        problem = getattr(exc, "problem", None) or str(exc)
+        raise NotYaml(Place(file, line), f"this is not YAML: {problem}", "mend it") from exc
+
+
+def _yaml(file: str) -> Any:
+    try:
+        import yaml
+    except ImportError as exc:
+        raise Trouble(
+            Place(file), "PyYAML is missing", "pip install 'celery-graceful[doctor]'"
+        ) from exc
+    return yaml
+
+
+def _line_of_braces(text: str) -> int:
+    return next(i for i, each in enumerate(text.splitlines(), 1) if _BRACES in each)
+
+
+def _template(file: str, line: int) -> Trouble:
+    return Trouble(
+        Place(file, line),
+        "this is a template ({{ … }}), not a manifest",
+        "render it: helm template . > rendered.yaml, then --manifest rendered.yaml",
+    )
+
+
+def _node(loader: Any, node: Any, file: str, known: dict[int, Node]) -> Node:
+    """PyYAML's node as ours; what an alias shares is made once."""
+    if id(node) in known:
+        return known[id(node)]
+    place = Place(file, node.start_mark.line + 1)
+    kind = node.id
+    if kind == "scalar":
+        made = Node(_scalar(loader, node), place)
+    elif kind == "sequence":
+        made = known[id(node)] = Node([], place)
+        made.value.extend(_node(loader, each, file, known) for each in node.value)
+    else:
+        made = known[id(node)] = Node({}, place)
+        loader.flatten_mapping(node)
+        for key, value in node.value:
+            if key.id != "scalar":  # {{ .Values.replicas }} is YAML of a kind
+                raise _template(file, key.start_mark.line + 1)
+            below = _node(loader, value, file, known)
+            # A block begins at its first line; people look for its key.
+            made.value[str(key.value)] = Node(below.value, Place(file, key.start_mark.line + 1))
+    known[id(node)] = made
+    return made
+
+
+def _scalar(loader: Any, node: Any) -> Any:
+    import yaml
+
+    try:
+        return loader.construct_object(node)
+    except (yaml.YAMLError, ValueError):
+        return node.value

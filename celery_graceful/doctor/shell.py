@@ -1,0 +1,79 @@
+"""Texts for a shell, taken apart as far as it takes to find a worker in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+__all__ = ["SHELLS", "Simple", "assignments", "simple_commands", "sleeps"]
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+
+_REDIRECTION = re.compile(r"\d*[<>]+&\s*\d*-?|&>>?\s*\S+|\d*(?<![<>])[<>]{1,2}\s*[^\s<>&|;]+")
+_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
+#: Words that begin or end compound commands.
+_OPENING = frozenset({"if", "then", "else", "elif", "do", "while", "until", "{", "(", "!", "time"})
+_CLOSING = frozenset({"fi", "done", "esac", "}"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)([smh]?)\b")
+_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """One command of a text, and what joins it to the next."""
+
+    words: tuple[str, ...]
+    #: ``;``, ``&&``, ``||``, ``|``, ``&``, or empty at the end.
+    joined: str = ""
+    #: Whether it reads from a pipe.
+    piped_to: bool = False
+
+
+def simple_commands(text: str) -> list[Simple]:
+    """The commands of a shell text.
+
+    Raises:
+        ValueError: a quotation does not end.
+    """
+    text = _SUBSTITUTION.sub("$X", _COMMENT.sub("", text.replace("\\\n", " ")))
+    lexer = shlex.shlex(_REDIRECTION.sub(" ", text), posix=True, punctuation_chars=";&|\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
+    found: list[Simple] = []
+    words: list[str] = []
+    for token in lexer:
+        if set(token) <= set(";&|\n"):
+            _end(found, words, token.strip("\n") or ";")
+        else:
+            words.append(token)
+    _end(found, words, "")
+    return found
+
+
+def _end(found: list[Simple], words: list[str], operator: str) -> None:
+    while words and (words[0] in _OPENING or words[0].endswith(")")):
+        words.pop(0)  # of a compound command, or the label of a case
+    if words and words[0] in _CLOSING:
+        words.clear()
+    if words:
+        piped = bool(found) and found[-1].joined in ("|", "|&")
+        found.append(Simple(tuple(words), operator, piped))
+        words.clear()
+
+
+def assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """What is set in front of a command (``A=1 env B=2 celery``), and the rest of the words."""
+    given: dict[str, str] = {}
+    rest = list(words)
+    while rest and (_ASSIGNMENT.match(rest[0]) or rest[0] in ("env", "export", "/usr/bin/env")):
+        name, equals, value = rest.pop(0).partition("=")
+        if equals:
+            given[name] = value
+    return given, rest
+
+
+def sleeps(text: str) -> float:
+    """The seconds that a text sleeps, as far as they stand there as numbers."""
+    return sum(float(number) * _UNIT[unit] for number, unit in _SLEEP.findall(text))

@@ -1,0 +1,69 @@
+"""What is left out, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from celery_graceful.doctor.checks.base import Scene
+from celery_graceful.doctor.examine import examine, findings_of
+from celery_graceful.doctor.facts import Kind, TaskFacts
+from celery_graceful.doctor.finding import Severity, exit_code, in_order
+from celery_graceful.doctor.readers.reading import read_text
+from tests.unit.doctor import sound
+
+
+def test_workers_of_other_apps_are_left_out() -> None:
+    other = sound.KUBERNETES.replace('"shop", "worker"', '"mail", "worker", "--purge"')
+    ours = read_text(sound.UNIT, "shop.service")
+    theirs = read_text(other, "mail.yaml")
+    (note,) = examine(sound.APP, [ours, theirs], asked_for="shop").findings
+    assert (note.id, note.severity, note.file) == ("GD003", Severity.NOTE, "mail.yaml")
+    # With none of ours, nothing was examined.
+    (warning,) = examine(sound.APP, [theirs], asked_for="shop").findings
+    assert warning.severity is Severity.WARNING
+
+
+def test_a_worker_is_judged_by_the_tasks_of_its_queues() -> None:
+    slow = TaskFacts("shop.export", Kind.PLAIN, "slow", True, True, time_limit=3600)
+    app = replace(sound.APP, tasks=(*sound.APP.tasks, slow))
+    assert examine(app, [read_text(sound.KUBERNETES, "w.yaml")]).findings == ()
+    on_slow = sound.KUBERNETES.replace('"-n"', '"-Q", "celery,slow", "-n"')
+    (finding,) = examine(app, [read_text(on_slow, "w.yaml")]).findings
+    assert finding.id == "GD105"
+    assert finding.mend.startswith("terminationGracePeriodSeconds: 3620; or ")
+
+
+def test_a_grace_period_for_files_that_do_not_tell_it() -> None:
+    outcome = read_text(sound.DOCKERFILE, "Dockerfile")
+    scene = Scene(sound.APP, outcome.workers)
+    assert list(findings_of(scene)) == []
+    assert [each.id for each in findings_of(scene, grace=10)] == ["GD105"]
+
+
+def test_a_signal_to_the_group_is_worse_with_plain_tasks() -> None:
+    outcome = read_text(sound.UNIT.replace("KillMode=mixed\n", ""), "w.service")
+    (error,) = examine(sound.APP, [outcome]).findings
+    assert error.severity is Severity.ERROR
+    runs_only = replace(sound.APP, tasks=sound.APP.tasks[:1])
+    (warning,) = examine(runs_only, [outcome]).findings
+    assert warning.severity is Severity.WARNING
+
+
+def test_a_pool_without_children_has_none_to_be_killed() -> None:
+    unit = sound.UNIT.replace("KillMode=mixed\n", "")
+    assert examine(sound.APP, [read_text(unit, "w.service")]).findings
+    threads = unit.replace("--loglevel=INFO", "-P threads")
+    assert examine(sound.APP, [read_text(threads, "w.service")]).findings == ()
+
+
+def test_order_and_exit_codes() -> None:
+    def ids(text: str, file: str) -> list[str]:
+        return [each.id for each in examine(sound.APP, [read_text(text, file)]).findings]
+
+    text = sound.KUBERNETES.replace('"worker@%h"]', '"worker@shop", "--purge"]')
+    findings = examine(sound.APP, [read_text(text, "w.yaml")]).findings
+    assert [each.severity for each in findings] == [Severity.ERROR, Severity.WARNING]
+    assert in_order([*reversed(findings), *findings]) == list(findings)
+    assert (exit_code(findings), exit_code(findings[1:]), exit_code([])) == (20, 10, 0)
+    assert str(findings[0]).startswith("GD305 w.yaml:24: Deployment shop-worker")
+    assert ids(sound.KUBERNETES, "w.yaml") == []
