@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kombu.exceptions import OperationalError
@@ -16,6 +17,7 @@ from celery_graceful.model.record import Record, RunKey
 from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
+from celery_graceful.stop.held import queue_of_delivery
 from celery_graceful.stores.base import Store
 
 __all__ = ["Rescuer"]
@@ -24,9 +26,13 @@ logger = logging.getLogger("celery_graceful.rescue")
 
 #: Overdue runs looked at in one go.
 BATCH = 100
-MOST_FOREIGN = 5000
+MOST_PASSED_OVER = 5000
 
 Entry = tuple[RunKey, Record]
+
+
+def _never(task: str, queue: str) -> bool:
+    return False
 
 
 @dataclass
@@ -35,6 +41,9 @@ class Rescuer:
 
     runtime: Runtime
     store: Store
+    #: Whether the maintenance mode holds a task of a queue: such runs wait for its end.
+    held: Callable[[str, str], bool] = _never
+    _held_at: dict[RunKey, float] = field(default_factory=dict)
     _seen: dict[RunKey, int] = field(default_factory=dict)
     _healthy_since: float | None = None
     #: Runs that this worker cannot publish, by the version that was looked at.
@@ -56,8 +65,9 @@ class Rescuer:
         Args:
             now: monotonic seconds.
         """
-        # Those of other brokers stay overdue for ever: they must not hide ours.
-        overdue = self.store.due(BATCH + min(len(self._foreign), MOST_FOREIGN))
+        # Those of other brokers, and those that maintenance holds, must not hide the others.
+        passed_over = len(self._foreign) + len(self._held_at)
+        overdue = self.store.due(BATCH + min(passed_over, MOST_PASSED_OVER))
         if self._healthy_since is None:
             self._healthy_since = now
         patient = now >= self._healthy_since + self.runtime.settings.lease_ttl
@@ -68,6 +78,7 @@ class Rescuer:
         ]
         self._seen = {run: record.version for run, record in overdue}
         ours = [(run, record) for run, record in ripe if self._ours(run, record)]
+        ours = self._without_held(ours, now)
         if ours:
             self._rescue_all(ours)
 
@@ -111,6 +122,23 @@ class Rescuer:
             done.record.crashes,
             f", the last one: {done.record.last_crash}" if done.record.crashes else "",
         )
+
+    def _without_held(self, runs: list[Entry], now: float) -> list[Entry]:
+        """Those that maintenance does not hold, and has not held within the last lease.
+
+        Their messages wait in their queues, and come to be admitted first.
+        """
+        for run, record in runs:
+            if self.held(run.task, self._queue_of(record)):
+                self._held_at[run] = now
+        lease = self.runtime.settings.lease_ttl
+        self._held_at = {run: at for run, at in self._held_at.items() if now < at + lease}
+        return [(run, record) for run, record in runs if run not in self._held_at]
+
+    def _queue_of(self, record: Record) -> str:
+        envelope = unpack(record.envelope)
+        delivery_info = {"exchange": envelope.exchange, "routing_key": envelope.routing_key}
+        return queue_of_delivery(self.runtime.app, delivery_info)
 
     def _ours(self, run: RunKey, record: Record) -> bool:
         """Whether this worker can publish to the run's broker."""

@@ -25,7 +25,7 @@ logger = logging.getLogger("celery_graceful.runs")
 #: A checkpoint travels with its message up to this size, in bytes; the store has it anyway.
 HEADER_LIMIT = 32 * 1024
 #: Who stops for one of these has given way on purpose, and queues up again.
-_GAVE_WAY = (StopReason.MAX_LEG_RUNTIME, StopReason.THROTTLED)
+_GAVE_WAY = (StopReason.MAX_LEG_RUNTIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
 Send = Callable[[wire.Envelope], None]
 

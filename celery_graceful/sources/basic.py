@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from itertools import islice
 from typing import TypeVar
 
 from celery_graceful.errors import CursorError
 from celery_graceful.sources.cursors import whole_cursor
 
-__all__ = ["batches", "numbers", "sequence"]
+__all__ = ["batch_sizer", "batches", "numbers", "sequence"]
+
+#: Says how many items a batch gets, at most as many as were asked for; set where a run is carried.
+batch_sizer: ContextVar[Callable[[int], int] | None] = ContextVar(
+    "celery_graceful_batch_sizer", default=None
+)
 
 _Item = TypeVar("_Item")
 _Cursor = TypeVar("_Cursor")
@@ -57,6 +63,9 @@ def batches(
 ) -> Iterator[tuple[list[_Item], _Cursor]]:
     """The items of ``source`` in lists of ``size``, the last one shorter.
 
+    In a worker that knows its grace period, lists become shorter while one takes longer than a
+    fifth of it.
+
     The cursor is that of the list's last item, so that a run with other batch sizes, or without,
     can take it up.
 
@@ -70,5 +79,6 @@ def batches(
 def _batched(
     pairs: Iterator[tuple[_Item, _Cursor]], size: int
 ) -> Iterator[tuple[list[_Item], _Cursor]]:
-    while batch := list(islice(pairs, size)):
+    sized = batch_sizer.get()
+    while batch := list(islice(pairs, size if sized is None else sized(size))):
         yield [item for item, _ in batch], batch[-1][1]

@@ -83,9 +83,8 @@ class AtomicLeg(Leg):
             del self.fuse[self.every.items - self.pending :]
 
     def _batch_is_full(self) -> bool:
-        if self.every.items:
-            return self.pending >= self.every.items
-        return self.pending > 0 and time.monotonic() >= self.commit_due
+        full = bool(self.every.items) and self.pending >= self.every.items
+        return full or (self.pending > 0 and time.monotonic() >= self.commit_due)
 
     def _commit_or_leave(self) -> None:
         if not self.save_work():
@@ -213,7 +212,17 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
                 raise Interrupted(reason)
             time.sleep(pause)
 
+    def _begin_batch(self) -> None:
+        super()._begin_batch()
+        most = self.pacing.batch_time
+        if most is not None:  # what is not committed at the kill is done again
+            soon = time.monotonic() + most
+            self.commit_due = soon if not self.every.seconds else min(self.commit_due, soon)
+
     # -- between two items ------------------------------------------------------------------
+
+    def _batch_is_full(self) -> bool:
+        return super()._batch_is_full() or (self.pending > 0 and self.flag.raised)
 
     def tick(self, now: float) -> None:
         if now >= self.commit_due:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful import signals
 from celery_graceful._celery.children import TERM_SIGNAL
+from celery_graceful._celery.wire import QUEUE
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
+from celery_graceful.stop.held import has_to_leave, queue_of_delivery
 from celery_graceful.tasks import results, ticker
 from celery_graceful.tasks.leg import Interrupted
+from celery_graceful.tasks.pacing import Pacing
 from celery_graceful.tasks.saving import REASON_OF, SavingLeg
 
 if TYPE_CHECKING:
@@ -68,9 +71,10 @@ class CarriedLeg(SavingLeg):
         self._told_to_die_at: float | None = None
         self._ended_by_force = False
         self._hold_on_until = 0.0
+        self._held_number = b""
         now = time.monotonic()
         self._brief_until = min(self._flush_due, self._lease_until)
-        self._leave_at = now + self.options.max_leg_runtime if self.options.max_leg_runtime else 0.0
+        self.pacing = Pacing(self, flag)
         # After a crash each item is saved, until the leg has lived longer than its predecessor's
         # unsaved items can have taken: else an item that kills would never be told from progress.
         careful = ticket.record.crashes > 0
@@ -89,6 +93,7 @@ class CarriedLeg(SavingLeg):
 
     def enter(self) -> None:
         """Begin: watch for stops, tell whoever wants to know."""
+        self.pacing.enter()
         ticker.enlist(self)
         if getattr(self.task, "reports_started", False):
             self._report_started()
@@ -118,7 +123,9 @@ class CarriedLeg(SavingLeg):
 
     def tick(self, now: float) -> None:
         """Blow the fuse when something is due. Runs in the ticker's thread."""
-        if self.flag.raised or now >= self._flush_due or 0 < self._leave_at <= now:
+        self.pacing.tick(now)
+        due = now >= self._flush_due or self.pacing.may_overrun(now)
+        if due or self.flag.raised or self._may_be_held():
             self.fuse.clear()
         if self._overdue(now) and not self._ended_by_force:
             self._ended_by_force = True
@@ -153,7 +160,7 @@ class CarriedLeg(SavingLeg):
         if done and not self._checked:
             self._checked = True
             encode(self.checkpoint)
-        now = time.monotonic()
+        now = self._waited()
         reason = self.stop_reason(now)
         if reason is not None:
             raise Interrupted(reason)
@@ -174,9 +181,40 @@ class CarriedLeg(SavingLeg):
             return stop.reason
         if self._told_to_die_at is not None:
             return StopReason.SHUTDOWN
-        if 0 < self._leave_at <= now:
+        if self._is_held():
+            return StopReason.MAINTENANCE
+        # An item that takes longer by itself would never be tried.
+        if self.steps > self.began_at[0] and self.pacing.overruns(now):
             return StopReason.MAX_LEG_RUNTIME
         return None
+
+    def _waited(self) -> float:
+        """The time, after a pause if no item should begin and the broker takes no successor yet."""
+        now = time.monotonic()
+        if now < self._hold_on_until and self.pacing.would_be_cut(now):
+            time.sleep(self._hold_on_until - now)
+            now = time.monotonic()
+        return now
+
+    def _may_be_held(self) -> bool:
+        bulletin = self.flag.bulletin
+        return bool(bulletin) and bulletin.number != self._held_number
+
+    def _is_held(self) -> bool:
+        """Whether the maintenance mode holds this run; worked out once for each change of it."""
+        if not self._may_be_held():
+            return False
+        number = self.flag.bulletin.number
+        if has_to_leave(self.flag, self.task.name, self._queue()):
+            return True
+        self._held_number = number
+        return False
+
+    def _queue(self) -> str:
+        """The run's own queue, even when its message has come ahead of others by another."""
+        if (known := (self.request.properties or {}).get(QUEUE)) is not None:
+            return str(known)
+        return queue_of_delivery(self.task.app, self.request.delivery_info)
 
     def hold_on(self) -> None:
         """The broker takes no successor: process items for a while before trying again."""

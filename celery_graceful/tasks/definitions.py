@@ -6,11 +6,12 @@ An error at import would break web processes, and every healthy task of the app 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery_graceful.atomic import Atomic
 from celery_graceful.errors import DefinitionError
+from celery_graceful.runtime import runtime_of
 from celery_graceful.tasks.quarantine import allowance
 from celery_graceful.tasks.written import RunTask
 
@@ -23,9 +24,32 @@ def check_all(app: Any) -> None:
     Raises:
         DefinitionError: at least one iterable task is not written as it has to be.
     """
-    faults = [fault for task in app.tasks.values() for fault in getattr(task, "faults", ())]
+    tasks = list(app.tasks.values())
+    faults = [fault for task in tasks for fault in getattr(task, "faults", ())]
+    faults += [
+        f for task in tasks if getattr(task, "maintenance_exempt", False) for f in _exempt(task)
+    ]
     if faults:
         raise DefinitionError("\n".join(faults))
+
+
+def _exempt(task: Any) -> list[str]:
+    """What is wrong with a task that is to run during maintenance: its queue is to be exempt."""
+    app = task.app
+    queue = getattr(task, "queue", None)
+    if not queue:
+        # ``route`` would make the queue, and a worker of Celery 5.5 or 5.6 consume it.
+        route = app.amqp.router.lookup_route(task.name, (), {}, {}, task) or {}
+        queue = route.get("queue") if isinstance(route, Mapping) else route
+    name = getattr(queue, "name", queue) or app.conf.task_default_queue
+    exempt = runtime_of(app).settings.maintenance_exempt_queues
+    if name in exempt:
+        return []
+    return [
+        f"{task.name}: maintenance_exempt = True, but it is routed to the queue {name!r}, and"
+        f" graceful_maintenance_exempt_queues is {sorted(exempt)}; route it to one of these, or"
+        " add its queue there"
+    ]
 
 
 def raise_faults(task: RunTask) -> None:

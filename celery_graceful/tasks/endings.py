@@ -13,6 +13,7 @@ from celery_graceful.model.decide import Verdict
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome, Request
 from celery_graceful.tasks import limits, results
+from celery_graceful.tasks.attended import no_longer_cut
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.exits import forget_replayed, give_way, go_back, leave, log
 
@@ -24,6 +25,7 @@ __all__ = ["close", "fail", "fail_for_good", "finish"]
 
 def fail(leg: CarriedLeg, exc: Exception) -> None:
     """An item, the enumerator or a hook raised: save what is done, before Celery takes over."""
+    no_longer_cut(leg.request)
     leg.report.settle()
     leg.undo()
     if leg.steps > leg.began_at[0]:
@@ -91,6 +93,7 @@ def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
 
 def finish(leg: CarriedLeg, result: Any) -> None:
     """Save the result, before Celery stores it and fires callbacks."""
+    no_longer_cut(leg.request)
     leg.report.settle()
     if not leg.save_result(result):
         give_way(leg)

@@ -18,6 +18,7 @@ from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission
 from celery_graceful.runtime import runtime_of
+from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import (
     definitions,
@@ -32,8 +33,9 @@ from celery_graceful.tasks import (
     uncommitted,
 )
 from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.entry import enter
-from celery_graceful.tasks.leg import Interrupted, Leg, current_leg
+from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.legs import LEG
 from celery_graceful.tasks.replay import replay_of
 
@@ -116,12 +118,14 @@ def _return_saved(leg: CarriedLeg) -> Any:
 def _run(leg: Leg, admission: Admission | None = None) -> Any:
     uncommitted.watch()
     token = current_leg.set(leg)
+    sizer = batch_sizer.set(leg.pacing.batch_size if isinstance(leg, CarriedLeg) else None)
     try:
         return _loop(leg, admission)
     except Interrupted as stop:  # only from a hook that looked by itself
         raise RuntimeError(f"interrupted outside of the loop: {stop.reason}") from stop
     finally:
         leg.close()
+        batch_sizer.reset(sizer)
         current_leg.reset(token)
 
 

@@ -20,6 +20,7 @@ from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome
 from celery_graceful.tasks import limits, results
+from celery_graceful.tasks.attended import no_longer_cut
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.replay import replay_of
 from celery_graceful.tasks.saving import cursor_part
@@ -49,6 +50,7 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     Raises ``Ignore`` when another leg will carry it on, ``Reject`` when its message goes back to
     the broker; returns when the broker takes no message, so that the run goes on here.
     """
+    no_longer_cut(leg.request)
     if reason == StopReason.LEASE_LOST:
         give_way(leg)
     leg.report.settle()

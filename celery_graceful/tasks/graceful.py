@@ -7,19 +7,45 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.exceptions import Ignore
 
+from celery_graceful.model.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
 from celery_graceful.tasks import guard
+from celery_graceful.tasks.attended import attend, no_longer_cut
 
 __all__ = ["GracefulTask"]
 
 
 class GracefulTask(Task):  # type: ignore[type-arg]
-    """A plain Celery task with :meth:`continue_as`."""
+    """A plain Celery task with :meth:`continue_as`, that can take part in its worker's stop."""
 
     abstract = True
+    #: Has to run during maintenance too: its queue must be among
+    #: ``graceful_maintenance_exempt_queues``, which worker, beat and commands check.
+    maintenance_exempt = False
+    #: Raise :exc:`~celery_graceful.CutOff` in it when its stopping worker ends what still runs, so
+    #: that ``finally`` is run. A task acked late then goes back to its queue, another one fails.
+    raise_at_cut = False
     #: A signal to the whole process group leaves it running while its worker waits for it.
     stops_by_itself = True
+
+    @classmethod
+    def bind(cls, app: Any) -> Any:
+        """Called by Celery when the task is registered."""
+        bound = super().bind(app)
+        attend(cls, hook=cls.on_stop_requested is not GracefulTask.on_stop_requested)
+        return bound
+
+    def on_stop_requested(self, reason: StopReason, time_left: float | None) -> None:
+        """Called once in an execution under way that should leave; does nothing by itself.
+
+        In a thread of its own, beside the task (under gevent: in a greenlet), with the execution's
+        ``self.request``. What it raises is logged.
+
+        Args:
+            reason: as of :func:`~celery_graceful.stopping`.
+            time_left: seconds until the task is cut off, ``None`` where nobody knows.
+        """
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Called by Celery before the task runs in a worker."""
@@ -65,5 +91,6 @@ class GracefulTask(Task):  # type: ignore[type-arg]
             # Celery would make a root task its own parent.
             headers={**(request.headers or {}), "parent_id": request.parent_id},
         )
+        no_longer_cut(request)
         signature.apply_async(add_to_parent=False)
         raise Ignore("continued under the same id")

@@ -14,15 +14,18 @@ from weakref import WeakKeyDictionary
 
 from celery_graceful.errors import NoRunError
 from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.pace import Pace
+from celery_graceful.tasks import uncommitted
+from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.doubt import Doubt
-from celery_graceful.tasks.loop import Fuse
+from celery_graceful.tasks.loop import Fuse, Stand
 from celery_graceful.tasks.quarantine import Quarantine, allowance
 
 if TYPE_CHECKING:
     from celery_graceful.atomic import Work
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["Interrupted", "Leg", "Progress", "current_leg", "leg_maker", "leg_of"]
+__all__ = ["Interrupted", "Leg", "Progress", "leg_maker", "leg_of"]
 
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -86,6 +89,7 @@ class Leg:
         self.resumptions = 0
         self.started_at = time.time()
         self.fuse: Fuse = []
+        self.stand: Stand | None = None
         self._checked = False
         #: Transactions of the task's own that are open, with what was first written in each.
         self.transactions: MutableMapping[Any, str] = WeakKeyDictionary()
@@ -99,6 +103,8 @@ class Leg:
         self.began_at = (checkpoint.steps, checkpoint.cursor)
         self.doubt = Doubt(checkpoint.in_doubt)
         self.errors = checkpoint.errors
+        self.pace = Pace(checkpoint.pace)
+        self.batch = checkpoint.batch
 
     @property
     def id(self) -> str:
@@ -109,7 +115,14 @@ class Leg:
     def checkpoint(self) -> Checkpoint:
         """What would be saved now."""
         return Checkpoint(
-            self.cursor, self.carry, self.steps, self.total, self.doubt.to_save, self.errors
+            self.cursor,
+            self.carry,
+            self.steps,
+            self.total,
+            self.doubt.to_save,
+            self.errors,
+            self.pace.saved(),
+            self.batch,
         )
 
     @property
@@ -187,8 +200,6 @@ class Leg:
     def check_committed(self) -> None:
         """Raise if work of the task's own is in a transaction that is still open."""
         if self.transactions:
-            from celery_graceful.tasks import uncommitted
-
             uncommitted.check(self)
 
     def settle(self, cursor: Any, done: int) -> None:
@@ -233,13 +244,11 @@ LegMaker = Callable[["RunTask", tuple[Any, ...], dict[str, Any], Checkpoint], "L
 #: Makes the leg of a direct call or an eager run, or leaves it to us; used by the test kit.
 leg_maker: ContextVar[LegMaker | None] = ContextVar("celery_graceful_leg_maker", default=None)
 
-current_leg: ContextVar[Leg | None] = ContextVar("celery_graceful_leg", default=None)
-
 
 def leg_of(task: RunTask, asked_for: str) -> Leg:
     """The leg that runs ``task`` here and now; raises :exc:`~celery_graceful.errors.NoRunError`."""
     leg = current_leg.get()
-    if leg is None or leg.task is not task:
+    if not isinstance(leg, Leg) or leg.task is not task:
         raise NoRunError(
             f"{task.name}.{asked_for} exists only while a run is under way: use it in "
             "each_iteration, in the generator or in a hook, in the thread that runs the task"

@@ -39,20 +39,23 @@ class LegOptions(NamedTuple):
 
     flush_interval: float
     max_leg_runtime: float
+    #: The smallest time limit in force, 0 without one.
+    time_limit: float = 0.0
 
 
 def leg_options(task: RunTask, settings: Settings, request: Any) -> LegOptions:
     """The options in force for one leg: the task's own, else the settings."""
     flush = _first(task.flush_interval, settings.flush_interval)
     longest = _first(task.max_leg_runtime, settings.max_leg_runtime)
+    limits = [
+        float(limit)
+        for limit in (*(request.timelimit or ()), task.time_limit, task.soft_time_limit)
+        if limit
+    ]
+    limit = min(limits, default=0.0)
     if longest is None:
-        limits = [
-            limit
-            for limit in (*(request.timelimit or ()), task.time_limit, task.soft_time_limit)
-            if limit
-        ]
-        longest = SHARE_OF_TIME_LIMIT * min(limits) if limits else 0.0
-    return LegOptions(float(flush or settings.flush_interval), float(longest))
+        longest = SHARE_OF_TIME_LIMIT * limit
+    return LegOptions(float(flush or settings.flush_interval), float(longest), limit)
 
 
 def _first(own: float | str | None, setting: float | None) -> float | None:

@@ -17,6 +17,7 @@ __all__ = [
     "LOOP_FILE",
     "Fuse",
     "Place",
+    "Stand",
     "Watcher",
     "call_shape",
     "drive",
@@ -47,10 +48,29 @@ class Place:
         self.returned: Any = None
 
 
+class Stand:
+    """Where a loop is just now. Costs the loop nothing: its iterator counts anyhow."""
+
+    __slots__ = ("_before", "_numbers")
+
+    def __init__(self, before: int, numbers: Iterator[int]) -> None:
+        self._before = before
+        self._numbers = numbers
+
+    @property
+    def begun(self) -> int:
+        """How many items have begun since the loop did. From any thread."""
+        # Not ``length_hint``: it counts from an end that the fuse has no more once it has blown.
+        state = self._numbers.__reduce__()
+        return self._before + (int(state[2]) if len(state) > 2 else 0)
+
+
 class Watcher(Protocol):
     """Whoever looks up from the loop when the fuse has blown."""
 
     fuse: Fuse
+    #: Where the loop stands, for another thread; ``None`` while it stands still between items.
+    stand: Stand | None
 
     def look(self, cursor: Any, done: int) -> None:
         """Deal with whatever is due; raises to leave the loop. ``done`` items since last time."""
@@ -59,7 +79,8 @@ class Watcher(Protocol):
         """Note where the loop ended, however it ended."""
 
 
-Turns = Callable[[Fuse, Any, Place], None]
+#: The fuse's iterator, the items, where the loop stands.
+Turns = Callable[[Iterator[int], Any, Place], None]
 
 
 def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> Any:
@@ -72,14 +93,20 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
     watcher.look(cursor, 0)
     # The next look comes after one item: a cursor that cannot be saved is told at once.
     fuse[:] = [0]
+    begun = 0
     while True:
         size = len(fuse)
+        numbers = iter(fuse)
+        watcher.stand = Stand(begun, numbers)
         try:
-            turns(fuse, items, place)
+            turns(numbers, items, place)
         except BaseException:
             watcher.settle(place.cursor, place.turns)
             raise
+        finally:
+            watcher.stand = None
         done, place.turns = place.turns, 0
+        begun += done
         if done < size and fuse:
             watcher.settle(place.cursor, done)
             return place.returned
@@ -88,22 +115,22 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
         watcher.look(place.cursor, done)
 
 
-def generator_turns(fuse: Fuse, items: Any, place: Place) -> None:
+def generator_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
     """One stretch of a generator of cursors."""
     turn, cursor = -1, place.cursor
     try:
-        for turn, cursor in zip(fuse, items):  # noqa: B007, B905 - the body is the generator's
+        for turn, cursor in zip(numbers, items):  # noqa: B007, B905 - the body is the generator's
             pass
     finally:
         place.cursor, place.turns = cursor, turn + 1
 
 
-def returning_turns(fuse: Fuse, items: Any, place: Place) -> None:
+def returning_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
     """One stretch of a generator whose result is wanted: a ``for`` loop over it would drop that."""
     done, cursor = -1, place.cursor
     resume = items.send
     try:
-        for turn in fuse:
+        for turn in numbers:
             cursor = resume(None)
             done = turn
     except StopIteration as end:
@@ -113,10 +140,10 @@ def returning_turns(fuse: Fuse, items: Any, place: Place) -> None:
 
 
 _TEMPLATE = """
-def turns(fuse, pairs, place):
+def turns(numbers, pairs, place):
     done, cursor = -1, place.cursor
     try:
-        for turn, (item, reached) in zip(fuse, pairs):
+        for turn, (item, reached) in zip(numbers, pairs):
             {call}
             done, cursor = turn, reached
     finally:

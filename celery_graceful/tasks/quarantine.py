@@ -6,16 +6,14 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
 
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import MaxItemErrorsExceeded
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.tasks import limits
-
-if TYPE_CHECKING:
-    from celery_graceful.tasks.leg import Leg
 
 __all__ = ["Allowance", "Quarantine", "allowance"]
 
@@ -66,6 +64,36 @@ def allowance(option: float | str | None) -> Allowance | None:
     raise wrong
 
 
+class Failing(Protocol):
+    """A leg, as far as items that fail concern it."""
+
+    cursor: Any
+    steps: int
+    total: int | None
+    errors: int
+    began_at: tuple[int, Any]
+
+    @property
+    def task(self) -> Any:
+        """The task it runs."""
+
+    @property
+    def id(self) -> str:
+        """The task id, for logs."""
+
+    def item_scope(self) -> AbstractContextManager[Any]:
+        """Around one item whose failure does not end the run: what it did is undone."""
+
+    def work_stands(self) -> bool:
+        """Whether what was done since the last checkpoint can still be saved."""
+
+    def steps_kept(self, steps: int) -> int:
+        """How many items would count as done if the next one failed the leg after ``steps``."""
+
+    def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
+        """Say that the item of ``cursor`` was put aside."""
+
+
 class Quarantine:
     """One leg's dealing with items that fail.
 
@@ -75,7 +103,7 @@ class Quarantine:
         keep: keeps an entry under its ordinal.
     """
 
-    def __init__(self, leg: Leg, allowed: Allowance, keep: Callable[[int, str], None]) -> None:
+    def __init__(self, leg: Failing, allowed: Allowance, keep: Callable[[int, str], None]) -> None:
         self._leg = leg
         self._allowed = allowed
         self._keep = keep

@@ -1,4 +1,4 @@
-"""The one thread per process that tells running legs to look up.
+"""The one thread per process that tells running legs to look up, and other tasks of a stop.
 
 It wakes twenty times a second while legs run and ends soon after the last: a process without
 iterable tasks has no thread. A real thread also under gevent, where a task that never yields
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from celery_graceful._celery.threads import native_sleep, start_native_thread
 
-__all__ = ["TICK", "Ticked", "enlist", "leave", "legs"]
+__all__ = ["TICK", "Dying", "Ticked", "enlist", "enlisted", "leave", "legs"]
 
 #: Seconds between two looks; bounds how long a stop goes unseen.
 TICK = 0.05
@@ -22,10 +22,15 @@ IDLE_TICKS = 100
 
 
 class Ticked(Protocol):
-    """A leg, as the ticker sees it."""
+    """What is under way, as the ticker sees it."""
 
     def tick(self, now: float) -> None:
-        """Blow the fuse if something is due at ``now`` (monotonic seconds). Must not block."""
+        """Do what is due at ``now`` (monotonic seconds). Must not block."""
+
+
+@runtime_checkable
+class Dying(Ticked, Protocol):
+    """A leg, as a signal handler sees it."""
 
     def told_to_die(self) -> bool:
         """A termination signal reached this process; returns whether the leg deals with it."""
@@ -52,9 +57,14 @@ def leave(leg: Ticked) -> None:
     _legs.pop(id(leg), None)
 
 
-def legs() -> list[Ticked]:
-    """The legs under way in this process."""
+def enlisted() -> list[Ticked]:
+    """Whatever is under way in this process."""
     return list(_legs.values()) if _thread_of == [os.getpid()] else []
+
+
+def legs() -> list[Dying]:
+    """The legs under way in this process."""
+    return [each for each in enlisted() if isinstance(each, Dying)]
 
 
 def _run() -> None:

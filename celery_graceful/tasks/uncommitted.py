@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from celery_graceful.errors import TransactionError
-from celery_graceful.tasks.leg import Leg, current_leg
+from celery_graceful.tasks.current import UnderWay, current_leg
 
 __all__ = ["check", "watch"]
 
@@ -34,7 +34,7 @@ def watch() -> None:
     event.listen(Engine, "rollback", _ended)
 
 
-def check(leg: Leg) -> None:
+def check(leg: UnderWay) -> None:
     """Called when the loop looks up and ``leg`` has transactions under way.
 
     Raises:
@@ -52,7 +52,7 @@ def check(leg: Leg) -> None:
             )
 
 
-def _leg() -> Leg | None:
+def _leg() -> UnderWay | None:
     leg = current_leg.get()
     return None if leg is None or leg.task.atomic is not None else leg
 

@@ -41,6 +41,10 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: them; ``None``: an item that fails, fails the run. For classes.
     max_item_errors: ClassVar[float | str | None] = None
 
+    #: Has to run during maintenance too: its queue must be among
+    #: ``graceful_maintenance_exempt_queues``, which worker, beat and commands check.
+    maintenance_exempt: ClassVar[bool] = False
+
     #: What is wrong with how the task is written (see :mod:`celery_graceful.tasks.definitions`).
     faults: ClassVar[tuple[str, ...]] = ()
     #: Whether STARTED is wanted; Celery itself would write it before admission.

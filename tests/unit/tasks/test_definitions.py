@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful import IterableTask, iterable_task
+from celery_graceful import GracefulTask, IterableTask, iterable_task
 from celery_graceful.errors import DefinitionError
 from celery_graceful.tasks.definitions import check_all
 
@@ -205,3 +205,17 @@ def test_running_a_bad_task_here_says_what_is_wrong(app: Any, way: str) -> None:
     for task in tasks:
         with pytest.raises(DefinitionError, match=re.escape(task.name.rpartition(".")[2])):
             task.apply((1,), throw=True) if way == "apply" else task(1)
+
+
+def test_an_exempt_task_needs_an_exempt_queue(make_app: MakeApp) -> None:
+    def made(**conf: Any) -> Any:
+        app = make_app(graceful_maintenance_exempt_queues=["alerts"], **conf)
+        app.task(name="proj.page", base=GracefulTask, maintenance_exempt=True)(plain)
+        app.finalize()
+        return app
+
+    with pytest.raises(DefinitionError, match=r"proj\.page: .*queue 'celery'.*\['alerts'\]"):
+        check_all(made())
+    app = made(task_routes={"proj.page": {"queue": "alerts"}})
+    check_all(app)
+    assert list(app.amqp.queues.consume_from) == ["celery"], "asking makes no queue"

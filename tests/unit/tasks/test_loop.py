@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celery_graceful.tasks.loop import CHUNK, Fuse, call_shape, drive, generator_turns
+from celery_graceful.tasks.loop import CHUNK, Fuse, Stand, call_shape, drive, generator_turns
 
 
 class Stop(BaseException):
@@ -22,6 +22,7 @@ class Watch:
 
     def __init__(self, stop_at: int | None = None, careful: bool = False) -> None:
         self.fuse: Fuse = []
+        self.stand: Stand | None = None
         self.cursor: Any = None
         self.done = 0
         self.looks = 0

@@ -1,0 +1,194 @@
+"""Executions that hear of a stop while they run: a hook is called, an exception is raised."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+from celery import Task
+from celery.exceptions import Reject
+
+from celery_graceful._celery.aside import gevent_loop, run_aside, with_request
+from celery_graceful._celery.throwing import Edge
+from celery_graceful.errors import CutOff, CutOffError
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.stop import flag as stop_flag
+from celery_graceful.stop import time_left
+from celery_graceful.stop.flag import StopFlag
+from celery_graceful.stop.held import has_to_leave, queue_of_delivery
+from celery_graceful.tasks import ticker
+
+__all__ = ["Attended", "attend", "no_longer_cut", "raise_if_cut"]
+
+logger = logging.getLogger("celery_graceful.tasks")
+
+#: Where an attended execution is kept on its request.
+ATTENDED = "graceful_attended"
+
+
+def attend(cls: Any, hook: bool) -> None:
+    """Have executions of a task class attended, if it wants any of this; others pay nothing.
+
+    Args:
+        cls: the class of a registered task.
+        hook: whether it defines ``on_stop_requested``.
+    """
+    theirs = cls.__call__
+    if not (hook or cls.raise_at_cut) or getattr(theirs, "attends", False):
+        return
+    plain = theirs is Task.__call__  # which Celery replaces in a worker
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        attended = _begun(self, hook)
+        if attended is None:
+            return (Task.__call__ if plain else theirs)(self, *args, **kwargs)
+        run = self.run if plain else partial(theirs, self)
+        return attended.run(partial(run, *args, **kwargs))
+
+    call.attends = True  # type: ignore[attr-defined]
+    cls.__call__ = call
+
+
+def _begun(task: Any, hook: bool) -> Attended | None:
+    request = task.request
+    if request.called_directly or request.is_eager or hasattr(request, ATTENDED):
+        return None
+    flag = stop_flag.current()
+    if flag is None:
+        return None
+    attended = Attended(task, request, flag, hook)
+    setattr(request, ATTENDED, attended)
+    return attended
+
+
+class Attended:
+    """One execution of a task in a worker.
+
+    Args:
+        task: the task.
+        request: the execution's own.
+        flag: the worker's stop flag.
+        hook: whether ``on_stop_requested`` is to be called.
+    """
+
+    def __init__(self, task: Any, request: Any, flag: StopFlag, hook: bool) -> None:
+        self._task = task
+        self._request = request
+        self._flag = flag
+        self._hook = hook
+        self._loop = gevent_loop() if hook else None
+        self._began = time.monotonic()
+        self._ended = self._is_cut = False
+        self._held_number = b""
+        self.edge = Edge(CutOff) if task.raise_at_cut else None
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Call the task's code.
+
+        Raises:
+            Reject: it was cut off, and its message goes back to the broker.
+            CutOffError: it was cut off, and nothing brings its message back.
+        """
+        ticker.enlist(self)
+        try:
+            return call() if self.edge is None else self._within(self.edge, call)
+        finally:
+            self._ended = True
+            ticker.leave(self)
+
+    def _within(self, edge: Edge, call: Callable[[], Any]) -> Any:
+        returned: list[Any] = []
+        try:
+            try:
+                edge.open()
+                returned.append(call())
+            finally:
+                edge.close()
+        except CutOff as exc:
+            edge.close()  # was interrupted, perhaps
+            if not returned:
+                self._cut_off(exc)
+        return returned[0]
+
+    def _cut_off(self, exc: CutOff) -> NoReturn:
+        name, seconds = f"{self._task.name}[{self._request.id}]", time.monotonic() - self._began
+        if self._task.acks_late:
+            logger.warning("%s was cut off after %.1f s: its message goes back", name, seconds)
+            raise Reject(f"cut off after {seconds:.1f} s", requeue=True) from exc
+        logger.error(
+            "%s was cut off after %.1f s and fails: its message was acknowledged when it began. "
+            "With acks_late it would have gone back to its queue.",
+            name,
+            seconds,
+        )
+        raise CutOffError(
+            f"{name} was cut off after {seconds:.1f} s: its worker was stopped and about to be "
+            "killed. With acks_late its message would have gone back to its queue."
+        ) from exc
+
+    # -- the ticker thread ------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Call the hook once there is a stop, raise once it is time."""
+        if self._hook and (reason := self._reason()) is not None:
+            self._hook = False
+            call = partial(with_request, self._task, self._request, partial(self._tell, reason))
+            run_aside(call, f"on_stop_requested {self._task.name}", self._loop)
+        if self.edge is not None and not self._is_cut and is_cut(self._flag, now):
+            self._is_cut = True
+            self.edge.throw()
+
+    def _reason(self) -> StopReason | None:
+        stop = self._flag.stop
+        if stop is not None:
+            return stop.reason
+        bulletin = self._flag.bulletin
+        if not bulletin or bulletin.number == self._held_number:
+            return None
+        number = bulletin.number
+        queue = queue_of_delivery(self._task.app, self._request.delivery_info)
+        if has_to_leave(self._flag, self._task.name, queue):
+            return StopReason.MAINTENANCE
+        self._held_number = number
+        return None
+
+    def _tell(self, reason: StopReason) -> None:
+        if self._ended:
+            return
+        try:
+            self._task.on_stop_requested(reason, time_left())
+        except BaseException:
+            logger.exception(
+                "%s[%s]: on_stop_requested failed; the task runs on",
+                self._task.name,
+                self._request.id,
+            )
+
+
+def is_cut(flag: StopFlag, now: float) -> bool:
+    """Whether the worker ends what still runs at ``now`` (monotonic seconds)."""
+    stop, cut = flag.stop, flag.cut
+    return stop is not None and (stop.cold or (cut is not None and now >= cut))
+
+
+def raise_if_cut() -> None:
+    """Raise :exc:`CutOff` in the task that this signal handler interrupts, if it is to be cut off.
+
+    Only for a task with ``raise_at_cut``, and once.
+    """
+    flag = stop_flag.current()
+    if flag is None or not is_cut(flag, time.monotonic()):
+        return
+    for each in ticker.enlisted():
+        if isinstance(each, Attended) and each.edge is not None:
+            each.edge.raise_here()
+
+
+def no_longer_cut(request: Any) -> None:
+    """What an execution does from here on has to be done to its end."""
+    attended = getattr(request, ATTENDED, None)
+    if attended is not None and attended.edge is not None:
+        attended.edge.close()

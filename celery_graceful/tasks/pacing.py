@@ -1,0 +1,164 @@
+"""What follows for a leg from how long its items take: when to leave, how large batches are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery_graceful._celery.aside import gevent_loop, run_aside
+from celery_graceful.durations import format_seconds
+from celery_graceful.model import pace as decisions
+from celery_graceful.stop.flag import StopFlag
+from celery_graceful.tasks.sampling import Sampler
+from celery_graceful.tasks.ticker import TICK
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.saving import SavingLeg
+
+__all__ = ["Pacing"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: What a batch may take of the time that tasks have at a stop.
+PART_FOR_BATCH = 0.2
+#: The tasks that this process has warned of, by what it said.
+_warned: set[tuple[str, str]] = set()
+
+
+class Pacing:
+    """Watches one leg's items.
+
+    Args:
+        leg: the leg; its history is replaced when it goes back to another checkpoint.
+        flag: the worker's stop flag.
+    """
+
+    def __init__(self, leg: SavingLeg, flag: StopFlag) -> None:
+        self._leg = leg
+        self._flag = flag
+        self._sampler = Sampler(leg.pace)
+        self._loop: Any = None
+        self._began = time.monotonic()
+        self._batches = decisions.Pace()
+        self._batches_done = 0
+        self._batch_began = 0.0
+        #: What the ticker has to do to the leg's history: it alone writes there.
+        self._scales: list[float] = []
+
+    def enter(self) -> None:
+        """The leg begins, in the thread that runs it."""
+        self._loop = gevent_loop()
+        options, need = self._leg.options, self._leg.pace.need
+        limit = options.max_leg_runtime or options.time_limit
+        if limit and need > limit:
+            self._warn(
+                "limit",
+                "its items take up to %s, longer than a leg may run (%s). Each leg tries one all "
+                "the same; make the items smaller, or give a leg more time.",
+                format_seconds(round(need, 1)),
+                format_seconds(limit),
+            )
+
+    # -- the ticker thread ------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """See where the loop stands; warn of an item that no stop could wait for."""
+        stand = self._leg.stand
+        self._sampler.pace = self._leg.pace
+        while self._scales:
+            self._leg.pace.scale(self._scales.pop())
+        self._sampler.observe(now, None if stand is None else stand.begun)
+        period = self._flag.for_tasks
+        if period is None or self._flag.raised:
+            return
+        age, usual = self._sampler.age(now), self._leg.pace.need
+        if max(age, usual) > period and ("grace", self._leg.task.name) not in _warned:
+            said = self._warning(stand.begun if stand is not None else 0, age, usual, period)
+            _warned.add(("grace", self._leg.task.name))
+            run_aside(said, "celery-graceful-warning", self._loop)
+
+    def _warning(self, number: int, age: float, usual: float, period: float) -> Callable[[], None]:
+        leg = self._leg
+        what = (
+            f"an item after cursor {leg.cursor!r:.200} (item {number} of this leg) has run for"
+            f" {age:.1f} s"
+            if age > period
+            else f"items take up to {usual:.1f} s (at cursor {leg.cursor!r:.200})"
+        )
+        return lambda: logger.warning(
+            "%s: %s, and a stop leaves tasks %s: at a deploy the item would be cut off and begin "
+            "again elsewhere. Make the items smaller, or the grace period longer.",
+            leg.ticket.run,
+            what,
+            format_seconds(round(period, 1)),
+        )
+
+    # -- deadlines --------------------------------------------------------------------------
+
+    def overruns(self, now: float) -> bool:
+        """Whether an item that begins at ``now`` would not end before the leg has to."""
+        options, need = self._leg.options, self._leg.pace.need
+        longest, limit = options.max_leg_runtime, options.time_limit
+        over = longest and now + need >= self._began + longest
+        return bool(over or (limit and need and now + need >= self._began + limit))
+
+    def may_overrun(self, now: float) -> bool:
+        """The same for an item that begins before the next tick."""
+        return self.overruns(now + TICK)
+
+    def would_be_cut(self, now: float) -> bool:
+        """Whether an item that begins at ``now`` would be cut off by the stopping worker."""
+        cut, need = self._flag.cut, self._leg.pace.need
+        return self._flag.raised and cut is not None and need > 0 and now + need > cut
+
+    # -- batches ----------------------------------------------------------------------------
+
+    @property
+    def batch_time(self) -> float | None:
+        """What a batch may take, in seconds, if that is known."""
+        period = self._flag.for_tasks
+        return None if period is None else PART_FOR_BATCH * period
+
+    def batch_size(self, wanted: int) -> int:
+        """How many items the next batch gets; ``sources.batches`` asks before each."""
+        leg, most, now = self._leg, self.batch_time, time.monotonic()
+        size = min(wanted, leg.batch or wanted)
+        if most is None:
+            return size
+        if self._batch_began:
+            self._batches.add(now - self._batch_began)
+            self._batches_done += 1
+        self._batch_began = now
+        took = self._batches.p95
+        new = size
+        while decisions.fewer(new, took * new / size, most):
+            new //= 2
+        if new == size and decisions.more(size, wanted, took, most, self._batches_done):
+            new = min(wanted, 2 * size)
+        if new != size:
+            self._resize(size, new, took)
+        leg.batch = new if new < wanted else 0
+        return new
+
+    def _resize(self, size: int, new: int, took: float) -> None:
+        leg = self._leg
+        self._batches.scale(new / size)
+        self._scales.append(new / size)
+        self._batches_done = 0
+        if new < size:
+            logger.info(
+                "%s: batches of %d items take up to %.1f s, more than a fifth of what a stop leaves"
+                " tasks; they get %d from now on",
+                leg.ticket.run,
+                size,
+                took,
+                new,
+            )
+
+    def _warn(self, what: str, text: str, *details: Any) -> None:
+        name = self._leg.task.name
+        if (what, name) not in _warned:
+            _warned.add((what, name))
+            logger.warning("%s: " + text, self._leg.ticket.run, *details)
