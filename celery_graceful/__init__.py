@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celery_graceful.atomic import Atomic
+    from celery_graceful.errors import CutOff
     from celery_graceful.plugin import Graceful
+    from celery_graceful.processes import at_task_exit, background_process, ready
     from celery_graceful.stop import sleep, stopping, time_left
     from celery_graceful.tasks import GracefulTask, IterableTask, iterable_task
 
@@ -15,11 +17,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Atomic",
+    "CutOff",
     "Graceful",
     "GracefulTask",
     "IterableTask",
+    "at_task_exit",
+    "background_process",
     "errors",
     "iterable_task",
+    "ready",
     "signals",
     "sleep",
     "sources",
@@ -29,10 +35,14 @@ __all__ = [
 
 _HOMES = {
     "Atomic": "celery_graceful.atomic",
+    "CutOff": "celery_graceful.errors",
     "Graceful": "celery_graceful.plugin",
     "GracefulTask": "celery_graceful.tasks",
     "IterableTask": "celery_graceful.tasks",
+    "at_task_exit": "celery_graceful.processes",
+    "background_process": "celery_graceful.processes",
     "iterable_task": "celery_graceful.tasks",
+    "ready": "celery_graceful.processes",
     "sleep": "celery_graceful.stop",
     "stopping": "celery_graceful.stop",
     "time_left": "celery_graceful.stop",

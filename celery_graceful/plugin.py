@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from celery_graceful.maintenance.api import Maintenance
+
 __all__ = ["Graceful"]
 
-#: By name, since only workers need what it imports.
+#: By name, since only workers need what they import.
 STEP = "celery_graceful.worker.steps:GracefulStep"
+MAINTENANCE = "celery_graceful.worker.maintenance:MaintenanceStep"
+CHECKUP = "celery_graceful.worker.checkup:CheckupStep"
+GATE = "celery_graceful.worker.maintenance:GateStep"
+SWEEP = "celery_graceful.worker.sweep:SweepStep"
+FORCE = "--maintenance-force"
 
 
 class Graceful:
@@ -30,18 +39,50 @@ class Graceful:
         from celery.signals import beat_init
 
         self.app = app
-        app.steps["worker"].add(STEP)
+        app.steps["worker"].update((STEP, MAINTENANCE, CHECKUP, SWEEP))
+        app.steps["consumer"].add(GATE)
+        _add_option(app)
+        # Only ``celery`` itself has this loaded by now: for ``celery inspect graceful``.
+        if "celery.worker.control" in sys.modules:
+            from celery_graceful.worker import remote
+
+            remote.register()
         beat_init.connect(_check_beat, weak=False, dispatch_uid="graceful-check-beat")
+
+    @cached_property
+    def maintenance(self) -> Maintenance:
+        """The maintenance mode: ``.down(...)``, ``.up(...)``, ``.status()``.
+
+        Works on the app given by then; see :class:`~celery_graceful.maintenance.api.Maintenance`.
+        """
+        from celery_graceful.maintenance.api import Maintenance
+
+        return Maintenance(self._given_app)
+
+    def _given_app(self) -> Celery:
+        if self.app is None:
+            raise RuntimeError("Graceful() has no app yet: call init_app(app) first")
+        return self.app
 
     def __repr__(self) -> str:
         return f"<Graceful: {self.app.main if self.app is not None else 'no app'}>"
 
 
+def _add_option(app: Celery) -> None:
+    import click
+
+    options = app.user_options["worker"]
+    if not any(FORCE in option.opts for option in options if isinstance(option, click.Option)):
+        options.add(click.Option((FORCE,), is_flag=True, help="Work on through maintenance."))
+
+
 def _check_beat(sender: Any = None, **_: Any) -> None:
+    from celery_graceful.maintenance.beat import hold_back
     from celery_graceful.runtime import runtime_of
     from celery_graceful.tasks import definitions
 
     app = getattr(sender, "app", None)
     if app is not None:
-        runtime_of(app)
+        # Sent in each process that beat runs in, embedded ones included.
+        hold_back(sender.scheduler, runtime_of(app))
         definitions.check_all(app)

@@ -44,11 +44,18 @@ class Keeper:
     time-out.
     """
 
-    def __init__(self, runtime: Runtime, flag: StopFlag, wake_consumer: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        flag: StopFlag,
+        wake_consumer: Callable[[], None],
+        held: Callable[[str, str], bool] | None = None,
+    ) -> None:
         self.runtime = runtime
         self.flag = flag
         self.worker = flag.worker
         self._wake_consumer = wake_consumer
+        self._held = held
         self._wakes = MOST_WAKES
         self._waking = False
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
@@ -62,6 +69,8 @@ class Keeper:
         # Opened here: under gevent, two threads that import the same module block each other.
         beats, looks = self.runtime.open_store(), self.runtime.open_store()
         rescuer = Rescuer(self.runtime, looks)
+        if self._held is not None:
+            rescuer.held = self._held
         interval = self.runtime.settings.rescue_interval
         self._threads = [
             Rounds(self._beat_round, beats, retry=RETRY),
@@ -148,9 +157,12 @@ class Keeper:
         )
         return not superseded
 
-    def child_lost(self, task: str, run_id: str, generation: int, how: str) -> None:
+    def child_lost(
+        self, task: str, run_id: str, generation: int, how: str, *, crashed: bool = True
+    ) -> None:
         """The child that carried the run died: its lease is free at once."""
-        self._write(RunKey(task, run_id), ev.Release(self.worker, generation, how))
+        event = ev.Release(self.worker, generation, how, crashed=crashed)
+        self._write(RunKey(task, run_id), event)
 
     def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
         """A leg gave its message back, and could not tell the store."""

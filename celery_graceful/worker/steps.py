@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from functools import partial
 from typing import Any
@@ -11,24 +12,32 @@ from typing import Any
 from celery import bootsteps
 from celery import signals as celery_signals
 
-from celery_graceful._celery import requests
 from celery_graceful._celery.acknowledge import next_job_first
-from celery_graceful._celery.consumer import stop_consuming, wake_poll
-from celery_graceful._celery.handlers import watch_signals
+from celery_graceful._celery.consumer import (
+    notice_lost_connection,
+    stop_consuming,
+    wake_poll,
+)
+from celery_graceful._celery.handlers import interrupt_main_thread, watch_signals
 from celery_graceful._celery.pool import (
     hear_of_accepted_jobs,
-    hear_of_results,
     look_for_dead_children,
 )
 from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.threads import snapshot
 from celery_graceful._celery.unknown import leave_unknown_runs
 from celery_graceful._celery.visibility import Renewals
 from celery_graceful.errors import SettingsError
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import definitions
+from celery_graceful.tasks import definitions, guard
+from celery_graceful.worker.countdown import Interrupter, described
+from celery_graceful.worker.hand_over import HandOver
 from celery_graceful.worker.keeper import Keeper
+from celery_graceful.worker.last_moment import LastMoment
+from celery_graceful.worker.period import grace_of
+from celery_graceful.worker.stop_signals import StopSignals
 
 __all__ = ["GracefulStep"]
 
@@ -36,8 +45,6 @@ logger = logging.getLogger("celery_graceful.worker")
 
 #: How long a stop waits for children to accept what was sent to them, in seconds: they idle.
 ACCEPTED = 0.5
-#: How long it waits for runs to leave before it joins the pool, in seconds; the join waits on.
-HANDED_OVER = 1.0
 
 
 class GracefulStep(bootsteps.StartStopStep):
@@ -56,14 +63,26 @@ class GracefulStep(bootsteps.StartStopStep):
         _check_store(self.runtime, worker)
         self.worker = worker
         self.released = False
-        self.why = ""
         self._hub: Any = None
         self._loop_thread = 0
         name = f"{worker.hostname}/{uuid.uuid4().hex[:12]}"
         self.flag = stop_flag.owned(name)
         if _is_solo(worker):
             self.flag.set_solo()
-        self.keeper = Keeper(self.runtime, self.flag, partial(wake_poll, worker))
+        self.grace = grace_of(worker)
+        self.hand_over = HandOver(worker, self.flag, self._waiting, self._before_leaving)
+        self.interrupter = Interrupter(self.flag, self.hand_over.running, interrupt_main_thread)
+        self.last_moment = LastMoment(self.flag, self.hand_over)
+        self.stops = StopSignals(worker, self.flag, self.grace, self._ring, self.hand_over.leave)
+        if self.grace is not None:
+            self.flag.set_for_tasks(self.grace.for_tasks)
+            guard.install_at_first_task()
+        leaks.install(
+            worker.app,
+            self.runtime.settings.leaked_processes,
+            tasks_overlap=not (self.flag.solo or _is_prefork(worker)),
+        )
+        self.keeper = Keeper(self.runtime, self.flag, partial(wake_poll, worker), self._held)
         self.renewals = Renewals(worker)
         RunRequest.listener = self.keeper
         RunRequest.next_job_first = None
@@ -78,7 +97,11 @@ class GracefulStep(bootsteps.StartStopStep):
         celery_signals.worker_shutdown.connect(
             self._on_shutdown, sender=worker, weak=False, dispatch_uid="graceful-shutdown"
         )
-        watch_signals(self._before_stop_signal)
+        watch_signals(self._on_stop_signal)
+        if self.flag.solo:
+            self.interrupter.start()
+        if self.grace is not None:
+            self.last_moment.start()
         if self.runtime.store_is_fallback:
             logger.warning(
                 "Runs are kept in %s beside this worker, which serves one host only. Set "
@@ -94,68 +117,102 @@ class GracefulStep(bootsteps.StartStopStep):
         """Called whenever the event loop starts, as for the pool's own timers."""
         self._hub, self._loop_thread = hub, threading.get_ident()
         look_for_dead_children(worker, hub, every=0.5)
+        notice_lost_connection(worker, hub, every=1.0)
         self.renewals.watch(hub)
         if RunRequest.next_job_first is None:  # also called again after each reconnect
             RunRequest.next_job_first = next_job_first(worker, hub)
 
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
-        self._raise_flag("shutdown", cold=False)
+        self.stops.asked("shutdown")
         self.renewals.unwatch()
         if self._loop_has_ended():
             if RunRequest.next_job_first is not None:
                 RunRequest.next_job_first.close()
             hear_of_accepted_jobs(worker, self._hub, ACCEPTED)
-        runs = requests.active_runs()
-        logger.info("Stopping (%s): %d iterable tasks leave after their item", self.why, len(runs))
+        given_back = 0
+        if self._hub is None or self._loop_has_ended():
+            self._release()  # first: else this worker might take again what it gives back
+            given_back = self.hand_over.give_back_unstarted()
+        self._tell_of_stop(given_back)
+
+    def _tell_of_stop(self, given_back: int) -> None:
+        running = self.hand_over.running()
+        others = [task for task in running if not task.is_run]
+        logger.info(
+            "Stopping (%s): %d iterable tasks leave after their item%s%s%s",
+            self.stops.why,
+            len(running) - len(others),
+            f"; {len(others)} others run: {described(others)}" if others else "",
+            f"; {given_back} not begun went back to their queues" if given_back else "",
+            self._time_left(),
+        )
+
+    def _time_left(self) -> str:
+        deadline, cut = self.flag.deadline, self.flag.cut
+        now = time.monotonic()
+        text = "" if cut is None else f"; cut off in {max(0.0, cut - now):.0f} s"
+        return text if deadline is None else f"{text}; killed in {max(0.0, deadline - now):.0f} s"
 
     def stop(self, worker: Any) -> None:
-        self._raise_flag("shutdown", cold=False)
+        self._end_tasks()
+
+    def terminate(self, worker: Any) -> None:
+        self.stops.asked("terminate", cold=True)
+        if getattr(worker.pool, "uses_semaphore", False):
+            self.stops.cut_now()
+            self._end_tasks()
+        else:
+            self._release()  # what cannot be ended is not waited for either
+
+    def _end_tasks(self) -> None:
+        """The consumer has stopped, and the pool has not been joined yet."""
+        self.stops.asked("shutdown")
         self._release()
-        if self._loop_has_ended():
-            hear_of_results(worker, self._hub, requests.active_runs, HANDED_OVER)
+        if self._hub is None or self._loop_has_ended():
+            self.hand_over.wait(self._hub)
+
+    def _held(self, task: str, queue: str) -> bool:
+        """Whether maintenance holds a task of a queue, for workers that are not forced."""
+        attendant = getattr(self.worker, "graceful_attendant", None)
+        return attendant is not None and attendant.held_for_all().covers(task, queue)
 
     def _loop_has_ended(self) -> bool:
         """Else, in ``stop()`` of an embedded worker, another thread reads the children's pipes."""
         return threading.get_ident() == self._loop_thread
 
-    def terminate(self, worker: Any) -> None:
-        self._raise_flag("terminate", cold=True)
-        self._release()
-
     def _on_shutdown(self, **_: Any) -> None:
         """The pool has ended: only now may the beats end."""
+        self.interrupter.stop()
+        self.last_moment.stop()
         self.keeper.stop()
         self.renewals.stop()
         RunRequest.listener = RunRequest.next_job_first = None
+        leaks.forget()
         stop_flag.withdraw()
 
-    # -- signals ----------------------------------------------------------------------------
+    def _ring(self) -> None:
+        self.interrupter.ring()
+        self.last_moment.ring()
 
-    def _before_stop_signal(self, name: str, cold: bool) -> bool:
-        """Runs in the signal handler, before Celery's; returns whether Celery's is to run."""
-        self._raise_flag(name, cold=cold)
-        if not cold:
-            return True
-        if self.flag.solo:
-            # Celery would raise in the middle of the task's item. Ended by the loop instead.
-            requests.terminate_when_idle()
-            return False
-        if getattr(self.worker.pool, "is_green", False):
-            # This may be a task's own greenlet, whose end Celery's handler would wait for here.
-            requests.stop_when_idle()
-            return False
-        # Celery's cold handler freezes the event loop and ends the pool: what waits for the
-        # release has to get it now.
-        self._release()
-        return True
+    def _on_stop_signal(self, name: str, cold: bool) -> bool:
+        return self.stops.on_signal(name, cold)
 
     def _on_shutting_down(self, **_: Any) -> None:
-        self._raise_flag("worker_shutting_down", cold=False)
+        self.stops.asked("worker_shutting_down")
 
-    def _raise_flag(self, why: str, *, cold: bool) -> None:
-        if self.flag.raise_(StopReason.SHUTDOWN, cold=cold):
-            self.why = why  # told later: a signal handler must not log
+    def _waiting(self) -> list[Any]:
+        """Requests that maintenance keeps from starting here."""
+        attendant = getattr(self.worker, "graceful_attendant", None)
+        return [] if attendant is None else snapshot(attendant.gate.waiting)
+
+    def _before_leaving(self) -> None:
+        """The process ends here and now: what others would wait for has to be told."""
+        self.keeper.stop()
+        self.renewals.stop()
+        attendant = getattr(self.worker, "graceful_attendant", None)
+        if attendant is not None:
+            attendant.watch.stop()
 
     def _release(self) -> None:
         # A second signal may interrupt the first one's draining: children must not wait for it.
@@ -168,12 +225,15 @@ class GracefulStep(bootsteps.StartStopStep):
 def _check_store(runtime: Runtime, worker: Any) -> None:
     """Raise where the store cannot serve this kind of worker; connects to nothing."""
     store = runtime.open_store()
-    prefork = getattr(worker.pool_cls, "__module__", "").endswith(".prefork")
-    if prefork and not store.shared_between_processes:
+    if _is_prefork(worker) and not store.shared_between_processes:
         raise SettingsError(
             f"graceful_store = {runtime.store_url!r} lives in one process, and a prefork worker "
             "has several: use redis://, sqlite:/// or another database, or start with -P threads"
         )
+
+
+def _is_prefork(worker: Any) -> bool:
+    return getattr(worker.pool_cls, "__module__", "").endswith(".prefork")
 
 
 def _is_solo(worker: Any) -> bool:

@@ -1,0 +1,202 @@
+"""The attendant: what one worker does about maintenance, and what it tells of itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery_graceful._celery import unstarted
+from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.threads import native_lock
+from celery_graceful.maintenance.report import MOST_BUSY, Busy, Report
+from celery_graceful.model.held import NOTHING, Held, held_by
+from celery_graceful.model.mode import Mode
+from celery_graceful.model.ramp import slots_allowed
+from celery_graceful.runtime import Runtime
+from celery_graceful.stop.flag import StopFlag
+from celery_graceful.worker.announce import Announcer
+from celery_graceful.worker.gate import Gate
+from celery_graceful.worker.history import History
+from celery_graceful.worker.parking import Parking
+from celery_graceful.worker.watch import Known, Watch
+
+__all__ = ["Attendant"]
+
+#: A worker reports at least so often before others would count it as gone.
+REPORTS_PER_LEASE = 3
+#: Seconds between two looks at whether a ramp lets more through.
+RAMP_TICK = 0.05
+
+
+class Attendant:
+    """Puts the mode into force in one worker.
+
+    Args:
+        worker: a worker that has its pool, and has no consumer yet.
+        runtime: of its app.
+        flag: the worker's stop flag.
+        forced: started with ``--maintenance-force``: it works on through everything.
+    """
+
+    def __init__(self, worker: Any, runtime: Runtime, flag: StopFlag, *, forced: bool) -> None:
+        settings = runtime.settings
+        self.runtime = runtime
+        self.forced = forced
+        self._worker = worker
+        self._flag = flag
+        self._lock = native_lock()
+        self._exempt = settings.maintenance_exempt_queues
+        self._leaving = NOTHING
+        #: The version of the mode that the gate was set to, and the last that it has carried out.
+        self._version = self._in_force = -1
+        self._ramping = False
+        self._history = History()
+        self.announcer = Announcer(worker)
+        self.watch = Watch(
+            flag.worker,
+            runtime.open_store,
+            self.report,
+            self._on_change,
+            # Others count a worker as gone after a lease.
+            poll=min(settings.maintenance_poll, settings.lease_ttl / REPORTS_PER_LEASE),
+            lease=settings.lease_ttl,
+            follows=not forced,
+        )
+        self.parking = Parking(runtime, flag.worker, self.held_by_name)
+        self.gate = Gate(worker, self.parking.park, self.watch.look, self._on_settled, self._exempt)
+        self._on_change()
+
+    # -- what is held -----------------------------------------------------------------------
+
+    @property
+    def mode(self) -> Mode:
+        """The mode as it is known here, without what has ended by itself."""
+        return self.watch.known.mode
+
+    def held_for_all(self) -> Held:
+        """What the mode holds for workers that are not forced."""
+        return held_by(self.mode, self._exempt)
+
+    def held_by_name(self, task: str) -> bool:
+        """Whether a task is held by its name; nothing is when nobody knows."""
+        return self.held_for_all().task(task)
+
+    def _held_here(self, known: Known) -> Held:
+        if self.forced:
+            return NOTHING
+        if known.cut_off or known.mode.version < 0:
+            return Held(everything=True, exempt=self._exempt)
+        return held_by(known.mode, self._exempt)
+
+    def _on_change(self) -> None:
+        """The mode has changed, in whatever thread that was heard of."""
+        with self._lock:
+            self._set_gate()
+            mode = self.mode
+            leaving = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
+            if leaving != self._leaving:
+                self._leaving = leaving
+                self._flag.bulletin.write(leaving.encode() if leaving else b"")
+        self.parking.mode_changed(mode)
+
+    def _set_gate(self) -> None:
+        known = self.watch.known
+        self.gate.set(self._held_here(known), self._allowed())
+        self._version = known.mode.version
+
+    def _on_settled(self) -> None:
+        """The gate has carried out what is held; in the thread that consumes."""
+        with self._lock:
+            if self.gate.enforced == self.gate.number:
+                self._in_force = self._version
+        if not self.forced:
+            self.announcer.tell(self.watch.known, len(self.gate.begun()))
+        if not self.gate.held.tasks:
+            self.parking.close()
+        if self.gate.allowed is not None and not self._ramping:
+            self._ramping = True
+            self._ramp()
+        self.watch.ring()
+
+    # -- the ramp, in the thread that consumes or keeps the timer -----------------------------
+
+    def _allowed(self) -> int | None:
+        if self.forced:
+            return None
+        watch = self.watch
+        return slots_allowed(self.mode.ramp, watch.now, self.slots, watch.rank, watch.workers)
+
+    def _ramp(self) -> None:
+        with self._lock:  # a ``down`` in another thread must not be undone here
+            allowed = self._allowed()
+            if allowed != self.gate.allowed:
+                self._set_gate()
+        self.gate.let_through()
+        self._ramping = allowed is not None
+        if self._ramping:
+            self._worker.timer.call_after(RAMP_TICK, self._ramp)
+
+    def reconnected(self, consumer: Any) -> None:
+        """There is a new connection, which does not consume yet."""
+        self._ramping = False
+        self.gate.connected(consumer)
+
+    # -- what it tells ----------------------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        """How many tasks the worker can run at once."""
+        return int(self._worker.max_concurrency or self._worker.concurrency or 1)
+
+    def report(self) -> Report:
+        """The worker at this moment; in any thread."""
+        self.announcer.remind()  # comes by every few seconds, whatever the loop does
+        gate = self.gate
+        # First what is in force, then what runs: what starts in between must not be missing.
+        away = self._disconnected()
+        version = self._version if away else self._in_force
+        paused = away or gate.enforced == gate.number
+        requests = gate.begun() if gate.intake is not None else []
+        busy = [_busy(request, gate.queue_of) for request in requests]
+        self._history.look((b.task, b.id, b.seconds) for b in busy)
+        held = gate.held
+        self.watch.hurry = bool(held) and (
+            not paused or any(held.covers(b.task, b.queue) for b in busy)
+        )
+        worker = self._worker
+        return Report(
+            hostname=worker.hostname,
+            pid=self._flag.owner_pid,
+            pool=getattr(worker.pool_cls, "__module__", "").rpartition(".")[2],
+            slots=self.slots,
+            queues=tuple(gate.intake.names) if gate.intake is not None else (),
+            exempt=tuple(sorted(self._exempt)),
+            version=version,
+            forced=self.forced,
+            paused=paused,
+            cut_off=self.watch.known.cut_off,
+            busy=tuple(busy[:MOST_BUSY]),
+            busy_count=len(busy),
+            parked=self.parking.count,
+            longest=self._history.longest(),
+        )
+
+    def _disconnected(self) -> bool:
+        """Without a connection nothing starts, but what threads were given before; the next
+        connection finds the gate as it is."""
+        consumer = getattr(self._worker, "consumer", None)
+        if consumer is not None and consumer.connection is not None:
+            return False
+        return not unstarted.waits_for_thread(self._worker)
+
+
+def _busy(request: Any, queue_of: Callable[[Any], str]) -> Busy:
+    started = request.time_start
+    return Busy(
+        task=request.name,
+        id=request.id,
+        queue=queue_of(request),
+        seconds=round(max(0.0, time.time() - started), 1) if started else 0.0,
+        run=isinstance(request, RunRequest),
+    )

@@ -1,0 +1,97 @@
+"""The doctor at a worker's start: what its configuration gets wrong, in the log, a line each."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from celery import signals as celery_signals
+
+from celery_graceful._celery.threads import start_native_thread
+from celery_graceful.errors import StoreError
+from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.worker.period import grace_of
+
+if TYPE_CHECKING:
+    from celery_graceful.doctor.facts import Seen
+
+__all__ = ["CheckupStep"]
+
+logger = logging.getLogger("celery_graceful.worker")
+
+
+class CheckupStep(bootsteps.StartStopStep):
+    """Lets the doctor look at a worker once it is ready, in a thread that nobody waits for."""
+
+    requires = ("celery_graceful.worker.maintenance:MaintenanceStep",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._worker = worker
+        self._grace = grace_of(worker)
+
+    def start(self, worker: Any) -> None:
+        if runtime_of(worker.app).settings.doctor_at_start:
+            celery_signals.worker_ready.connect(
+                self._on_ready, weak=False, dispatch_uid="graceful-checkup"
+            )
+
+    def _on_ready(self, sender: Any = None, **_: Any) -> None:
+        if getattr(sender, "controller", None) is not self._worker:
+            return
+        celery_signals.worker_ready.disconnect(dispatch_uid="graceful-checkup")
+        # Imported here: a child that is forked in the middle of another thread's import could
+        # never import the same itself.
+        from celery_graceful.doctor import configuration, processes, seen  # noqa: F401
+
+        if processes.readable():
+            import psutil  # noqa: F401
+
+        start_native_thread(self._examine)
+
+    def _examine(self) -> None:
+        try:
+            self._tell()
+        except Exception:
+            logger.exception("The doctor could not examine this worker")
+
+    def _tell(self) -> None:
+        from celery_graceful.doctor import processes
+        from celery_graceful.doctor.configuration import configuration_findings
+        from celery_graceful.doctor.finding import Severity
+        from celery_graceful.doctor.own_unit import ask_unit
+
+        levels = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING}
+        worker, grace = self._worker, self._grace
+        pool = getattr(worker.pool_cls, "__module__", "").rpartition(".")[2]
+        findings = configuration_findings(
+            worker.app,
+            grace=None if grace is None else grace.seconds,
+            pool=pool,
+            queues=tuple(worker.app.amqp.queues.consume_from),
+            seen=_seen(runtime_of(worker.app)),
+            # It matters to children only; and gevent starts no programs from other threads.
+            unit=ask_unit(os.environ) if pool == "prefork" else "",
+            ancestry=processes.own_ancestry() if processes.readable() else (),
+        )
+        for finding in findings:
+            logger.log(levels.get(finding.severity, logging.INFO), "%s", finding)
+        logger.debug("The doctor has examined this worker: %d findings", len(findings))
+
+
+def _seen(runtime: Runtime) -> Seen | None:
+    """What other workers have seen; runs are not looked through by each worker of a fleet."""
+    from celery_graceful.doctor.seen import look_around
+
+    store = runtime.open_store()
+    if not store.shared_between_processes:
+        return None
+    try:
+        return look_around(runtime, store, most_runs=0)
+    except StoreError as exc:
+        logger.debug("The doctor does not know how long tasks take: %s", exc)
+        return None
+    finally:
+        store.close()

@@ -1,0 +1,202 @@
+"""The end of a stop: wait for what runs, cut it off in time, give it back before the kill."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from signal import SIGKILL
+from typing import Any
+
+from celery_graceful._celery.children import TERM_SIGNAL
+from celery_graceful._celery.leaving import leave_anyway, leave_now
+from celery_graceful._celery.serving import Service
+from celery_graceful._celery.under_way import UnderWay, under_way
+from celery_graceful._celery.unstarted import hand_back, left_by_closed_pool, take_back
+from celery_graceful.model.reasons import StopReason
+from celery_graceful.stop.flag import StopFlag
+from celery_graceful.worker.countdown import Countdown
+from celery_graceful.worker.cut_tasks import CutTasks
+
+__all__ = ["HandOver"]
+
+logger = logging.getLogger("celery_graceful.worker")
+
+#: The part of the time between the cut and the kill in which a task may end by itself.
+OWN_PART = 0.4
+#: The same where no kill is known of, in seconds.
+OWN_TIME = 10.0
+#: How long a child that got SIGKILL may take to be seen dead, in seconds.
+DEAD = 1.0
+
+
+class HandOver:
+    """Waits in a stopping worker's main thread until its tasks have ended or are dealt with.
+
+    Args:
+        worker: Celery's worker.
+        flag: its stop flag.
+        waiting: requests that wait in the worker and have not begun.
+        before_leaving: called before a worker leaves that cannot end its tasks.
+    """
+
+    def __init__(
+        self,
+        worker: Any,
+        flag: StopFlag,
+        waiting: Callable[[], Iterable[Any]],
+        before_leaving: Callable[[], None],
+    ) -> None:
+        self._worker = worker
+        self._flag = flag
+        self._waiting = waiting
+        self._before_leaving = before_leaving
+        self._cut_off = CutTasks(worker)
+        #: What was cut off and is not dealt with; read by another thread.
+        self._in_hand: list[UnderWay] = []
+        self._cutting = False
+
+    @property
+    def _prefork(self) -> bool:
+        """Whether the pool can end a task without harm to others."""
+        return bool(getattr(self._worker.pool, "uses_semaphore", False))
+
+    def running(self) -> list[UnderWay]:
+        """What runs in the worker now. From any thread."""
+        return under_way(self._worker, self._waiting())
+
+    def give_back_unstarted(self) -> int:
+        """Return what has not begun to the broker; returns how many messages those are.
+
+        Celery keeps them until the last task has ended; others could have done them by then.
+        """
+        waiting = [*self._waiting()]
+        count = 0
+        try:
+            waiting += take_back(self._worker, lambda request: True)
+            waiting += [r for r in left_by_closed_pool(self._worker) if r not in waiting]
+            count = len(waiting)
+            hand_back(waiting, enough=lambda: _is_over(self._flag.cut))
+        except Exception as exc:
+            logger.warning("%d messages go back only at the end: %r", len(waiting), exc)
+        else:
+            if waiting:
+                logger.warning("%d messages go back only at the end: time is over", len(waiting))
+        return count - len(waiting)
+
+    def wait(self, hub: Any) -> None:
+        """Return when nothing runs any more, or all that did is given back or reported.
+
+        Args:
+            hub: the worker's event loop, if this thread runs it.
+        """
+        service = Service(self._worker, hub)
+        if self._flag.cut is not None:
+            service.be_awake_in(self._flag.cut - time.monotonic())
+        countdown = Countdown(self._flag)
+        while running := self.running():
+            if self._flag.solo or _is_over(self._flag.cut):
+                self._cut(running, service)
+                return
+            countdown.tell(self.running)
+            service.turn()
+
+    def cut_without_main_thread(self) -> None:
+        """The cut has come and the main thread has not: ``finally`` blocks run all the same."""
+        if self._cutting or not self._prefork:
+            return
+        self._cutting = True
+        self._flag.raise_(StopReason.SHUTDOWN, cold=True)
+        _end(self._worker, self.running(), TERM_SIGNAL)
+
+    def leave_unsettled(self) -> None:
+        """The kill is here: tell of what is not dealt with, and end this process.
+
+        Joining a prefork pool takes about two seconds, and a broker or store that is silent keeps
+        the main thread for longer. An exit is easier to live with than a kill, which managers
+        report, and of which nobody can tell that it hit an empty worker.
+        """
+        with leave_anyway():
+            left = {task.id: task for task in (*self.running(), *self._in_hand)}
+            if self._prefork:
+                _end(self._worker, list(left.values()), SIGKILL)
+            self._cut_off.tell_of_the_rest(list(left.values()))
+            self._before_leaving()
+
+    def leave(self) -> None:
+        """Give back what runs, report the rest, and end this process, here and now."""
+        running = self.running()
+        if self._prefork:
+            _end(self._worker, running, SIGKILL)
+        self._deal_with(running)
+        self._before_leaving()
+        leave_now(self._worker)
+
+    def _cut(self, running: list[UnderWay], service: Service) -> None:
+        own_time = self._own_time()
+        self._flag.raise_(StopReason.SHUTDOWN, cold=True)
+        self._in_hand = list(running)
+        if self._prefork and not self._cutting:
+            self._cutting = True  # a second signal would end ``finally`` blocks
+            _end(self._worker, running, TERM_SIGNAL)
+        service.hurry()
+        left = running if self._flag.solo else self._settle(running, service, own_time)
+        if left and self._prefork:
+            _end(self._worker, left, SIGKILL)
+            left = self._settle(left, service, DEAD)
+        self._deal_with(left)
+        if left and not self._flag.solo:
+            # What cannot be ended runs on until this process does.
+            self._before_leaving()
+            leave_now(self._worker)
+
+    def _deal_with(self, left: list[UnderWay]) -> None:
+        cut_off = self._cut_off
+        for task in left:
+            self._deal_with_one(task)
+        cut_off.store_outcomes()
+        logger.warning(
+            "The time is over: %d tasks given back, %d lost%s",
+            cut_off.given_back,
+            cut_off.lost,
+            self._before_the_kill(),
+        )
+
+    def _deal_with_one(self, task: UnderWay) -> None:
+        self._cut_off.settle(task)
+        self._in_hand = [other for other in self._in_hand if other is not task]
+
+    def _settle(self, running: list[UnderWay], service: Service, seconds: float) -> list[UnderWay]:
+        """Deal with each task as it ends; returns those that have not ended in time."""
+        left, until = list(running), time.monotonic() + seconds
+        while left and time.monotonic() < until:
+            service.turn()
+            for task in [task for task in left if task.ended]:
+                left.remove(task)
+                if task.was_cut:
+                    self._deal_with_one(task)
+                else:
+                    self._in_hand = [other for other in self._in_hand if other is not task]
+        return left
+
+    def _own_time(self) -> float:
+        deadline = self._flag.deadline
+        if deadline is None:
+            return OWN_TIME
+        return max(0.0, OWN_PART * (deadline - time.monotonic()))
+
+    def _before_the_kill(self) -> str:
+        deadline = self._flag.deadline
+        if deadline is None:
+            return ""
+        return f", {deadline - time.monotonic():.1f} s before the kill"
+
+
+def _end(worker: Any, tasks: list[UnderWay], number: int) -> None:
+    for task in tasks:
+        if not task.ended:
+            task.end(worker, number)
+
+
+def _is_over(moment: float | None) -> bool:
+    return moment is not None and time.monotonic() >= moment

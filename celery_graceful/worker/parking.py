@@ -1,0 +1,158 @@
+"""Messages of tasks that are held by name: parked meanwhile, and sent back afterwards."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery import unstarted
+from celery_graceful._celery.parking import Lot
+from celery_graceful._celery.threads import native_lock, native_sleep, start_native_thread
+from celery_graceful.errors import PublishUncertain, StoreError
+from celery_graceful.maintenance.control import NOTICE
+from celery_graceful.model.mode import Kind, Mode
+from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.runtime import Runtime
+from celery_graceful.stores.base import Store
+
+__all__ = ["Parking"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
+
+#: The notice that says who empties the parking queue, and until when nobody else does.
+CLAIM = "maintenance-parking"
+#: How long a claim lasts, and seconds between two tries.
+CLAIM_SECONDS, RETRY = 60.0, 2.0
+
+
+class Parking:
+    """What one worker does with messages of tasks that are held by name.
+
+    Args:
+        runtime: of the app.
+        worker: names the worker.
+        held: whether a task is held by name, by what is known now.
+    """
+
+    def __init__(self, runtime: Runtime, worker: str, held: Callable[[str], bool]) -> None:
+        settings = runtime.settings
+        self._runtime = runtime
+        self._worker = worker
+        self._held = held
+        self._lot = Lot(
+            runtime.app, runtime.namespace, runtime.broker, timeout=settings.hand_over_timeout
+        )
+        self._emptying = native_lock()
+        self._holds: frozenset[str] = frozenset()
+        self._first = True
+        self._again = False
+        #: Messages parked by this worker since it last looked whether they can go back.
+        self.count = 0
+
+    def park(self, requests: list[Any]) -> list[Any]:
+        """Park what is held by name; returns what could not be parked. Where tasks are consumed."""
+        parked = self._lot.put(requests)
+        for request in parked:
+            request.acknowledge()
+            unstarted.forget(request)
+        self.count += len(parked)
+        if parked:
+            logger.info(
+                "Parked %d messages of tasks held by name in %s (%s, …)",
+                len(parked),
+                self._lot.name,
+                parked[0].name,
+            )
+        if any(not self._held(request.name) for request in parked):
+            self._empty_soon()  # lifted while they were on their way
+        done = {id(request) for request in parked}
+        return [request for request in requests if id(request) not in done]
+
+    def close(self) -> None:
+        """Nothing is held by name any more. Where tasks are consumed."""
+        self._lot.close()
+
+    def mode_changed(self, mode: Mode) -> None:
+        """Send back what is held no longer; any thread."""
+        if mode.version < 0:
+            return
+        holds = frozenset(h.scope.name for h in mode.holds if h.scope.kind is Kind.TASK)
+        lifted = self._holds - holds
+        # Whoever held them may have been away when they were lifted, and this worker just begun.
+        due = bool(lifted) or (self._first and mode.parked)
+        self._holds, self._first = holds, False
+        if due:
+            self._empty_soon()
+
+    def _empty_soon(self) -> None:
+        self._again = True
+        start_native_thread(self._empty)
+
+    # -- a thread of its own ----------------------------------------------------------------
+
+    def _empty(self) -> None:
+        # Asked for once more while whoever was at it was about to leave: looked at afterwards.
+        while self._again and self._emptying.acquire(False):
+            try:
+                self._empty_all()
+            finally:
+                self._emptying.release()
+
+    def _empty_all(self) -> None:
+        try:
+            store = self._runtime.open_store()
+            try:
+                while self._again:
+                    self._again = False
+                    self._empty_once(store)
+            finally:
+                store.close()
+        except Exception:
+            logger.exception(
+                "Parked messages could not be sent back; the next worker that starts tries again"
+            )
+
+    def _empty_once(self, store: Store) -> None:
+        while True:
+            try:
+                if self._claim(store):
+                    moved, kept = self._lot.empty(self._held)
+                    self.count = 0
+                    self._release(store)
+                    if moved:
+                        logger.warning(
+                            "Sent back %d messages from %s; %d stay", moved, self._lot.name, kept
+                        )
+                    if not kept:
+                        self._note_empty(store)
+                    return
+            except (StoreError, OperationalError, PublishUncertain) as exc:
+                logger.error("Parked messages wait in %s, trying again: %s", self._lot.name, exc)
+            native_sleep(RETRY)
+
+    def _claim(self, store: Store) -> bool:
+        """Two workers at once would mix up the order, and go round what stays."""
+        claim = store.read_notice(CLAIM)
+        if claim.text:
+            owner, until = json.loads(claim.text)
+            if owner != self._worker and until > claim.now:
+                return False
+        text = json.dumps([self._worker, claim.now + CLAIM_SECONDS])
+        return store.post_notice(CLAIM, claim.version, text) is not None
+
+    def _release(self, store: Store) -> None:
+        claim = store.read_notice(CLAIM)
+        store.post_notice(CLAIM, claim.version, json.dumps([self._worker, 0]))
+
+    def _note_empty(self, store: Store) -> None:
+        """Workers that start from now on need not look; who has not yet heard of the lift, and
+        parks more, sends it back on hearing."""
+        notice = store.read_notice(NOTICE)
+        mode = decode_mode(notice.text, notice.version)
+        if mode.parked and not any(h.scope.kind is Kind.TASK for h in mode.holds):
+            store.post_notice(NOTICE, notice.version, encode_mode(replace(mode, parked=False)))

@@ -1,0 +1,83 @@
+"""What a worker cleans up after background processes whose owner or guardian was killed."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any
+
+from celery import bootsteps
+
+from celery_graceful._celery.threads import native_sleep, start_native_thread
+from celery_graceful.errors import ProcessError
+from celery_graceful.processes import orphans
+
+__all__ = ["SweepStep"]
+
+logger = logging.getLogger("celery_graceful.worker")
+
+#: Seconds between two looks for guardians that have ended.
+_EVERY = 2.0
+
+
+class SweepStep(bootsteps.StartStopStep):
+    """Looks into the ledger once; a thread waits for what has to be ended.
+
+    As the first process of a container, which all orphans become children of, the worker reaps
+    guardians that have lost their owner.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._stopping = False
+
+    def start(self, worker: Any) -> None:
+        self._look_into_ledger()
+        if orphans.is_first_process() and _import_psutil():
+            start_native_thread(self._reap)
+
+    def stop(self, worker: Any) -> None:
+        self._stopping = True
+
+    def _look_into_ledger(self) -> None:
+        from celery_graceful.processes import ledger
+
+        try:
+            if ledger.is_empty():
+                return
+        except (OSError, ProcessError) as error:
+            logger.warning("The ledger of background processes cannot be read: %s", error)
+            return
+        _import_psutil()
+        start_native_thread(self._sweep)
+
+    def _sweep(self) -> None:
+        from celery_graceful.processes import ledger
+
+        try:
+            ledger.sweep()
+        except Exception:
+            logger.exception("Background processes of before could not be ended")
+
+    def _reap(self) -> None:
+        failed = False
+        while not self._stopping:
+            native_sleep(_EVERY)
+            try:
+                orphans.reap_guardians()
+            except Exception:
+                if not failed:
+                    logger.exception("Guardians that have ended cannot be reaped; it is tried on")
+                failed = True
+
+
+def _import_psutil() -> bool:
+    """Whether it is there. In the main thread: a child that is forked in the middle of another
+    thread's import could never import the same itself."""
+    try:
+        importlib.import_module("psutil")
+    except ImportError:
+        return False
+    return True

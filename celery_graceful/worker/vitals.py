@@ -1,0 +1,71 @@
+"""What a worker tells the doctor of itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import asdict
+from typing import Any
+
+import celery
+
+import celery_graceful
+from celery_graceful.doctor.running import Running
+from celery_graceful.durations import format_seconds
+from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stop import flag as stop_flag
+from celery_graceful.stores.address import without_password
+from celery_graceful.worker.period import grace_of
+
+__all__ = ["vitals"]
+
+
+def vitals(worker: Any) -> dict[str, Any]:
+    """The worker as :class:`~celery_graceful.doctor.running.Running`, ready to be sent.
+
+    Args:
+        worker: Celery's worker, with its consumer.
+    """
+    runtime, grace = runtime_of(worker.app), grace_of(worker)
+    attendant = getattr(worker, "graceful_attendant", None)
+    said = asdict(
+        Running(
+            hostname=worker.hostname,
+            host=socket.gethostname(),
+            app=str(worker.app.main or ""),
+            namespace=runtime.namespace,
+            pool=getattr(worker.pool_cls, "__module__", "").rpartition(".")[2],
+            slots=int(worker.max_concurrency or worker.concurrency or 1),
+            queues=tuple(sorted(worker.app.amqp.queues.consume_from)),
+            version=celery_graceful.__version__,
+            celery=celery.__version__,
+            grace=None if grace is None else grace.seconds,
+            margin=None if grace is None else grace.margin,
+            grace_source="" if grace is None else grace.source,
+            seconds_left=_seconds_left(),
+            soft_shutdown_timeout=float(worker.app.conf.get("worker_soft_shutdown_timeout") or 0),
+            remap_sigterm=os.environ.get("REMAP_SIGTERM", ""),
+            prefetch=int(getattr(worker.consumer, "initial_prefetch_count", 0) or 0),
+            forced=bool(attendant is not None and attendant.forced),
+            settings=_shared(runtime),
+        )
+    )
+    return {**said, "queues": list(said["queues"])}
+
+
+def _seconds_left() -> float | None:
+    flag = stop_flag.current()
+    if flag is None or not flag.raised or flag.deadline is None:
+        return None
+    return round(max(0.0, flag.deadline - time.monotonic()), 1)
+
+
+def _shared(runtime: Runtime) -> dict[str, str]:
+    """Settings that all workers of an app must have in common."""
+    return {
+        "graceful_namespace": runtime.namespace,
+        "graceful_store": without_password(runtime.store_url),
+        "graceful_lease_ttl": format_seconds(runtime.settings.lease_ttl),
+        "graceful_resume_queue": runtime.settings.resume_queue or "",
+    }

@@ -1,0 +1,221 @@
+"""A thread that tells the store of its worker, and learns of the maintenance mode."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from celery_graceful._celery.threads import Bell, native_lock, start_native_thread
+from celery_graceful.errors import CorruptRecord, StoreError
+from celery_graceful.maintenance.control import NOTICE
+from celery_graceful.maintenance.report import Report, decode_report, encode_report
+from celery_graceful.model.mode import EVERYTHING, Hold, Mode, without_ended
+from celery_graceful.model.mode_text import decode_mode
+from celery_graceful.stores.base import Store
+
+__all__ = ["Known", "Watch"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
+
+#: Reports are kept so long that a lost worker is seen by its age, in seconds.
+KEEP = 86400.0
+#: Seconds between two reports while something that is held still runs.
+SOON = 0.25
+#: How long the thread may take to end its last round, in seconds.
+LAST_ROUND = 1.0
+#: Seconds until the next try while the store does not answer.
+RETRY = 1.0
+
+
+class Known(NamedTuple):
+    """What a worker knows of the mode."""
+
+    #: Without what has ended by itself; version -1: it could not be read yet.
+    mode: Mode
+    #: The store did not answer for so long that others may count the worker as gone.
+    cut_off: bool = False
+
+
+class Watch:
+    """Reports to the board and reads the mode, in a native thread of its own.
+
+    Args:
+        name: names the worker, differently at each start.
+        open_store: makes a store for the thread.
+        report: describes the worker now; called in the thread.
+        on_change: called when what is known has changed, in whatever thread learns of it.
+        poll: seconds between two looks.
+        lease: seconds without an answer of the store after which the worker is cut off.
+        follows: whether the worker does what the mode says; a forced one is never cut off.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_store: Callable[[], Store],
+        report: Callable[[], Report],
+        on_change: Callable[[], None],
+        *,
+        poll: float,
+        lease: float,
+        follows: bool = True,
+    ) -> None:
+        self._name = name
+        # Two: under gevent a connection belongs to the thread that opened it. Opened here: there,
+        # two threads that import the same module block each other.
+        self._store, self._own_store = open_store(), open_store()
+        self._report = report
+        self._on_change = on_change
+        self._poll = poll
+        self._lease = lease
+        self._follows = follows
+        self._bell, self._ended = Bell(), Bell()
+        #: Two threads may learn of two modes at once; the older one must not win.
+        self._lock = native_lock()
+        self._stopping = False
+        self._away = False
+        #: As read; what has ended by itself is still in it.
+        self._mode = Mode(version=-1)
+        #: The store's clock minus the monotonic one.
+        self._ahead = time.time() - time.monotonic()
+        self._reached_at = time.monotonic()
+        self.known = Known(self._mode)
+        #: During a ramp: this worker's place among those that take part, and how many these are.
+        self.rank, self.workers = 0, 1
+        #: Whether something that is held still runs: then reports come often.
+        self.hurry = False
+
+    # -- any thread -------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The store's time, in Unix seconds."""
+        return time.monotonic() + self._ahead
+
+    def ring(self) -> None:
+        """Report at once."""
+        self._bell.ring()
+
+    def learn(self, mode: Mode) -> None:
+        """A broadcast has brought a mode; an old one changes nothing."""
+        with self._lock:
+            if mode.version > self._mode.version:
+                self._mode = mode
+        self._update()
+
+    def look(self) -> bool:
+        """Report and read the mode here and now; whether the store answered."""
+        return self._look(self._store)
+
+    def _look(self, store: Store) -> bool:
+        try:
+            self._attend(store)
+        except StoreError as exc:
+            self._trouble(exc)
+            return False
+        return True
+
+    # -- the thread -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin."""
+        start_native_thread(self._run)
+
+    def stop(self) -> None:
+        """The worker ends: its report is taken back, if the store answers soon."""
+        self._stopping = True
+        self._bell.ring()
+        if not self._ended.wait(LAST_ROUND):
+            logger.warning("This worker's report stays until it is old: the store does not answer")
+
+    def _run(self) -> None:
+        while not self._stopping:
+            began = time.monotonic()
+            answered = self._round()
+            spent = time.monotonic() - began
+            self._bell.wait(self._pause(answered) - spent)
+        # Here: under gevent a connection belongs to the thread that opened it.
+        self._leave()
+        self._ended.ring()
+
+    def _leave(self) -> None:
+        try:
+            self._own_store.leave(self._name)
+        except StoreError as exc:
+            logger.warning("This worker's report stays until it is old: %s", exc)
+
+    def _round(self) -> bool:
+        try:
+            return self._look(self._own_store)
+        except Exception:
+            logger.exception("The maintenance mode could not be looked at; trying again")
+            return False
+
+    def _pause(self, answered: bool) -> float:
+        pause = SOON if self.hurry else self._poll
+        if not answered:
+            pause = min(pause, RETRY)
+        end = self._mode.next_end()
+        if end is not None and end > self.now:
+            pause = min(pause, end - self.now)
+        return pause
+
+    def _attend(self, store: Store) -> None:
+        before = self._mode.version
+        notice = store.attend(
+            self._name, encode_report(self._report()), keep=KEEP, notice=NOTICE, known=before
+        )
+        answered = time.monotonic()
+        self._ahead, self._reached_at = notice.now - answered, answered
+        if self._away:
+            self._away = False
+            logger.warning("The store answers again")
+        if notice.version != before:
+            mode = _read(notice.text, notice.version)
+            # A broadcast may have been quicker; a lower version is of a store that was emptied.
+            with self._lock:
+                if self._mode.version == before:
+                    self._mode = mode
+        ramp = self._mode.ramp
+        if ramp is not None and self.now < ramp.until:
+            self._find_place(store)
+        self._update()
+
+    def _find_place(self, store: Store) -> None:
+        reports = [(a, decode_report(a.report)) for a in store.attendance()]
+        names = sorted(a.worker for a, r in reports if a.age < self._lease and r and not r.forced)
+        if self._name in names:
+            self.rank, self.workers = names.index(self._name), len(names)
+
+    def _trouble(self, exc: StoreError) -> None:
+        if not self._away:
+            self._away = True
+            what = (
+                "the last known mode is kept"
+                if self._mode.version >= 0
+                else "nothing is consumed until it could be read"
+            )
+            logger.error("The maintenance mode cannot be read, %s: %s", what, exc)
+        self._update()
+
+    def _update(self) -> None:
+        away = time.monotonic() - self._reached_at
+        cut_off = self._follows and away >= self._lease
+        with self._lock:
+            known = Known(without_ended(self._mode, self.now), cut_off)
+            changed, self.known = known != self.known, known
+        if changed:
+            self._on_change()
+
+
+def _read(text: str, version: int) -> Mode:
+    try:
+        return decode_mode(text, version)
+    except CorruptRecord as exc:
+        # Somebody wanted something: until it is known what, nothing starts.
+        logger.error("Everything is held: %s", exc)
+        hold = Hold(EVERYTHING, str(exc), "nobody knows who", 0.0, interrupt=False)
+        return replace(Mode(version=version), holds=(hold,))

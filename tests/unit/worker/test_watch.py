@@ -1,0 +1,128 @@
+"""What a worker knows of the mode: from the store, from broadcasts, and by the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from celery_graceful.errors import StoreUnavailable
+from celery_graceful.maintenance.control import NOTICE
+from celery_graceful.maintenance.report import Report
+from celery_graceful.model.mode import EVERYTHING, Mode, lift, lower
+from celery_graceful.model.mode_text import encode_mode
+from celery_graceful.stores.base import Store
+from celery_graceful.stores.board import Notice
+from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.worker.watch import Watch
+from tests.harness import wait_for
+
+
+class Breaking(MemoryStore):
+    """A store that can be away."""
+
+    away = False
+
+    def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
+        if self.away:
+            raise StoreUnavailable("away")
+        return super().attend(worker, report, keep=keep, notice=notice, known=known)
+
+
+@pytest.fixture
+def store() -> Breaking:
+    return Breaking()
+
+
+class Told:
+    """A watch, and how often it said that something has changed."""
+
+    def __init__(self, store: Store, *, lease: float = 30.0) -> None:
+        self.changes = 0
+        report = Report(hostname="w@h", pid=1, pool="solo", slots=1)
+        self.watch = Watch("w", lambda: store, lambda: report, self.count, poll=0.2, lease=lease)
+
+    def count(self) -> None:
+        self.changes += 1
+
+
+@pytest.fixture
+def told(store: Breaking) -> Iterator[Told]:
+    made = Told(store)
+    yield made
+    made.watch.stop()
+
+
+def post(store: Store, mode: Mode, version: int) -> None:
+    assert store.post_notice(NOTICE, version, encode_mode(mode)) is not None
+
+
+def held(store: Store, until: float | None = None) -> Mode:
+    now = store.read_notice(NOTICE).now
+    return lower(
+        Mode(), [EVERYTHING], now=now, who="w", until=None if until is None else now + until
+    )
+
+
+def test_nothing_is_known_before_the_first_look(told: Told) -> None:
+    assert told.watch.known.mode.version == -1
+    assert told.watch.look()
+    assert told.watch.known.mode == Mode(version=0)
+    assert told.changes == 1
+
+
+def test_a_change_is_told_once(store: Breaking, told: Told) -> None:
+    told.watch.look()
+    post(store, held(store), 0)
+    for _ in range(3):
+        told.watch.look()
+    assert told.watch.known.mode.down
+    assert told.changes == 2
+
+
+def test_a_broadcast_that_is_older_changes_nothing(store: Breaking, told: Told) -> None:
+    mode = held(store)
+    post(store, mode, 0)
+    post(store, lift(mode, [], now=mode.holds[0].since, who="w"), 1)
+    told.watch.look()
+    told.watch.learn(Mode(holds=mode.holds, version=1))
+    assert not told.watch.known.mode.down
+    told.watch.learn(Mode(holds=mode.holds, version=3))
+    assert told.watch.known.mode.down
+
+
+def test_it_ends_by_the_clock_without_a_store(store: Breaking, told: Told) -> None:
+    post(store, held(store, until=0.4), 0)
+    told.watch.look()
+    assert told.watch.known.mode.down
+    store.away = True
+    told.watch.start()
+    wait_for(lambda: not told.watch.known.mode.down, 5, "that it ends")
+
+
+def test_without_a_store_for_a_lease_it_is_cut_off_and_comes_back(store: Breaking) -> None:
+    told = Told(store, lease=0.5)
+    told.watch.look()
+    store.away = True
+    assert not told.watch.look()
+    assert not told.watch.known.cut_off
+    began = time.monotonic()
+    wait_for(lambda: told.watch.look() or told.watch.known.cut_off, 5, "that it is cut off")
+    assert time.monotonic() - began < 2
+    store.away = False
+    assert told.watch.look()
+    assert not told.watch.known.cut_off
+
+
+def test_a_mode_that_cannot_be_read_holds_everything(store: Breaking, told: Told) -> None:
+    assert store.post_notice(NOTICE, 0, "no JSON") is not None
+    told.watch.look()
+    assert [hold.scope for hold in told.watch.known.mode.holds] == [EVERYTHING]
+
+
+def test_the_report_is_taken_back_at_the_end(store: Breaking, told: Told) -> None:
+    told.watch.start()
+    wait_for(lambda: len(store.attendance()) == 1, 5, "a report")
+    told.watch.stop()
+    assert store.attendance() == []
