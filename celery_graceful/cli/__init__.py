@@ -15,12 +15,16 @@ __all__ = ["graceful"]
 
 #: Where each command lives, in the order of the help.
 COMMANDS = {
+    "down": "celery_graceful.cli.down:down",
+    "up": "celery_graceful.cli.up:up",
+    "status": "celery_graceful.cli.status:status",
     "runs": "celery_graceful.cli.runs:runs",
     "pause": "celery_graceful.cli.changes:pause",
     "resume": "celery_graceful.cli.changes:resume",
     "cancel": "celery_graceful.cli.changes:cancel",
     "retry": "celery_graceful.cli.changes:retry",
     "replay": "celery_graceful.cli.replay:replay",
+    "doctor": "celery_graceful.cli.doctor:doctor",
     "demo": "celery_graceful.demo.command:demo",
 }
 
@@ -45,7 +49,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup)
 @click.pass_context
 def graceful(ctx: click.Context, /, **preload: Any) -> None:
-    """Runs of iterable tasks: look at them, pause, resume and cancel them, see a demo.
+    """Maintenance mode (down, up, status); runs of iterable tasks; a doctor; a demo.
 
-    Exit codes: 0 done, 2 wrong usage or app, 4 refused, 69 no broker or store.
+    Exit codes: 0 done, 2 wrong usage or app, 3 a wait timed out, 4 refused, 10 in maintenance
+    (status) or warnings (doctor), 20 errors (doctor), 69 no broker, store or worker.
     """

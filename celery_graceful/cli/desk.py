@@ -15,7 +15,7 @@ from celery_graceful.cli.exits import WrongApp, exits
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["Desk", "desk"]
+__all__ = ["Desk", "desk", "loaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Desk:
 
         return without_password(self.runtime.store_url)
 
-    def line(self, verb: str, run_id: str) -> str:
-        """The command that does ``verb`` to a run."""
-        return f"{self.command} {verb} {shlex.quote(run_id)}"
+    def line(self, verb: str, *words: str) -> str:
+        """The command that does ``verb`` with these arguments, for a shell."""
+        return f"{self.command} {shlex.join((verb, *words))}"
 
 
 @contextmanager
@@ -46,9 +46,8 @@ def desk(ctx: click.Context) -> Iterator[Desk]:
         click.ClickException: the app is not given or wrong, the store does not answer, …
     """
     with exits():
-        app, given = ctx.obj.app, ctx.find_root().params.get("app")
-        _load_tasks(app)
-        runtime = _checked(app)
+        given = ctx.find_root().params.get("app")
+        runtime = loaded(ctx)
         if given is None and runtime.store_is_fallback:
             raise WrongApp("Which app? Write: celery -A proj graceful …")
         _check_reach(runtime)
@@ -57,6 +56,19 @@ def desk(ctx: click.Context) -> Iterator[Desk]:
             yield Desk(runtime, f"{start} graceful")
         finally:
             runtime.store.close()
+
+
+def loaded(ctx: click.Context) -> Runtime:
+    """The app with its tasks, its settings and definitions checked; nothing is connected to.
+
+    Raises:
+        WrongApp: the tasks cannot be imported.
+        SettingsError: a setting is wrong.
+        DefinitionError: a task is.
+    """
+    app = ctx.obj.app
+    _load_tasks(app)
+    return _checked(app)
 
 
 def _load_tasks(app: Any) -> None:

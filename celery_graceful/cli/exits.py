@@ -7,7 +7,18 @@ from contextlib import contextmanager
 
 import click
 
-__all__ = ["Refusal", "Unavailable", "WrongApp", "exits"]
+__all__ = [
+    "INTERRUPTED",
+    "IN_MAINTENANCE",
+    "Refusal",
+    "TimedOut",
+    "Unavailable",
+    "WrongApp",
+    "exits",
+]
+
+#: What ``status`` ends with while anything is held, and a wait that somebody broke off.
+IN_MAINTENANCE, INTERRUPTED = 10, 130
 
 
 class WrongApp(click.ClickException):
@@ -16,8 +27,14 @@ class WrongApp(click.ClickException):
     exit_code = 2
 
 
+class TimedOut(click.ClickException):
+    """What was waited for did not come in time."""
+
+    exit_code = 3
+
+
 class Refusal(click.ClickException):
-    """What was asked cannot be done to this run; nothing was changed."""
+    """What was asked cannot be done; nothing was changed."""
 
     exit_code = 4
 
@@ -38,9 +55,11 @@ def exits() -> Iterator[None]:
 
     try:
         yield
-    except (errors.SettingsError, errors.DefinitionError) as exc:
+    except (errors.SettingsError, errors.DefinitionError, errors.UnknownScope) as exc:
         raise WrongApp(str(exc)) from exc
     except (control.Refused, control.UnknownRun, errors.CorruptRecord) as exc:
+        raise Refusal(str(exc)) from exc
+    except (errors.ScopeNotDown, errors.ScopeRefused) as exc:
         raise Refusal(str(exc)) from exc
     except (errors.StoreError, control.NotSent, errors.PublishUncertain) as exc:
         raise Unavailable(str(exc)) from exc

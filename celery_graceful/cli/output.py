@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["print_json", "print_pairs", "print_table"]
+if TYPE_CHECKING:
+    from celery_graceful.cli.desk import Desk
+
+__all__ = ["print_json", "print_pairs", "print_table", "whom"]
+
+
+def whom(at: Desk, lines: Sequence[str] = ()) -> None:
+    """Say on stderr whom a change concerns."""
+    runtime = at.runtime
+    click.echo(f"App {runtime.namespace}, broker {runtime.broker}, store {at.store}", err=True)
+    for line in lines:
+        click.echo(line, err=True)
 
 
 def print_json(schema: int, **data: Any) -> None:
@@ -43,7 +54,7 @@ def _print_rich(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
         return False
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading != "cursor")
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("cursor", "reason"))
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

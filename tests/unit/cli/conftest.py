@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from celery_graceful import Graceful, IterableTask
 from celery_graceful.cli import graceful
-from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.runtime import Runtime, forget, runtime_of
 from tests.unit.cli.shop import ID, TASK, Run, queued
 
 
@@ -47,3 +47,13 @@ def call(app: Celery) -> Run:
         )
 
     return call
+
+
+@pytest.fixture
+def queues(app: Celery) -> None:
+    """The app has three queues, one of them exempt."""
+    app.conf.update(
+        task_queues={"celery": {}, "mail": {}, "alerts": {}},
+        graceful_maintenance_exempt_queues=["alerts"],
+    )
+    forget(app)

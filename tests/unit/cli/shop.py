@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -65,3 +66,10 @@ def queued(app: Celery) -> list[Any]:
 def result_state(app: Celery) -> str:
     """What the result backend tells those who wait for the run."""
     return app.AsyncResult(ID).state
+
+
+def data_of(text: str) -> dict[str, Any]:
+    """What a command has printed with ``--json``."""
+    data: dict[str, Any] = json.loads(text)
+    assert data["schema"] == 1
+    return data

@@ -1,0 +1,90 @@
+"""How findings are shown: to people in few lines, to programs as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from textwrap import wrap
+from typing import Any
+
+import click
+
+from celery_graceful.doctor.examine import Examination
+from celery_graceful.doctor.facts import Deployed, Seen
+from celery_graceful.doctor.finding import Finding, Severity
+
+__all__ = ["examined_line", "finding_as_data", "findings_lines", "worker_as_data"]
+
+_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+_WIDTH = 100
+
+
+def findings_lines(findings: Iterable[Finding], app: str) -> Iterator[str]:
+    """The findings, file by file; each reason once."""
+    explained: set[str] = set()
+    for file, group in groupby(findings, key=lambda finding: finding.file):
+        yield click.style(file or f"Configuration of {app}", bold=True)
+        for finding in group:
+            yield from _lines(finding, why=finding.id not in explained)
+            explained.add(finding.id)
+        yield ""
+
+
+def _lines(finding: Finding, *, why: bool) -> Iterator[str]:
+    word = click.style(f"{finding.severity.word} {finding.id}", fg=_COLORS[finding.severity])
+    at = f"line {finding.line}" if finding.file and finding.line else finding.subject
+    yield f"  {word}{f' {at}' if at else ''}"
+    yield from _block(f"{finding.what.rstrip('.')}.")
+    if why:
+        yield from _block(f"Why: {finding.why}")
+    # A line to copy is not to be broken.
+    yield f"      Mend: {finding.mend}"
+
+
+def _block(text: str) -> Iterator[str]:
+    return iter(wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6))
+
+
+def examined_line(examined: Examination, findings: list[Finding], seen: Seen | None) -> str:
+    """The last line: what was found, and what was looked at."""
+    counts = [
+        _counted(sum(f.severity is severity for f in findings), severity.word)
+        for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+    ]
+    found = ", ".join(filter(None, counts)) or "Nothing is wrong"
+    running = "" if seen is None else f", {seen.workers} running"
+    files = len({worker.place.file for worker in examined.workers})
+    workers = _counted(len(examined.workers), "worker")
+    deployed = f", {workers} in {_counted(files, 'file')}" if workers else ""
+    return f"{found}. Examined: the configuration{deployed}{running}."
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""
+
+
+def finding_as_data(finding: Finding) -> dict[str, Any]:
+    """A finding for programs."""
+    return {
+        "id": finding.id,
+        "severity": finding.severity.word,
+        "file": finding.file or None,
+        "line": finding.line or None,
+        "setting": finding.subject or None,
+        "what": finding.what,
+        "why": finding.why,
+        "mend": finding.mend,
+    }
+
+
+def worker_as_data(worker: Deployed) -> dict[str, Any]:
+    """A deployed worker for programs."""
+    return {
+        "manager": worker.manager.value,
+        "name": worker.name,
+        "file": worker.place.file,
+        "line": worker.place.line or None,
+        "command": worker.command.text,
+        "seconds_to_stop": worker.seconds_to_stop,
+        "copies": worker.copies.value if worker.copies else None,
+    }

@@ -1,0 +1,46 @@
+"""Background processes of this host, as the ledger has them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from celery_graceful.cli.mode_shown import short
+from celery_graceful.cli.output import print_table
+from celery_graceful.processes.ledger import Entry, entries
+
+__all__ = ["as_data", "on_this_host", "print_processes"]
+
+HEADINGS = ("Background process", "Task", "Started by", "For")
+
+
+def on_this_host() -> list[Entry]:
+    """What the ledger knows; a ledger that cannot be read is told of on stderr."""
+    from celery_graceful.errors import ProcessError
+
+    try:
+        return entries()
+    except (OSError, ProcessError) as exc:
+        click.echo(f"The ledger of background processes cannot be read: {exc}", err=True)
+        return []
+
+
+def print_processes() -> None:
+    """A table of the processes, if there are any on this host."""
+    found = on_this_host()
+    if found:
+        click.echo()
+        print_table(HEADINGS, [_as_row(entry, time.time()) for entry in found])
+
+
+def as_data() -> list[dict[str, Any]]:
+    """The same for scripts."""
+    return [asdict(entry) for entry in on_this_host()]
+
+
+def _as_row(entry: Entry, now: float) -> list[str]:
+    task = f"{entry.task}[{entry.task_id}]" if entry.task else "–"
+    return [entry.command, task, f"pid {entry.owner}", short(max(0.0, now - entry.since))]

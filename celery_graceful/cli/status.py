@@ -1,0 +1,88 @@
+"""``graceful status``: what is held, and what each worker does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celery_graceful.cli.desk import Desk, desk
+from celery_graceful.cli.exits import IN_MAINTENANCE, Unavailable
+from celery_graceful.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from celery_graceful.maintenance.api import Status
+
+__all__ = ["status"]
+
+#: Lines of the log that are shown.
+LOG_LINES = 5
+
+
+@click.command()
+@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@click.pass_context
+def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
+    """What is in maintenance, and what each worker does.
+
+    Exit code 0 when all runs, 10 in maintenance, 69 when no worker is there.
+    """
+    with desk(ctx) as at:
+        from celery_graceful.maintenance.api import status_of
+
+        found = status_of(at.runtime)
+        if as_json:
+            _print_data(at, found)
+        else:
+            _print(found)
+        if found.trouble:
+            click.echo(f"The workers could not be asked over the broker: {found.trouble}", err=True)
+        if not found.standing.live:
+            raise Unavailable(
+                f"No worker of the app {at.runtime.namespace} is there"
+                f" (broker {at.runtime.broker}, store {at.store})."
+            )
+        if found.down:
+            ctx.exit(IN_MAINTENANCE)
+
+
+def _print(found: Status) -> None:
+    from celery_graceful.cli import mode_shown, workers_shown
+    from celery_graceful.cli.processes_shown import print_processes
+
+    mode = found.mode
+    if mode.down:
+        click.echo(f"In maintenance (mode version {mode.version})")
+        rows = [mode_shown.hold_as_row(hold, found.now) for hold in mode.holds]
+        print_table(mode_shown.HOLD_HEADINGS, rows)
+    else:
+        click.echo(f"Running (mode version {mode.version})")
+    if mode.ramp is not None and mode.ramp.until > found.now:
+        left, whole = mode.ramp.until - found.now, mode.ramp.seconds
+        done = f"{1 - left / whole:.0%} of {mode_shown.short(whole)}"
+        click.echo(f"Work is taken up slowly: {done}")
+    if found.workers:
+        click.echo()
+        print_table(workers_shown.HEADINGS, [workers_shown.as_row(each) for each in found.workers])
+    print_processes()
+    if mode.log:
+        click.echo("\nLately:")
+        for deed in mode.log[-LOG_LINES:]:
+            click.echo(f"  {mode_shown.log_line(deed)}")
+
+
+def _print_data(at: Desk, found: Status) -> None:
+    from celery_graceful.cli import mode_shown, workers_shown
+    from celery_graceful.cli.processes_shown import as_data
+
+    print_json(
+        mode_shown.SCHEMA,
+        app=at.runtime.namespace,
+        broker=at.runtime.broker,
+        store=at.store,
+        exempt_queues=sorted(at.runtime.settings.maintenance_exempt_queues),
+        trouble=found.trouble or None,
+        workers=[workers_shown.as_data(each) for each in found.workers],
+        processes=as_data(),
+        **mode_shown.mode_as_data(found.mode, found.now),
+    )
