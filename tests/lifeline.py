@@ -24,7 +24,7 @@ if user:
     os.setuid(account.pw_uid)
 if linux:
     prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
-    if os.getppid() != runner:
+    if runner and os.getppid() != runner:
         sys.exit("the test run has ended")
 os.execvp(command[0], command)
 """
@@ -35,5 +35,13 @@ def bound_to_this_process(argv: Sequence[str], *, user: str | None = None) -> li
 
     Start it from the main thread. Root may give the ``user`` to run it as.
     """
-    shim = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), user or ""]
-    return [*shim, *argv]
+    return _bound_to(os.getpid(), user or "", argv)
+
+
+def bound_to_parent(argv: Sequence[str]) -> list[str]:
+    """The same for a command that another process starts: it dies with that one."""
+    return _bound_to(0, "", argv)
+
+
+def _bound_to(runner: int, user: str, argv: Sequence[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", _SHIM, str(runner), user, *argv]

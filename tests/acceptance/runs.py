@@ -117,7 +117,7 @@ class Stage:
         self,
         name: str,
         *args: str,
-        kind: type[Worker] = Worker,
+        kind: Callable[..., Worker] = Worker,
         app: str = APP,
         env: dict[str, str | None] | None = None,
         settings: dict[str, Any] | None = None,
@@ -145,10 +145,14 @@ class Stage:
 
     def let_in(self, worker: Worker) -> None:
         """Have a worker from ``waiting`` take what comes."""
-        told = self.app.control.add_consumer(
-            "celery", destination=[f"{worker.name}@localhost"], reply=True, timeout=15, limit=1
-        )
-        assert told, f"{worker.name} did not answer"
+        where = [f"{worker.name}@localhost"]
+        # On gevent it hears of remote control a moment after it is ready; runs do not wait for it.
+        for seconds in (0.3, 0.5, 1, 2, 4, 8):
+            if self.app.control.add_consumer(
+                "celery", destination=where, reply=True, timeout=seconds, limit=1
+            ):
+                return
+        raise AssertionError(f"{worker.name} did not answer")
 
     def start(self, name: str, items: int, pause: float, **options: Any) -> Run:
         """Send a task of ``apps/items.py``."""

@@ -20,7 +20,7 @@ from tests.harness import Ledger, wait_for
 
 pytestmark = pytest.mark.slow
 
-RUNS, ITEMS, STOPS = 60, 3, 4
+RUNS, ITEMS, STOPS = 60, 3, 3
 
 
 @pytest.fixture

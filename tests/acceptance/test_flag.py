@@ -185,3 +185,17 @@ def test_continue_as_keeps_id_callbacks_and_result(stage: Stage) -> None:
     wait_for(lambda: len(Ledger(told)) > 0, 10, "the callback")
     worker.wait()
     assert Ledger(told).items() == [f"told {top}"]
+
+
+def test_it_tells_how_long_the_worker_has_left(redis_stage: Stage) -> None:
+    redis_stage.settings["graceful_grace_period"] = "30s"
+    worker = redis_stage.worker("other", app=APP).wait_ready()
+    ledger = ledger_of(redis_stage)
+    result = redis_stage.send("plain.left", str(ledger.path))
+    wait_for(lambda: len(ledger) == 1, 20, worker.log)
+    worker.signal(SIGTERM)
+    before, left = result.get(timeout=20)
+    assert before is None
+    assert 20 < left <= 24, "until the task is cut off: a fifth less than the grace period"
+    worker.wait_log(r"Stopping \(SIGTERM\): .*; killed in (2\d|30) s")
+    worker.wait()

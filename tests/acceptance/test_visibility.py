@@ -16,7 +16,7 @@ from tests.servers import Valkey
 pytestmark = pytest.mark.slow
 
 #: Seconds: how long a message may be held unless it is renewed, and how long tasks hold theirs.
-VISIBLE, HELD = 3, 10.0
+VISIBLE, HELD = 3, 7.5
 ITEMS = 100
 OPTIONS = {"visibility_timeout": VISIBLE}
 

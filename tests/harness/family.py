@@ -30,6 +30,10 @@ class Family:
         self._seen.update((process.pid, process) for process in alive)
         return sorted(process.pid for process in alive)
 
+    def left(self) -> list[int]:
+        """The pids of those that ``look`` has seen and that live on."""
+        return sorted(pid for pid, process in [*self._seen.items()] if _alive(process))
+
     def kill(self) -> None:
         """SIGKILL the root, its group, and every descendant; waits until they are gone."""
         if self.root is None:
@@ -49,7 +53,7 @@ class Family:
 
 def _alive(process: psutil.Process) -> bool:
     try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

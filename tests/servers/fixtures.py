@@ -71,9 +71,10 @@ def rabbitmq_url(rabbitmq_server: RabbitMQ) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Postgres) -> str:
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """The URL of an empty PostgreSQL database, for SQLAlchemy with psycopg."""
-    return postgres_server.fresh_url()
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.fixture(

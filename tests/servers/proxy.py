@@ -29,6 +29,14 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def drop(self) -> None:
+        """End the connections that stand; clients may connect anew."""
+        sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
     def close(self) -> None:
         """Take no more clients, and end the connections that stand."""
         for one in (self._listener, *self._sockets):

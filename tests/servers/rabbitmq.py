@@ -111,6 +111,21 @@ class RabbitMQ:
         """Close all clients' connections from the server's side, as an operator can."""
         self._erlang('rabbit_networking:close_all_connections("closed by a test").')
 
+    def unacknowledged(self, url: str) -> int:
+        """How many messages of a vhost are delivered and not acknowledged."""
+        vhost = url.rpartition("/")[2]
+        answer = self._folder / f"answer-{next(self._numbers)}"
+        self._erlang(
+            f'file:write_file("{answer}.new", integer_to_list(lists:sum('
+            "[N || [{messages_unacknowledged, N}] <- "
+            f'rabbit_amqqueue:info_all(<<"{vhost}">>, [messages_unacknowledged])]))), '
+            f'file:rename("{answer}.new", "{answer}").'
+        )
+        wait_for(answer.exists, 10, lambda: f"messages of {vhost}\n{self._running().tail()}")
+        text = answer.read_text()
+        answer.unlink()
+        return int(text)
+
     @contextmanager
     def consumer_timeout(self, seconds: float) -> Iterator[None]:
         """Channels opened meanwhile are closed when a message is held longer than that."""

@@ -19,9 +19,11 @@ def make_app(name: str) -> Celery:
     app = Celery(name, broker=os.environ.get("BROKER_URL"), backend=os.environ.get("RESULT_URL"))
     settings: dict[str, Any] = json.loads(os.environ.get("SETTINGS", "{}"))
     app.conf.update(
-        broker_connection_retry_on_startup=True,
-        worker_prefetch_multiplier=1,
-        **settings,
+        {
+            "broker_connection_retry_on_startup": True,
+            "worker_prefetch_multiplier": 1,
+            **settings,
+        }
     )
     Graceful(app)
     return app

@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from celery_graceful import GracefulTask, sleep, stopping
+from celery_graceful import GracefulTask, sleep, stopping, time_left
 from tests.acceptance.apps.making import make_app
 from tests.harness.ledger import Ledger
 
@@ -29,6 +29,16 @@ def watch(path: str, seconds: float) -> str | None:
     reason = stopping()
     Ledger(path).add(f"seen {reason}")
     return reason
+
+
+@app.task(name="plain.left")
+def left(path: str) -> tuple[float | None, float | None]:
+    """How much time it has before a stop, and once there is one."""
+    before = time_left()
+    Ledger(path).add("begin")
+    while not stopping():
+        time.sleep(0.002)
+    return before, time_left()
 
 
 @app.task(name="plain.nap")

@@ -1,8 +1,8 @@
 """Kills a process at each step of an atomic run in turn, and has others carry the run on.
 
-A program, for it forks: ``python -m … steps STRIDE DATABASE STORE FOLDER TASK WHAT EVERY``, or
-``moments TIMES …``. Prints one line of JSON for each run: where it was killed, and the effects that
-are in the database in the end.
+A program, for it forks: ``python -m … steps FIRST:STRIDE DATABASE STORE FOLDER TASK WHAT EVERY``,
+or ``moments TIMES …``. Prints one line of JSON for each run: where it was killed, and the effects
+that are in the database in the end.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Trial:
             made.carry_on(self.run, ITEMS, self.what, task=self.task)
 
     def end(self) -> None:
-        """Carry the run to its end and print what it came to."""
+        """Carry the run to its end, print what it came to, and remove its effects."""
         made, killed = self.project(), self.folder / "killed"
         with inside_a_worker():
             outcome = made.carry_on(self.run, ITEMS, self.what, task=self.task)
@@ -134,13 +134,13 @@ class Trial:
             "rows": len([row for row in made.rows() if row.id == self.run]),
         }
         print(json.dumps(told))
+        made.clear()
 
 
-def at_each_step(arguments: list[str], stride: int) -> None:
+def at_each_step(arguments: list[str], first: int, stride: int) -> None:
     """Kill at every ``stride``-th step, until a run has no such step any more."""
-    for number in range(0, MANY, stride):
+    for number in range(first, MANY, stride):
         trial = Trial(number, arguments)
-        in_a_child(trial.clear)
         lived = in_a_child(partial(trial.begin, number))
         in_a_child(trial.end)
         if lived and number:
@@ -154,10 +154,10 @@ def at_any_moment(arguments: list[str], times: int, seed: int) -> None:
     whole = Trial(0, arguments)
     in_a_child(partial(whole.begin, 0))
     longest = time.monotonic() - began
+    in_a_child(whole.clear)
     chance = random.Random(seed)
     for number in range(1, times + 1):
         trial = Trial(number, arguments)
-        in_a_child(trial.clear)
         in_a_child(partial(trial.begin, 0), kill_after=chance.uniform(0, longest))
         in_a_child(trial.end)
 
@@ -167,7 +167,8 @@ def main(how: str, number: str, *arguments: str) -> None:
     if how == "moments":
         at_any_moment(list(arguments), int(number), seed=1)
     else:
-        at_each_step(list(arguments), int(number))
+        first, stride = number.split(":")
+        at_each_step(list(arguments), int(first), int(stride))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model import events as ev
 from celery_graceful.model.cursor import decode
 from celery_graceful.model.record import Outcome, State
-from celery_graceful.tasks.leg import current_leg
+from celery_graceful.tasks.current import current_leg
 from tests.harness.waiting import wait_for
 
 from .killer import Watched
@@ -77,7 +77,7 @@ def test_batches_by_time(make_project: MakeProject) -> None:
     commits = commits_of(project)
 
     def last_until_the_batch_is_due(name: str) -> None:
-        leg = current_leg.get()
+        leg: Any = current_leg.get()
         if name.startswith("item") and name.endswith("done") and leg is not None:
             wait_for(lambda: not leg.fuse, 5)
 

@@ -1,0 +1,148 @@
+"""A worker whose tasks have processes beside them, and a look for what is left of these."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import psutil
+from celery.result import AsyncResult
+
+from celery_graceful.processes.tagged import TAG
+from tests.acceptance.conftest import Figure
+from tests.acceptance.scene import Scene
+from tests.harness import Worker, wait_for
+from tests.harness.family import VARIABLE
+from tests.integration.processes.children import CHILDREN
+
+__all__ = ["NOT_READY", "Beside"]
+
+#: Seconds that a busy machine may take beyond what is promised, with all kinds at a time.
+SLACK = 4.0
+#: Seconds that a process has which never gets ready, where nothing else ends that.
+NOT_READY = 4.0
+
+OWN_END = {
+    "dies-early": "ProcessEnded",
+    "daemonizes": "ProcessEnded",
+    "never-ready": "ProcessNotReady",
+}
+
+
+class Beside:
+    """A worker with a task for each kind of process."""
+
+    def __init__(self, scene: Scene, app: Any, folder: Path, figure: Figure) -> None:
+        self.scene, self.app, self.figure = scene, app, figure
+        #: For what the workers' processes leave behind.
+        self.folder = folder
+        self.results: dict[str, AsyncResult[Any]] = {}
+        self.worker: Worker
+
+    def begin(
+        self,
+        pool: str = "prefork",
+        kinds: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        """Start all; returns when all processes run."""
+        kinds = kinds or tuple(CHILDREN)
+        self.worker = self.start(concurrency=len(kinds), pool=pool)
+        self.sockets_before = self.sockets()
+        timeout = options.pop("ready_timeout", 60.0)
+        error = options.pop("error", "")
+        for kind in kinds:
+            self.results[kind] = self.app.send_task(
+                "beside.hold", (kind, kind, timeout, error), **options
+            )
+        for kind in kinds:
+            self.wait_begun(kind)
+        assert self.tagged(), "there is something to be ended"
+
+    def start(self, **options: Any) -> Worker:
+        """A worker that has its temporary files in ``folder``."""
+        return self.scene.worker(env={"TMPDIR": str(self.folder)}, **options)
+
+    def wait_begun(self, kind: str) -> None:
+        wait_for(
+            lambda: f"{kind} begins" in self.scene.ledger.items(), 20, lambda: self.worker.log()
+        )
+
+    def task_pids(self) -> set[int]:
+        """The processes that run the tasks."""
+        return {entry.pid for entry in self.scene.ledger.entries()}
+
+    def tagged(self) -> list[psutil.Process]:
+        """Background processes, their descendants, and guardians of this worker."""
+        found = []
+        mark = self.worker._family.mark[VARIABLE]
+        for process in psutil.process_iter():
+            try:
+                variables = process.environ()
+                guardian = "guardian/run.py" in " ".join(process.cmdline())
+                if variables.get(VARIABLE) == mark and (TAG in variables or guardian):
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def zombies(self) -> list[psutil.Process]:
+        try:
+            family = psutil.Process(self.worker.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+        return [one for one in family if one.status() == psutil.STATUS_ZOMBIE]
+
+    def sockets(self) -> dict[int, int]:
+        """How many sockets to processes of this host the worker's own processes have."""
+        found = {}
+        for process in map(psutil.Process, [self.worker.pid, *self.worker.children()]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found[process.pid] = len(process.net_connections("unix"))
+        return found
+
+    def sockets_left(self) -> dict[int, int]:
+        """Those of the processes that were there before."""
+        now = self.sockets()
+        before = {pid: number for pid, number in self.sockets_before.items() if pid in now}
+        return {pid: now[pid] - number for pid, number in before.items() if now[pid] > number}
+
+    def files(self) -> list[Path]:
+        """What lies in the ledger."""
+        return list(self.folder.glob("celery-graceful-*/*"))
+
+    def check_gone(self, since: float, within: float) -> None:
+        """All are gone within so many seconds, and nothing is left of them."""
+        wait_for(lambda: not self.tagged(), within + SLACK, lambda: f"{self.tagged()}")
+        took = time.monotonic() - since
+        assert took < within + SLACK
+        self.figure(f"all gone after, at most {within:g} s", took)
+        wait_for(lambda: not self.files(), 5, lambda: f"{self.files()}")
+        if self.worker.exit_code is None:
+            wait_for(lambda: not self.zombies(), 5, lambda: f"{self.zombies()}")
+            wait_for(lambda: not self.sockets_left(), 5, lambda: f"{self.sockets_left()}")
+
+    def check_states(self, state: str, error: str = "", *, own_end: bool = True) -> None:
+        """The tasks ended as they should; some for reasons of their own, if they had the time."""
+        for kind, result in self.results.items():
+            expected = OWN_END.get(kind, error) if own_end else error
+            wait_for(result.ready, 20, kind)
+            if expected:
+                assert result.state == ("REVOKED" if state == "REVOKED" else "FAILURE"), kind
+                assert type(result.result).__name__ == expected, kind
+            else:
+                assert (result.state, result.result) == (state, kind)
+
+    def check_exits(self) -> None:
+        """What was left for the tasks' ends has been done, once."""
+        counts = self.scene.ledger.counts()
+        assert {kind: counts[f"{kind} exits"] for kind in self.results} == dict.fromkeys(
+            self.results, 1
+        )
+
+    def leave(self) -> None:
+        self.worker.signal(SIGTERM)
+        assert self.worker.wait() == 0

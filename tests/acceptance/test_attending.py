@@ -1,0 +1,158 @@
+"""Tasks take part in a stop: a hook while they run, an exception when they are cut off."""
+
+from __future__ import annotations
+
+import re
+import time
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+from celery.result import AsyncResult
+
+from celery_graceful.errors import CutOffError
+from tests.acceptance.runs import Stage
+from tests.harness import Ledger, Worker, wait_for
+
+APP = "tests.acceptance.apps.attending"
+POOLS = ("prefork", "threads", "solo", "gevent")
+#: The grace period and the margin, in seconds; a gevent worker may notice the stop 4 s late.
+GRACE = {"gevent": (10.0, 5.0)}
+USUAL = (4.0, 2.5)
+
+
+class Attending:
+    """Tasks of one test, on one kind of pool."""
+
+    def __init__(self, stage: Stage, pool: str) -> None:
+        self.stage, self.pool = stage, pool
+        self.ledger = Ledger(stage.folder / "attending.jsonl")
+        self.grace, self.margin = GRACE.get(pool, USUAL)
+
+    def worker(self, name: str) -> Worker:
+        settings = {
+            "graceful_grace_period": self.grace,
+            "graceful_hand_over_margin": self.margin,
+        }
+        worker = self.stage.worker(name, app=APP, pool=self.pool, concurrency=8, settings=settings)
+        return worker.wait_ready()
+
+    def send(self, task: str, tag: str, *args: Any) -> AsyncResult[Any]:
+        return self.stage.send(f"attending.{task}", str(self.ledger.path), tag, *args)
+
+    def wait(self, *items: str, timeout: float = 20) -> None:
+        wait_for(
+            lambda: set(items) <= set(self.ledger.items()),
+            timeout,
+            lambda: f"{items}, there is {self.ledger.items()}",
+        )
+
+    def told(self, tag: str) -> list[str]:
+        return [str(i) for i in self.ledger.items() if str(i).startswith(f"{tag} told")]
+
+
+@pytest.fixture(params=POOLS)
+def attending(request: pytest.FixtureRequest, redis_stage: Stage) -> Attending:
+    if request.param == "gevent":
+        pytest.importorskip("gevent")
+    return Attending(redis_stage, request.param)
+
+
+def test_the_hook_is_called_once_while_the_task_runs(attending: Attending) -> None:
+    solo = attending.pool == "solo"
+    tags = ["plain"] if solo else ["plain", "bad", "slow", "fails"]
+    worker = attending.worker("first")
+    attending.send("watch", "past", 0).get(timeout=20)
+    sent = {tag: attending.send("watch", tag, 30) for tag in tags}
+    attending.wait(*(f"{tag} begin" for tag in tags))
+    stopped_at = time.monotonic()
+    worker.signal(SIGTERM)
+    worker.wait()
+    assert attending.told("past") == []
+    for tag in tags:
+        (line,) = attending.told(tag)
+        found = re.fullmatch(rf"{tag} told shutdown (\S+) (\S+)", line)
+        assert found is not None, line
+        until_cut = attending.grace - attending.margin
+        assert until_cut - 0.5 <= float(found[1]) <= until_cut
+        assert found[2] == sent[tag].id
+    heard = [e.at for e in attending.ledger.entries() if " told " in str(e.item)]
+    assert max(heard) - stopped_at < 0.5
+    assert sent["plain"].get(timeout=20) == "plain"
+    if not solo:
+        assert sent["bad"].get(timeout=20) == "bad"
+        assert re.search(r"attending\.watch\[\S+\]: on_stop_requested failed", worker.log())
+        with pytest.raises(RuntimeError, match="fails"):
+            sent["fails"].get(timeout=20)
+
+
+@pytest.mark.parametrize("task", ["late", "items"])
+def test_a_late_acked_task_is_cut_off_and_goes_back(attending: Attending, task: str) -> None:
+    first = attending.worker("first")
+    result = attending.send(task, "x")
+    attending.wait("x begin")
+    first.signal(SIGTERM)
+    attending.wait("x finally")
+    first.wait()
+    assert re.search(
+        r"attending\.\w+\[\S+\] was cut off after \S+ s: its message goes back", first.log()
+    )
+    second = attending.worker("second")
+    assert result.get(timeout=20) == ("again" if task == "late" else None)
+    second.signal(SIGTERM)
+    second.wait()
+    if task == "items":
+        done = [i for i in attending.ledger.items() if " item " in i]
+        assert done == [f"x item {n}" for n in range(1, 6)]
+
+
+def test_an_early_acked_task_fails_and_says_why(attending: Attending) -> None:
+    worker = attending.worker("first")
+    result = attending.send("early", "x")
+    attending.wait("x begin")
+    worker.signal(SIGTERM)
+    worker.wait()
+    assert "x finally" in attending.ledger.items()
+    with pytest.raises(CutOffError, match="was cut off after"):
+        result.get(timeout=5)
+
+
+def test_what_catches_it_counts(attending: Attending) -> None:
+    solo = attending.pool == "solo"
+    worker = attending.worker("first")
+    half = attending.send("catching", "half")
+    attending.wait("half begin")
+    if not solo:
+        on = attending.send("going_on", "on")
+        attending.wait("on begin")
+    worker.signal(SIGTERM)
+    worker.wait()
+    assert half.get(timeout=5) == "half"
+    if not solo:
+        attending.worker("second")
+        assert on.get(timeout=20) == "went on"
+
+
+def test_an_item_longer_than_the_grace_period_is_told_while_all_is_well(
+    attending: Attending,
+) -> None:
+    worker = attending.worker("first")
+    result = attending.send("items", "x")
+    attending.wait("x begin")
+    worker.wait_log(
+        rf"WARNING.*attending\.items\[{result.id}\]: an item after cursor \d"
+        r" \(item 3 of this leg\) has run for \S+ s, and a stop leaves tasks",
+        timeout=attending.grace + 5,
+    )
+
+
+def test_a_run_leaves_before_an_item_that_its_time_limit_would_cut_off(
+    redis_stage: Stage,
+) -> None:
+    attending = Attending(redis_stage, "prefork")
+    worker = attending.worker("first")
+    attending.send("limited", "x").get(timeout=40)
+    done = [i for i in attending.ledger.items() if " item " in i]
+    assert done == [f"x item {n}" for n in range(1, 9)]
+    assert "max_leg_runtime" in worker.log()
+    assert "TimeLimitExceeded" not in worker.log()

@@ -1,0 +1,117 @@
+"""The example project's tunnel to a real database: nothing of it is left, whatever happens."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from celery import Celery
+
+from tests.acceptance.test_example_project import Shop
+from tests.harness import Worker, producer, wait_for
+from tests.servers import MissingProgram
+from tests.servers.fixtures import made_or_skipped
+
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+
+#: The pieces of each product.
+STOCK = [(f"SKU-{n:06}", n % 17) for n in range(500)]
+
+
+@contextmanager
+def program(name: str) -> Iterator[str]:
+    found = shutil.which(name)
+    if found is None:
+        raise MissingProgram(name, f"install the system's package {name}")
+    yield found
+
+
+@pytest.fixture
+def warehouse(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """The warehouse's database, with stock."""
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
+        connection.execute("CREATE TABLE stock (sku text, pieces int)")
+        connection.cursor().executemany("INSERT INTO stock VALUES (%s, %s)", STOCK)
+        connection.commit()
+        yield connection
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path,
+    redis_url: str,
+    postgres_url: str,
+    warehouse: psycopg.Connection[Any],
+    start_worker: Callable[..., Worker],
+) -> Shop:
+    made_or_skipped(lambda: program("socat")).__enter__()
+    shop = Shop(tmp_path, redis_url, start_worker)
+    shop.env["SHOP_WAREHOUSE_URL"] = postgres_url.replace("+psycopg", "")
+    shop.sample()
+    return shop
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    with producer(redis_url, redis_url) as app:
+        yield app
+
+
+def tunnels(shop: Shop) -> list[psutil.Process]:
+    """What still runs of the tunnels to this shop's warehouse."""
+    there = "TCP:" + shop.env["SHOP_WAREHOUSE_URL"].rpartition("@")[2].partition("/")[0]
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        if there in (process.info["cmdline"] or []):
+            found.append(process)
+    return found
+
+
+def test_the_stock_comes_through(shop: Shop, app: Celery) -> None:
+    shop.worker().wait_ready()
+    result = app.AsyncResult(shop.command("stock")).get(timeout=60)
+    assert result == {"products": len(STOCK)}
+    assert sorted(shop.rows("SELECT sku, pieces FROM stock")) == STOCK
+    assert tunnels(shop) == []
+
+
+def test_a_query_that_fails_ends_the_tunnel(
+    shop: Shop, app: Celery, warehouse: psycopg.Connection[Any]
+) -> None:
+    warehouse.execute("DROP TABLE stock")
+    warehouse.commit()
+    shop.worker().wait_ready()
+    sent = app.AsyncResult(shop.command("stock"))
+    sent.get(timeout=60, propagate=False)
+    assert sent.state == "FAILURE"
+    assert 'relation "stock" does not exist' in str(sent.result)
+    assert tunnels(shop) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL], ids=["cold", "killed"])
+def test_the_end_of_the_worker_ends_the_tunnel(
+    shop: Shop, warehouse: psycopg.Connection[Any], number: signal.Signals
+) -> None:
+    warehouse.execute("LOCK TABLE stock")  # until the end of this transaction
+    worker = shop.worker().wait_ready()
+    shop.command("stock")
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    wait_for(lambda: warehouse.execute(waiting).fetchall() == [(1,)], 30, "the query")
+    assert tunnels(shop)
+    worker.signal(number)
+    wait_for(lambda: not tunnels(shop), 15, lambda: f"the end of {tunnels(shop)}")
+
+
+def test_without_the_program_it_says_so(shop: Shop, app: Celery) -> None:
+    shop.env["SHOP_TUNNEL"] = "no-such-tunnel {port}"
+    worker = shop.worker().wait_ready()
+    sent = app.AsyncResult(shop.command("stock"))
+    assert isinstance(sent.get(timeout=60, propagate=False), FileNotFoundError)
+    assert "No such file or directory: 'no-such-tunnel'" in worker.log()

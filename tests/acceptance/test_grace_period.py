@@ -1,0 +1,105 @@
+"""A worker whose process tree is killed after a grace period: nothing vanishes.
+
+Each worker has four tasks when it is asked to stop: a run, two late-acked ones, of which one sleeps
+and one computes, and one whose message was acknowledged when it began.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import Figure, held_by
+from tests.acceptance.deploys import LONG, Deploy, Held, MakeTree
+from tests.acceptance.runs import Stage
+from tests.harness.containers import Container, why_no_namespace
+from tests.harness.supervised import Supervised
+from tests.harness.trees import Group, Pod, Stopped, Stopping
+
+ITEMS = 400
+MANAGERS: dict[str, MakeTree] = {
+    "pod": Pod,
+    "systemd": Group,
+    "supervisord": Supervised,
+    "supervisord-group": partial(Supervised, as_group=True),
+    "docker": Container,
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def tree(request: pytest.FixtureRequest) -> MakeTree:
+    """The manager that the test is run with."""
+    made = MANAGERS[request.param]
+    if request.param.startswith("supervisord"):
+        pytest.importorskip("supervisor")
+    if made is Container and (reason := why_no_namespace()):
+        pytest.skip(reason)
+    return made
+
+
+def begin(deploy: Deploy) -> None:
+    """Both workers are up, and the first one runs all four and has a fifth, which waits."""
+    deploy.start()
+    deploy.send("run", ITEMS, 0.02)
+    deploy.send("sleeps", LONG)
+    deploy.send("computes", LONG)
+    deploy.send("early", LONG)
+    deploy.wait_all_begun()
+    waiting = deploy.send("waiting", "waiting", 0, name="ends")
+    deploy.first.wait_log(rf"{waiting.id}\] received")
+    deploy.let_second_in()
+
+
+def finish(deploy: Deploy, stopping: Stopping, figure: Figure) -> Stopped:
+    """At the kill nothing is held, all went on elsewhere, and the log tells of what did not."""
+    deploy.wait_nothing_held(stopping)
+    stopped = stopping.wait()
+    figure("hand-over to begin elsewhere", deploy.check_given_back("sleeps", "computes"))
+    deploy.check_lost("early", str(LONG))
+    figure("run left to resumed elsewhere", deploy.check_run(ITEMS))
+    for kind in ("sleeps", "computes", "early"):
+        assert stopping.asked < deploy.at(f"{kind} leaves first") < stopping.kill_at
+        assert not deploy.noted(f"{kind} ends first")
+    for kind in ("sleeps", "computes"):
+        assert deploy.at(f"{kind} leaves first") < deploy.at(f"{kind} begins second")
+    assert deploy.at("waiting begins second") - stopping.asked < 2
+    return stopped
+
+
+@pytest.mark.parametrize("tree", MANAGERS, indirect=True)
+def test_what_a_manager_would_have_killed_goes_on_elsewhere(
+    stage: Stage, held: Held, tree: MakeTree, figure: Figure, request: pytest.FixtureRequest
+) -> None:
+    deploy = Deploy(stage, held, tree, grace=5)
+    begin(deploy)
+    stopped = finish(deploy, deploy.first.stop(), figure)
+    if stopped.ended is not None:  # on a busy machine the kill may come first, to an empty worker
+        figure(f"exit, {request.node.callspec.id}", stopped.ended - stopped.asked)
+
+
+@pytest.mark.rabbitmq
+def test_a_grace_period_of_half_a_minute(
+    redis_url: str,
+    rabbitmq_url: str,
+    tmp_path: Path,
+    figure: Figure,
+    request: pytest.FixtureRequest,
+) -> None:
+    deploys = []
+    with (
+        Stage(redis_url, redis_url, tmp_path / "redis").open() as on_redis,
+        Stage(rabbitmq_url, redis_url, tmp_path / "rabbitmq").open() as on_rabbitmq,
+    ):
+        for stage in (on_redis, on_rabbitmq):
+            stage.folder.mkdir()
+            stage.settings["graceful_namespace"] = stage.folder.name
+            deploys.append(Deploy(stage, held_by(request, stage.broker), Pod, grace=30))
+            begin(deploys[-1])
+        under_way = [deploy.first.stop() for deploy in deploys]
+        for deploy, stopping in zip(deploys, under_way, strict=True):
+            stopped = finish(deploy, stopping, figure)
+            assert stopped.ended is not None

@@ -1,0 +1,218 @@
+"""The grace period is nearly over: what still runs is given back, or reported lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from signal import SIGTERM
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from celery import chord, signature
+
+from tests.acceptance.cutting import GRACE, MARGIN, SETTINGS, Cut
+from tests.acceptance.scene import Scene
+from tests.harness import Ledger, Worker, wait_for
+from tests.servers.proxy import proxy
+
+pytestmark = pytest.mark.slow
+
+
+def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
+    worker = cut.scene.worker(concurrency=2)
+    tell = signature("cut.tell", immutable=True)
+    lost = cut.send("early", "early", link_error=tell)
+    late = cut.send("late", "late")
+    cut.noted("early begins")
+    cut.noted("late begins")
+    waiting = cut.scene.worker()
+    events: set[str] = set()
+    with cut.app.connection() as connection:
+        handlers = {"*": lambda event: events.add(event["type"])}
+        receiver: Any = cut.app.events.Receiver(connection, handlers=handlers)
+        with receiver.consumer_context() as (own, _, _):
+            wait_for(lambda: told(own, events, "worker-heartbeat"), 10, "to be subscribed")
+            worker.signal(SIGTERM)
+            wait_for(
+                lambda: told(own, events, "task-lost", "task-handed-back"),
+                GRACE,
+                lambda: f"{events} {worker.log()}",
+            )
+    assert worker.wait() == 0
+    cut.noted("late begins", times=2)
+    cut.enough("late")
+    assert late.get(timeout=20) == "late"
+    with pytest.raises(Exception, match="cut off after"):
+        lost.get(timeout=20)
+    cut.noted("errback")
+    log, items = worker.log(), cut.ledger.items()
+    assert f"Handed back cut.late[{late.id}]: cut off after" in log
+    assert f"Lost cut.early[{lost.id}] args=('early',) kwargs={{}}: cut off after" in log
+    assert f"signal lost cut.early[{lost.id}] args=('early',) kwargs={{}}" in items
+    assert f"signal handed back cut.late[{late.id}]" in items
+    assert items.count("late finally") == 2
+    assert items.count("early begins") == 1
+    assert f"cut.early[{lost.id}]" in log.partition("until tasks are cut off; still running:")[2]
+    waiting.signal(SIGTERM)
+    assert waiting.wait() == 0
+
+
+def told(connection: Any, events: set[str], *wanted: str) -> bool:
+    with suppress(TimeoutError):
+        connection.drain_events(timeout=0.1)
+    return events.issuperset(wanted)
+
+
+def test_a_task_may_end_by_itself_when_it_is_told(cut_on_redis: Cut) -> None:
+    cut = cut_on_redis
+    worker = cut.scene.worker()
+    result = cut.send("prompt", "prompt")
+    cut.noted("prompt begins")
+    worker.signal(SIGTERM)
+    assert result.get(timeout=20) == "prompt told"
+    assert worker.wait() == 0
+    assert "Handed back" not in worker.log()
+    assert "The time is over: 0 tasks given back, 0 lost" in worker.log()
+
+
+def test_a_task_that_swallows_it_all_is_killed_and_given_back(cut: Cut) -> None:
+    worker, tag = cut.scene.worker(), "stubborn"
+    result = cut.send("stubborn", tag)
+    cut.noted("stubborn begins")
+    waiting = cut.scene.worker()
+    worker.signal(SIGTERM)
+    cut.noted("stubborn begins", times=2)
+    assert "stubborn swallowed" in cut.ledger.items()
+    assert worker.wait(GRACE) == 0
+    cut.enough(tag)
+    assert result.get(timeout=20) == tag
+    assert f"Handed back cut.stubborn[{result.id}]" in worker.log()
+    waiting.signal(SIGTERM)
+    assert waiting.wait() == 0
+
+
+def test_a_revoked_task_that_takes_its_time_stays_revoked(cut_on_redis: Cut) -> None:
+    cut = cut_on_redis
+    worker = cut.scene.worker()
+    result = cut.send("stubborn", "stubborn")
+    cut.noted("stubborn begins")
+    cut.app.control.revoke(result.id, terminate=True)
+    cut.noted("stubborn swallowed")
+    worker.signal(SIGTERM)
+    assert worker.wait() == 0
+    assert cut.app.AsyncResult(result.id).state == "REVOKED"
+    assert f"Ended cut.stubborn[{result.id}]" in worker.log()
+    assert "Lost" not in worker.log()
+
+
+def test_a_task_that_has_stored_its_result_is_not_lost(cut_on_redis: Cut) -> None:
+    cut = cut_on_redis
+    worker = cut.scene.worker(concurrency=2)
+    header = [signature("cut.late", ("late",)), signature("cut.early", ("lingers",))]
+    result = chord(header, app=cut.app)(signature("cut.tell", app=cut.app))
+    cut.noted("late begins")
+    cut.enough("lingers")
+    cut.noted("lingers postrun")
+    waiting = cut.scene.worker()
+    worker.signal(SIGTERM)
+    cut.noted("late begins", times=2)
+    assert worker.wait() == 0
+    assert "1 tasks given back, 0 lost" in worker.log()
+    assert "errback" not in cut.ledger.items(), "the chord waits for its other member"
+    cut.enough("late")
+    result.get(timeout=20)
+    waiting.signal(SIGTERM)
+    assert waiting.wait() == 0
+
+
+def test_what_ends_in_time_is_not_touched(cut: Cut) -> None:
+    worker = cut.scene.worker()
+    result = cut.send("early", "early")
+    cut.noted("early begins")
+    worker.signal(SIGTERM)
+    worker.wait_log(r"Stopping \(SIGTERM\)")
+    cut.enough("early")
+    asked_at = time.monotonic()
+    assert result.get(timeout=20) == "early"
+    assert time.monotonic() - asked_at < 2
+    assert worker.wait() == 0
+    assert "The time is over" not in worker.log()
+
+
+def test_time_limits_hold_while_it_waits(cut: Cut) -> None:
+    cut.scene.settings["graceful_grace_period"] = 30.0
+    worker, result = cut.scene.worker(), cut.send("limited", "limited")
+    cut.noted("limited begins")
+    worker.signal(SIGTERM)
+    with pytest.raises(Exception, match="TimeLimitExceeded"):
+        result.get(timeout=10)
+    assert cut.ledger.items().count("limited soft limit") == 1
+    assert worker.wait() == 0
+
+
+def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
+    cut.scene.settings["worker_prefetch_multiplier"] = 8
+    worker = cut.scene.worker(concurrency=1)
+    results = [cut.send("late", f"late-{number}") for number in range(6)]
+    for result in results:
+        worker.wait_log(rf"cut.late\[{result.id}\] received")
+    cut.noted("late-0 begins")
+    waiting = cut.scene.worker(concurrency=6)
+    worker.signal(SIGTERM)
+    for number in range(1, 6):
+        cut.noted(f"late-{number} begins", timeout=GRACE - MARGIN)
+    assert worker.exit_code is None, "it still runs the first"
+    cut.enough(*(f"late-{number}" for number in range(6)))
+    assert [result.get(timeout=20) for result in results] == [f"late-{n}" for n in range(6)]
+    begins = [item for item in cut.ledger.items() if str(item).endswith("begins")]
+    assert len(begins) == 6
+    assert "5 not begun went back to their queues" in worker.log()
+    waiting.signal(SIGTERM)
+    assert waiting.wait() == 0
+
+
+def test_cuts_are_no_crashes(cut_on_redis: Cut) -> None:
+    cut = cut_on_redis
+    cut.scene.settings.update(graceful_grace_period=3.0, graceful_max_crashes=2)
+    worker = cut.scene.worker()
+    result = cut.send("long_item", "run")
+    for times in range(1, 5):
+        cut.noted("run item 2", times=times)
+        waiting = cut.scene.worker()
+        worker.signal(SIGTERM)
+        cut.noted("run item 2", times=times + 1)
+        worker.wait()
+        worker = waiting
+    cut.enough("run")
+    result.get(timeout=20)
+    assert cut.ledger.items().count("run item 1") == 1
+    worker.signal(SIGTERM)
+    assert worker.wait() == 0
+
+
+def test_a_connection_that_is_lost_while_it_waits(
+    rabbitmq_url: str, redis_url: str, ledger: Ledger, start_worker: Callable[..., Worker]
+) -> None:
+    port = urlsplit(rabbitmq_url).port
+    assert port is not None
+    scene = Scene("cut", rabbitmq_url, redis_url, ledger, start_worker)
+    scene.settings = dict(SETTINGS)
+    with proxy(port) as cable, scene.producer() as app:
+        cut = Cut(scene, app)
+        scene.broker = rabbitmq_url.replace(f":{port}", f":{cable.port}")
+        worker, result = scene.worker(), cut.send("late", "late")
+        cut.noted("late begins")
+        scene.broker = rabbitmq_url
+        waiting = scene.worker()
+        worker.signal(SIGTERM)
+        worker.wait_log(r"Stopping \(SIGTERM\)")
+        cable.drop()
+        cut.noted("late begins", times=2)
+        assert worker.wait(GRACE) == 0
+        assert "could not be given back" in worker.log()
+        cut.enough("late")
+        assert result.get(timeout=20) == "late"
+        waiting.signal(SIGTERM)
+        assert waiting.wait() == 0

@@ -1,0 +1,40 @@
+"""A worker learns from whoever started it when it will be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.scene import Scene
+from tests.harness import Ledger, Worker, wait_for
+from tests.unit.stop.test_supervisord import OverUnix, environ, serving
+
+
+@pytest.fixture
+def scene(redis_url: str, ledger: Ledger, start_worker: Callable[..., Worker]) -> Scene:
+    return Scene("plain", redis_url, redis_url, ledger, start_worker)
+
+
+def time_told(scene: Scene, env: dict[str, str]) -> float:
+    """What ``time_left()`` says to a task when the worker is told to stop."""
+    worker = scene.worker(env=env)
+    with scene.producer() as app:
+        asked = app.send_task("plain.left", (str(scene.ledger.path),))
+        wait_for(lambda: scene.ledger.items() == ["begin"], 20, "the task's start")
+        worker.signal()
+        before, left = asked.get(timeout=20)
+    assert before is None
+    assert worker.wait() == 0
+    return float(left)
+
+
+def test_by_a_variable(scene: Scene) -> None:
+    assert 20 < time_told(scene, {"GRACEFUL_GRACE_PERIOD": "30s"}) <= 24
+
+
+def test_by_supervisord(scene: Scene, tmp_path: Path) -> None:
+    path = f"{tmp_path}/s.sock"
+    with serving(OverUnix(path)):
+        assert 30 < time_told(scene, environ(f"unix://{path}")) <= 36
