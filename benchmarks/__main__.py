@@ -10,7 +10,20 @@ import time
 
 from benchmarks.figures import Figure, as_json, as_table
 
-NAMES = ("items", "throughput", "short", "memory", "writes", "stop", "atomic", "scan")
+NAMES = (
+    "items",
+    "throughput",
+    "short",
+    "memory",
+    "writes",
+    "stop",
+    "atomic",
+    "scan",
+    "gate",
+    "pause",
+    "leaks",
+    "background",
+)
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """The application that the benchmarks' workers run, with the plugin or without.
 
-``BENCH_URL`` names broker, result backend and store in one; ``BENCH_PLUGIN=0``: no plugin.
+``BENCH_URL`` names broker, result backend and store in one; ``BENCH_PLUGIN=0``: no plugin,
+``ungated``: without maintenance.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import os
 import time
 
 from celery import Celery
+from celery.app.trace import build_tracer
 
-__all__ = ["MARKS", "app", "child", "loop", "loop_late", "mark", "nothing"]
+__all__ = ["MARKS", "app", "child", "look_for_leaks", "loop", "loop_late", "mark", "nothing"]
 
 #: The list in Redis that gets the marks, as JSON-free text: name, monotonic seconds.
 MARKS = "benchmarks-marks"
@@ -54,9 +56,23 @@ def child(seconds: float) -> int:
     return os.getpid()
 
 
-if os.environ.get("BENCH_PLUGIN", "1") == "1":
+@app.task(ignore_result=True)
+def look_for_leaks(mode: str) -> None:
+    """Have this child look for leaked processes from now on, or no more."""
+    from celery_graceful.processes import leaks
+
+    leaks.install(app, mode, tasks_overlap=False)
+    task = app.tasks["benchmarks.app.nothing"]
+    task.__trace__ = build_tracer(task.name, task, app=app)  # as at the start of a child
+
+
+_plugin = os.environ.get("BENCH_PLUGIN", "1")
+if _plugin != "0":
     from benchmarks import runs
-    from celery_graceful import Graceful
+    from celery_graceful import Graceful, plugin
 
     Graceful(app)
     runs.register(app)
+    if _plugin == "ungated":
+        app.steps["worker"].discard(plugin.MAINTENANCE)
+        app.steps["consumer"].discard(plugin.GATE)

@@ -11,7 +11,23 @@ from celery import Celery
 from tests.harness import Worker, producer
 from tests.servers import Valkey
 
-__all__ = ["FIRST_COPY", "Message", "copy", "fill", "left", "processor", "url_of", "worker_of"]
+__all__ = [
+    "FIRST_COPY",
+    "NONE",
+    "PLUGIN",
+    "UNGATED",
+    "Message",
+    "copy",
+    "fill",
+    "left",
+    "processor",
+    "url_of",
+    "worker_of",
+]
+
+#: What a worker's application has of the plugin: all, all but maintenance, nothing.
+PLUGIN, UNGATED, NONE = "1", "ungated", "0"
+
 
 #: A task's last name, and its arguments.
 Message = tuple[str, tuple[Any, ...]]
@@ -53,16 +69,16 @@ def left(server: Valkey, database: int) -> int:
         return int(count)
 
 
-def worker_of(server: Valkey, database: int, *, plugin: bool = True, children: int = 1) -> Worker:
+def worker_of(server: Valkey, database: int, *, plugin: str = PLUGIN, children: int = 1) -> Worker:
     """A worker, not yet started, for the copy in a database.
 
     Args:
         server: where the copy is.
         database: its database.
-        plugin: whether the worker's application has the plugin.
+        plugin: what the worker's application has of the plugin.
         children: how many pool children it has.
     """
-    env = {"BENCH_URL": url_of(server, database), "BENCH_PLUGIN": "1" if plugin else "0"}
+    env = {"BENCH_URL": url_of(server, database), "BENCH_PLUGIN": plugin}
     args = ("-c", str(children), "-l", "WARNING", "--without-gossip", "--without-mingle")
     return Worker("benchmarks.app", args=args, env=env)
 

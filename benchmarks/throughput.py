@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.figures import Figure, ratio_at_least, ratio_at_most
-from benchmarks.queues import FIRST_COPY, copy, fill, left, processor, worker_of
+from benchmarks.queues import FIRST_COPY, NONE, PLUGIN, copy, fill, left, processor, worker_of
 from tests.harness import wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["measure"]
+__all__ = ["compare", "measure"]
 
 BOUND = 0.95
 ROUNDS, QUICK_ROUNDS = 20, 2
@@ -52,11 +52,11 @@ Round = list[Measured]
 class Side:
     """A worker that runs only in its turns, and what it did in them."""
 
-    def __init__(self, server: Valkey, number: int) -> None:
+    def __init__(self, server: Valkey, number: int, plugin: str) -> None:
         self._server = server
         self._database = FIRST_COPY + number
         copy(server, self._database)
-        self.worker = worker_of(server, self._database, plugin=number == WITH)
+        self.worker = worker_of(server, self._database, plugin=plugin)
         self._tasks = 0
         self._seconds = 0.0
         self._before = 0.0
@@ -93,22 +93,27 @@ class Side:
 
 def measure(*, quick: bool = False) -> list[Figure]:
     """Measure rounds of three fresh workers each."""
+    return compare("throughput", (PLUGIN, NONE, NONE), quick=quick)
+
+
+def compare(name: str, plugins: tuple[str, str, str], *, quick: bool) -> list[Figure]:
+    """Measure workers with different parts of the plugin: the one in question, and two alike."""
     rounds: list[Round] = []
     with Valkey() as server:
         fill(server, [("nothing", ())] * (WARM_UP + TURNS * TASKS + SPARE))
         for _ in range(QUICK_ROUNDS if quick else ROUNDS):
-            rounds.append(_round(server))
+            rounds.append(_round(server, plugins))
             _tell(rounds[-1])
     return [
-        _rate(rounds, "with / without", WITH, BOUND),
-        _rate(rounds, "A/A: without / without", AGAIN, None),
-        _processor(rounds, "processor time, with / without", WITH),
-        _processor(rounds, "processor time, A/A", AGAIN),
+        _rate(name, rounds, "with / without", WITH, BOUND),
+        _rate(name, rounds, "A/A: without / without", AGAIN, None),
+        _processor(name, rounds, "processor time, with / without", WITH),
+        _processor(name, rounds, "processor time, A/A", AGAIN),
     ]
 
 
-def _round(server: Valkey) -> Round:
-    sides = [Side(server, number) for number in (WITH, WITHOUT, AGAIN)]
+def _round(server: Valkey, plugins: tuple[str, str, str]) -> Round:
+    sides = [Side(server, number, plugins[number]) for number in (WITH, WITHOUT, AGAIN)]
     try:
         with ExitStack() as running:
             for side in sides:
@@ -127,16 +132,16 @@ def _tell(sides: Round) -> None:
     print(f"  tasks/s with, without, without: {rates}", file=sys.stderr, flush=True)
 
 
-def _rate(rounds: list[Round], what: str, side: int, bound: float | None) -> Figure:
+def _rate(name: str, rounds: list[Round], what: str, side: int, bound: float | None) -> Figure:
     ratios = [r[side].rate / r[WITHOUT].rate for r in rounds]
     note = _note(rounds, side, lambda s: s.rate, "tasks/s")
-    return ratio_at_least("throughput", what, ratios, bound, surely=True, note=note)
+    return ratio_at_least(name, what, ratios, bound, surely=True, note=note)
 
 
-def _processor(rounds: list[Round], what: str, side: int) -> Figure:
+def _processor(name: str, rounds: list[Round], what: str, side: int) -> Figure:
     ratios = [r[side].processor / r[WITHOUT].processor for r in rounds]
     note = _note(rounds, side, lambda s: s.processor, "ms")
-    return ratio_at_most("throughput", what, ratios, None, note=note)
+    return ratio_at_most(name, what, ratios, None, note=note)
 
 
 def _note(rounds: list[Round], side: int, value: Callable[[Measured], float], unit: str) -> str:
