@@ -14,6 +14,7 @@ from shop.celery import app
 from shop.imports import import_products
 from shop.mailing import send_mailing
 from shop.statements import nightly_statements
+from shop.warehouse import sync_stock
 
 __all__ = ["main"]
 
@@ -40,6 +41,10 @@ def _mail(options: argparse.Namespace) -> None:
 
 def _statements(options: argparse.Namespace) -> None:
     _sent(nightly_statements.delay(*([options.day] if options.day else [])))
+
+
+def _stock(options: argparse.Namespace) -> None:
+    _sent(sync_stock.delay())
 
 
 def _sent(result: AsyncResult[Any]) -> None:
@@ -74,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("statements", help="send the nightly aggregate")
     command.add_argument("day", nargs="?", help="such as 2026-01-31; default: yesterday")
     command.set_defaults(run=_statements)
+
+    command = commands.add_parser("stock", help="send the copying of the warehouse's stock")
+    command.set_defaults(run=_stock)
 
     command = commands.add_parser("show", help="state and progress, or the result, of a task")
     command.add_argument("id")

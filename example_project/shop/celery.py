@@ -14,7 +14,7 @@ app = Celery(
     "shop",
     broker=settings.REDIS_URL,
     backend=settings.REDIS_URL,
-    include=["shop.imports", "shop.mailing", "shop.statements"],
+    include=["shop.imports", "shop.mailing", "shop.statements", "shop.warehouse"],
 )
 app.conf.update(
     timezone="UTC",

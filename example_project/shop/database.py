@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS statements (
     cents       INTEGER NOT NULL,
     PRIMARY KEY (customer_id, day)
 );
+CREATE TABLE IF NOT EXISTS stock (
+    sku    TEXT PRIMARY KEY,
+    pieces INTEGER NOT NULL
+);
 """
 
 
