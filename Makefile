@@ -2,6 +2,8 @@
 # Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
+# Tests at the same time; 1 for a debugger or the output of a test: make test JOBS=1 ARGS="-s tests/unit"
+JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/installed.stamp
@@ -18,7 +20,7 @@ demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that 
 	$(BIN)/celery graceful demo
 
 test: $(READY)  ## run all tests; pick some with ARGS="tests/unit -k cursor"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
 
 chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis"
 	$(BIN)/python -m tests.chaos $(ARGS)
