@@ -114,4 +114,4 @@ def test_without_the_program_it_says_so(shop: Shop, app: Celery) -> None:
     worker = shop.worker().wait_ready()
     sent = app.AsyncResult(shop.command("stock"))
     assert isinstance(sent.get(timeout=60, propagate=False), FileNotFoundError)
-    assert "No such file or directory: 'no-such-tunnel'" in worker.log()
+    worker.wait_log("No such file or directory: 'no-such-tunnel'")
