@@ -22,6 +22,7 @@ __all__ = [
     "call_shape",
     "drive",
     "generator_turns",
+    "returning_turns",
 ]
 
 #: The name under which the compiled loop appears in tracebacks.
@@ -60,9 +61,14 @@ class Stand:
     @property
     def begun(self) -> int:
         """How many items have begun since the loop did. From any thread."""
-        # Not ``length_hint``: it counts from an end that the fuse has no more once it has blown.
-        state = self._numbers.__reduce__()
-        return self._before + (int(state[2]) if len(state) > 2 else 0)
+        return self._before + (_taken(self._numbers) or 0)
+
+
+def _taken(numbers: Iterator[int]) -> int | None:
+    """How many numbers were taken; ``None`` once one was asked for and there was none."""
+    # Not ``length_hint``: it counts from an end that the fuse has no more once it has blown.
+    state = numbers.__reduce__()
+    return int(state[2]) if len(state) > 2 else None
 
 
 class Watcher(Protocol):
@@ -95,7 +101,6 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
     fuse[:] = [0]
     begun = 0
     while True:
-        size = len(fuse)
         numbers = iter(fuse)
         watcher.stand = Stand(begun, numbers)
         try:
@@ -107,7 +112,9 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
             watcher.stand = None
         done, place.turns = place.turns, 0
         begun += done
-        if done < size and fuse:
+        # The items ended, not the numbers; also if the fuse has blown since: what a generator does
+        # after its last item is not done twice, nor its result lost.
+        if _taken(numbers) is not None:
             watcher.settle(place.cursor, done)
             return place.returned
         # Rearmed first: what blows it from here on is looked at in the next turn.

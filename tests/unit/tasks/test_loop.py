@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celery_graceful.tasks.loop import CHUNK, Fuse, Stand, call_shape, drive, generator_turns
+from celery_graceful.tasks.loop import (
+    CHUNK,
+    Fuse,
+    Stand,
+    Turns,
+    call_shape,
+    drive,
+    generator_turns,
+    returning_turns,
+)
 
 
 class Stop(BaseException):
@@ -244,6 +253,22 @@ def test_a_blown_fuse_is_seen_after_the_item_under_way(style: str) -> None:
     with pytest.raises(Stop):
         run(style, source, watch)
     assert source.done == list(range(1, 8))
+
+
+@pytest.mark.parametrize("turns", [generator_turns, returning_turns])
+def test_blown_after_the_last_item_the_end_is_the_end(turns: Turns) -> None:
+    watch = Watch(stop_at=2)  # at the start and after the first item: another would leave
+    ends = []
+
+    def items() -> Generator[int, None, str]:
+        yield from range(1, 4)
+        watch.fuse.clear()
+        ends.append("ended")
+        return "result"
+
+    returned = drive(items(), turns, watch, 0)
+    assert (watch.cursor, watch.done, watch.settled, ends) == (3, 3, 1, ["ended"])
+    assert returned == (None if turns is generator_turns else "result")
 
 
 @STYLES
