@@ -18,7 +18,7 @@ __all__ = ["send_lines_to_main_thread"]
 
 OURS = "celery_graceful"
 #: How long the main thread may take to come to a line, and to write it, in seconds.
-PATIENCE, WRITING = 0.2, 5.0
+PATIENCE, WRITING = 2.0, 5.0
 
 
 def send_lines_to_main_thread() -> None:

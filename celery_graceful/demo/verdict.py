@@ -16,6 +16,9 @@ SCHEMA = 1
 
 #: A SIGKILL may repeat what ran during this many flush intervals.
 INTERVALS = 1.5
+#: A pause between two files counts as so many seconds at most: for the rest of it the process was
+#: not let run, and could not save either.
+STANDSTILL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +84,13 @@ def judge(
         flush_interval: seconds between two checkpoints.
     """
     before = [entry for entry in entries if entry.at <= at.killed]
-    last = at.killed - INTERVALS * flush_interval
     verdict = Verdict(
         expected=expected.sums,
         reported=reported,
         lost=len(set(expected.names) - {entry.name for entry in entries}),
         repeated_after_sigterm=_repeated(before),
         repeated_after_sigkill=_repeated(entries) - _repeated(before),
-        may_repeat=sum(entry.at >= last for entry in before),
+        may_repeat=_lately(before, at.killed, INTERVALS * flush_interval),
         legs=len({entry.pid for entry in entries}),
         seconds=Seconds(
             sigterm_to_exit=_rounded(at.exited - at.terminated),
@@ -120,6 +122,17 @@ def _failures(verdict: Verdict, names: set[str], entries: Sequence[Entry]) -> li
         )
     if verdict.legs < 3:
         found.append(f"{verdict.legs} workers carried the run, not 3: it was not interrupted twice")
+    return found
+
+
+def _lately(entries: Sequence[Entry], moment: float, seconds: float) -> int:
+    """How many entries are in the ``seconds`` before ``moment``."""
+    found = 0
+    for at in sorted((entry.at for entry in entries), reverse=True):
+        seconds -= min(moment - at, STANDSTILL)
+        if seconds < 0:
+            break
+        found, moment = found + 1, at
     return found
 
 

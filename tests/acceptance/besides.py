@@ -21,9 +21,11 @@ from tests.integration.processes.children import CHILDREN
 __all__ = ["NOT_READY", "Beside"]
 
 #: Seconds that a busy machine may take beyond what is promised, with all kinds at a time.
-SLACK = 4.0
+SLACK = 10.0
 #: Seconds that a process has which never gets ready, where nothing else ends that.
 NOT_READY = 4.0
+#: Seconds that the others have to get ready.
+READY = 60.0
 
 OWN_END = {
     "dies-early": "ProcessEnded",
@@ -52,9 +54,10 @@ class Beside:
         kinds = kinds or tuple(CHILDREN)
         self.worker = self.start(concurrency=len(kinds), pool=pool)
         self.sockets_before = self.sockets()
-        timeout = options.pop("ready_timeout", 60.0)
+        not_ready = options.pop("not_ready", READY)
         error = options.pop("error", "")
         for kind in kinds:
+            timeout = not_ready if CHILDREN[kind].never_ready else READY
             self.results[kind] = self.app.send_task(
                 "beside.hold", (kind, kind, timeout, error), **options
             )
@@ -68,7 +71,7 @@ class Beside:
 
     def wait_begun(self, kind: str) -> None:
         wait_for(
-            lambda: f"{kind} begins" in self.scene.ledger.items(), 20, lambda: self.worker.log()
+            lambda: f"{kind} begins" in self.scene.ledger.items(), 60, lambda: self.worker.log()
         )
 
     def task_pids(self) -> set[int]:
@@ -94,14 +97,19 @@ class Beside:
             family = psutil.Process(self.worker.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [one for one in family if one.status() == psutil.STATUS_ZOMBIE]
+        found = []
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):  # reaped meanwhile
+                if one.status() == psutil.STATUS_ZOMBIE:
+                    found.append(one)
+        return found
 
     def sockets(self) -> dict[int, int]:
         """How many sockets to processes of this host the worker's own processes have."""
         found = {}
-        for process in map(psutil.Process, [self.worker.pid, *self.worker.children()]):
+        for pid in [self.worker.pid, *self.worker.children()]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                found[process.pid] = len(process.net_connections("unix"))
+                found[pid] = len(psutil.Process(pid).net_connections("unix"))
         return found
 
     def sockets_left(self) -> dict[int, int]:
@@ -120,15 +128,25 @@ class Beside:
         took = time.monotonic() - since
         assert took < within + SLACK
         self.figure(f"all gone after, at most {within:g} s", took)
-        wait_for(lambda: not self.files(), 5, lambda: f"{self.files()}")
+        wait_for(lambda: not self.files(), 20, lambda: f"{self.files()}")
         if self.worker.exit_code is None:
-            wait_for(lambda: not self.zombies(), 5, lambda: f"{self.zombies()}")
-            wait_for(lambda: not self.sockets_left(), 5, lambda: f"{self.sockets_left()}")
+            wait_for(lambda: not self.zombies(), 20, lambda: f"{self.zombies()}")
+            wait_for(lambda: not self.sockets_left(), 20, lambda: f"{self.sockets_left()}")
 
-    def check_states(self, state: str, error: str = "", *, own_end: bool = True) -> None:
-        """The tasks ended as they should; some for reasons of their own, if they had the time."""
+    def check_states(
+        self, state: str, error: str = "", *, own_end: bool = True, **errors: str
+    ) -> None:
+        """The tasks ended as they should; some for reasons of their own, if they had the time.
+
+        Args:
+            state: of those without an error.
+            error: the name of its class.
+            own_end: whether they had the time.
+            errors: of some kinds, which are written with underscores.
+        """
         for kind, result in self.results.items():
             expected = OWN_END.get(kind, error) if own_end else error
+            expected = errors.get(kind.replace("-", "_"), expected)
             wait_for(result.ready, 20, kind)
             if expected:
                 assert result.state == ("REVOKED" if state == "REVOKED" else "FAILURE"), kind
@@ -138,10 +156,14 @@ class Beside:
 
     def check_exits(self) -> None:
         """What was left for the tasks' ends has been done, once."""
-        counts = self.scene.ledger.counts()
-        assert {kind: counts[f"{kind} exits"] for kind in self.results} == dict.fromkeys(
-            self.results, 1
-        )
+        wanted = dict.fromkeys(self.results, 1)
+
+        def exits() -> dict[str, int]:
+            counts = self.scene.ledger.counts()
+            return {kind: counts[f"{kind} exits"] for kind in self.results}
+
+        wait_for(lambda: min(exits().values()) > 0, 10, lambda: f"{exits()}")
+        assert exits() == wanted
 
     def leave(self) -> None:
         self.worker.signal(SIGTERM)

@@ -161,7 +161,7 @@ class Closing:
 @contextmanager
 def closing(scene: Scene, *, store: str | None = None) -> Iterator[Closing]:
     """Open a scene of the application ``upkeep``, whose runs are kept in the result backend."""
-    opened = open_store(store or scene.backend, scene.name)
+    opened = open_store(store or scene.backend, scene.name, timeout=30)
     try:
         with scene.producer() as app:
             yield Closing(scene, app, opened)

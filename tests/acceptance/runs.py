@@ -15,6 +15,7 @@ from celery import Celery, signature
 from celery.result import AsyncResult
 
 from tests.harness import Entry, Ledger, Worker, producer, wait_for
+from tests.harness.lately import done_in
 
 APP = "tests.acceptance.apps.items"
 STYLES = ("items.generator", "items.class")
@@ -86,7 +87,7 @@ class Run:
 
     def done_in(self, seconds: float, before: float) -> int:
         """How many items were done in the ``seconds`` before a moment."""
-        return sum(before - seconds <= entry.at <= before for entry in self.ledger.entries())
+        return done_in(seconds, before, self.ledger.times())
 
 
 class Stage:
@@ -147,7 +148,7 @@ class Stage:
         """Have a worker from ``waiting`` take what comes."""
         where = [f"{worker.name}@localhost"]
         # On gevent it hears of remote control a moment after it is ready; runs do not wait for it.
-        for seconds in (0.3, 0.5, 1, 2, 4, 8):
+        for seconds in (0.3, 0.5, 1, 2, 4, 8, 16, 32):
             if self.app.control.add_consumer(
                 "celery", destination=where, reply=True, timeout=seconds, limit=1
             ):
@@ -180,4 +181,4 @@ def check_log_of_leaving(worker: Worker, run: Run) -> int:
 
 def gone(paths: Callable[[], set[str]], before: set[str]) -> None:
     """Wait until no path is there that was not there ``before``."""
-    wait_for(lambda: not paths() - before, 5, lambda: f"the end of {paths() - before}")
+    wait_for(lambda: not paths() - before, 20, lambda: f"the end of {paths() - before}")

@@ -114,7 +114,7 @@ class Scene:
 
     def record(self, task: str, task_id: str) -> Record | None:
         """The run's record; the store is the result backend."""
-        store = open_store(self.backend, self.name)
+        store = open_store(self.backend, self.name, timeout=30)
         try:
             return store.load(RunKey(task, task_id)).record
         finally:
@@ -122,7 +122,7 @@ class Scene:
 
     def happen(self, task: str, task_id: str, event: Event) -> Decision:
         """Let something happen to a run, as if another worker or an operator had done it."""
-        store = open_store(self.backend, self.name)
+        store = open_store(self.backend, self.name, timeout=30)
         try:
             return transition(store, RunKey(task, task_id), event, Policy()).decision
         finally:
@@ -191,7 +191,7 @@ class States:
         # The server keeps the order, so that all that was written before the marker is read.
         marker = uuid.uuid4().hex
         self._client.publish("celery-task-meta-marker", marker)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             message = self._listener.get_message(timeout=1)
             if message is None:

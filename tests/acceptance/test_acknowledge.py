@@ -46,7 +46,7 @@ def test_no_message_of_a_short_run_is_left(scene: Scene, children: int) -> None:
             result.get(timeout=30)
         if scene.broker.startswith("redis"):
             client = app.broker_connection().default_channel.client
-            wait_for(lambda: not client.hlen("unacked"), 2, "all messages to be acknowledged")
+            wait_for(lambda: not client.hlen("unacked"), 20, "all messages to be acknowledged")
     worker.signal(SIGTERM)
     assert worker.wait() == 0
     # What was not acknowledged has gone back by now.
@@ -69,7 +69,7 @@ def test_a_stop_of_a_busy_queue_is_no_slower(scene: Scene, task: str) -> None:
             worker = scene.worker(concurrency=1)
             results[stop * RUNS - stop].get(timeout=30)
             worker.signal(SIGTERM)
-            assert worker.wait(10) == 0
+            assert worker.wait(20) == 0
         scene.worker()
         for result in results:
             # Not by ``get``: Celery 5.6 takes a second for one that is there already.
@@ -108,14 +108,14 @@ def test_a_job_that_was_just_sent_is_not_forgotten(scene: Scene) -> None:
         send = signatures(app, "verbs")
         send("counted", 1, tag="first").apply_async().get(timeout=30)
         (child,) = worker.children()
-        wait_for(lambda: active(app) == 0, 10, "the worker to know that its child is idle")
+        wait_for(lambda: active(app) == 0, 30, "the worker to know that its child is idle")
         os.kill(child, SIGSTOP)
         result = send("counted", 1, tag="second").apply_async()
-        wait_for(lambda: unread(child), 10, "the job to be written to the child")
+        wait_for(lambda: unread(child), 30, "the job to be written to the child")
         worker.signal(SIGTERM)
         worker.wait_log("Worker: Closing")
         os.kill(child, SIGCONT)
-        assert worker.wait(10) == 0
+        assert worker.wait(20) == 0
         scene.worker(concurrency=1)
         assert result.get(timeout=30) == 1
     assert scene.items("second") == [1]

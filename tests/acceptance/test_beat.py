@@ -11,9 +11,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
 
+import psutil
 import pytest
 import redis
 
@@ -136,7 +137,7 @@ class Scene:
         before = self.due()
         wait_for(
             lambda: all(self.due()[name] >= before[name] + times for name in self.entries),
-            20,
+            60,
             lambda: f"{before} {self.due()}\n{self.beats[-1].log()[-3000:]}",
         )
 
@@ -146,14 +147,37 @@ class Scene:
         Without a number for ``all``, that is caught up completely.
         """
 
-        def balance() -> bool:
-            sent, due, kept = self.sent(), self.due(), self.kept()
-            wanted = {name: due[name] - kept[name] + more.get(name, 0) for name in due}
-            if "all" not in more:
-                wanted["all"] = due["all"]
-            return all(sent[name] == number for name, number in wanted.items())
+        wait_for(
+            lambda: self.balanced(**more), 30, lambda: f"{self.sent()} {self.due()} {self.kept()}"
+        )
 
-        wait_for(balance, 10, lambda: f"{self.sent()} {self.due()} {self.kept()}")
+    def balanced(self, **more: int) -> bool:
+        """Whether that is so."""
+        sent, due, kept = self.sent(), self.due(), self.kept()
+        wanted = {name: due[name] - kept[name] + more.get(name, 0) for name in due}
+        if "all" not in more:
+            wanted["all"] = due["all"]
+        return all(sent[name] == number for name, number in wanted.items())
+
+    def signal_balanced(self, beat: Worker, number: int, **more: int) -> None:
+        """Send a signal between two entries: what is due is logged before it is held or sent."""
+        process = psutil.Process(beat.pid)
+
+        def signalled() -> bool:
+            beat.signal(SIGSTOP)
+            wait_for(lambda: process.status() == psutil.STATUS_STOPPED, 10, "beat to stand still")
+            balanced = self.balanced(**more)
+            if balanced:
+                beat.signal(number)
+            beat.signal(SIGCONT)
+            return balanced
+
+        wait_for(
+            signalled,
+            30,
+            lambda: f"{self.sent()} {self.due()} {self.kept()}",
+            interval=0.05,
+        )
 
 
 @pytest.fixture
@@ -189,7 +213,7 @@ def keeps_policies(scene: Scene) -> None:
     first.wait_log(r"Maintenance \(everything, by test\): \d of \d entries are held")
     scene.wait_due(3)
     scene.wait_balance(all=0)  # nothing is caught up; then it sleeps
-    first.signal(SIGTERM)
+    scene.signal_balanced(first, SIGTERM, all=0)
     assert first.wait() == 0
     assert scene.owed() == {"once": 1, "all": scene.kept()["all"]}
     second = scene.beat()
@@ -204,7 +228,7 @@ def keeps_policies(scene: Scene) -> None:
     second.wait_log(r"Maintenance is over; .* all × \d+, once × 1")
     second.wait_log("All is caught up: ")
     before = scene.due()
-    wait_for(lambda: scene.due()["skipped"] > before["skipped"] + 1, 10, "entries sent as ever")
+    wait_for(lambda: scene.due()["skipped"] > before["skipped"] + 1, 30, "entries sent as ever")
     scene.wait_balance(once=1)
     assert scene.owed() == {}
 
@@ -230,14 +254,14 @@ def test_a_beat_that_is_killed_forgets_nothing(scene: Scene) -> None:
     first = scene.beat()
     first.wait_log("3 of 5 entries are held")
     scene.wait_due(3)
-    first.signal(SIGKILL)
+    scene.signal_balanced(first, SIGKILL, all=0)
     first.wait()
     counted = scene.kept()["all"]
     assert counted <= scene.owed()["all"] <= counted + 1
     scene.up()
     second = scene.beat()
     second.wait_log("All is caught up: ")
-    second.signal(SIGTERM)
+    scene.signal_balanced(second, SIGTERM, once=1)
     second.wait()
     assert scene.owed() == {}
     due = scene.due()["all"]

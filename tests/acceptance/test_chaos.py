@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.plan import Planned, plan
 from tests.chaos.report import summary
 from tests.chaos.servers import Servers
-from tests.chaos.stage import FLUSH, LEASE, open_stage
+from tests.chaos.stage import FLUSH, LEASE, VISIBILITY, open_stage
 from tests.chaos.verdict import judge
 from tests.servers.fixtures import made_or_skipped
 
@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(400)]
 SEED = int(os.environ.get("GRACEFUL_CHAOS_SEED", "1"))
 ROUND = 20
 BROKERS = ("redis", "rabbitmq")
+#: Of a handful of recoveries the slowest is what counts; on Redis a message that nobody rescues
+#: comes back after ``VISIBILITY``, which is longer.
+SPARE = VISIBILITY - LEASE - 1.0
 
 
 def share(broker: str) -> list[Planned]:
@@ -37,7 +40,7 @@ def test_nothing_is_lost_whatever_happens(broker: str, tmp_path: Path) -> None:
     with servers, open_stage(servers, SEED, tmp_path) as stage:
         stage.play(share(broker))
         evidence = stage.evidence()
-    verdict = judge(evidence, lease=LEASE, flush=FLUSH)
+    verdict = judge(evidence, lease=LEASE, flush=FLUSH, spare=SPARE)
     print("\n".join(summary(evidence, verdict)))
     assert not verdict.failures
     assert len(evidence.faults) == len(share(broker))

@@ -10,17 +10,25 @@ from tests.acceptance.cutting import Cut
 
 pytestmark = pytest.mark.slow
 
+#: What the first signal leaves is far longer than what the next ones may take.
+SETTINGS = {
+    "worker_soft_shutdown_timeout": 60.0,
+    "graceful_grace_period": 60.0,
+    "graceful_hand_over_margin": 30.0,
+}
+QUICKLY = 15
+
 
 def test_a_second_cold_signal_cuts_at_once(cut: Cut) -> None:
-    cut.scene.settings["worker_soft_shutdown_timeout"] = 60.0
+    cut.scene.settings.update(SETTINGS)
     worker, result = cut.scene.worker(), cut.send("late", "late")
     cut.noted("late begins")
     waiting = cut.scene.worker()
     worker.signal(SIGQUIT)
     worker.wait_log(r"Stopping \(SIGQUIT\)")
     worker.signal(SIGQUIT)
-    cut.noted("late begins", times=2, timeout=2)
-    assert worker.wait() == 0
+    cut.noted("late begins", times=2, timeout=QUICKLY)
+    assert worker.wait(QUICKLY) == 0
     cut.enough("late")
     assert result.get(timeout=20) == "late"
     waiting.signal(SIGTERM)
@@ -28,7 +36,7 @@ def test_a_second_cold_signal_cuts_at_once(cut: Cut) -> None:
 
 
 def test_the_third_cold_signal_leaves_no_task_without_a_line(cut: Cut) -> None:
-    cut.scene.settings["worker_soft_shutdown_timeout"] = 60.0
+    cut.scene.settings.update(SETTINGS)
     worker = cut.scene.worker()
     result, lost = cut.send("stubborn", "stubborn"), cut.send("early", "early")
     cut.noted("stubborn begins")
@@ -36,9 +44,9 @@ def test_the_third_cold_signal_leaves_no_task_without_a_line(cut: Cut) -> None:
     worker.signal(SIGQUIT)
     worker.wait_log(r"Stopping \(SIGQUIT\)")
     worker.signal(SIGQUIT)
-    cut.noted("stubborn swallowed")
+    cut.noted("stubborn swallowed", timeout=QUICKLY)
     worker.signal(SIGQUIT)
-    assert worker.wait(2) == 0
+    assert worker.wait(QUICKLY) == 0
     assert f"Handed back cut.stubborn[{result.id}]" in worker.log()
     assert f"Lost cut.early[{lost.id}]" in worker.log()
     waiting = cut.scene.worker()

@@ -67,9 +67,18 @@ def doctor(scene: Scene, *words: str, stdin: str = "") -> Told:
     return Told(done.returncode, json.loads(done.stdout), done.stderr)
 
 
+def doctor_of(scene: Scene, workers: int, *words: str, **options: Any) -> Told:
+    """Asks again when a busy machine has kept one of ``workers`` from answering in time."""
+    for _ in range(5):
+        told = doctor(scene, *words, **options)
+        if len(told.data["workers"]) == workers:
+            break
+    return told
+
+
 def test_workers_beside_each_other_and_beside_the_files(scene: Scene) -> None:
     knowing = scene.worker(env={"GRACEFUL_GRACE_PERIOD": "60s"})
-    told = doctor(scene)
+    told = doctor_of(scene, 1)
     assert (told.code, told.ids, told.stderr) == (0, [], "")
     (worker,) = told.data["workers"]
     assert worker["hostname"] == f"{knowing.name}@localhost"
@@ -81,7 +90,7 @@ def test_workers_beside_each_other_and_beside_the_files(scene: Scene) -> None:
     unknowing = scene.worker()
     other = scene.worker(env={"GRACEFUL_GRACE_PERIOD": "90s"})
     scene.settings = {}
-    told = doctor(scene, "--manifest", "-", stdin=MANIFEST)
+    told = doctor_of(scene, 3, "--manifest", "-", stdin=MANIFEST)
     assert told.code == 20
     by_id = {each["id"]: each["what"] for each in told.data["findings"]}
     assert {"GD901", "GD902", "GD904"} <= set(by_id)
@@ -97,7 +106,7 @@ def test_workers_beside_each_other_and_beside_the_files(scene: Scene) -> None:
 def test_a_running_worker_is_examined_like_one_of_a_file(scene: Scene) -> None:
     scene.settings = {"task_time_limit": 300}
     worker = scene.worker(env={"GRACEFUL_GRACE_PERIOD": "20s"})
-    told = doctor(scene)
+    told = doctor_of(scene, 1)
     (finding,) = told.data["findings"]
     assert finding["id"] == "GD105"
     assert f"{worker.name}@localhost (running)" in finding["what"]

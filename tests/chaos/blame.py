@@ -10,6 +10,7 @@ from itertools import pairwise
 from tests.chaos.faults import Fault
 from tests.chaos.ledger import Effect
 from tests.chaos.recovery import struck
+from tests.harness.lately import done_in
 
 __all__ = ["INTERVALS", "Blame", "Repeat"]
 
@@ -59,13 +60,14 @@ class Blame:
 
     def may_repeat(self, fault: Fault, effects: Sequence[Effect]) -> int:
         """How many of the ``effects`` of the legs that a fault cut off it may answer for."""
-        since = self._back(fault.at, INTERVALS * self._flush)
+        times = [effect.at for effect in effects]
+        lately = done_in(INTERVALS * self._flush, fault.at, times, self._with_store)
         until = fault.until
         if fault.kind == "sigstop_worker":
             until += OVERLAP * self._flush
         elif fault.kind in _STOPS:  # it went on until its leg was done
             until = float("inf")
-        return sum(since <= effect.at <= until for effect in effects)
+        return lately + sum(fault.at < at <= until for at in times)
 
     def _answers(self, first: Effect, again: Effect) -> Fault | None:
         """The fault that cut off the leg that did the item under the lower fence."""
@@ -91,15 +93,10 @@ class Blame:
         latest = moment + RETRY
         return any(began <= latest and ended >= moment + self._lease for began, ended in self._away)
 
-    def _back(self, moment: float, seconds: float) -> float:
-        """The moment so many seconds earlier; those in which the store was away do not count."""
-        for began, ended in reversed(self._away):
-            if ended <= moment - seconds:
-                break
-            if began < moment:
-                seconds -= max(0.0, moment - ended)
-                moment = began
-        return moment - seconds
+    def _with_store(self, since: float, until: float) -> float:
+        """The seconds between two moments without those in which the store was away."""
+        away = sum(max(0.0, min(until, end) - max(since, begin)) for begin, end in self._away)
+        return until - since - away
 
 
 def _outages(faults: Sequence[Fault]) -> list[tuple[float, float]]:

@@ -31,6 +31,7 @@ class Evidence:
     stops: list[float]
     #: What workers did that none should.
     troubles: list[str]
+    broker: str = "redis"
 
     def save(self, folder: Path) -> None:
         """Write it beside the journal."""
@@ -41,6 +42,7 @@ class Evidence:
             "duties": [asdict(duty) for duty in self.duties],
             "stops": self.stops,
             "troubles": self.troubles,
+            "broker": self.broker,
         }
         with gzip.open(folder / _FILE, "wt", compresslevel=1) as file:
             json.dump(data, file)
@@ -58,4 +60,5 @@ class Evidence:
             duties=[Duty(**duty) for duty in data["duties"]],
             stops=data["stops"],
             troubles=data["troubles"],
+            broker=data.get("broker", "redis"),
         )

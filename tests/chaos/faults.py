@@ -56,7 +56,8 @@ class Faults:
         """Whether the target is there; one that is not yet will be."""
         if server := _server_of(planned.kind):
             return not self.strikes_now(server)
-        return self.crew.posts[planned.worker].able
+        post = self.crew.posts[planned.worker]
+        return post.able and bool(post.worker.children())
 
     def inject(self, planned: Planned) -> None:
         """Let it happen."""

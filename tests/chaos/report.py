@@ -29,10 +29,8 @@ def summary(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
     yield f"lost       {verdict.lost}"
     yield (
         f"repeated   {verdict.repeated('graceful')} graceful, {verdict.repeated('crash')} crash, "
-        f"{verdict.repeated('atomic')} atomic"
+        f"{verdict.repeated('outage')} outage, {verdict.repeated('atomic')} atomic"
     )
-    if outage := verdict.repeated("outage"):
-        yield f"           {outage} by workers that stopped while the store was away for a lease"
     yield _times("recovery", [found.seconds for found in verdict.recoveries], "after a crash")
     yield _times("hand-over", verdict.hand_overs, "to the next leg")
     yield _times("stops", evidence.stops, "from SIGTERM to the worker's end")

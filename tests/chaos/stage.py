@@ -77,6 +77,7 @@ class Stage:
             self.crew.duties,
             self.crew.stops,
             self.crew.troubles,
+            "rabbitmq" if isinstance(self.servers.broker, RabbitMQ) else "redis",
         )
 
     def _for(self, seconds: float) -> None:

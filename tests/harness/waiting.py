@@ -13,7 +13,7 @@ INTERVAL = 0.01
 
 def wait_for(
     condition: Callable[[], T],
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     message: str | Callable[[], str] = "",
     *,
     interval: float = INTERVAL,
@@ -35,9 +35,11 @@ def wait_for(
         AssertionError: time is up; says what was waited for.
     """
     deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        if time.monotonic() >= deadline:
+    while True:
+        late = time.monotonic() >= deadline  # before the look: it may take long itself
+        if value := condition():
+            return value
+        if late:
             what = message() if callable(message) else message
             raise error(f"waited {timeout:g} s in vain: {what or condition}")
         time.sleep(interval)
-    return value

@@ -91,7 +91,7 @@ class Worker:
         started.append(self)
         return self
 
-    def wait_ready(self, timeout: float = 30.0, *, times: int = 1) -> Worker:
+    def wait_ready(self, timeout: float = 90.0, *, times: int = 1) -> Worker:
         """Wait until the log says for the ``times``-th time that the worker is ready.
 
         Raises:
@@ -109,7 +109,7 @@ class Worker:
         self._family.look()
         return self
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait until the process ends.
 
         Returns:
@@ -169,7 +169,7 @@ class Worker:
         """All that the worker has written so far."""
         return self.logfile.read_text(errors="replace")
 
-    def wait_log(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def wait_log(self, pattern: str, timeout: float = 60.0) -> re.Match[str]:
         """Wait until the log matches the regular expression ``pattern``."""
         found = self._wait(lambda: re.search(pattern, self.log()), timeout, f"no log of {pattern}")
         assert found is not None  # else the wait had raised

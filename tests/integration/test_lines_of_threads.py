@@ -48,17 +48,19 @@ def thread():
         times.append(time.monotonic() - began)
 
 start_native_thread(thread)
-native_sleep(2)  # gives no way to greenlets
+for _ in range(3000):
+    if len(times) < 50:
+        native_sleep(0.01)  # gives no way to greenlets
 theirs.info("main")
 gevent.sleep(0.1)
-assert len(times) == 50 and sum(times) < 1.5, times
+assert len(times) == 50 and sorted(times)[25] < 0.15, times
 theirs.info("end")
 """
 
 
 def lines_of(script: str) -> list[str]:
     ran = subprocess.run(
-        [sys.executable, "-c", START + script], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", START + script], capture_output=True, text=True, timeout=120
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.splitlines()

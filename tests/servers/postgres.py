@@ -20,7 +20,7 @@ import psycopg
 
 from tests.servers.process import HOST, MissingProgram, Process, ServerError, free_port
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 
 
 def find_program(name: str) -> str:
@@ -142,7 +142,7 @@ class Postgres:
         return f"postgresql+psycopg://postgres@{HOST}:{self.port}/{database}"
 
     def _dsn(self, database: str = "postgres") -> str:
-        return self._url(database).replace("+psycopg", "") + "?connect_timeout=5"
+        return self._url(database).replace("+psycopg", "") + "?connect_timeout=30"
 
     def _running(self) -> Process:
         if self._process is None:

@@ -89,10 +89,13 @@ class Process:
             ServerError: the program ended, or ``timeout`` seconds went by.
         """
         deadline = time.monotonic() + timeout
-        while not answers():
+        while True:
+            late = time.monotonic() > deadline  # before the look: it may take long itself
+            if answers():
+                return
             if (code := self.popen.poll()) is not None:
                 raise ServerError(f"{self.name} ended with {code}\n{self.tail()}")
-            if time.monotonic() > deadline:
+            if late:
                 self.kill()
                 raise ServerError(f"{self.name} not up after {timeout:g} s\n{self.tail()}")
             time.sleep(0.02)

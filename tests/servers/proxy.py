@@ -48,9 +48,13 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection((HOST, self._target))
             except OSError:
                 return
+            try:
+                server = socket.create_connection((HOST, self._target))
+            except OSError:  # the server is away for now
+                client.close()
+                continue
             self._sockets += [client, server]
             for way in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pass_on, args=way, daemon=True).start()

@@ -19,7 +19,7 @@ from amqp.exceptions import AMQPError
 from tests.harness.waiting import wait_for
 from tests.servers.process import HOST, MissingProgram, Process, free_port
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 # Debian's wrapper in PATH changes to the user rabbitmq and to the service's folders.
 _DEBIAN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
@@ -101,7 +101,7 @@ class RabbitMQ:
             f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, '
             '<<".*">>, <<".*">>, <<".*">>, <<"guest">>).'
         )
-        wait_for(lambda: self._admits(name), 10, lambda: f"vhost {name}\n{self._running().tail()}")
+        wait_for(lambda: self._admits(name), 60, lambda: f"vhost {name}\n{self._running().tail()}")
         try:
             yield self._url(name)
         finally:
@@ -121,7 +121,7 @@ class RabbitMQ:
             f'rabbit_amqqueue:info_all(<<"{vhost}">>, [messages_unacknowledged])]))), '
             f'file:rename("{answer}.new", "{answer}").'
         )
-        wait_for(answer.exists, 10, lambda: f"messages of {vhost}\n{self._running().tail()}")
+        wait_for(answer.exists, 60, lambda: f"messages of {vhost}\n{self._running().tail()}")
         text = answer.read_text()
         answer.unlink()
         return int(text)
@@ -165,7 +165,7 @@ class RabbitMQ:
             return False  # not listening yet
 
     def _admits(self, vhost: str) -> bool:
-        connection = Connection(f"{HOST}:{self.port}", virtual_host=vhost, connect_timeout=5)
+        connection = Connection(f"{HOST}:{self.port}", virtual_host=vhost, connect_timeout=30)
         try:
             connection.connect()
         except (AMQPError, OSError):

@@ -17,7 +17,7 @@ from redis.retry import Retry
 from tests.servers.process import HOST, MissingProgram, Process, free_port
 
 DATABASES = 64
-START_TIMEOUT = 10.0
+START_TIMEOUT = 60.0
 
 
 def find_program() -> str:
@@ -101,7 +101,7 @@ class Valkey:
             self._process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def client(self, database: int = 0, *, timeout: float = 5.0) -> redis.Redis:
+    def client(self, database: int = 0, *, timeout: float = 30.0) -> redis.Redis:
         """A client of one database that reports an error at once; close it."""
         return redis.Redis(
             host=HOST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from celery_graceful.demo.verdict import Moments, Verdict, judge
 
 NAMES = [f"{n}.py" for n in range(30)]
 SUMS = {"files": 30, "lines": 300, "digest": "abc"}
-MOMENTS = Moments(began=0.0, terminated=10.0, exited=12.5, killed=20.0, ended=30.0)
+MOMENTS = Moments(began=0.0, terminated=1.0, exited=1.25, killed=2.0, ended=3.0)
+FLUSH = 0.2
 
 
 def entry(number: int, pid: int, at: float) -> ledger.Entry:
@@ -22,12 +24,14 @@ def entry(number: int, pid: int, at: float) -> ledger.Entry:
 
 
 def good() -> list[ledger.Entry]:
-    """Three processes, ten items each, one item a second."""
-    return [entry(n, 1 + n // 10, n + 0.5) for n in range(30)]
+    """Three processes, ten items each, ten items a second."""
+    return [entry(n, 1 + n // 10, n / 10 + 0.05) for n in range(30)]
 
 
-def judged(entries: list[ledger.Entry], reported: dict[str, Any] | None = None) -> Verdict:
-    return judge(survey.Expected(NAMES, SUMS), reported or SUMS, entries, MOMENTS, 2.0)
+def judged(
+    entries: list[ledger.Entry], reported: dict[str, Any] | None = None, at: Moments = MOMENTS
+) -> Verdict:
+    return judge(survey.Expected(NAMES, SUMS), reported or SUMS, entries, at, FLUSH)
 
 
 def test_a_good_run_passes() -> None:
@@ -38,9 +42,9 @@ def test_a_good_run_passes() -> None:
         0,
         0,
     )
-    assert verdict.seconds.sigterm_to_exit == 2.5
-    assert verdict.seconds.sigterm_to_first_item == 0.5
-    assert verdict.seconds.sigkill_to_first_item == 0.5
+    assert verdict.seconds.sigterm_to_exit == 0.25
+    assert verdict.seconds.sigterm_to_first_item == 0.05
+    assert verdict.seconds.sigkill_to_first_item == 0.05
     assert verdict.as_data()["schema"] == 1
     assert "PASSED" in words.of(verdict)
     assert max(map(len, words.of(verdict).splitlines())) <= 100
@@ -53,16 +57,25 @@ def test_a_lost_item_fails_it() -> None:
 
 
 def test_a_repeat_after_a_graceful_stop_fails_it() -> None:
-    verdict = judged([*good(), entry(9, 2, 10.1)])
+    verdict = judged([*good(), entry(9, 2, 1.01)])
     assert verdict.failures == ["1 items repeated after a graceful stop"]
 
 
 def test_a_kill_may_repeat_what_ran_since_the_last_flush() -> None:
-    repeated = [entry(n, 3, 20.1) for n in (17, 18, 19)]
+    repeated = [entry(n, 3, 2.01) for n in (17, 18, 19)]
     assert judged([*good(), *repeated]).passed
-    failed = judged([*good(), *repeated, entry(16, 3, 20.1)])
+    failed = judged([*good(), *repeated, entry(16, 3, 2.01)])
     assert failed.may_repeat == 3
     assert "4 items repeated after the SIGKILL, more than the 3" in failed.failures[0]
+
+
+def test_the_time_in_which_all_stood_still_before_the_kill_does_not_count() -> None:
+    late = [one._replace(at=one.at + 60) if one.at > 2 else one for one in good()]
+    at = replace(MOMENTS, killed=62.0, ended=63.0)
+    repeated = [entry(n, 3, 62.01) for n in (18, 19)]
+    assert judged([*late, *repeated], at=at).passed
+    more = [entry(n, 3, 62.01) for n in (15, 16, 17)]
+    assert not judged([*late, *repeated, *more], at=at).passed
 
 
 def test_other_sums_fail_it() -> None:
@@ -71,7 +84,7 @@ def test_other_sums_fail_it() -> None:
 
 
 def test_a_run_that_was_not_interrupted_fails_it() -> None:
-    verdict = judged([entry(n, 1, n + 0.5) for n in range(30)])
+    verdict = judged([entry(n, 1, n / 10 + 0.05) for n in range(30)])
     assert verdict.seconds.sigterm_to_first_item is None
     assert "not interrupted twice" in verdict.failures[0]
 

@@ -138,7 +138,7 @@ def test_a_claim_that_waits_sees_a_stop(project: Project, caplog: pytest.LogCapt
         thread.start()
         wait_for(lambda: "waits before its first item" in caplog.text, 10)
         stop.raise_(StopReason.SHUTDOWN)
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
         record = project.record(run)
         assert record is not None

@@ -27,7 +27,7 @@ class Owner:
             env={**os.environ, **family.mark},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            bufsize=0,  # ``communicate`` passes over what ``readline`` has read beyond its line
             start_new_session=True,
         )
         family.root = self.process.pid
@@ -41,11 +41,11 @@ class Owner:
     def line(self) -> str:
         """The next line that it says."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        return self.process.stdout.readline().decode()
 
     def said(self) -> str:
         """All that it says until its end."""
-        return self.process.communicate(timeout=20)[0]
+        return self.process.communicate(timeout=60)[0].decode()
 
     def left(self) -> list[psutil.Process]:
         """Processes with the mark, the owner and its forks apart."""

@@ -49,10 +49,16 @@ def struck(after: float, interrupt: bool) -> bool:
     return False
 
 
+def started() -> set[threading.Thread]:
+    """The threads but for those that Python only met, as in a log line of a native one."""
+    return {one for one in threading.enumerate() if not isinstance(one, threading._DummyThread)}
+
+
+@pytest.mark.timeout(300, method="thread")  # a signal's timer is the one that strikes
 @pytest.mark.parametrize("interrupt", [False, True])
 def test_struck_at_any_moment(interrupt: bool) -> None:
     before_fds, before = len(os.listdir("/dev/fd")), signal.signal(signal.SIGALRM, strike)
-    threads = set(threading.enumerate())  # of the tests before
+    threads = started()  # of the tests before
     dice, hits, longest = random.Random(6), 0, 0.0
     try:
         for _ in range(ROUNDS):
@@ -63,8 +69,6 @@ def test_struck_at_any_moment(interrupt: bool) -> None:
         signal.signal(signal.SIGALRM, before)
     gc.collect()
     assert hits > ROUNDS / 4
-    assert longest < 8
-    wait_for(
-        lambda: threads.issuperset(threading.enumerate()), 10, lambda: str(threading.enumerate())
-    )
+    assert longest < 20
+    wait_for(lambda: started() <= threads, 10, lambda: str(threading.enumerate()))
     wait_for(lambda: len(os.listdir("/dev/fd")) <= before_fds, 5)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
+import shlex
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from celery_graceful import background_process, ready
 from celery_graceful.errors import ProcessError
-from celery_graceful.processes import ledger
+from celery_graceful.processes import ledger, tagged
+from celery_graceful.processes.spawn import spawn_guardian
 from tests.harness import wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -53,8 +59,11 @@ def test_what_a_killed_guardian_left_is_ended(
     script = f"(setsid sh -c 'touch {tmp_path}/up; exec sleep 600' &); exec sleep 600"
     owner = os.fork()
     if owner == 0:
-        with background_process(["sh", "-c", script], ready=up):
-            os.kill(os.getpid(), signal.SIGSTOP)
+        try:
+            with background_process(["sh", "-c", script], ready=up):
+                os.kill(os.getpid(), signal.SIGSTOP)
+        finally:
+            os._exit(1)
     os.waitpid(owner, os.WUNTRACED)
     guardian, *family = psutil.Process(owner).children(recursive=True)
     guardian.kill()
@@ -66,6 +75,80 @@ def test_what_a_killed_guardian_left_is_ended(
     wait_for(lambda: ledger.sweep() == [entry])  # once the guardian has let go of its lock
     wait_for(lambda: not any(one.is_running() for one in left))
     assert "had outlived its guardian" in caplog.text
+
+
+class Forsaken:
+    """As after a crash: an entry, no guardian, and a process with its tag."""
+
+    def __init__(self, *argv: str, by: str = "") -> None:
+        command = f"{by}{shlex.join(argv)}"
+        entered = ledger.enter("left", command, ("shop.x", "1"), signal.SIGTERM, 0.1)
+        assert entered is not None
+        self.path, lock = entered
+        os.close(lock)
+        self.process = subprocess.Popen(argv, env={**os.environ, tagged.TAG: "left"})
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def test_what_outlives_sigkill_stays_in_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that hangs in the kernel."""
+    left = Forsaken("sleep", "600")
+    with monkeypatch.context() as patch:
+        patch.setattr(tagged, "_send", lambda processes, number: None)
+        patch.setattr(tagged, "_KILL_PATIENCE", 0.1)
+        ledger.sweep()
+    assert left.path.exists()
+    assert f"is still there after SIGKILL: pids [{left.process.pid}]" in caplog.text
+    assert "Ended" not in caplog.text
+    assert len(ledger.sweep()) == 1
+    assert not left.path.exists()
+    left.end()
+
+
+def test_what_cannot_be_looked_into_stays_in_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As what sudo has started, which is root's."""
+    left, environ = Forsaken("sleep", "600", by="sudo -n "), psutil.Process.environ
+    with monkeypatch.context() as patch:
+
+        def denied(process: psutil.Process) -> dict[str, str]:
+            if process.pid == left.process.pid:
+                raise psutil.AccessDenied(process.pid)
+            return dict(environ(process))
+
+        patch.setattr(psutil.Process, "environ", denied)
+        assert ledger.sweep() == []
+    assert left.path.exists()
+    assert "sudo -n sleep 600 of task shop.x[1] may still run" in caplog.text
+    left.end()
+    ledger.sweep()
+    assert not left.path.exists()
+
+
+@pytest.mark.parametrize("psutil_there", [True, False])
+def test_what_was_given_up_before_it_began_is_not_in_it(
+    monkeypatch: pytest.MonkeyPatch, psutil_there: bool
+) -> None:
+    """Its owner lets go before the guardian has its orders."""
+
+    def given_up(*args: Any) -> Any:
+        link = spawn_guardian(*args)
+        link.let_go()
+        return link
+
+    with monkeypatch.context() as patch:
+        patch.setattr("celery_graceful.processes.handle.spawn_guardian", given_up)
+        if not psutil_there:
+            patch.setitem(sys.modules, "psutil", None)
+        with pytest.raises(ProcessError, match="was not started"):
+            background_process(["sleep", "600"])
+    assert ledger.entries() == []
 
 
 def test_what_was_begun_and_not_finished_is_removed() -> None:
@@ -93,6 +176,7 @@ def test_a_folder_of_somebody_else_is_not_used(
 
 def test_a_full_disk_costs_no_descriptors(caplog: pytest.LogCaptureFixture) -> None:
     ledger.folder()
+    gc.collect()
     before, limits = len(os.listdir("/dev/fd")), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
@@ -101,7 +185,8 @@ def test_a_full_disk_costs_no_descriptors(caplog: pytest.LogCaptureFixture) -> N
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert entered is None
     assert "is in no ledger" in caplog.text
-    assert len(os.listdir("/dev/fd")) == before
+    gc.collect()
+    assert len(os.listdir("/dev/fd")) <= before
 
 
 def test_workers_that_start_together() -> None:

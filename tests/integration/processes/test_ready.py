@@ -63,7 +63,10 @@ def test_a_unix_socket(tmp_path: Path) -> None:
     serve("unix", tmp_path / "p", ready.path(tmp_path / "p"))
 
 
-def test_another_process_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_another_process_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "_LOOK", 5.0)
     port, socket = free_port(), tmp_path / "s"
     touch = ["touch", str(tmp_path / "started")]
     checks = [ready.port("127.0.0.1", port), ready.http(f"http://127.0.0.1:{port}/")]
@@ -99,7 +102,7 @@ def test_a_path_that_an_earlier_one_has_left(tmp_path: Path) -> None:
     left.write_text("1")
     with pytest.raises(ProcessNotReady):
         background_process(["sleep", "60"], ready=ready.path(left), ready_timeout=0.3)
-    script = f"sleep 0.2; echo $$ > {left}; exec sleep 60"
+    script = f"sleep 0.2; echo $$ > {left}.new; mv {left}.new {left}; exec sleep 60"
     with background_process(["sh", "-c", script], ready=ready.path(left)) as process:
         assert left.read_text() == f"{process.pid}\n"
 

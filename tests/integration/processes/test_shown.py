@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from celery_graceful.cli import graceful
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Celery:
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Celery:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a ledger of its own
     app = Celery("shown", broker="memory://", set_as_current=False)
     app.conf.graceful_store = f"sqlite:///{tmp_path}/runs.sqlite3"
     Graceful(app)
@@ -34,6 +36,7 @@ def test_status_and_doctor_show_the_ledger(app: Celery, command: list[str]) -> N
         shown = ask(app, *command).stdout
         (line,) = (each for each in shown.splitlines() if "sleep 1234.5" in each)
         assert f"pid {os.getpid()}" in line
+        assert line.split()[2] == "-", "no task"
         data = json.loads(ask(app, *command, "--json").stdout)
         (entry,) = (each for each in data["processes"] if each["command"] == "sleep 1234.5")
         assert entry["owner"] == os.getpid()

@@ -167,9 +167,9 @@ def test_not_ready_in_time_names_what_was_waited_for() -> None:
         background_process(
             ["sh", "-c", "echo trying; sleep 60"],
             ready=ready.port("127.0.0.1", 1),
-            ready_timeout="300ms",
+            ready_timeout="3s",
         )
-    for part in ("300ms", "port 1 of 127.0.0.1", "trying", f"pid {raised.value.pid}"):
+    for part in ("3s", "port 1 of 127.0.0.1", "trying", f"pid {raised.value.pid}"):
         assert part in str(raised.value)
     assert isinstance(raised.value.__cause__, ConnectionRefusedError)
     wait_for(lambda: not psutil.pid_exists(raised.value.pid or 0))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from celery_graceful.errors import StoreUnavailable
+from celery_graceful.model.record import Record
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING
 
@@ -37,9 +38,9 @@ def at_most(seconds: float) -> Iterator[None]:
     assert time.monotonic() - begin < seconds
 
 
-def back_again(store: Store) -> bool:
+def found(store: Store) -> Record | None:
+    """The record, if the store answers in time."""
     try:
-        store.check()
+        return store.load(RUN).record
     except StoreUnavailable:
-        return False
-    return True
+        return None

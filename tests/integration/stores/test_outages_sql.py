@@ -11,7 +11,8 @@ import pytest
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
-from tests.integration.stores.outage import Open, at_most, every_call
+from tests.harness.waiting import wait_for
+from tests.integration.stores.outage import Open, at_most, every_call, found
 from tests.servers.postgres import Postgres
 
 
@@ -47,13 +48,15 @@ def test_postgres_cuts_idle_connections(postgres_url: str, opener: Open) -> None
 def test_postgres_makes_a_writer_wait_no_longer_than_it_may(
     postgres_url: str, opener: Open
 ) -> None:
-    store = opener(postgres_url, timeout=0.5)
-    put(store)
+    store, patient = opener(postgres_url, timeout=0.5), opener(postgres_url)
+    put(patient)
+    wait_for(lambda: found(store), 10, "a connection")
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as other:
         other.execute("LOCK TABLE graceful_runs")
         with at_most(3), pytest.raises(StoreUnavailable):
             store.swap(RUN, 1, RUNNING)
-    assert store.swap(RUN, 1, RUNNING).done
+    wait_for(lambda: found(store), 10, "its next answer")
+    assert patient.swap(RUN, 1, RUNNING).done
 
 
 @pytest.mark.postgres

@@ -17,6 +17,8 @@ from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, re
 from tests.harness.waiting import wait_for
 
 Open = Callable[..., Store]
+#: Seconds that a store may take to answer while so many processes use it.
+PATIENCE = 30.0
 
 
 def forked(body: Callable[[], None]) -> int:
@@ -45,7 +47,7 @@ def _ended(pid: int) -> list[int]:
 
 def _status(pid: int) -> int:
     try:
-        return wait_for(lambda: _ended(pid), 30, f"child {pid} to end")[0]
+        return wait_for(lambda: _ended(pid), 90, f"child {pid} to end")[0]
     except AssertionError:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -61,7 +63,7 @@ def count_up(store: Store, times: int) -> None:
 
 
 def test_children_and_parent_use_one_store_object(server_url: str, opener: Open) -> None:
-    store = opener(server_url)
+    store = opener(server_url, timeout=PATIENCE)
     put(store, replace(RUNNING, steps=0))
     with ThreadPoolExecutor(3) as pool:  # leaves several open connections behind
         list(pool.map(lambda _: store.load(RUN), range(30)))
@@ -73,7 +75,7 @@ def test_children_and_parent_use_one_store_object(server_url: str, opener: Open)
 
 
 def test_a_child_that_closes_leaves_the_parent_connected(server_url: str, opener: Open) -> None:
-    store = opener(server_url)
+    store = opener(server_url, timeout=PATIENCE)
     before = put(store)
 
     def use_and_close() -> None:
@@ -86,7 +88,7 @@ def test_a_child_that_closes_leaves_the_parent_connected(server_url: str, opener
 
 
 def test_a_fork_while_threads_use_the_store(store_url: str, opener: Open) -> None:
-    store = opener(store_url)
+    store = opener(store_url, timeout=PATIENCE)
     put(store)
     stop = threading.Event()
 
@@ -110,7 +112,7 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
 
     def begin(number: int) -> None:
         os.read(ready_in, 1)
-        store = open_store(server_url, "test", timeout=10)
+        store = open_store(server_url, "test", timeout=PATIENCE)
         put(store, run=RunKey("t", str(number)))
         store.attend(f"w{number}", "report", keep=60, notice="n", known=0)
         store.close()
@@ -120,6 +122,6 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
     assert ended_well(children)
     os.close(ready_in)
     os.close(ready_out)
-    store = open_store(server_url, "test")
+    store = open_store(server_url, "test", timeout=PATIENCE)
     assert len(store.runs(9)) == len(store.attendance()) == 6
     store.close()

@@ -26,13 +26,13 @@ def sentinel_port(own_valkey: Valkey, tmp_path: Path) -> Iterator[int]:
     config.write_text(
         f"port {port}\nbind {HOST}\ndir {tmp_path}\n"
         f"sentinel monitor mymaster {HOST} {own_valkey.port} 1\n"
-        "sentinel down-after-milliseconds mymaster 300\n"
+        "sentinel down-after-milliseconds mymaster 60000\n"  # no failover by itself
         "sentinel failover-timeout mymaster 2000\n"
     )
     process = Process([find_program(), str(config), "--sentinel"], log=tmp_path / "sentinel.log")
     try:
         with redis.Redis(host=HOST, port=port) as client:
-            process.wait_until(lambda: _answers(client), 10)
+            process.wait_until(lambda: _answers(client), 60)
         yield port
     finally:
         process.kill()
@@ -63,11 +63,13 @@ def test_the_store_follows_the_master(own_valkey: Valkey, sentinel_port: int, op
             lambda: client.info("replication").get("master_link_status") == "up", 20, "the replica"
         )
         with redis.Redis(host=HOST, port=sentinel_port) as sentinel:
-            wait_for(lambda: sentinel.sentinel_slaves("mymaster"), 20, "Sentinel to know it")
+            wait_for(lambda: sentinel.sentinel_slaves("mymaster"), 60, "Sentinel to know it")
         own_valkey.kill()
         with pytest.raises(StoreUnavailable):
             store.load(RUN)
-        wait_for(lambda: _works(store), 30, "the failover")
+        with redis.Redis(host=HOST, port=sentinel_port) as sentinel:
+            sentinel.sentinel_set("mymaster", "down-after-milliseconds", 1000)
+        wait_for(lambda: _works(store), 90, "the failover")
         assert client.info("replication")["role"] == "master"
 
 

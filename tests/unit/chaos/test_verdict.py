@@ -98,6 +98,14 @@ def test_a_crash_may_not_repeat_more() -> None:
     assert "repeated 90 items of run, where at most 74" in judged(found).failures[0]
 
 
+def test_the_time_in_which_all_stood_still_does_not_count() -> None:
+    found = evidence(range(90), range(30, 100), faults=(fault("sigkill_child", 9.0),), resumed=12.0)
+    assert not judged(found).failures
+    # 0.1 s of the standstill count, and 66 items of 10 ms.
+    found = evidence(range(90), range(100), faults=(fault("sigkill_child", 9.0),), resumed=12.0)
+    assert "repeated 90 items of run, where at most 66" in judged(found).failures[0]
+
+
 def test_a_crash_elsewhere_answers_for_nothing() -> None:
     other = Fault(1, "sigkill_worker", "second", 0.5, 0.5, SECOND, (SECOND_CHILD,))
     assert judged(evidence(range(50), range(49, 100), faults=(other,))).repeated("graceful") == 1
@@ -172,10 +180,32 @@ def test_a_wrong_end_fails(state: str, result: Any, said: str) -> None:
     assert said in judged(evidence(range(50), range(50, 100), sent=sent)).failures[0]
 
 
-def test_what_nobody_admitted_is_the_brokers() -> None:
-    sent = [Sent("run", "chaos.generator", ITEMS)]
-    verdict = judged(evidence(range(0), range(0), sent=sent, notes=[]))
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+def test_what_nobody_admitted_may_never_have_come_to_the_broker(broker: str) -> None:
+    sent = [Sent("run", "chaos.generator", ITEMS, uncertain=True)]
+    verdict = judged(evidence(range(0), range(0), sent=sent, notes=[], broker=broker))
     assert (verdict.never_admitted, verdict.failures) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("broker", "kinds", "may"),
+    [
+        ("redis", (), 0),
+        ("redis", ("sigkill_child", "sigterm"), 0),
+        ("redis", ("sigkill_worker",), 1),
+        ("redis", ("drop_broker",), 3),
+        ("rabbitmq", ("sigkill_worker", "drop_broker", "broker_restart"), 0),
+    ],
+)
+def test_what_a_broker_confirmed_is_admitted_but_for_what_redis_may_lose(
+    broker: str, kinds: tuple[str, ...], may: int
+) -> None:
+    found = evidence(range(0), range(0), faults=tuple(fault(kind, 0.5) for kind in kinds), notes=[])
+    found.broker = broker
+    found.sent = [Sent(f"run-{number}", "chaos.generator", ITEMS) for number in range(may)]
+    assert not judged(found).failures
+    found.sent.append(Sent("one-more", "chaos.generator", ITEMS))
+    assert f"{may + 1} runs were confirmed and never admitted" in judged(found).failures[0]
 
 
 def test_a_worker_in_trouble_fails() -> None:

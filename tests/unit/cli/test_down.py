@@ -6,11 +6,14 @@ import os
 import re
 import signal
 import threading
+from typing import Any
 
 import pytest
 from celery import Celery
 
+from celery_graceful.maintenance import waiting
 from celery_graceful.maintenance.control import me, read
+from celery_graceful.maintenance.hearing import hear
 from celery_graceful.model.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
@@ -157,11 +160,22 @@ def test_a_wait_that_somebody_else_ends(call: Run, runtime: Runtime) -> None:
     assert "bob@host has lifted everything meanwhile" in done.stderr
 
 
-def test_breaking_off_a_wait_leaves_it_down(call: Run, runtime: Runtime) -> None:
+def test_breaking_off_a_wait_leaves_it_down(
+    call: Run, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+
+    def hear_on_and_on(*args: Any, **options: Any) -> None:
+        waits.set()
+        for _ in range(100):
+            hear(*args, **options)
+
     def interrupt() -> None:
-        wait_for(lambda: "graceful-mailbox" in {t.name for t in threading.enumerate()}, timeout=10)
+        waits.wait(30)
+        wait_for(lambda: "graceful-mailbox" in {t.name for t in threading.enumerate()})
         os.kill(os.getpid(), signal.SIGINT)
 
+    monkeypatch.setattr(waiting, "hear", hear_on_and_on)
     thread = threading.Thread(target=interrupt)
     # Tests that run in several processes ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

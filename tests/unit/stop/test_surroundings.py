@@ -99,24 +99,24 @@ def test_managers_that_have_one_period_are_known_by_a_variable(
     assert (found.seconds, found.source) == (seconds, source)
 
 
-def test_all_questions_together_have_a_second() -> None:
+def test_all_questions_together_have_three_seconds() -> None:
     patiences: list[float] = []
 
     def slow(environ: Mapping[str, str], patience: float) -> Told | None:
         patiences.append(patience)
-        within(min(patience, 0.4), lambda: time.sleep(0.3))
+        time.sleep(0.3)
         return None
 
     find_grace(None, None, {}, readers=[slow, slow])
-    assert patiences[0] <= 1
+    assert patiences[0] <= 3
     assert patiences[1] <= patiences[0] - 0.25
 
 
 def test_what_takes_too_long_is_given_up() -> None:
     began = time.monotonic()
     with pytest.raises(Silent, match="no answer"):
-        within(0.1, lambda: time.sleep(5))
-    assert time.monotonic() - began < 2
+        within(0.1, lambda: time.sleep(15))
+    assert time.monotonic() - began < 10
 
 
 def test_an_error_comes_through() -> None:
@@ -129,7 +129,9 @@ def test_every_reader_is_asked_in_order_of_nearness() -> None:
     assert names == ["surroundings", "supervisord", "systemd", "kubernetes", "surroundings"]
 
 
-def test_a_worker_under_a_unit_whose_systemctl_hangs_starts_all_the_same(tmp_path: Path) -> None:
+def test_a_worker_under_a_unit_whose_systemctl_hangs_starts_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     program = tmp_path / "systemctl"
     program.write_text("#!/bin/sh\nexec sleep 30\n")
     program.chmod(0o755)
@@ -138,4 +140,15 @@ def test_a_worker_under_a_unit_whose_systemctl_hangs_starts_all_the_same(tmp_pat
     environ = {"INVOCATION_ID": "1", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     began = time.monotonic()
     assert find_grace(None, None, environ, readers=[lambda e, p: ask(e, p, cgroup)]) is None
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
+    assert [(r.levelname, "timed out" in r.getMessage()) for r in caplog.records] == [
+        ("WARNING", True)
+    ]
+
+
+def test_who_refuses_is_no_reason_for_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "celery_graceful.stop")
+    assert find_grace(None, None, {}, readers=[silent]) is None
+    assert [(r.levelname, "does not say" in r.getMessage()) for r in caplog.records] == [
+        ("DEBUG", True)
+    ]

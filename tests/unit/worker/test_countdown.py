@@ -50,7 +50,7 @@ def test_a_line_is_written_when_it_is_due(
 ) -> None:
     caplog.set_level("INFO", "celery_graceful.worker")
     flag.raise_(StopReason.SHUTDOWN)
-    flag.set_cut(time.monotonic() + 3.4)
+    flag.set_cut(time.monotonic() + 4.9)
     countdown = Countdown(flag)
     countdown.tell(lambda: [task(1)])
     assert caplog.messages == [], "not due yet"
