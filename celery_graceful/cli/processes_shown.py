@@ -42,5 +42,6 @@ def as_data() -> list[dict[str, Any]]:
 
 
 def _as_row(entry: Entry, now: float) -> list[str]:
-    task = f"{entry.task}[{entry.task_id}]" if entry.task else "–"
+    outside = entry.task in ("", "-")  # of any task
+    task = "-" if outside else f"{entry.task}[{entry.task_id}]"
     return [entry.command, task, f"pid {entry.owner}", short(max(0.0, now - entry.since))]

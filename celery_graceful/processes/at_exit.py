@@ -27,8 +27,9 @@ def at_task_exit(function: Callable[..., _T], /, *args: Any, **kwargs: Any) -> C
     On success, an exception, a retry, a soft time limit, ``revoke(terminate=True)`` and a stop of
     the worker; what was registered last is called first. It runs in the task's own process, after
     its outcome was stored. An exception of its own is logged and keeps nothing else from running.
-    After SIGKILL no Python runs any more; a hard time limit leaves it 0.1 seconds. What has to end
-    then too is a matter for :func:`background_process`.
+    After SIGKILL no Python runs any more; a hard time limit leaves it 0.1 seconds. On threads and
+    gevent a worker that is about to be killed ends with its tasks under way: nothing runs then
+    either. What has to end then too is a matter for :func:`background_process`.
 
     Args:
         function: what to call; returned, so that this can be a decorator.

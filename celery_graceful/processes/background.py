@@ -166,10 +166,9 @@ class BackgroundProcess:
     ) -> None:
         try:
             self._handle.report.on_end = None
-            if self._interruption is not None:
-                self._interruption.disarm()
+            self._disarm()
         except ProcessEnded:
-            pass  # in the last moment: the end of the block says the same
+            self._disarm()  # cut short in the last moment: the end of the block says the same
         finally:
             self.stop()
         report = self._handle.report
@@ -182,6 +181,10 @@ class BackgroundProcess:
                 saying.attach(error, str(self._ended()))
             for trouble in report.troubles:
                 saying.attach(error, f"{self._options.name} (pid {report.pid}): {trouble}")
+
+    def _disarm(self) -> None:
+        if self._interruption is not None:
+            self._interruption.disarm()
 
     def _come_through(self, error: ProcessEnded) -> None:
         """Raise what struck as what it is; a class made for one block cannot travel."""

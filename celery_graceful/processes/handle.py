@@ -14,27 +14,29 @@ from typing import Any
 
 from celery_graceful.errors import ProcessEnded, ProcessError
 from celery_graceful.processes import ledger, output, saying, tagged
-from celery_graceful.processes.guardian.ladder import KILL_PATIENCE
+from celery_graceful.processes.guardian.ladder import COMMAND_MOMENT, KILL_PATIENCE
 from celery_graceful.processes.link import Link
 from celery_graceful.processes.options import Options, Search
 from celery_graceful.processes.report import Report
 from celery_graceful.processes.spawn import spawn_guardian
 from celery_graceful.processes.task_now import task_now
-from celery_graceful.stop import time_left
+from celery_graceful.stop import time_to_end
 
 __all__ = ["Handle", "granted"]
 
 #: Seconds a guardian has to start, and to say what it knows.
-_START, _ANSWER = 30.0, 1.0
+_START, _ANSWER = 30.0, 5.0
 #: Seconds after the grace until a guardian is taken for stuck: it gives up a second before.
-_BOUND = KILL_PATIENCE + 1.0
+_BOUND = COMMAND_MOMENT + KILL_PATIENCE + 1.0
 #: Seconds between two looks at how much time the worker has left.
 _LOOK = 0.2
+#: Seconds of grace that are always given, and that are kept for the task's own end after it.
+_LEAST, _RESERVE = 0.5, 0.4
 
 
 def granted(grace: float, left: float | None) -> float:
-    """The grace that can be given when the worker itself has so many seconds ``left``."""
-    return grace if left is None else min(grace, max(0.0, left))
+    """The grace that can be given when the task itself must have ended in ``left`` seconds."""
+    return grace if left is None else min(grace, max(_LEAST, left - _RESERVE))
 
 
 class Handle:
@@ -202,15 +204,15 @@ class Handle:
             raise
 
     def _ask(self) -> None:
-        """Ask for the end, and wait for it; faster, once the worker has less time left."""
+        """Ask for the end, and wait for it; faster, once the task has less time left."""
         if self.report.pid is None:
             self.let_go()  # the start was cut short, perhaps in the middle of a frame
-        grace = granted(self.options.grace, time_left())
+        grace = granted(self.options.grace, time_to_end())
         self._send_stop(grace)
         until = time.monotonic() + grace
         while not self.report.wait(lambda: self.report.over, _LOOK):
             now = time.monotonic()
-            left = granted(until - now, time_left())
+            left = granted(until - now, time_to_end())
             if left < until - now - _LOOK:
                 self._send_stop(max(0.0, left))
                 until = now + left
@@ -238,7 +240,12 @@ class Handle:
 
     def _do_without_guardian(self) -> None:
         """What it would have ended is found by its tag; without psutil, the group has to do."""
+        entry = self._entry
+        if entry is not None and self.report.pid is None:
+            entry.unlink(missing_ok=True)  # nothing was started
         with contextlib.suppress(ImportError):
-            tagged.end(self.tag, signal.SIGKILL, 0.0)
-            if self._entry is not None:
-                self._entry.unlink(missing_ok=True)
+            left = tagged.end(self.tag, signal.SIGKILL, 0.0).left
+            if left:
+                self.report.trouble(f"still there after SIGKILL: pids {left}")
+            elif entry is not None:
+                entry.unlink(missing_ok=True)

@@ -121,9 +121,11 @@ def sweep() -> list[Entry]:
             continue  # it has just ended, or another worker was faster
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _end(entry):
+            ended = tagged.end(entry.tag, entry.stop_signal, entry.grace)
+            if ended.found:
                 swept.append(entry)
-            path.unlink(missing_ok=True)
+            if not _is_left(entry, ended):
+                path.unlink(missing_ok=True)
         except BlockingIOError:
             continue  # its guardian lives, or another worker is at it
         except ImportError:
@@ -147,14 +149,22 @@ def _remove_drafts() -> None:
                 path.unlink()
 
 
-def _end(entry: Entry) -> bool:
-    pids = tagged.end(entry.tag, entry.stop_signal, entry.grace)
-    if pids:
+def _is_left(entry: Entry, ended: tagged.Ended) -> bool:
+    """Say what became of it; whether somebody has to look again."""
+    about = (entry.command, entry.task, entry.task_id)
+    gone = [pid for pid in ended.found if pid not in ended.left]
+    if gone:
+        log.warning("Ended %s of task %s[%s] (pids %s): it had outlived its guardian", *about, gone)
+    if ended.left:
+        log.warning("%s of task %s[%s] is still there after SIGKILL: pids %s", *about, ended.left)
+    hidden = tagged.hidden(entry.command, entry.since)
+    if hidden:
         log.warning(
-            "Ended %s (pids %s) of task %s[%s]: it had outlived its guardian",
-            *(entry.command, pids, entry.task, entry.task_id),
+            "%s of task %s[%s] may still run, as another user whose processes cannot be ended from"
+            " here: pids %s",
+            *(*about, hidden),
         )
-    return bool(pids)
+    return bool(ended.left or hidden)
 
 
 def _read() -> Iterator[tuple[Path, Entry]]:

@@ -17,7 +17,7 @@ from celery_graceful.processes.guardian.wire import CHUNK, Frames, pack
 __all__ = ["Bell", "Link"]
 
 #: Seconds a guardian has to leave after it has said its last word.
-_LAST_STEPS = 1.0
+_LAST_STEPS = 5.0
 
 
 class Bell:
@@ -86,7 +86,9 @@ class Link:
             more = all(hear(frame) for frame in frames.add(data))
             time.sleep(0)  # a greenlet that always finds more would let no other run
         self.socket.close()
-        self._reap()
+        if not self._reap(_LAST_STEPS):
+            self.kill()  # it has nothing left to do, and would be a zombie for good
+            self._reap(_LAST_STEPS)
 
     def _receive(self) -> bytes:
         try:
@@ -94,8 +96,8 @@ class Link:
         except OSError:
             return b""
 
-    def _reap(self) -> None:
-        until = time.monotonic() + _LAST_STEPS
+    def _reap(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
             with self._lock:
                 try:
@@ -103,8 +105,9 @@ class Link:
                 except ChildProcessError:
                     self._reaped = True  # an event loop has done it
             if self._reaped:
-                return
+                return True
             time.sleep(0.001)
+        return False
 
 
 _links: WeakSet[Link] = WeakSet()

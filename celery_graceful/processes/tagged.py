@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["TAG", "end"]
+__all__ = ["TAG", "Ended", "end", "hidden"]
 
 #: The environment variable that marks a background process and its descendants.
 TAG = "CELERY_GRACEFUL_PROCESS"
 #: Seconds after SIGKILL until what is still there is given up.
 _KILL_PATIENCE = 2.0
+#: Seconds by which the clocks of the ledger and of the system may differ.
+_CLOCKS = 2.0
 
 
-def end(tag: str, stop_signal: int, grace: float) -> list[int]:
-    """Ask all that bear ``tag`` to end, and kill them after ``grace`` seconds; returns their pids.
+class Ended(NamedTuple):
+    """Pids."""
+
+    found: list[int]
+    #: Those that are still there after SIGKILL.
+    left: list[int]
+
+
+def end(tag: str, stop_signal: int, grace: float) -> Ended:
+    """Ask all that bear ``tag`` to end, and kill them after ``grace`` seconds.
 
     Raises:
         ImportError: psutil is not installed.
@@ -25,16 +36,51 @@ def end(tag: str, stop_signal: int, grace: float) -> list[int]:
     import psutil
 
     if os.environ.get(TAG) == tag:
-        return []  # this process is one of them
+        return Ended([], [])  # this process is one of them
     found = _find(tag)
     _send(found, stop_signal)
     psutil.wait_procs(found, timeout=grace)
-    until = time.monotonic() + _KILL_PATIENCE
+    until, late = time.monotonic() + _KILL_PATIENCE, False
     # Again until nobody is found: one may have forked after the table was read, and have ended.
-    while (left := _find(tag)) and time.monotonic() < until:
+    # Once at least, however long the look took.
+    while (left := _find(tag)) and not late:
+        late = time.monotonic() >= until
         _send(left, signal.SIGKILL)
         psutil.wait_procs(left, timeout=max(0.0, until - time.monotonic()))
-    return [process.pid for process in found]
+    return Ended([process.pid for process in found], [process.pid for process in left])
+
+
+def hidden(command: str, since: float) -> list[int]:
+    """Processes that this user cannot look into, and that seem to run ``command``.
+
+    As ``sudo`` starts them: their command line can be read, their tag cannot.
+
+    Args:
+        command: as the ledger has it.
+        since: when it was entered, in seconds since the epoch.
+    """
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            process.environ()
+        except psutil.AccessDenied:
+            if _runs(process, command, since):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue  # gone
+    return found
+
+
+def _runs(process: Any, command: str, since: float) -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        line = shlex.join(process.cmdline())
+        ours = bool(line) and (line == command or command.endswith(f" {line}"))
+        return ours and process.create_time() >= since - _CLOCKS
+    return False
 
 
 def _find(tag: str) -> list[Any]:

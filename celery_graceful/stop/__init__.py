@@ -6,8 +6,9 @@ import time
 
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop import flag
+from celery_graceful.stop.grace import own_end
 
-__all__ = ["sleep", "stopping", "time_left"]
+__all__ = ["sleep", "stopping", "time_left", "time_to_end"]
 
 #: How often a sleeping task looks at the flag, in seconds.
 TICK = 0.05
@@ -43,6 +44,19 @@ def time_left() -> float | None:
     if shared is None or not shared.raised:
         return None
     end = shared.cut or shared.deadline
+    return None if end is None else max(0.0, end - time.monotonic())
+
+
+def time_to_end() -> float | None:
+    """Seconds until this task must have ended, its clean-up included; ``None`` as above.
+
+    That is after :func:`time_left`: whoever is cut off has a part of the margin to end by itself.
+    """
+    shared = flag.seen()
+    if shared is None or not shared.raised:
+        return None
+    cut, deadline = shared.cut, shared.deadline
+    end = deadline if cut is None else own_end(cut, deadline)
     return None if end is None else max(0.0, end - time.monotonic())
 
 

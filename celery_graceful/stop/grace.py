@@ -1,18 +1,32 @@
-"""When a stopping worker is killed, and when it ends what still runs."""
+"""When a stopping worker is killed, when it ends what still runs, and how long that may take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Grace", "margin_of"]
+__all__ = ["OWN_PART", "OWN_TIME", "Grace", "margin_of", "own_end"]
 
 #: The part of the grace period that a hand-over gets, and its bounds in seconds.
 PART, LEAST, MOST = 0.2, 2.5, 10.0
+#: The part of the time between the cut and the kill in which a task may end by itself.
+OWN_PART = 0.4
+#: The same where no kill is known of, in seconds.
+OWN_TIME = 10.0
 
 
 def margin_of(seconds: float) -> float:
     """How long before the kill a worker with this grace period cuts its tasks off, in seconds."""
     return min(seconds, max(LEAST, min(MOST, PART * seconds)))
+
+
+def own_end(cut: float, deadline: float | None) -> float:
+    """Until when a task that is cut off may end by itself.
+
+    Args:
+        cut: when it is cut off.
+        deadline: when the worker is killed, on the same clock; ``None``: nobody knows.
+    """
+    return cut + (OWN_TIME if deadline is None else max(0.0, OWN_PART * (deadline - cut)))
 
 
 @dataclass(frozen=True, slots=True)

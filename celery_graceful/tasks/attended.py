@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from celery import Task
 from celery.exceptions import Reject
+from celery.utils.saferepr import saferepr
 
 from celery_graceful._celery.aside import gevent_loop, run_aside, with_request
 from celery_graceful._celery.throwing import Edge
@@ -119,15 +120,22 @@ class Attended:
             logger.warning("%s was cut off after %.1f s: its message goes back", name, seconds)
             raise Reject(f"cut off after {seconds:.1f} s", requeue=True) from exc
         logger.error(
-            "%s was cut off after %.1f s and fails: its message was acknowledged when it began. "
-            "With acks_late it would have gone back to its queue.",
+            "%s was cut off after %.1f s and fails, args=%s kwargs=%s: its message was "
+            "acknowledged when it began. With acks_late it would have gone back to its queue.",
             name,
             seconds,
+            self._shown("args"),
+            self._shown("kwargs"),
         )
         raise CutOffError(
             f"{name} was cut off after {seconds:.1f} s: its worker was stopped and about to be "
             "killed. With acks_late its message would have gone back to its queue."
         ) from exc
+
+    def _shown(self, which: str) -> str:
+        """Its arguments, as its sender wants them shown."""
+        told = getattr(self._request, f"{which}repr", None)
+        return str(told or saferepr(getattr(self._request, which)))
 
     # -- the ticker thread ------------------------------------------------------------------
 

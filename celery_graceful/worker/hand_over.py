@@ -15,6 +15,7 @@ from celery_graceful._celery.under_way import UnderWay, under_way
 from celery_graceful._celery.unstarted import hand_back, left_by_closed_pool, take_back
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop.flag import StopFlag
+from celery_graceful.stop.grace import own_end
 from celery_graceful.worker.countdown import Countdown
 from celery_graceful.worker.cut_tasks import CutTasks
 
@@ -22,10 +23,6 @@ __all__ = ["HandOver"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
-#: The part of the time between the cut and the kill in which a task may end by itself.
-OWN_PART = 0.4
-#: The same where no kill is known of, in seconds.
-OWN_TIME = 10.0
 #: How long a child that got SIGKILL may take to be seen dead, in seconds.
 DEAD = 1.0
 
@@ -180,10 +177,8 @@ class HandOver:
         return left
 
     def _own_time(self) -> float:
-        deadline = self._flag.deadline
-        if deadline is None:
-            return OWN_TIME
-        return max(0.0, OWN_PART * (deadline - time.monotonic()))
+        now = time.monotonic()
+        return own_end(now, self._flag.deadline) - now
 
     def _before_the_kill(self) -> str:
         deadline = self._flag.deadline

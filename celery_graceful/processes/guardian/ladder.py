@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["KILL_PATIENCE", "Step", "next_step"]
+__all__ = ["COMMAND_MOMENT", "KILL_PATIENCE", "MOMENT", "Step", "next_step"]
 
 #: Seconds after SIGKILL until what is still there is given up.
 KILL_PATIENCE = 2.0
+#: Seconds that whoever was asked has at least, by a signal and by a stop command.
+MOMENT, COMMAND_MOMENT = 0.1, 1.0
 
 
 class Step:
@@ -14,7 +16,14 @@ class Step:
     WATCH, ASK, KILL, LEAVE, GIVE_UP = "watch", "ask", "kill", "leave", "give up"
 
 
-def next_step(now: float, asked: float | None, grace: float, alive: bool) -> str:
+def next_step(
+    now: float,
+    asked: float | None,
+    grace: float,
+    alive: bool,
+    told: bool = True,
+    killing: float = 0.0,
+) -> str:
     """What to do at ``now``.
 
     Args:
@@ -22,6 +31,9 @@ def next_step(now: float, asked: float | None, grace: float, alive: bool) -> str
         asked: when the end was asked for; ``None`` while it was not.
         grace: seconds from then until SIGKILL.
         alive: whether the command or anything that descends from it is left.
+        told: whether it has been asked itself; nobody is killed before that.
+        killing: seconds spent on killing, without those in which the guardian stood still: nobody
+            is given up who was not killed.
 
     Returns:
         One of ``Step``.
@@ -30,6 +42,6 @@ def next_step(now: float, asked: float | None, grace: float, alive: bool) -> str
         return Step.WATCH
     if not alive:
         return Step.LEAVE
-    if now < asked + grace:
+    if not told or now < asked + grace:
         return Step.ASK
-    return Step.KILL if now < asked + grace + KILL_PATIENCE else Step.GIVE_UP
+    return Step.KILL if killing < KILL_PATIENCE else Step.GIVE_UP

@@ -19,6 +19,7 @@ __all__ = [
     "close_others",
     "die_with_parent",
     "group_alive",
+    "group_of",
     "handle_all",
     "watched",
 ]
@@ -112,6 +113,14 @@ def group_alive(group: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def group_of(pid: int) -> int:
+    """The process group of ``pid``; 0 once that is gone."""
+    try:
+        return posix.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def watched(pid: int) -> int:

@@ -8,7 +8,13 @@ import select
 import time
 
 from celery_graceful.processes.guardian import system
-from celery_graceful.processes.guardian.ladder import KILL_PATIENCE, Step, next_step
+from celery_graceful.processes.guardian.ladder import (
+    COMMAND_MOMENT,
+    KILL_PATIENCE,
+    MOMENT,
+    Step,
+    next_step,
+)
 from celery_graceful.processes.guardian.starting import start
 from celery_graceful.processes.guardian.wire import CHUNK, Link
 
@@ -23,6 +29,8 @@ __all__ = ["TAIL", "main"]
 TAIL = 64 * 1024
 #: Seconds between two looks: for orphans to ask, for children to kill, for an owner without pidfd.
 _LOOK, _KILL_LOOK, _OWNER_LOOK = 0.05, 0.005, 1.0
+#: What a round of killing counts at most, in seconds, however long this process stood still in it.
+_STANDSTILL = 0.1
 #: How often a full pipe is read before something else has its turn.
 _TURNS = 32
 
@@ -34,6 +42,10 @@ class Guardian:
         self.link, self.options = link, options
         self.asked: float | None = None
         self.grace: float = options["grace"]
+        #: The least that the grace may become, once it has begun.
+        self.least = 0.0
+        #: Seconds spent on killing.
+        self.killing = 0.0
         #: Of the command, of its stop command; 0 before they are started.
         self.pid = self.stopper = 0
         self.code: int | None = None
@@ -66,7 +78,7 @@ class Guardian:
         while True:
             self.reap()
             now = time.monotonic()
-            step = next_step(now, self.asked, self.grace, self.alive)
+            step = next_step(now, self.asked, self.grace, self.alive, bool(self.told), self.killing)
             if step == Step.LEAVE:
                 return
             if step == Step.GIVE_UP:
@@ -81,6 +93,8 @@ class Guardian:
                 self.kill()
                 pause = _KILL_LOOK
             self.wait(pause)
+            if step == Step.KILL:
+                self.killing += min(time.monotonic() - now, _STANDSTILL)
 
     # -- what comes ---------------------------------------------------------------------------
 
@@ -131,7 +145,7 @@ class Guardian:
         now = time.monotonic()
         if self.asked is None:
             self.asked, self.grace = now, grace
-        self.grace = min(self.grace, now - self.asked + grace)
+        self.grace = max(self.least, min(self.grace, now - self.asked + grace))
 
     def drain(self, turns: int) -> None:
         """Take what was written, so that nobody who writes ever waits for a reader."""
@@ -178,6 +192,9 @@ class Guardian:
         if not self.told:
             self.told.add(self.pid)
             self.ask_command()
+            moment = COMMAND_MOMENT if self.stopper else MOMENT
+            self.least = time.monotonic() - (self.asked or 0.0) + moment
+            self.grace = max(self.grace, self.least)
         if self.code is None:
             return
         for pid in system.children():
@@ -201,7 +218,7 @@ class Guardian:
     def signal_group(self) -> None:
         """Signal the command and its group; who was halted has to run to hear it."""
         if self.code is None:
-            self.told.update(pid for pid in system.children() if _group(pid) == self.pid)
+            self.told.update(pid for pid in system.children() if system.group_of(pid) == self.pid)
             self.send(posix.killpg, self.pid, self.options["stop_signal"])
             self.send(posix.killpg, self.pid, _signal.SIGCONT)
 
@@ -248,13 +265,6 @@ class Guardian:
         if what not in self.complained:
             self.complained.add(what)
             self.link.send("trouble", what)
-
-
-def _group(pid: int) -> int:
-    try:
-        return posix.getpgid(pid)
-    except ProcessLookupError:
-        return 0
 
 
 def main() -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from celery_graceful.processes.leaks import kernel, ladder, table
+from celery_graceful.processes.leaks.said import last_output
 from celery_graceful.processes.leaks.table import Found, Table
-from celery_graceful.stop import time_left
+from celery_graceful.stop import time_to_end
 
 __all__ = ["Execution", "Watch"]
 
@@ -19,6 +20,8 @@ log = logging.getLogger("celery_graceful.processes")
 
 #: Seconds from SIGTERM to SIGKILL.
 GRACE = 2.0
+#: The least of that, and what is kept for SIGKILL when the worker stops.
+LEAST, RESERVE = 0.2, 0.5
 #: The kernel counts in hundredths when a process was born.
 _TICK = 0.02
 
@@ -103,7 +106,13 @@ class Watch:
                 if one.found not in to_end:
                     self._table.keep(one.found)
         for one in left:
-            log.warning("%s; it %s", one, "is ended" if one.found in to_end else "runs on")
+            said = last_output(one.found.pid)
+            log.warning(
+                "%s; it %s%s",
+                one,
+                "is ended" if one.found in to_end else "runs on",
+                f"; its last output:\n{said}" if said else "",
+            )
         return to_end
 
     def _take(self, found: Sequence[Found], ended: Execution) -> None:
@@ -126,8 +135,8 @@ class Watch:
         return [one for one in left if table.alive(one.found.process)]
 
     def _end(self, left: Sequence[Found], ended: Execution) -> None:
-        began, stop_in = time.monotonic(), time_left()
-        grace = GRACE if stop_in is None else min(GRACE, stop_in)
+        began, left_to_us = time.monotonic(), time_to_end()
+        grace = GRACE if left_to_us is None else min(GRACE, max(LEAST, left_to_us - RESERVE))
         killed, alive = ladder.end(left, grace, partial(self._decided, ended))
         log.warning(
             "%s: ended what it left behind in %.1f s%s%s",

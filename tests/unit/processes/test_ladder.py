@@ -18,7 +18,7 @@ from celery_graceful.processes.handle import granted
         (100.0, 100.0, False, Step.LEAVE),
         (110.0, 100.0, True, Step.KILL),
         (110.0, 100.0, False, Step.LEAVE),
-        (110.0 + KILL_PATIENCE, 100.0, True, Step.GIVE_UP),
+        (110.0 + KILL_PATIENCE, 100.0, True, Step.KILL),  # it stood still: nobody was killed yet
         (110.0 + KILL_PATIENCE, 100.0, False, Step.LEAVE),
     ],
 )
@@ -26,10 +26,25 @@ def test_the_rungs(now: float, asked: float | None, alive: bool, step: str) -> N
     assert next_step(now, asked, 10.0, alive) == step
 
 
+def test_who_was_killed_for_long_enough_is_given_up() -> None:
+    assert next_step(112.0, 100.0, 10.0, True, killing=KILL_PATIENCE - 0.01) == Step.KILL
+    assert next_step(112.0, 100.0, 10.0, True, killing=KILL_PATIENCE) == Step.GIVE_UP
+    assert next_step(112.0, 100.0, 10.0, False, killing=KILL_PATIENCE) == Step.LEAVE
+
+
 def test_without_grace_it_is_killed_at_once() -> None:
     assert next_step(100.0, 100.0, 0.0, True) == Step.KILL
 
 
-@pytest.mark.parametrize(("left", "grace"), [(None, 10), (60, 10), (3, 3), (0, 0), (-1, 0)])
-def test_the_grace_that_a_worker_can_give(left: float | None, grace: float) -> None:
-    assert granted(10, left) == grace
+@pytest.mark.parametrize("now", [100.0, 150.0])
+def test_nobody_is_killed_who_was_not_asked(now: float) -> None:
+    assert next_step(now, 100.0, 0.0, True, told=False) == Step.ASK
+    assert next_step(now, 100.0, 0.0, False, told=False) == Step.LEAVE
+
+
+@pytest.mark.parametrize(
+    ("left", "grace"), [(None, 10), (60, 10), (3.4, 3), (1.0, 0.6), (0, 0.5), (-1, 0.5)]
+)
+def test_the_grace_that_a_task_can_give(left: float | None, grace: float) -> None:
+    assert granted(10, left) == pytest.approx(grace)
+    assert granted(0.25, left) == 0.25

@@ -10,7 +10,7 @@ import pytest
 
 from celery_graceful import sleep, stopping, time_left
 from celery_graceful.model.reasons import StopReason
-from celery_graceful.stop import flag
+from celery_graceful.stop import flag, time_to_end
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +53,17 @@ def test_in_a_worker_that_stops() -> None:
     assert 25 < left <= 30
     mine.set_deadline(time.monotonic() - 30)
     assert time_left() == 0.0
+
+
+def test_who_is_cut_off_has_some_time_to_end() -> None:
+    mine = flag.owned("w")
+    mine.set_cut(time.monotonic())
+    assert time_to_end() is None
+    mine.raise_(StopReason.SHUTDOWN)
+    assert time_left() == 0.0
+    assert 9 < (time_to_end() or 0) <= 10
+    mine.set_deadline(time.monotonic() + 5)
+    assert 1 < (time_to_end() or 0) <= 2
 
 
 def test_sleep_returns_at_once_when_the_worker_stops_already() -> None:

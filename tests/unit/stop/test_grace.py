@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_graceful.stop.grace import Grace, margin_of
+from celery_graceful.stop.grace import Grace, margin_of, own_end
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,10 @@ def test_tasks_never_get_more_than_there_is(seconds: float) -> None:
 
 def test_a_margin_longer_than_the_period() -> None:
     assert Grace(5, 60, "a test").for_tasks == 0
+
+
+@pytest.mark.parametrize(
+    ("deadline", "until"), [(None, 110.0), (106.0, 102.4), (100.0, 100.0), (90.0, 100.0)]
+)
+def test_until_when_a_task_may_end_by_itself(deadline: float | None, until: float) -> None:
+    assert own_end(100.0, deadline) == pytest.approx(until)
