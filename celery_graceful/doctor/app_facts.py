@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
@@ -48,16 +48,17 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
     runtime = runtime_of(app)
     conf, settings = app.conf, runtime.settings
     broker = _broker(conf)
+    tasks = tuple(_task(task, runtime) for task in _tasks(app))
     visibility = (conf.broker_transport_options or {}).get("visibility_timeout")
     return AppFacts(
         name=runtime.namespace,
-        tasks=tuple(_task(task, runtime) for task in _tasks(app)),
+        tasks=tasks,
         pool=str(conf.worker_pool or "prefork"),
         broker=broker,
         soft_shutdown_timeout=float(conf.get("worker_soft_shutdown_timeout") or 0),
         visibility_timeout=float(visibility or _VISIBILITY.get(broker, 3600.0)),
         result_expires=_seconds(conf.result_expires) if conf.result_backend else None,
-        queues=tuple(_queue(queue, conf) for queue in _queues(app)),
+        queues=(*(_queue(queue, conf) for queue in _queues(app)), *_made_quorum(conf, tasks)),
         queues_are_declared=bool(conf.task_queues),
         default_queue=str(conf.task_default_queue),
         store=_store_kind(runtime.store_url),
@@ -147,6 +148,18 @@ def _queues(app: Celery) -> Iterable[Any]:
     if isinstance(declared, Mapping):
         return list(app.amqp.queues.values())
     return [queue for queue in declared if hasattr(queue, "name")]
+
+
+def _made_quorum(conf: Any, tasks: Iterable[TaskFacts]) -> Iterator[QueueFacts]:
+    """Quorum queues that Celery makes by itself where the app declares none."""
+    if conf.task_queues:
+        return
+    default = str(conf.task_default_queue)
+    if conf.get("task_default_queue_type") == "quorum":
+        yield QueueFacts(default, quorum=True)
+    if conf.get("task_create_missing_queue_type") == "quorum" and conf.task_create_missing_queues:
+        for name in sorted({task.queue for task in tasks} - {default}):
+            yield QueueFacts(name, quorum=True)
 
 
 def _queue(queue: Any, conf: Any) -> QueueFacts:

@@ -11,7 +11,7 @@ from celery_graceful.doctor.app_facts import app_facts
 from celery_graceful.doctor.checks.base import Scene
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.examine import findings_of, findings_of_processes
-from celery_graceful.doctor.facts import Deployed, Manager, Place, Seen
+from celery_graceful.doctor.facts import Deployed, Given, Manager, Place, Seen
 from celery_graceful.doctor.finding import Finding, in_order
 from celery_graceful.doctor.own_unit import deployed_by
 from celery_graceful.doctor.tree import Process, workers_in
@@ -65,6 +65,9 @@ def configuration_findings(
         *workers_in(ancestry, only=os.getpid()),
         *deployed_by(unit, facts.pool, environ),
     ]
+    if grace is not None:
+        known = Given(grace, Place(""), written=False)
+        started = [replace(each, grace=known) for each in started]
     found = in_order([*findings_of(scene, grace=grace), *findings_of_processes(facts, started)])
     # What other workers consume is not known here.
     return [each for each in found if each.id not in ("GD803", "GD804")]

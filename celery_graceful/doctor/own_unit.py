@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
+from celery_graceful.doctor.tree import variables_of
 from celery_graceful.stop.asking import Silent
 from celery_graceful.stop.systemd import own_unit, show
 
@@ -38,14 +39,13 @@ def deployed_by(shown: str, pool: str, environ: Mapping[str, str]) -> list[Deplo
     # With a command of its own systemd signals what is left when that has ended.
     if "KillMode" not in told or told.get("ExecStop"):
         return []
-    remap = environ.get("REMAP_SIGTERM", "")
     return [
         Deployed(
             Manager.SYSTEMD,
             f"unit {told.get('Id', '')}",
             _NOWHERE,
             Command("", words=("celery", "worker"), options={"pool": pool} if pool else {}),
-            environment={"REMAP_SIGTERM": Given(remap, _NOWHERE)} if remap else {},
+            environment=variables_of(environ),
             options={
                 "KillMode": Given(told["KillMode"], _NOWHERE),
                 "Restart": Given("not asked", _NOWHERE),

@@ -6,7 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-__all__ = ["SHELLS", "Simple", "assignments", "simple_commands", "sleeps"]
+__all__ = ["SHELLS", "Simple", "assignments", "simple_commands"]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 
@@ -17,8 +17,6 @@ _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
 _OPENING = frozenset({"if", "then", "else", "elif", "do", "while", "until", "{", "(", "!", "time"})
 _CLOSING = frozenset({"fi", "done", "esac", "}"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)([smh]?)\b")
-_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,3 @@ def assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
         if equals:
             given[name] = value
     return given, rest
-
-
-def sleeps(text: str) -> float:
-    """The seconds that a text sleeps, as far as they stand there as numbers."""
-    return sum(float(number) * _UNIT[unit] for number, unit in _SLEEP.findall(text))

@@ -9,8 +9,9 @@ from celery_graceful.doctor.command import Command, Shell, Wrapper
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.parse import parse_words
 from celery_graceful.doctor.shell import SHELLS
+from celery_graceful.stop.surroundings import VARIABLE
 
-__all__ = ["Process", "workers_in"]
+__all__ = ["Process", "variables_of", "workers_in"]
 
 #: Programs that start the next one, and stay in front of it.
 _INITS = frozenset({"tini", "tini-static", "docker-init", "catatonit", "dumb-init"})
@@ -69,6 +70,12 @@ def workers_in(processes: Iterable[Process], only: int | None = None) -> list[De
     return found
 
 
+def variables_of(environ: Mapping[str, str]) -> dict[str, Given[str]]:
+    """What an environment tells a worker of its stop."""
+    names = ("REMAP_SIGTERM", VARIABLE)
+    return {name: Given(environ[name], _NOWHERE) for name in names if environ.get(name)}
+
+
 def _is_worker(process: Process) -> bool:
     starter = process.program in SHELLS or process.program in _PASSING
     return not starter and parse_words(process.argv).is_worker
@@ -92,14 +99,13 @@ def _deployed(worker: Process, by_pid: Mapping[int, Process]) -> Deployed | None
         odd = manager.program
     elif manager.program not in _SYSTEM:
         return None
-    remap = worker.environ.get("REMAP_SIGTERM", "")
     return Deployed(
         manager=kind,
         name=f"process {worker.pid}",
         place=_NOWHERE,
         # honcho signals the whole group: the shell in between does no harm.
         command=_command(worker, front if kind is Manager.PROCESS else []),
-        environment={"REMAP_SIGTERM": Given(remap, _NOWHERE)} if remap else {},
+        environment=variables_of(worker.environ),
         options={"first process": Given(odd, _NOWHERE)} if odd else {},
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -13,14 +12,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from celery_graceful.stop.asking import Silent, Told, within
+from celery_graceful.stop.hooks import sleeps
 
 __all__ = ["Account", "account", "ask", "grace_in"]
 
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: What Kubernetes gives a worker whose hook took all the time, in seconds.
 AFTER_THE_HOOK = 2.0
-
-_SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)\b")
 
 
 class Account(NamedTuple):
@@ -97,8 +95,7 @@ def _hook(containers: list[Mapping[str, Any]]) -> float:
         return 0.0
     hook = (ours[0].get("lifecycle") or {}).get("preStop") or {}
     words = (hook.get("exec") or {}).get("command") or []
-    slept = sum(float(number) for number in _SLEEP.findall(" ".join(words)))
-    return float((hook.get("sleep") or {}).get("seconds") or 0.0) + slept
+    return float((hook.get("sleep") or {}).get("seconds") or 0.0) + sleeps(" ".join(words))
 
 
 def _command(container: Mapping[str, Any]) -> list[str]:

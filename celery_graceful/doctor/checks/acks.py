@@ -13,9 +13,7 @@ __all__ = ["CHECKS"]
 
 
 def _cut_off(worker: Deployed, scene: Scene) -> list[TaskFacts]:
-    """Tasks that a cold stop cuts off: those that hear of the stop leave during a soft one."""
-    if scene.app.soft_shutdown_timeout:
-        return tasks_of(worker, scene.app, Kind.PLAIN)
+    """Tasks that a cold stop cuts off, at once or after the soft shutdown."""
     return tasks_of(worker, scene.app, Kind.PLAIN, Kind.GRACEFUL)
 
 
@@ -31,15 +29,21 @@ def early(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """Early-acked tasks are lost."""
     if not is_cold(worker, scene.app):
         return
-    lost = [t.name for t in _cut_off(worker, scene) if not t.acks_late]
+    lost = [t for t in _cut_off(worker, scene) if not t.acks_late]
+    # A GracefulTask that heeds the stop leaves during a soft one; whether it does cannot be seen.
+    plain = [t for t in lost if t.kind is Kind.PLAIN]
+    soft = bool(scene.app.soft_shutdown_timeout)
+    if soft and plain:
+        lost = plain
     if lost:
         cause, place = _cause(worker, scene)
         yield Sight(
-            f"{worker.name}: {cause}, and acked early: {named(lost)}",
+            f"{worker.name}: {cause}, and acked early: {named([t.name for t in lost])}",
             "app.conf.task_acks_late = True (for tasks that may run twice), or acks_late=True on"
             " these",
             place,
             setting="" if place else "task_acks_late",
+            severity=Severity.WARNING if soft and not plain else None,
         )
 
 
@@ -75,7 +79,7 @@ CHECKS = (
         "GD501",
         Severity.ERROR,
         "Tasks that are acked early, with a soft or cold stop (`REMAP_SIGTERM=SIGQUIT`, or SIGQUIT"
-        " as stop signal)",
+        " as stop signal; a warning if they are of `GracefulTask` and the stop is a soft one)",
         "What still runs after the soft shutdown is cut off. Its message was acknowledged before it"
         " ran: the task is lost, with a line in the log.",
         "`task_acks_late = True`, or a warm stop with enough time",

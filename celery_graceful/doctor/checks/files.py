@@ -19,7 +19,7 @@ UNREADABLE = Check(
 NO_WORKER = Check(
     "GD002",
     Severity.WARNING,
-    "A file in which no Celery worker is started",
+    "A file or folder in which no Celery worker is started",
     "Nothing in it was examined. Workers that an image starts by itself are in its Dockerfile.",
     "name the file that has the worker's command line",
     lambda _: (),

@@ -11,13 +11,16 @@ from celery_graceful.durations import format_seconds
 
 __all__ = ["CHECKS"]
 
+#: Those that take their whole time in one piece.
+_WHOLE = (Kind.PLAIN, Kind.GRACEFUL)
+
 
 def results(scene: Scene) -> Iterator[Sight]:
     """A result is gone before the work is done."""
     expires = scene.app.result_expires
     if expires is None:
         return
-    taken = {task.name: task.longest or 0.0 for task in scene.app.of_kind(Kind.PLAIN)}
+    taken = {task.name: task.longest or 0.0 for task in scene.app.of_kind(*_WHOLE)}
     for found in (scene.seen.longest, scene.seen.runs):
         for task, seconds in found.items():
             taken[task] = max(taken.get(task, 0.0), seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.doctor.facts import AppFacts, Deployed, Given, Manager, Place
-from celery_graceful.durations import parse
+from celery_graceful.doctor.readers.texts import read_duration
 from celery_graceful.stop.grace import LEAST, MOST, PART
 from celery_graceful.stop.surroundings import VARIABLE
 
@@ -12,7 +12,13 @@ __all__ = ["IDLE_STOP", "believed", "knows", "needed_for", "period_text", "time_
 #: What a prefork worker that has nothing to do takes to stop, in seconds.
 IDLE_STOP = 3.0
 #: Those that tell it to the worker, or that the worker knows.
-_TELLING = (Manager.SYSTEMD, Manager.PROCFILE, Manager.THIS, Manager.RUNNING)
+_TELLING = (
+    Manager.SYSTEMD,
+    Manager.PROCFILE,
+    Manager.THIS,
+    Manager.PROCESS,
+    Manager.RUNNING,
+)
 
 
 def believed(worker: Deployed, app: AppFacts) -> Given[float] | None:
@@ -20,19 +26,22 @@ def believed(worker: Deployed, app: AppFacts) -> Given[float] | None:
     if app.grace_period is not None:
         return Given(app.grace_period, Place(""))
     given = worker.variable(VARIABLE)
-    if given is None:
-        return None
-    try:
-        return Given(parse(given.value), given.place)
-    except ValueError:
-        return None  # from a secret, or off
+    seconds = None if given is None else read_duration(given.value)  # None: a secret, or off
+    return Given(seconds, given.place) if given is not None and seconds else None
 
 
 def knows(worker: Deployed, app: AppFacts) -> bool:
     """Whether the worker knows when it is killed, and hands over before that."""
-    if worker.manager in _TELLING:
-        return worker.grace is not None
-    return believed(worker, app) is not None
+    if believed(worker, app) is not None:
+        return True
+    given = worker.variable(VARIABLE)
+    if given is not None and _is_off(given.value):
+        return False  # it asks nobody then
+    return worker.manager in _TELLING and worker.grace is not None
+
+
+def _is_off(value: str) -> bool:
+    return value.strip().lower() == "off" or read_duration(value) == 0.0
 
 
 def needed_for(seconds: float, worker: Deployed, app: AppFacts) -> float:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_worker, tasks_of
-from celery_graceful.doctor.checks.period import believed
+from celery_graceful.doctor.checks.period import knows
 from celery_graceful.doctor.checks.stops import (
     QUIT,
     group_cause,
@@ -28,8 +28,9 @@ _OLDEST = re.compile(r"\bpkill\b.*(?:-o\b|--oldest|-P\b|--parent)")
 _STOPS = ("SIGTERM", QUIT, "SIGINT")
 
 _GROUP_WHY = (
-    "The pool's children get SIGTERM as well and die of it: plain tasks are cut off, and their"
-    " messages acknowledged, with acks_late too."
+    "The pool's children get SIGTERM as well. In a worker that does not know its grace period they"
+    " die of it: plain tasks are cut off, and their messages acknowledged, with acks_late too. In"
+    " one that does, children wait for it to cut tasks off; programs that tasks have started end."
 )
 
 
@@ -68,14 +69,14 @@ def tini(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 
 def procfile(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """honcho, foreman and Heroku signal all processes."""
-    if believed(worker, scene.app) is None:
+    if not knows(worker, scene.app):
         start = worker.command.text
         yield from _group(worker, scene, "the Procfile", f"GRACEFUL_GRACE_PERIOD=5s {start}")
 
 
 def not_rejected(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """Late acks do not help against a signal to the group."""
-    if not kills_by_group(worker, scene.app) or believed(worker, scene.app) is not None:
+    if not kills_by_group(worker, scene.app) or knows(worker, scene.app):
         return
     late = [
         task.name
@@ -192,8 +193,7 @@ CHECKS = (
         "GD205",
         Severity.WARNING,
         "A Procfile's worker with neither `GRACEFUL_GRACE_PERIOD` nor `REMAP_SIGTERM=SIGQUIT`",
-        f"honcho, foreman and Heroku signal all processes. {_GROUP_WHY} In a worker that knows its"
-        " grace period children wait for it to cut tasks off.",
+        f"honcho, foreman and Heroku signal all processes. {_GROUP_WHY}",
         "`worker: GRACEFUL_GRACE_PERIOD=5s celery …` (Heroku: `30s`)",
         per_worker(procfile),
     ),
@@ -201,7 +201,7 @@ CHECKS = (
         "GD206",
         Severity.ERROR,
         "Plain tasks with `acks_late` but without `reject_on_worker_lost`, under a signal to the"
-        " whole group",
+        " whole group, in a worker that does not know its grace period",
         "Celery acknowledges the message of a task whose process died, unless it is told to reject"
         " it: the task is lost in spite of its late ack.",
         "`task_reject_on_worker_lost = True`, or a signal to the main process alone",

@@ -71,7 +71,7 @@ def soft(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """The soft shutdown does not fit in."""
     seconds = scene.app.soft_shutdown_timeout
     if seconds and is_cold(worker, scene.app) and _too_short(worker, seconds + IDLE_STOP):
-        what = f"and worker_soft_shutdown_timeout = {seconds:g} is always waited for in full"
+        what = f"and worker_soft_shutdown_timeout = {seconds:g} may take the whole of it"
         shorter = "a shorter worker_soft_shutdown_timeout"
         # It is cut short then, and what runs is handed over in time.
         severity = Severity.WARNING if knows(worker, scene.app) else None
@@ -79,10 +79,24 @@ def soft(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 
 
 def _waited_for(worker: Deployed, scene: Scene) -> list[TaskFacts]:
-    """Tasks that a warm stop waits for."""
+    """Tasks that a warm stop waits for. ``base=GracefulTask`` alone makes none leave earlier."""
     if worker.grace is None or is_cold(worker, scene.app):
         return []
-    return tasks_of(worker, scene.app, Kind.PLAIN)
+    return tasks_of(worker, scene.app, Kind.PLAIN, Kind.GRACEFUL)
+
+
+def _how_bad(task: TaskFacts) -> Severity:
+    """Whether a ``GracefulTask`` heeds the stop cannot be seen from here."""
+    if task.kind is Kind.GRACEFUL:
+        return Severity.NOTE if task.acks_late else Severity.WARNING
+    return Severity.WARNING if task.acks_late else Severity.ERROR
+
+
+def _leaves(task: TaskFacts) -> str:
+    """What lets a task leave earlier."""
+    if task.kind is Kind.GRACEFUL:
+        return f"let {task.name} heed stopping(), if it does not"
+    return f"make {task.name} an iterable task, which leaves after its item"
 
 
 def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -104,8 +118,8 @@ def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
             worker,
             f"and {longest.name} took {format_seconds(seconds)} lately: {becomes}",
             needed_for(seconds, worker, scene.app),
-            f"make {longest.name} an iterable task, which leaves after its item",
-            severity=Severity.ERROR if lost else Severity.WARNING,
+            _leaves(longest),
+            severity=max(_how_bad(task) for _, task in over),
         )
 
 
@@ -117,16 +131,17 @@ def limits(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     for task in _waited_for(worker, scene):
         limit = task.longest or by_option
         if limit and not time_to_end(limit, worker, scene.app):
-            over.append((limit, task.name, task.acks_late))
+            over.append((limit, task))
     if over and not _too_short(worker, IDLE_STOP):
-        limit, name, _ = max(over)
-        handed_over = knows(worker, scene.app) and all(late for *_, late in over)
+        limit, longest = max(over, key=lambda pair: (pair[0], pair[1].name))
+        cut = knows(worker, scene.app)
+        harmless = all(t.kind is Kind.GRACEFUL or (cut and t.acks_late) for _, t in over)
         yield _at(
             worker,
-            f"and the time limit of {name} allows {format_seconds(limit)}",
+            f"and the time limit of {longest.name} allows {format_seconds(limit)}",
             needed_for(limit, worker, scene.app),
-            f"a lower limit, or {name} as an iterable task, which leaves after its item",
-            Severity.NOTE if handed_over else None,
+            f"a lower limit, or {_leaves(longest)}",
+            Severity.NOTE if harmless else None,
         )
 
 
@@ -207,7 +222,8 @@ CHECKS = (
     Check(
         "GD104",
         Severity.ERROR,
-        "A plain task that took longer than the grace period lately (a warning if acked late)",
+        "A task that took longer than the grace period lately (a warning if acked late; for a"
+        " `GracefulTask`, which may heed the stop, a warning, or a note if acked late)",
         "A worker that knows its grace period cuts it off shortly before SIGKILL: acked late, it"
         " begins again in another worker, at each deploy; acked early, it is lost, with a line in"
         " the log. A worker that does not know waits for it until SIGKILL.",
@@ -217,8 +233,8 @@ CHECKS = (
     Check(
         "GD105",
         Severity.WARNING,
-        "A plain task whose time limit is longer than the grace period (a note if it is acked late"
-        " and the worker knows its grace period)",
+        "A task whose time limit is longer than the grace period (a note if it is acked late and"
+        " the worker knows its grace period, and for a `GracefulTask`)",
         "A task that takes as long as it may is cut off shortly before SIGKILL: acked late, it"
         " begins again in another worker; acked early, it is lost, with a line in the log. A worker"
         " that does not know its grace period waits for it until SIGKILL.",

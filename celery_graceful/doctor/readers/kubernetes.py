@@ -17,20 +17,15 @@ from celery_graceful.doctor.facts import (
 from celery_graceful.doctor.parse import parse_words
 from celery_graceful.doctor.readers.texts import environment_of, signal_name
 from celery_graceful.doctor.readers.yaml_tree import Node
-from celery_graceful.doctor.shell import sleeps
+from celery_graceful.stop.hooks import sleeps
 
 __all__ = ["is_manifest", "read_manifest"]
 
 GRACE, PROBE_TIMEOUT = 30.0, 1.0
+#: Of most kinds, also of those that are not known here: Argo's Rollout, DeploymentConfig.
 _TEMPLATE = ("spec", "template", "spec")
 _POD_SPECS = {
     "Pod": ("spec",),
-    "Deployment": _TEMPLATE,
-    "StatefulSet": _TEMPLATE,
-    "DaemonSet": _TEMPLATE,
-    "ReplicaSet": _TEMPLATE,
-    "ReplicationController": _TEMPLATE,
-    "Job": _TEMPLATE,
     "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
 }
 
@@ -46,12 +41,12 @@ def read_manifest(document: Node) -> Iterator[Deployed]:
     if kind == "List" or (kind.endswith("List") and document.get("items").given):
         for item in document.get("items").each():
             yield from read_manifest(item)
-    elif kind in _POD_SPECS:
+    else:
         yield from _workers(document, kind)
 
 
 def _workers(document: Node, kind: str) -> Iterator[Deployed]:
-    pod = document.get(*_POD_SPECS[kind])
+    pod = document.get(*_POD_SPECS.get(kind, _TEMPLATE))
     title = f"{kind} {document.get('metadata', 'name').text or '?'}"
     containers = pod.get("containers").each()
     sidecars = [c for c in pod.get("initContainers").each() if _restarts_always(c)]

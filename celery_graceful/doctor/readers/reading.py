@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from celery_graceful.doctor.facts import Deployed, Place
@@ -33,11 +34,22 @@ def read_files(names: Iterable[str]) -> list[Outcome]:
     found: list[Outcome] = []
     for name in names:
         if name != STDIN and Path(name).is_dir():
-            inside = (read_file(str(path)) for path in _inside(Path(name)))
-            found += [each for each in inside if each != Outcome(each.file)]
+            found += _read_folder(Path(name))
         else:
             found.append(_with_workers(read_file(name)))
     return found
+
+
+def _read_folder(folder: Path) -> list[Outcome]:
+    """What is in a folder beside the files for workers is nobody's trouble."""
+    inside = [_ours(read_file(str(path))) for path in _inside(folder)]
+    found = [each for each in inside if each != Outcome(each.file)]
+    return found or [_with_workers(Outcome(str(folder)))]
+
+
+def _ours(outcome: Outcome) -> Outcome:
+    troubles = tuple(each for each in outcome.troubles if not isinstance(each, UnknownKind))
+    return replace(outcome, troubles=troubles)
 
 
 def read_file(name: str) -> Outcome:
@@ -97,7 +109,7 @@ def _yaml_workers(text: str, file: str) -> Iterator[Deployed]:
         else:
             known = known or not document.given
     if not known:
-        raise Trouble(Place(file), "its kind is not known", f"one of these can be read: {_KINDS}")
+        raise UnknownKind(file)
 
 
 def _documents(text: str, file: str) -> list[Node]:
@@ -118,10 +130,12 @@ def _unit_of(path: Path) -> Path:
 
 
 def _inside(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _may_be(path)]
+    paths = sorted(folder.rglob("*"))
+    return [path for path in paths if path.is_file() and _may_be(path.relative_to(folder))]
 
 
 def _may_be(path: Path) -> bool:
+    """By its path within the folder that was named, whose own name may begin with a dot."""
     known = (*_YAML, ".service", ".ini", ".conf", ".sh")
     hidden = any(part.startswith(".") for part in path.parts)
     named = path.name.startswith(("Dockerfile", "Procfile")) or path.suffix in known
@@ -129,14 +143,23 @@ def _may_be(path: Path) -> bool:
 
 
 def _with_workers(outcome: Outcome) -> Outcome:
-    """A file that was named has to deploy a worker: else nothing was examined."""
+    """What was named has to deploy a worker: else nothing was examined."""
     if outcome != Outcome(outcome.file):
         return outcome
     return Outcome(outcome.file, troubles=(NoWorker(outcome.file),))
 
 
+class UnknownKind(Trouble):
+    """A file that none of the readers is for."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(
+            Place(file), "its kind is not known", f"one of these can be read: {_KINDS}"
+        )
+
+
 class NoWorker(Trouble):
-    """A file that can be read, but has no worker in it."""
+    """A file or folder that can be read, but has no worker in it."""
 
     def __init__(self, file: str) -> None:
         super().__init__(

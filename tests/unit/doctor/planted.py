@@ -80,6 +80,14 @@ def plain(**options: Any) -> tuple[TaskFacts, ...]:
     return (APP.tasks[0], TaskFacts("shop.mail", Kind.PLAIN, "celery", **given))
 
 
+def _gracefully(**options: Any) -> tuple[TaskFacts, ...]:
+    """The same with ``base=GracefulTask``."""
+    return tuple(
+        replace(each, kind=Kind.GRACEFUL) if each.kind is Kind.PLAIN else each
+        for each in plain(**options)
+    )
+
+
 def iterable(**options: Any) -> tuple[TaskFacts, ...]:
     """An iterable task of these options."""
     return (TaskFacts("shop.import", Kind.ITERABLE, "celery", True, True, **options),)
@@ -93,6 +101,7 @@ _K_IMAGE = '          image: shop\n          command: ["celery"'
 _U_START = "ExecStart=/srv/shop/bin/celery -A shop worker"
 _D_START = 'CMD ["celery", "-A", "shop", "worker"]'
 _SLOW = plain(time_limit=None)
+_GRACEFUL = _gracefully(acks_late=False, time_limit=None)
 _QUARTER, _HOUR = plain(time_limit=900), plain(time_limit=3600)[1:]
 _REMAPPED = "env:\n            - {name: REMAP_SIGTERM, value: SIGQUIT}"
 _SQLITE = {
@@ -118,6 +127,10 @@ TIMING = (
     in_file("GD104", S, "stopwaitsecs=60", "stopwaitsecs=30",
             app={"tasks": plain(acks_late=False, time_limit=None)},
             seen=Seen(longest={"shop.mail": 41.0})),
+    in_file("GD104", K, _K_GRACE, "terminationGracePeriodSeconds: 30", app={"tasks": _GRACEFUL},
+            seen=Seen(longest={"shop.mail": 41.0})),
+    in_file("GD105", K, _K_GRACE, "terminationGracePeriodSeconds: 25",
+            app={"tasks": _gracefully(time_limit=20)}),
     in_file("GD106", K, _K_GRACE, "terminationGracePeriodSeconds: 45",
             seen=Seen(items={"shop.import": 44.0})),
     in_file("GD107", C, "    stop_grace_period: ${GRACE:-1m}\n", "", app={"tasks": iterable()}),
@@ -204,6 +217,8 @@ ACKS = (
     ),
     in_app("GD501", {"tasks": plain(acks_late=False), "soft_shutdown_timeout": 5.0},
            {"soft_shutdown_timeout": 5.0}, file=P),
+    in_app("GD501", {"tasks": _GRACEFUL, "soft_shutdown_timeout": 5.0},
+           {"soft_shutdown_timeout": 5.0}, file=P),
     in_app("GD502", {}, {"soft_shutdown_timeout": 5.0}, file=P),
     in_app("GD503", {"soft_shutdown_timeout": 5.0}, {}, file=K),
 )  # fmt: skip
@@ -233,6 +248,8 @@ BROKER = (
 THE_REST = (
     in_app("GD701", {"result_expires": 3600}, {"result_expires": 86400},
            seen=Seen(runs={"shop.import": 7200.0})),
+    in_app("GD701", {"result_expires": 3600, "tasks": _gracefully(time_limit=7200)},
+           {"result_expires": 86400, "tasks": _gracefully(time_limit=7200)}),
     in_app("GD702", {"tasks": plain(soft_time_limit=20)}, {"tasks": plain(soft_time_limit=15)}),
     in_app("GD703", {"tasks": iterable(time_limit=600, max_leg_runtime=900, max_leg_is_given=True)},
            {"tasks": iterable(time_limit=600, max_leg_runtime=300, max_leg_is_given=True)}),

@@ -12,7 +12,7 @@ from kombu import Queue
 from celery_graceful import Graceful, GracefulTask, IterableTask
 from celery_graceful.doctor.app_facts import app_facts
 from celery_graceful.doctor.configuration import configuration_findings
-from celery_graceful.doctor.facts import Kind, Seen
+from celery_graceful.doctor.facts import Kind, QueueFacts, Seen
 from celery_graceful.doctor.finding import Severity
 
 
@@ -84,6 +84,17 @@ def test_queues_and_routes() -> None:
     slow = facts.queues[1]
     assert (slow.quorum, slow.delivery_limit, slow.consumer_timeout) == (True, 3, 7200)
     assert next(task.queue for task in facts.tasks if task.name == "shop.mail") == "slow"
+
+
+def test_quorum_queues_that_celery_makes_by_itself() -> None:
+    rabbit = {"broker_url": "amqp://localhost", "task_routes": {"shop.mail": {"queue": "slow"}}}
+    assert app_facts(app_with(**rabbit)).queues == ()
+    quorum = app_with(**rabbit, task_default_queue_type="quorum")
+    assert app_facts(quorum).queues == (QueueFacts("celery", quorum=True),)
+    assert "GD605" in ids(quorum)
+    missing = app_facts(app_with(**rabbit, task_create_missing_queue_type="quorum"))
+    assert missing.queues == (QueueFacts("slow", quorum=True),)
+    assert missing.consumed_by_default == {"celery"}
 
 
 def test_a_route_to_a_queue_that_is_not_declared_makes_none() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from celery_graceful.doctor.checks.base import Scene
+from celery_graceful.doctor.checks.period import believed, knows
 from celery_graceful.doctor.examine import examine, findings_of
-from celery_graceful.doctor.facts import Kind, TaskFacts
+from celery_graceful.doctor.facts import Kind, Manager, Seen, TaskFacts
 from celery_graceful.doctor.finding import Severity, exit_code, in_order
 from celery_graceful.doctor.readers.reading import read_text
 from tests.unit.doctor import sound
@@ -38,6 +41,36 @@ def test_a_grace_period_for_files_that_do_not_tell_it() -> None:
     scene = Scene(sound.APP, outcome.workers)
     assert list(findings_of(scene)) == []
     assert [each.id for each in findings_of(scene, grace=10)] == ["GD105"]
+
+
+@pytest.mark.parametrize("value", ["0", "0s", "off"])
+def test_a_worker_that_was_told_of_no_period_knows_none(value: str) -> None:
+    text = sound.KUBERNETES.replace("value: 55s", f'value: "{value}"')
+    (worker,) = read_text(text, "w.yaml").workers
+    assert worker.environment["GRACEFUL_GRACE_PERIOD"].value == value
+    assert believed(worker, sound.APP) is None
+    assert not knows(worker, sound.APP)
+    assert not knows(replace(worker, manager=Manager.SYSTEMD), sound.APP), "nobody is asked then"
+    assert knows(worker, replace(sound.APP, grace_period=60.0))
+
+
+@pytest.mark.parametrize(
+    ("late", "longest", "severities"),
+    [
+        (False, 41.0, {"GD104": Severity.WARNING, "GD105": Severity.NOTE}),
+        (True, 41.0, {"GD104": Severity.NOTE, "GD105": Severity.NOTE}),
+        (True, 10.0, {"GD105": Severity.NOTE}),
+    ],
+)
+def test_a_graceful_task_may_heed_the_stop(
+    late: bool, longest: float, severities: dict[str, Severity]
+) -> None:
+    task = TaskFacts("shop.mail", Kind.GRACEFUL, "celery", late, True, time_limit=80)
+    app = replace(sound.APP, tasks=(task,))
+    outcome = read_text(sound.SUPERVISORD.replace("stopwaitsecs=60", "stopwaitsecs=30"), "s.conf")
+    found = examine(app, [outcome], Seen(longest={"shop.mail": longest})).findings
+    assert {each.id: each.severity for each in found} == severities
+    assert all("let shop.mail heed stopping()" in each.mend for each in found)
 
 
 def test_a_signal_to_the_group_is_worse_with_plain_tasks() -> None:

@@ -34,5 +34,18 @@ def test_threads_do_not_mind_nor_children_that_ignore_it() -> None:
     assert "GD201" not in ids(GROUP, REMAP_SIGTERM="SIGQUIT")
 
 
+def test_a_worker_that_knows_its_period_gives_late_acked_tasks_back() -> None:
+    late = app_with(task_acks_late=True)
+
+    def found(grace: float | None = None, **environ: str) -> list[str]:
+        given = configuration_findings(late, environ=environ, unit=GROUP, grace=grace)
+        return [each.id for each in given if each.id != "GD105"]
+
+    assert found() == ["GD201", "GD206"]
+    assert found(grace=90.0) == ["GD201"]
+    assert found(GRACEFUL_GRACE_PERIOD="90s") == ["GD201"]
+    assert found(GRACEFUL_GRACE_PERIOD="0") == ["GD201", "GD206"]
+
+
 def test_outside_of_a_unit_nobody_is_asked() -> None:
     assert ask_unit({}) == ""

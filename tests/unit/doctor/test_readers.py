@@ -49,6 +49,8 @@ def test_kubernetes() -> None:
         ("DaemonSet", "{template: {spec: {containers: [%s]}}}"),
         ("ReplicaSet", "{template: {spec: {containers: [%s]}}}"),
         ("Job", "{template: {spec: {containers: [{name: log}, %s]}}}"),
+        ("Rollout", "{template: {spec: {containers: [%s]}}}"),
+        ("DeploymentConfig", "{template: {spec: {containers: [%s]}}}"),
         ("CronJob", "{jobTemplate: {spec: {template: {spec: {containers: [%s]}}}}}"),
     ],
 )
@@ -217,6 +219,51 @@ def test_a_folder_gives_the_workers_of_all_its_files(tmp_path: Path) -> None:
     (nested / "shop.service").write_text(sound.UNIT)
     found = [worker.manager for each in read_files([str(tmp_path)]) for worker in each.workers]
     assert found == [Manager.SYSTEMD, Manager.KUBERNETES]
+
+
+UNRELATED = {
+    "nginx.conf": "server {\n  listen 80;\n}\n",
+    "alembic.ini": "[alembic]\nscript_location = migrations\n",
+    "values.yaml": "image: shop\nresources:\n  limits: {}\n",
+    "prometheus.yml": "global:\n  scrape_interval: 15s\nscrape_configs: []\n",
+    "backup.sh": "pg_dump shop > shop.sql\n",
+}
+
+
+def test_what_else_lies_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    for name, text in UNRELATED.items():
+        (tmp_path / name).write_text(text)
+        assert read_files([str(tmp_path / name)])[0].troubles, "who names it wants to know"
+    (tmp_path / "worker.yaml").write_text(sound.KUBERNETES)
+    (outcome,) = read_files([str(tmp_path)])
+    assert len(outcome.workers) == 1
+    assert not outcome.troubles
+    (tmp_path / "other.yaml").write_text("kind: {{ .Values.kind }}\n")
+    (tmp_path / "third.yaml").write_text("a: b: c\n")
+    troubles = [t.what for each in read_files([str(tmp_path)]) for t in each.troubles]
+    assert len(troubles) == 2
+    assert "template" in troubles[0]
+    assert "not YAML" in troubles[1]
+
+
+def test_a_folder_below_one_with_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ".ci" / "deploy"
+    folder.mkdir(parents=True)
+    (folder / "worker.yaml").write_text(sound.KUBERNETES)
+    (folder / ".hidden.yaml").write_text(sound.KUBERNETES)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in (str(folder), "../.ci", "../.ci/deploy"):
+        assert [len(each.workers) for each in read_files([name])] == [1], name
+    (outcome,) = read_files([".."])
+    assert isinstance(outcome.troubles[0], NoWorker), "what is hidden in it stays so"
+
+
+def test_a_folder_without_a_worker_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "service.yaml").write_text("apiVersion: v1\nkind: Service\n")
+    (tmp_path / "values.yaml").write_text("replicas: 2\n")
+    (finding,) = examine(sound.APP, read_files([str(tmp_path)])).findings
+    assert (finding.id, finding.file) == ("GD002", str(tmp_path))
 
 
 def test_kind_by_content_whatever_the_name() -> None:

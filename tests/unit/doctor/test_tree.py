@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from celery_graceful.doctor.configuration import configuration_findings
 from celery_graceful.doctor.examine import findings_of_processes
 from celery_graceful.doctor.processes import all_processes, own_ancestry
 from celery_graceful.doctor.tree import Process, workers_in
 from tests.harness import wait_for
 from tests.unit.doctor.sound import APP
+from tests.unit.doctor.test_app_facts import app_with
 
 CELERY = "/venv/bin/python /venv/bin/celery -A shop worker"
 SYSTEMD = "/sbin/init"
@@ -75,6 +77,28 @@ def test_what_keeps_the_signal_or_spreads_it(chain: list[str], finds: str) -> No
 def test_children_that_ignore_sigterm_do_not_mind_a_group() -> None:
     chain = tree("dumb-init celery", CELERY, environ={"REMAP_SIGTERM": "SIGQUIT"})
     assert ids(chain) == []
+
+
+HONCHO: list[str | list[str]] = ["python /venv/bin/honcho start", ["sh", "-c", "celery w"], CELERY]
+
+
+@pytest.mark.parametrize(
+    ("value", "finds"), [("5s", []), ("30", []), ("0", ["GD205"]), ("off", ["GD205"])]
+)
+def test_a_worker_that_knows_its_period_does_not_mind_a_group(value: str, finds: list[str]) -> None:
+    assert ids(tree(*HONCHO, environ={"GRACEFUL_GRACE_PERIOD": value})) == finds
+
+
+def test_a_worker_that_was_told_by_its_manager_does_not_either() -> None:
+    chain = tree(*HONCHO)
+    chain[-1] = chain[-1]._replace(pid=os.getpid())
+
+    def found(grace: float | None) -> list[str]:
+        given = configuration_findings(app_with(), environ={}, ancestry=chain, grace=grace)
+        return [each.id for each in given if each.id[:3] == "GD2"]
+
+    assert found(None) == ["GD205"]
+    assert found(5.0) == []
 
 
 def test_pool_children_are_no_workers() -> None:
