@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from kombu import serialization
-from kombu.compression import compress, decompress
 from kombu.serialization import dumps, loads, prepare_accept_content
 
 from celery_graceful._celery.wire import CHECKPOINT, GENERATION, HOME, Envelope
@@ -22,11 +21,8 @@ _OF_A_RUN = (GENERATION, CHECKPOINT, HOME, "group_index", "replaced_task_nesting
 
 def read_body(app: Any, message: Envelope) -> tuple[Any, Any, dict[str, Any]]:
     """Positional arguments, keyword arguments, and what is embedded (callbacks, chord, chain)."""
-    body = message.body
-    if compression := message.headers.get("compression"):
-        body = decompress(body, compression)
     args, kwargs, embed = loads(
-        body,
+        message.body,
         message.content_type,
         message.content_encoding,
         accept=prepare_accept_content(app.conf.accept_content),
@@ -55,8 +51,6 @@ def on_its_own(
     serializer = known.registry.type_to_name[message.content_type]
     content_type, encoding, data = dumps((args, kwargs, alone), serializer)
     body = data if isinstance(data, bytes) else data.encode(encoding)
-    if compression := message.headers.get("compression"):
-        body, _ = compress(body, compression)
     task_id = str(uuid.uuid4())
     kept = {name: value for name, value in message.headers.items() if name not in _OF_A_RUN}
     own = {"id": task_id, "root_id": task_id, "parent_id": None, "group": None, "retries": 0}

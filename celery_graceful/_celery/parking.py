@@ -1,4 +1,7 @@
-"""A queue where messages wait whose tasks are held by name, so that they hold up no others."""
+"""A queue where messages wait whose tasks are held by name, so that they hold up no others.
+
+What is held and has a queue of its own to wait in goes there.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 
 from celery_graceful._celery.publish import Sender
+from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.wire import Envelope, envelope_of
 from celery_graceful.errors import PublishUncertain, Unroutable
 
@@ -40,6 +44,7 @@ class Lot:
         self._broker = broker
         self._timeout = timeout
         self._sender: Sender | None = None
+        self._declared = False
 
     def put(self, requests: Iterable[Any]) -> list[Any]:
         """Send the messages behind ``requests`` here; returns the requests that are here now.
@@ -49,16 +54,30 @@ class Lot:
         What could not be sent is told in the log. A message that is here and is then not
         acknowledged where it came from is in both places.
         """
-        parked: list[Any] = []
+        return self._send_each(requests, self._parked, f"parked in {self.name}")
+
+    def send_home(self, requests: Iterable[Any]) -> list[Any]:
+        """Send messages that came ahead of others to their own queues, in the same way."""
+        return self._send_each(requests, Envelope.at_home, "sent to their own queues")
+
+    def _send_each(
+        self, requests: Iterable[Any], changed: Callable[[Envelope], Envelope], what: str
+    ) -> list[Any]:
+        sent: list[Any] = []
         try:
-            send = self._connected()
+            send = self._connected(declare=changed == self._parked)
             for request in requests:
-                send(self._parked(envelope_of(request.message, self._broker)))
-                parked.append(request)
+                send(changed(self._envelope(request.message)))
+                sent.append(request)
         except (OperationalError, PublishUncertain) as exc:
-            logger.error("Tasks held by name could not be parked in %s: %s", self.name, exc)
+            logger.error("Tasks that are held could not be %s: %s", what, exc)
             self.close()
-        return parked
+        return sent
+
+    def _envelope(self, message: Any) -> Envelope:
+        queue_of = RunRequest.queue_of
+        queue = queue_of(message) if queue_of is not None else None
+        return envelope_of(message, self._broker, queue)
 
     def close(self) -> None:
         """Close the connection, in the thread that has put messages here."""
@@ -66,10 +85,13 @@ class Lot:
         if sender is not None:
             sender.close()
 
-    def _connected(self) -> Sender:
+    def _connected(self, *, declare: bool) -> Sender:
         if self._sender is None:
             self._sender = Sender(self._app, timeout=self._timeout)
+            self._declared = False
+        if declare and not self._declared:
             self._sender.declare(self.name)
+            self._declared = True
         return self._sender
 
     def empty(self, held: Callable[[str], bool]) -> tuple[int, int]:

@@ -42,7 +42,7 @@ class UnderWay:
 
     @property
     def name(self) -> str:
-        """The task's name."""
+        """The task's name for people; its sender may have given another (``shadow``)."""
         return str(self.request.name)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -52,8 +53,9 @@ _OF_DELIVERY = (
     "x-first-death-queue",
     "x-first-death-reason",
 )
-#: Exchanges of Celery's native delayed delivery; the key ends with the routing key proper.
-_DELAYED = "celery_delayed_"
+#: Exchanges of Celery's native delayed delivery; 28 levels come before the routing key proper.
+_DELAYED = re.compile(r"(?:^|_)celery_delayed_")
+_LEVELS = re.compile(r"^(?:[01]\.){28}")
 
 
 #: No run is handed over a billion times.
@@ -66,6 +68,7 @@ logger = logging.getLogger("celery_graceful.runs")
 class Envelope:
     """All that is needed to publish a run's message again, byte for byte."""
 
+    #: Not compressed, whatever the headers say: kombu does that when it receives and sends.
     body: bytes
     content_type: str
     content_encoding: str
@@ -100,6 +103,18 @@ class Envelope:
         moved = replace(self, headers={**self.headers, HOME: home}, properties=properties)
         return moved if queue is None else replace(moved, exchange="", routing_key=queue)
 
+    def at_home(self) -> Envelope:
+        """The same message by its own way, if it came by another."""
+        home = sent_home(self.headers)
+        if not home:
+            return self
+        headers = {name: value for name, value in self.headers.items() if name != HOME}
+        properties = {k: v for k, v in self.properties.items() if k != "priority"}
+        if home["priority"] is not None:
+            properties["priority"] = home["priority"]
+        moved = self.moved(home["exchange"], home["routing_key"], headers)
+        return replace(moved, properties=properties)
+
 
 def sent_home(headers: Mapping[str, Any]) -> dict[str, Any]:
     """The ``delivery_info`` of a message's own way, if it came by another; else nothing."""
@@ -116,8 +131,7 @@ def capture(request: Any, broker: str) -> Envelope | None:
     if raw is None:
         return None
     body, content_type, content_encoding, headers = raw
-    info = request.delivery_info or {}
-    exchange, routing_key = _proper_way(info.get("exchange") or "", info.get("routing_key") or "")
+    exchange, routing_key = _proper_way(request.delivery_info, properties.get(QUEUE))
     own = {**properties, **_priority_at_home(headers)}
     return Envelope(
         body=bytes(body) if not isinstance(body, str) else body.encode(),
@@ -131,10 +145,16 @@ def capture(request: Any, broker: str) -> Envelope | None:
     )
 
 
-def envelope_of(message: Any, broker: str) -> Envelope:
-    """The envelope of a message as it was delivered, whatever its task is."""
-    info, properties = message.delivery_info or {}, message.properties or {}
-    exchange, routing_key = _proper_way(info.get("exchange") or "", info.get("routing_key") or "")
+def envelope_of(message: Any, broker: str, queue: str | None = None) -> Envelope:
+    """The envelope of a message as it was delivered, whatever its task is.
+
+    Args:
+        message: kombu's message.
+        broker: the broker's name, without credentials.
+        queue: the queue it came from, if that is known.
+    """
+    properties = message.properties or {}
+    exchange, routing_key = _proper_way(message.delivery_info, queue)
     headers = {k: v for k, v in message.headers.items() if k not in _OF_DELIVERY}
     body = message.body
     return Envelope(
@@ -149,10 +169,16 @@ def envelope_of(message: Any, broker: str) -> Envelope:
     )
 
 
-def _proper_way(exchange: str, routing_key: str) -> tuple[str, str]:
-    if exchange.startswith(_DELAYED):
-        return "", routing_key.rsplit(".", 1)[-1]
-    return exchange, routing_key
+def _proper_way(delivery_info: Any, queue: str | None) -> tuple[str, str]:
+    """Exchange and routing key by which a message comes into its queue, and waits no more."""
+    info = delivery_info or {}
+    exchange, routing_key = info.get("exchange") or "", info.get("routing_key") or ""
+    if not _DELAYED.search(exchange):
+        return exchange, routing_key
+    if queue:
+        return "", queue
+    # Without levels, this exchange sends it on as if it had waited.
+    return exchange, _LEVELS.sub("", routing_key)
 
 
 def _priority_at_home(headers: Mapping[str, Any]) -> dict[str, Any]:

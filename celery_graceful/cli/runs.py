@@ -80,7 +80,11 @@ def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
     from celery_graceful.runs import aside, control
 
     run = control.find(at.runtime, run_id)
-    items = list(aside.found(at.runtime.store, run.key, MOST_ITEMS))
+    items = list(aside.found(at.runtime.store, run.key, MOST_ITEMS + 1))
+    more = len(items) > MOST_ITEMS
+    del items[MOST_ITEMS:]
+    if more:
+        click.echo(f"Of the items put aside, the first {MOST_ITEMS}; more are there.", err=True)
     if as_json:
         data = {**shown.as_data(run), "put_aside": [shown.item_as_data(item) for item in items]}
         print_json(shown.SCHEMA, run=data)

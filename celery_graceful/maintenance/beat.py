@@ -98,6 +98,8 @@ class BeatGate:
         self._paying = False
         self._paid = 0
         self._not_before = float("-inf")
+        #: An entry that has had its turn, while it is being decided whether it is sent.
+        self._undecided: Any = None
 
     def install(self) -> None:
         """Have a say in what the scheduler does."""
@@ -116,23 +118,30 @@ class BeatGate:
             self._pay(held)
 
     def _keep_back(self, entry: Any) -> bool:
+        self._undecided = entry
         held = self._mode.look()
-        if not self._covers(held, entry):
-            return False
         policy = policy_of(self._policies, entry.name)
-        if policy == "run":
-            return False
-        if policy == "all" or (policy == "once" and not self._owed[entry.name]):
-            self._owed.add(entry.name, 1)
+        kept = policy != "run" and self._covers(held, entry)
+        owes = kept and self._owe(entry, policy)
+        self._undecided = None
+        if owes:
             self._owed.save()
-        logger.info(
-            "Not sent: the entry %s (%s) is held; policy %s, %d to be sent after `up`",
-            entry.name,
-            entry.task,
-            policy,
-            self._owed[entry.name],
-        )
-        return True
+        if kept:
+            logger.info(
+                "Not sent: the entry %s (%s) is held; policy %s, %d to be sent after `up`",
+                entry.name,
+                entry.task,
+                policy,
+                self._owed[entry.name],
+            )
+        return kept
+
+    def _owe(self, entry: Any, policy: str) -> bool:
+        """Count an entry that is not sent, if its policy says so."""
+        owes = policy == "all" or (policy == "once" and not self._owed[entry.name])
+        if owes:
+            self._owed.add(entry.name, 1)
+        return owes
 
     def _rest(self, wanted: float) -> float:
         if self._paying:
@@ -140,6 +149,9 @@ class BeatGate:
         return min(wanted, NAP) if self._told or self._owed else wanted
 
     def _leave(self) -> None:
+        undecided, self._undecided = self._undecided, None
+        if undecided is not None:  # a signal has cut in: its turn is over, and it was not sent
+            self._owe(undecided, policy_of(self._policies, undecided.name))
         if self._owed.saved or self._board.asking:
             return  # a signal has cut in on a call; the scheduler closes once more after it
         self._board.insist()

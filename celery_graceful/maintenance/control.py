@@ -13,7 +13,13 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.mailbox import tell
 from celery_graceful.durations import format_seconds
-from celery_graceful.errors import CorruptRecord, NewerRecord, ScopeRefused, StoreUnavailable
+from celery_graceful.errors import (
+    CorruptRecord,
+    NewerRecord,
+    ScopeRefused,
+    StoreError,
+    StoreUnavailable,
+)
 from celery_graceful.maintenance.attending import members
 from celery_graceful.maintenance.hearing import BROKER_TIMEOUT
 from celery_graceful.model.mode import Deed, Mode, Scope, lift, lower, without_ended
@@ -182,7 +188,7 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
             text = encode_mode(mode, log=False)
             arguments = {"namespace": runtime.namespace, "version": mode.version, "text": text}
             tell(runtime.app, COMMAND, arguments, timeout=BROKER_TIMEOUT, destination=hosts)
-    except (OperationalError, StoreUnavailable) as exc:
+    except (OperationalError, StoreError) as exc:
         warnings.append(
             f"It is written, but the workers could not be told at once: {exc}."
             f" They look for themselves, within {poll}"

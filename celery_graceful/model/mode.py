@@ -141,7 +141,10 @@ def lower(
     until: float | None = None,
     interrupt: bool = True,
 ) -> Mode:
-    """The mode after a ``down``; a scope that is down already is updated, since when it stays."""
+    """The mode after a ``down``; a scope that is down already is updated, since when it stays.
+
+    The ramp of an earlier ``up`` goes on for what is not held.
+    """
     mode = without_ended(mode, now)
     holds = {hold.scope: hold for hold in mode.holds}
     for scope in scopes:
@@ -151,7 +154,7 @@ def lower(
     return replace(
         mode,
         holds=tuple(sorted(holds.values(), key=lambda hold: hold.scope)),
-        ramp=None,
+        ramp=None if EVERYTHING in scopes else mode.ramp,
         log=_logged(mode.log, Deed(now, who, "down", tuple(scopes), reason, until)),
         parked=mode.parked or any(scope.kind is Kind.TASK for scope in scopes),
     )

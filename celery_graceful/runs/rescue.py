@@ -27,6 +27,8 @@ logger = logging.getLogger("celery_graceful.rescue")
 #: Overdue runs looked at in one go.
 BATCH = 100
 MOST_PASSED_OVER = 5000
+#: Seconds between two looks while maintenance holds all that is overdue; a part of a lease at most.
+HELD_PAUSE, LOOKS_PER_LEASE = 5.0, 3
 
 Entry = tuple[RunKey, Record]
 
@@ -44,6 +46,7 @@ class Rescuer:
     #: Whether the maintenance mode holds a task of a queue: such runs wait for its end.
     held: Callable[[str, str], bool] = _never
     _held_at: dict[RunKey, float] = field(default_factory=dict)
+    _not_before: float = float("-inf")
     _seen: dict[RunKey, int] = field(default_factory=dict)
     _healthy_since: float | None = None
     #: Runs that this worker cannot publish, by the version that was looked at.
@@ -65,6 +68,8 @@ class Rescuer:
         Args:
             now: monotonic seconds.
         """
+        if now < self._not_before:
+            return
         # Those of other brokers, and those that maintenance holds, must not hide the others.
         passed_over = len(self._foreign) + len(self._held_at)
         overdue = self.store.due(BATCH + min(passed_over, MOST_PASSED_OVER))
@@ -77,10 +82,14 @@ class Rescuer:
             if record.owner is None or (patient and self._seen.get(run) == record.version)
         ]
         self._seen = {run: record.version for run, record in overdue}
+        self._foreign = {run: at for run, at in self._foreign.items() if run in self._seen}
         ours = [(run, record) for run, record in ripe if self._ours(run, record)]
-        ours = self._without_held(ours, now)
-        if ours:
-            self._rescue_all(ours)
+        free = self._without_held(ours, now)
+        if free:
+            self._rescue_all(free)
+        elif ours:
+            lease = self.runtime.settings.lease_ttl
+            self._not_before = now + min(HELD_PAUSE, lease / LOOKS_PER_LEASE)
 
     def _rescue_all(self, runs: list[Entry]) -> None:
         # Connected first: a run that is told to be on its way while the broker is away would wait

@@ -17,6 +17,7 @@ from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
+from celery_graceful.stop.held import queue_of_delivery
 
 __all__ = ["HEADER_LIMIT", "Send", "publish_record"]
 
@@ -61,6 +62,8 @@ def _send_ahead(
     runtime: Runtime, run: RunKey, record: Record, envelope: wire.Envelope, send: Send
 ) -> None:
     queue, priority = runtime.way_of_resumed(run.task)
+    if queue is not None and _would_lose_exemption(runtime, envelope, queue):
+        queue = None
     # Once: where that queue is consumed by nobody, a broker may not say so.
     ahead = record.reason not in _GAVE_WAY and not record.republished
     if not ahead or (queue is None and priority is None):
@@ -71,6 +74,15 @@ def _send_ahead(
     except Unroutable as exc:
         logger.warning("%s goes to its own queue, not ahead of the others: %s", run, exc)
         send(envelope)
+
+
+def _would_lose_exemption(runtime: Runtime, envelope: wire.Envelope, queue: str) -> bool:
+    """Whether maintenance may hold ``queue``, and not the run's own."""
+    exempt = runtime.settings.maintenance_exempt_queues
+    if not exempt or queue in exempt:
+        return False
+    own = {"exchange": envelope.exchange, "routing_key": envelope.routing_key}
+    return queue_of_delivery(runtime.app, own) in exempt
 
 
 def _repeat_uncertain(send: Send, seconds: float, envelope: wire.Envelope) -> None:

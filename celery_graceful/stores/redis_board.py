@@ -8,6 +8,7 @@ whose report is gone would not be waited for.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from celery_graceful.stores.redis_keys import Keys
 from celery_graceful.stores.redis_scripts import NOW, Script
 
 __all__ = ["RedisBoard"]
+
+logger = logging.getLogger("celery_graceful.stores")
 
 # KEYS: notice. Answers {stamp, type of the key}, and if that is a hash its version and text too.
 _READ = Script(
@@ -115,6 +118,8 @@ class RedisBoard:
         self._call = call
         self._keys = keys
         self._unread = unread
+        #: Workers whose unreadable reports the log has told of.
+        self._told: set[bytes] = set()
 
     def read_notice(self, name: str) -> Notice:
         """The notice of this name."""
@@ -134,14 +139,16 @@ class RedisBoard:
         return self._notice(key, self._call(_ATTEND, reports, 3, reports, index, key, *given))
 
     def attendance(self) -> list[Attendance]:
-        """The reports, by the name of the worker."""
+        """The reports that can be read, by the name of the worker.
+
+        A live worker soon writes the next one, and answers over the broker.
+        """
         reports, index = self._keys.reports, self._keys.attending
         stamp, *found = self._call(_ATTENDANCE, reports, 2, reports, index)
         now = float(stamp)
-        return sorted(
-            self._attendance(worker, report, now)
-            for worker, report in zip(found[::2], found[1::2], strict=True)
-        )
+        pairs = zip(found[::2], found[1::2], strict=True)
+        read = [self._attendance(worker, report, now) for worker, report in pairs]
+        return sorted(it for it in read if it is not None)
 
     def leave(self, worker: str) -> None:
         """Forget a report."""
@@ -163,11 +170,22 @@ class RedisBoard:
         except ValueError as exc:
             raise self._unread(key, exc) from exc
 
-    def _attendance(self, worker: bytes, written: bytes | None, now: float) -> Attendance:
-        if written is None:
-            raise self._unread(self._keys.reports, f"it lacks the report of {worker!r}")
-        stamp, _, report = written.partition(b" ")
+    def _attendance(self, worker: bytes, written: bytes | None, now: float) -> Attendance | None:
+        stamp, _, report = (written or b"").partition(b" ")
         try:
-            return Attendance(text(worker), text(report), max(0.0, now - float(stamp)))
+            found = Attendance(text(worker), text(report), max(0.0, now - float(stamp)))
         except ValueError as exc:
-            raise self._unread(self._keys.reports, f"the report of {worker!r}: {exc}") from exc
+            self._tell(worker, "it is not there" if written is None else str(exc))
+            return None
+        self._told.discard(worker)
+        return found
+
+    def _tell(self, worker: bytes, why: str) -> None:
+        if worker not in self._told:
+            self._told.add(worker)
+            logger.error(
+                "The report of %r in %r cannot be read and is passed over: %s",
+                worker,
+                self._keys.reports,
+                why,
+            )

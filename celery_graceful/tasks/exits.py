@@ -53,7 +53,7 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     no_longer_cut(leg.request)
     if reason == StopReason.LEASE_LOST:
         give_way(leg)
-    leg.report.settle()
+    leg.report.stop()
     signals.emit(signals.stop_requested, leg.task, task_id=leg.id, reason=reason)
     if leg.began:
         _stop_work(leg, reason)
@@ -64,6 +64,8 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     )
     decision = _hand_over(leg, reason, successor=not returns)
     leg.left = True
+    # Before anybody else can end the run, and after it is safe.
+    leg.report.settle(leg.ticket.runtime.settings.hand_over_timeout)
     signals.emit(signals.run_interrupted, leg.task, **leg.details, reason=reason)
     if decision.verdict is not Verdict.PUBLISH:
         taken_out(leg)

@@ -59,11 +59,29 @@ class ProgressReport:
         self._writer = threading.Thread(target=self._write, args=(meta, now), daemon=True)
         self._writer.start()
 
-    def settle(self) -> None:
-        """Wait until nothing is on its way: a late PROGRESS must not overwrite what follows."""
+    def stop(self) -> None:
+        """From now on nothing is sent any more; what is on its way stays so."""
         self._enabled = False
-        if self._writer is not None:
-            self._writer.join()
+
+    def settle(self, patience: float | None = None) -> None:
+        """Wait until nothing is on its way: a late PROGRESS must not overwrite what follows.
+
+        Args:
+            patience: seconds after which a run that goes on elsewhere waits no longer. An outcome
+                is stored in the same backend, and waits for it anyway: ``None``.
+        """
+        self.stop()
+        if self._writer is None:
+            return
+        self._writer.join(patience)
+        if self._writer.is_alive():
+            logger.warning(
+                "%s[%s]: the result backend has not taken a PROGRESS within %.0f s; the run does"
+                " not wait for it any longer",
+                self._task.name,
+                self._request.id,
+                patience,
+            )
 
     def _write(self, meta: dict[str, Any], saved_at: float) -> None:
         if time.monotonic() > saved_at + self._valid_for:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from celery_graceful._celery import unstarted
@@ -50,6 +49,8 @@ class Attendant:
         self._leaving = NOTHING
         #: The version of the mode that the gate was set to, and the last that it has carried out.
         self._version = self._in_force = -1
+        #: What of the gate others wait for, as it was last told.
+        self._told: tuple[int, int] | None = None
         self._ramping = False
         self._history = History()
         self.announcer = Announcer(worker)
@@ -64,7 +65,9 @@ class Attendant:
             follows=not forced,
         )
         self.parking = Parking(runtime, flag.worker, self.held_by_name)
-        self.gate = Gate(worker, self.parking.park, self.watch.look, self._on_settled, self._exempt)
+        self.gate = Gate(
+            worker, self.parking.park, self.watch.look_since, self._on_settled, self._exempt
+        )
         self._on_change()
 
     # -- what is held -----------------------------------------------------------------------
@@ -117,7 +120,14 @@ class Attendant:
         if self.gate.allowed is not None and not self._ramping:
             self._ramping = True
             self._ramp()
-        self.watch.ring()
+        self._tell_of_change()
+
+    def _tell_of_change(self) -> None:
+        """Report at once what others wait for. What is held may arrive at any rate."""
+        now = (self._in_force, self.gate.enforced)
+        if now != self._told:
+            self._told = now
+            self.watch.ring()
 
     # -- the ramp, in the thread that consumes or keeps the timer -----------------------------
 
@@ -140,6 +150,7 @@ class Attendant:
     def reconnected(self, consumer: Any) -> None:
         """There is a new connection, which does not consume yet."""
         self._ramping = False
+        self._told = None
         self.gate.connected(consumer)
 
     # -- what it tells ----------------------------------------------------------------------
@@ -158,9 +169,9 @@ class Attendant:
         version = self._version if away else self._in_force
         paused = away or gate.enforced == gate.number
         requests = gate.begun() if gate.intake is not None else []
-        busy = [_busy(request, gate.queue_of) for request in requests]
-        self._history.look((b.task, b.id, b.seconds) for b in busy)
         held = gate.held
+        busy = [_busy(request, gate.queue_to_hold(held, request)) for request in requests]
+        self._history.look((b.task, b.id, b.seconds) for b in busy)
         self.watch.hurry = bool(held) and (
             not paused or any(held.covers(b.task, b.queue) for b in busy)
         )
@@ -191,12 +202,12 @@ class Attendant:
         return not unstarted.waits_for_thread(self._worker)
 
 
-def _busy(request: Any, queue_of: Callable[[Any], str]) -> Busy:
+def _busy(request: Any, queue: str) -> Busy:
     started = request.time_start
     return Busy(
-        task=request.name,
+        task=request.type,
         id=request.id,
-        queue=queue_of(request),
+        queue=queue,
         seconds=round(max(0.0, time.time() - started), 1) if started else 0.0,
         run=isinstance(request, RunRequest),
     )

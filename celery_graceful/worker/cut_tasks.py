@@ -92,7 +92,7 @@ class CutTasks:
         if listener is not None and not task.ended:
             request = task.request
             listener.child_lost(
-                task.name, task.id, request.generation, "cut off at a stop", crashed=False
+                request.type, task.id, request.generation, "cut off at a stop", crashed=False
             )
 
     def _give_back(self, task: UnderWay) -> None:

@@ -13,9 +13,10 @@ from celery_graceful._celery import unstarted
 from celery_graceful._celery.intake import Intake
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.threads import snapshot
+from celery_graceful._celery.wire import sent_home
 from celery_graceful.model.held import NOTHING, Held
 from celery_graceful.model.routes import Binding, queue_of
-from celery_graceful.stop.held import bindings
+from celery_graceful.stop.held import bindings, queue_of_delivery
 
 __all__ = ["Gate"]
 
@@ -35,9 +36,10 @@ class Gate:
 
     Args:
         worker: a worker that has its pool, and has no consumer yet.
-        park: takes requests of tasks that are held by name out of their queues; returns those
-            that it could not take.
-        refresh: reads the mode here and now; for solo, whose loop stands still during a task.
+        park: takes requests that are held out of queues that are not; returns those that it could
+            not take.
+        refresh: reads the mode here and now, unless that was done since a moment (monotonic); for
+            solo, whose loop stands still during a task.
         settled: called after :meth:`enforce`.
         exempt: queues whose tasks no ramp holds up.
     """
@@ -46,7 +48,7 @@ class Gate:
         self,
         worker: Any,
         park: Callable[[list[Any]], list[Any]],
-        refresh: Callable[[], object],
+        refresh: Callable[[float], object],
         settled: Callable[[], None],
         exempt: frozenset[str] = frozenset(),
     ) -> None:
@@ -63,7 +65,8 @@ class Gate:
         self.waiting: deque[Any] = deque()
         self.intake: Intake | None = None
         self._open = True
-        self._stale = False
+        #: On solo, when a long task has ended and the mode was not read since.
+        self._stale: float | None = None
         self._bindings: list[Binding] = []
         self._solo = getattr(worker.pool_cls, "__module__", "").endswith(".solo")
         self._scheduled = threading.Event()
@@ -98,6 +101,19 @@ class Gate:
             return by_tag
         info = request.message.delivery_info or {}
         return queue_of(self._bindings, info.get("exchange") or "", info.get("routing_key") or "")
+
+    def queue_to_hold(self, held: Held, request: Any) -> str:
+        """The queue that decides whether a request is held.
+
+        A run that has come ahead of others is held with its own queue, and with the one it came by
+        unless its own is exempt.
+        """
+        queue, own = self.queue_of(request), self._own_queue_of(request)
+        return queue if own not in held.exempt and held.queue(queue) else own
+
+    def _own_queue_of(self, request: Any) -> str:
+        home = sent_home(request.message.headers)
+        return queue_of_delivery(self._worker.app, home) if home else self.queue_of(request)
 
     # -- the thread that consumes -----------------------------------------------------------
 
@@ -188,12 +204,12 @@ class Gate:
             self._consider(request)
 
     def _admit_solo(self, request: Any) -> None:
-        if self._stale:
-            self._stale = False
-            self._refresh()
+        if self._stale is not None:
+            self._refresh(self._stale)
         began = time.monotonic()
         self._admit(request)
-        self._stale = time.monotonic() - began > LONG
+        ended = time.monotonic()
+        self._stale = ended if ended - began > LONG else None
 
     def _consider(self, request: Any) -> None:
         if self._is_held(request):
@@ -208,10 +224,12 @@ class Gate:
         return self._covers(self.held, request)
 
     def _covers(self, held: Held, request: Any) -> bool:
-        return held.covers(request.name, self.queue_of(request))
+        return held.covers(request.type, self.queue_to_hold(held, request))
 
     def _is_exempt(self, request: Any) -> bool:
-        return bool(self._exempt) and self.queue_of(request) in self._exempt
+        if not self._exempt:
+            return False
+        return not self._exempt.isdisjoint((self.queue_of(request), self._own_queue_of(request)))
 
     def _has_room(self) -> bool:
         if self.allowed is None:

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 from celery_graceful._celery import unstarted
 from celery_graceful._celery.parking import Lot
 from celery_graceful._celery.threads import native_lock, native_sleep, start_native_thread
+from celery_graceful._celery.wire import sent_home
 from celery_graceful.errors import PublishUncertain, StoreError
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.model.mode import Kind, Mode
@@ -55,11 +56,16 @@ class Parking:
         self.count = 0
 
     def park(self, requests: list[Any]) -> list[Any]:
-        """Park what is held by name; returns what could not be parked. Where tasks are consumed."""
-        parked = self._lot.put(requests)
-        for request in parked:
-            request.acknowledge()
-            unstarted.forget(request)
+        """Put aside what is held; returns what could not be. Where tasks are consumed.
+
+        What is held by name is parked. A run that has come ahead of others, and whose own queue is
+        held, goes there.
+        """
+        strays = [r for r in requests if sent_home(r.message.headers) and not self._held(r.type)]
+        gone = self._leave_to(self._lot.send_home, strays)
+        if gone:
+            logger.info("Sent %d runs (%s, …) to their own, held queues", len(gone), gone[0].name)
+        parked = self._leave_to(self._lot.put, [r for r in requests if r not in strays])
         self.count += len(parked)
         if parked:
             logger.info(
@@ -68,10 +74,17 @@ class Parking:
                 self._lot.name,
                 parked[0].name,
             )
-        if any(not self._held(request.name) for request in parked):
+        if any(not self._held(request.type) for request in parked):
             self._empty_soon()  # lifted while they were on their way
-        done = {id(request) for request in parked}
+        done = {id(request) for request in (*gone, *parked)}
         return [request for request in requests if id(request) not in done]
+
+    def _leave_to(self, send: Callable[[list[Any]], list[Any]], requests: list[Any]) -> list[Any]:
+        sent = send(requests) if requests else []
+        for request in sent:
+            request.acknowledge()
+            unstarted.forget(request)
+        return sent
 
     def close(self) -> None:
         """Nothing is held by name any more. Where tasks are consumed."""

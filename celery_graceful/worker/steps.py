@@ -118,7 +118,8 @@ class GracefulStep(bootsteps.StartStopStep):
         self._hub, self._loop_thread = hub, threading.get_ident()
         look_for_dead_children(worker, hub, every=0.5)
         notice_lost_connection(worker, hub, every=1.0)
-        self.renewals.watch(hub)
+        if not self.flag.solo:  # there the loop stands still during each task
+            self.renewals.watch(hub)
         if RunRequest.next_job_first is None:  # also called again after each reconnect
             RunRequest.next_job_first = next_job_first(worker, hub)
 

@@ -82,6 +82,8 @@ class Watch:
         #: The store's clock minus the monotonic one.
         self._ahead = time.time() - time.monotonic()
         self._reached_at = time.monotonic()
+        #: When the last look began that was answered.
+        self._looked_at = float("-inf")
         self.known = Known(self._mode)
         #: During a ramp: this worker's place among those that take part, and how many these are.
         self.rank, self.workers = 0, 1
@@ -109,6 +111,14 @@ class Watch:
     def look(self) -> bool:
         """Report and read the mode here and now; whether the store answered."""
         return self._look(self._store)
+
+    def look_since(self, moment: float) -> None:
+        """The same, unless that was done after ``moment`` (monotonic).
+
+        A store that does not answer would hold up each caller: the thread goes on trying.
+        """
+        if not self._away and self._looked_at < moment:
+            self.look()
 
     def _look(self, store: Store) -> bool:
         try:
@@ -164,12 +174,12 @@ class Watch:
         return pause
 
     def _attend(self, store: Store) -> None:
-        before = self._mode.version
+        before, began = self._mode.version, time.monotonic()
         notice = store.attend(
             self._name, encode_report(self._report()), keep=KEEP, notice=NOTICE, known=before
         )
         answered = time.monotonic()
-        self._ahead, self._reached_at = notice.now - answered, answered
+        self._ahead, self._reached_at, self._looked_at = notice.now - answered, answered, began
         if self._away:
             self._away = False
             logger.warning("The store answers again")

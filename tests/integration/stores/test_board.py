@@ -29,7 +29,6 @@ NOTICE_DAMAGE: dict[str, Damage] = {
     "text is no text": lambda client: client.hset(NOTICE, "t", b"\xff\xfe"),
 }
 REPORT_DAMAGE: dict[str, Damage] = {
-    "a string": lambda client: (client.delete(REPORTS), client.set(REPORTS, "x")),
     "no report": lambda client: client.hdel(REPORTS, "w"),
     "no time": lambda client: client.hset(REPORTS, "w", "report"),
     "no text": lambda client: client.hset(REPORTS, "w", b"1.5 \xff"),
@@ -85,15 +84,30 @@ def test_a_notice_without_a_version_is_not_replaced(redis_url: str, opener: Open
 
 
 @pytest.mark.parametrize("damage", REPORT_DAMAGE.values(), ids=REPORT_DAMAGE)
-def test_a_damaged_report_in_redis(redis_url: str, opener: Open, damage: Damage) -> None:
+def test_a_damaged_report_in_redis(
+    redis_url: str, opener: Open, damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = opener(redis_url)
+    attend(store)
+    attend(store, "other")
+    with redis.Redis.from_url(redis_url) as client:
+        damage(client)
+    for _ in range(2):
+        assert [it.worker for it in store.attendance()] == ["other"]
+    assert caplog.text.count("cannot be read and is passed over") == 1
+    attend(store)
+    assert [it.worker for it in store.attendance()] == ["other", "w"], "its worker has mended it"
+
+
+def test_reports_in_redis_that_are_no_reports(redis_url: str, opener: Open) -> None:
     store = opener(redis_url)
     attend(store)
     with redis.Redis.from_url(redis_url) as client:
-        damage(client)
+        client.delete(REPORTS)
+        client.set(REPORTS, "x")
         with pytest.raises(CorruptRecord, match=REPORTS):
             store.attendance()
-        if client.type(REPORTS) == b"string":
-            client.delete(REPORTS)
+        client.delete(REPORTS)
     attend(store)
     assert [it.report for it in store.attendance()] == ["report"], "its worker has mended it"
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from typing import Any
+
+import pytest
 
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.runs.aside import ENVELOPE, REPLAY, envelope_entry
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, queued
+
+runs: Any = importlib.import_module("celery_graceful.cli.runs")
 
 
 def put_aside(runtime: Runtime, *ordinals: int) -> None:
@@ -35,6 +41,20 @@ def test_items_are_listed(call: Run, runtime: Runtime) -> None:
     assert f"celery graceful replay {ID}" in done.stderr
     (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["put_aside"]
     assert (first["number"], first["cursor"], first["traceback"]) == (7, "7", "Traceback …")
+
+
+def test_the_first_of_many_items_are_said_to_be_the_first(
+    call: Run, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(runtime)
+    put_aside(runtime, 7, 12, 13)
+    monkeypatch.setattr(runs, "MOST_ITEMS", 3)
+    assert "more are there" not in call("runs", ID).stderr
+    monkeypatch.setattr(runs, "MOST_ITEMS", 2)
+    done = call("runs", ID)
+    assert "the first 2; more are there" in done.stderr
+    assert done.stdout.count("ValueError") == 2
+    assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["put_aside"]) == 2
 
 
 def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:

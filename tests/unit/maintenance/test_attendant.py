@@ -13,7 +13,7 @@ from celery.worker import state as celery_state
 from kombu.asynchronous.timer import Timer
 
 from celery_graceful.maintenance.control import down, up
-from celery_graceful.model.mode import EVERYTHING
+from celery_graceful.model.mode import EVERYTHING, Kind, Scope
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.worker import announce
@@ -23,8 +23,8 @@ from celery_graceful.worker.attendant import Attendant
 class Begun:
     """A request that its worker has just begun."""
 
-    name, id, time_start = "shop.mail", "m1", None
-    message = SimpleNamespace(delivery_info={"exchange": "", "routing_key": "mail"})
+    type, id, time_start = "shop.mail", "m1", None
+    message = SimpleNamespace(headers={}, delivery_info={"exchange": "", "routing_key": "mail"})
 
 
 @pytest.fixture
@@ -124,7 +124,9 @@ def test_a_ramp_does_not_hold_up_exempt_queues(
     attendant: Attendant, worker: Any, runtime: Runtime, soon: list[Callable[[], None]]
 ) -> None:
     alert, mail = Begun(), Begun()
-    alert.message = SimpleNamespace(delivery_info={"exchange": "", "routing_key": "alerts"})
+    alert.message = SimpleNamespace(
+        headers={}, delivery_info={"exchange": "", "routing_key": "alerts"}
+    )
     down(runtime, [EVERYTHING])
     attendant.watch.look()
     up(runtime, ramp=600)
@@ -158,3 +160,27 @@ def test_a_paused_worker_says_so_again_and_again(
     caplog.clear()
     attendant.report()
     assert "Still in maintenance" not in caplog.text
+
+
+def test_what_is_held_and_arrives_makes_no_reports(
+    attendant: Attendant,
+    worker: Any,
+    runtime: Runtime,
+    soon: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rings: list[int] = []
+    monkeypatch.setattr(attendant.watch, "ring", lambda: rings.append(1))
+    monkeypatch.setattr(attendant.gate, "_park", lambda requests: [])
+    attendant.watch.learn(down(runtime, [Scope(Kind.TASK, "shop.mail")]).mode)
+    soon.pop()()
+    assert len(rings) == 1, "it is in force"
+    for _ in range(5):
+        worker.process_task(Begun())
+        soon.pop()()
+    assert len(rings) == 1
+    attendant.reconnected(worker.consumer)
+    assert len(rings) == 2
+    attendant.watch.learn(up(runtime).mode)
+    soon.pop()()
+    assert len(rings) == 3

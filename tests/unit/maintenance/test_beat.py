@@ -187,6 +187,22 @@ class TestCatchingUp:
         scene.scheduler.close()  # as beat does at its end
         assert scene.owed == {"all": 1}
 
+    @pytest.mark.parametrize("down", [True, False])
+    def test_a_signal_before_it_is_decided(self, scene: Scene, down: bool) -> None:
+        # Celery has moved the entries on by then, and saves that in the signal's handler.
+        if down:
+            scene.down()
+        scene.tick()
+        for name in ("all", "once", "skipped"):
+            scene.clock.now += NAP
+            scene.store.forecast = ["answer lost: signal"]
+            scene.store.on_signal = scene.scheduler.close
+            with pytest.raises(SystemExit):
+                scene.due(name)
+            scene.scheduler.close()
+        assert scene.sent == {}
+        assert scene.owed == {"all": 1, "once": 1}
+
 
 class TestStoreAway:
     def test_never_known(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from celery_graceful.errors import (
     StoreUnavailable,
     UnknownScope,
 )
-from celery_graceful.maintenance.control import NOTICE, me, read
+from celery_graceful.maintenance.control import NOTICE, down, me, read
 from celery_graceful.model.mode import EVERYTHING, Kind, Scope
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
@@ -200,3 +200,16 @@ def test_an_app_may_come_later(app: Celery) -> None:
         graceful.maintenance.status()
     graceful.init_app(app)
     assert graceful.maintenance.down().mode.down
+
+
+def test_reports_that_cannot_be_read_are_a_warning(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise CorruptRecord("no reports")
+
+    monkeypatch.setattr(runtime.store, "attendance", fail)
+    (warning,) = down(runtime, [EVERYTHING]).warnings
+    assert "It is written, but" in warning
+    assert "no reports" in warning
+    assert held(runtime) == ["everything"]

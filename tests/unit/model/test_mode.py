@@ -115,3 +115,11 @@ def test_another_up_ends_a_ramp() -> None:
     assert ended.ramp is None
     assert [deed.who for deed in ended.log] == ["a", "a", "b"]
     assert lift(ramping, [], now=63.0, who="b") == ramping, "it is over"
+
+
+def test_a_ramp_goes_on_when_a_part_is_held() -> None:
+    mode = lower(Mode(), [EVERYTHING], now=1.0, who="a")
+    ramping = lift(mode, [], now=2.0, who="a", ramp=60)
+    part = lower(ramping, [Scope(Kind.QUEUE, "mail")], now=3.0, who="b")
+    assert part.ramp == ramping.ramp
+    assert lower(part, [EVERYTHING], now=4.0, who="b").ramp is None
