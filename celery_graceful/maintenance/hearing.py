@@ -18,12 +18,14 @@ from celery_graceful.maintenance.scopes import own_queues
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["BROKER_TIMEOUT", "NOBODY", "Heard", "hear"]
+__all__ = ["BROKER_TIMEOUT", "LONG_QUIET", "NOBODY", "QUIET", "Heard", "hear"]
 
 #: Seconds after which a broker counts as away.
 BROKER_TIMEOUT = 3.0
 #: Seconds without an answer after which nobody else is expected to give one.
 QUIET = 1.0
+#: The same where it counts that somebody is silent: a busy machine may keep an answer that long.
+LONG_QUIET = 3.0
 
 
 @dataclass(frozen=True, slots=True)

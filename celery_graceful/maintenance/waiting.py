@@ -12,7 +12,7 @@ from celery_graceful.errors import MaintenanceEnded, StoreUnavailable, WaitTimed
 from celery_graceful.maintenance.attending import members, patience
 from celery_graceful.maintenance.barrier import Standing, State, judge
 from celery_graceful.maintenance.control import Reading, read
-from celery_graceful.maintenance.hearing import NOBODY, Heard, hear
+from celery_graceful.maintenance.hearing import LONG_QUIET, NOBODY, QUIET, Heard, hear
 from celery_graceful.maintenance.scopes import own_queues
 from celery_graceful.model.mode import Mode, Scope
 
@@ -25,6 +25,8 @@ __all__ = ["look", "wait", "watch"]
 LOOK_EVERY = 0.2
 #: Seconds for which an answer over the broker counts.
 HEARD_FOR = 2.0
+#: Where answers take longer than this, in seconds, others may take longer still.
+SLOW = 0.3
 _NAMED = 20
 
 
@@ -88,6 +90,8 @@ class _Watched:
         self._mode = replace(mode, holds=self._holds)
         self._heard = NOBODY
         self._heard_at = float("-inf")
+        self._quiet = 0.0
+        self._slow = False
         self._store_seen = time.monotonic()
 
     def look(self) -> Standing | None:
@@ -96,16 +100,35 @@ class _Watched:
             self._check(read(self._runtime))
             standing = look(self._runtime, self._mode, self._heard)
             if self._has_to_ask(standing):
-                self._heard = hear(self._runtime, members(self._runtime.store), self._heard)
-                self._heard_at = time.monotonic()
-                self._check(read(self._runtime))
-                standing = look(self._runtime, self._mode, self._heard)
+                standing = self._ask(QUIET)
+            if standing.clear and self._may_have_missed(standing):
+                standing = self._ask(LONG_QUIET)
         except StoreUnavailable:
             if time.monotonic() - self._store_seen > patience(self._runtime.settings):
                 raise
             return None
         self._store_seen = time.monotonic()
         return standing
+
+    def _ask(self, quiet: float) -> Standing:
+        known = members(self._runtime.store)
+        began = time.monotonic()
+        self._heard = hear(self._runtime, known, self._heard, quiet=quiet)
+        self._heard_at, self._quiet = time.monotonic(), quiet
+        self._slow = self._heard_at - began > quiet + SLOW
+        self._check(read(self._runtime))
+        return look(self._runtime, self._mode, self._heard)
+
+    def _may_have_missed(self, standing: Standing) -> bool:
+        """Whether it is too early to take the silence of some as proof that nobody else is there.
+
+        Where all that are known have answered at once, nobody waits for others to be slower.
+        """
+        if self._quiet >= LONG_QUIET or self._heard.trouble:
+            return False
+        answered = self._heard.consuming.keys()
+        silent = [seen for seen in standing.workers if seen.hostname not in answered]
+        return self._slow or not answered or bool(silent)
 
     def _has_to_ask(self, standing: Standing) -> bool:
         if time.monotonic() - self._heard_at < HEARD_FOR:

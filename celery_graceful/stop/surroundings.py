@@ -19,7 +19,9 @@ logger = logging.getLogger("celery_graceful.stop")
 SETTING = "graceful_grace_period"
 VARIABLE = "GRACEFUL_GRACE_PERIOD"
 #: How long all questions together may hold a worker's start up, in seconds.
-PATIENCE = 1.0
+PATIENCE = 3.0
+#: Timers may end this much early, in seconds.
+_NEARLY = 0.05
 #: What honcho and Heroku wait for, in seconds; neither can be told otherwise.
 _HONCHO, _HEROKU = 5.0, 30.0
 
@@ -46,7 +48,7 @@ def find_grace(
     *,
     readers: Sequence[Reader] = READERS,
 ) -> Grace | None:
-    """The worker's grace period, from the first that knows it; never takes much over a second.
+    """The worker's grace period, from the first that knows it; never takes much over three seconds.
 
     In this order: the setting, the variable ``GRACEFUL_GRACE_PERIOD`` (``0`` or ``off``: there is
     none, and nobody is asked), then the managers that have started this worker. Of several inside
@@ -98,7 +100,10 @@ def _ask(readers: Sequence[Reader], environ: Mapping[str, str]) -> list[Told]:
         try:
             told = ask(environ, max(0.05, until - time.monotonic()))
         except Silent as exc:
-            logger.debug("The grace period is not known: %s", exc)
+            # Who refuses does so each time; who is late would have told.
+            late = time.monotonic() > until - _NEARLY
+            level = logging.WARNING if late else logging.DEBUG
+            logger.log(level, "The grace period is not known: %s", exc)
             break
         except Exception:
             logger.warning("The grace period could not be asked for", exc_info=True)

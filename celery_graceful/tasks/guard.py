@@ -14,8 +14,9 @@ from celery_graceful.tasks import attended, ticker
 
 __all__ = ["install", "install_at_first_task"]
 
-#: How long after a child the worker itself may get a signal sent to their group, in seconds.
-GROUP_SIGNAL_SPREAD = 0.1
+#: How long after a child the worker itself may get a signal sent to their group, in seconds. On a
+#: busy machine it needs time to be run at all; a task that ends meanwhile is lost.
+GROUP_SIGNAL_SPREAD = 1.0
 #: The same for a task with a hard time limit: that sends the same signal, and SIGKILL after 0.1 s.
 SPREAD_WITH_LIMIT = 0.04
 _LOOK = 0.005

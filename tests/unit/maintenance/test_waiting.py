@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from celery_graceful import Graceful
 from celery_graceful.errors import MaintenanceEnded, WaitTimedOut
+from celery_graceful.maintenance import waiting
+from celery_graceful.maintenance.hearing import LONG_QUIET, QUIET, Heard
 from celery_graceful.maintenance.waiting import watch
 from celery_graceful.model.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
@@ -48,7 +51,44 @@ def test_it_ends_when_the_last_one_has_paused(graceful: Graceful, runtime: Runti
 def test_nobody_there_is_quickly_waited_for(graceful: Graceful) -> None:
     began = time.monotonic()
     graceful.maintenance.down(wait=True)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
+
+
+class Asked:
+    """Answers over the broker, some of which come only to those who wait for long."""
+
+    def __init__(self, soon: tuple[str, ...], late: tuple[str, ...] = ()) -> None:
+        self.soon, self.late = soon, late
+        self.quiets: list[float] = []
+
+    def __call__(self, *_: Any, quiet: float) -> Heard:
+        self.quiets.append(quiet)
+        hosts = self.soon + (self.late if quiet >= LONG_QUIET else ())
+        return Heard({host: frozenset({"mail"}) for host in hosts})
+
+
+@pytest.mark.parametrize("soon", [(), ("other@host",)], ids=["nobody", "another one"])
+def test_one_that_answers_late_is_waited_for(
+    graceful: Graceful, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, soon: tuple[str, ...]
+) -> None:
+    attend(runtime.store, version=1)
+    for host in soon:
+        attend(runtime.store, host, version=1)
+    asked = Asked(soon, late=("stranger@host",))
+    monkeypatch.setattr(waiting, "hear", asked)
+    with pytest.raises(WaitTimedOut, match="stranger@host: runs without celery-graceful"):
+        graceful.maintenance.down(wait=True, timeout="0.5s")
+    assert asked.quiets[:2] == [QUIET, LONG_QUIET]
+
+
+def test_nobody_is_waited_for_where_all_that_are_known_answer(
+    graceful: Graceful, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend(runtime.store, version=1)
+    asked = Asked(("w1@host",))
+    monkeypatch.setattr(waiting, "hear", asked)
+    assert graceful.maintenance.down(wait=True, timeout=20).standing is not None
+    assert asked.quiets == [QUIET]
 
 
 def test_it_times_out_and_names_what_still_runs(graceful: Graceful, runtime: Runtime) -> None:
