@@ -9,7 +9,8 @@ from typing import Any
 from tests.acceptance.scene import Scene
 from tests.harness import Ledger, Worker, wait_for
 
-GRACE, MARGIN = 6.0, 3.5
+#: The cut comes after four seconds, which a busy machine may need to tell what has not begun.
+GRACE, MARGIN = 14.0, 10.0
 SETTINGS = {
     "graceful_grace_period": GRACE,
     "graceful_hand_over_margin": MARGIN,

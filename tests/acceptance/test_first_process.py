@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psutil
 import pytest
 
@@ -36,4 +38,9 @@ def test_no_zombie_is_left_of_a_guardian_that_lost_its_owner(redis_stage: Stage)
 
 def guardians(first: psutil.Process) -> list[psutil.Process]:
     """Those that are, or were, children of the first process."""
-    return [one for one in first.children(recursive=True) if one.name() == NAME]
+    found = []
+    for one in first.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if one.name() == NAME:
+                found.append(one)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.deploys import LONG, Deploy, Held
+from tests.acceptance.deploys import LONG, PATIENT, Deploy, Held
 from tests.acceptance.runs import Stage
 from tests.harness.trees import Pod
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_a_pool_in_one_process(redis_stage: Stage, redis_held: Held, pool: str) -> None:
     if pool == "gevent":
         pytest.importorskip("gevent")
-    deploy = Deploy(redis_stage, redis_held, Pod, grace=5)
+    deploy = Deploy(redis_stage, redis_held, Pod, **PATIENT)
     deploy.start(pool=pool)
     deploy.send("sleeps", LONG)
     deploy.send("early", LONG)
@@ -31,7 +31,7 @@ def test_a_pool_in_one_process(redis_stage: Stage, redis_held: Held, pool: str) 
 
 @pytest.mark.parametrize("kind", ["sleeps", "computes", "early"])
 def test_solo(redis_stage: Stage, redis_held: Held, kind: str) -> None:
-    deploy = Deploy(redis_stage, redis_held, Pod, grace=5)
+    deploy = Deploy(redis_stage, redis_held, Pod, **PATIENT)
     deploy.start(pool="solo", concurrency=1)
     deploy.send(kind, LONG)
     deploy.wait_all_begun()

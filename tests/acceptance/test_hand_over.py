@@ -19,6 +19,9 @@ from tests.servers.proxy import proxy
 
 pytestmark = pytest.mark.slow
 
+#: The cut comes after twenty seconds: what is done before has been done in time.
+LONG_GRACE = 30.0
+
 
 def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
     worker = cut.scene.worker(concurrency=2)
@@ -33,7 +36,7 @@ def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
         handlers = {"*": lambda event: events.add(event["type"])}
         receiver: Any = cut.app.events.Receiver(connection, handlers=handlers)
         with receiver.consumer_context() as (own, _, _):
-            wait_for(lambda: told(own, events, "worker-heartbeat"), 10, "to be subscribed")
+            wait_for(lambda: told(own, events, "worker-heartbeat"), 30, "to be subscribed")
             worker.signal(SIGTERM)
             wait_for(
                 lambda: told(own, events, "task-lost", "task-handed-back"),
@@ -128,6 +131,7 @@ def test_a_task_that_has_stored_its_result_is_not_lost(cut_on_redis: Cut) -> Non
 
 
 def test_what_ends_in_time_is_not_touched(cut: Cut) -> None:
+    cut.scene.settings["graceful_grace_period"] = LONG_GRACE
     worker = cut.scene.worker()
     result = cut.send("early", "early")
     cut.noted("early begins")
@@ -136,24 +140,24 @@ def test_what_ends_in_time_is_not_touched(cut: Cut) -> None:
     cut.enough("early")
     asked_at = time.monotonic()
     assert result.get(timeout=20) == "early"
-    assert time.monotonic() - asked_at < 2
+    assert time.monotonic() - asked_at < 10
     assert worker.wait() == 0
     assert "The time is over" not in worker.log()
 
 
 def test_time_limits_hold_while_it_waits(cut: Cut) -> None:
-    cut.scene.settings["graceful_grace_period"] = 30.0
+    cut.scene.settings["graceful_grace_period"] = LONG_GRACE
     worker, result = cut.scene.worker(), cut.send("limited", "limited")
     cut.noted("limited begins")
     worker.signal(SIGTERM)
     with pytest.raises(Exception, match="TimeLimitExceeded"):
-        result.get(timeout=10)
+        result.get(timeout=20)
     assert cut.ledger.items().count("limited soft limit") == 1
     assert worker.wait() == 0
 
 
 def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
-    cut.scene.settings["worker_prefetch_multiplier"] = 8
+    cut.scene.settings.update(worker_prefetch_multiplier=8, graceful_grace_period=LONG_GRACE)
     worker = cut.scene.worker(concurrency=1)
     results = [cut.send("late", f"late-{number}") for number in range(6)]
     for result in results:
@@ -162,7 +166,7 @@ def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
     waiting = cut.scene.worker(concurrency=6)
     worker.signal(SIGTERM)
     for number in range(1, 6):
-        cut.noted(f"late-{number} begins", timeout=GRACE - MARGIN)
+        cut.noted(f"late-{number} begins", timeout=LONG_GRACE - MARGIN)
     assert worker.exit_code is None, "it still runs the first"
     cut.enough(*(f"late-{number}" for number in range(6)))
     assert [result.get(timeout=20) for result in results] == [f"late-{n}" for n in range(6)]
@@ -173,9 +177,12 @@ def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
     assert waiting.wait() == 0
 
 
+@pytest.mark.timeout(600)
 def test_cuts_are_no_crashes(cut_on_redis: Cut) -> None:
     cut = cut_on_redis
-    cut.scene.settings.update(graceful_grace_period=3.0, graceful_max_crashes=2)
+    cut.scene.settings.update(
+        graceful_grace_period=8.0, graceful_hand_over_margin=8.0, graceful_max_crashes=2
+    )
     worker = cut.scene.worker()
     result = cut.send("long_item", "run")
     for times in range(1, 5):

@@ -18,5 +18,5 @@ def test_it_connects_anew(
     with closing(Scene("upkeep", rabbitmq_url, redis_url, ledger, start_worker)) as upkeep:
         worker = upkeep.scene.worker()
         upkeep.app.control.broadcast("close_quietly")
-        worker.wait_log("Connection to broker lost", 10)
+        worker.wait_log("Connection to broker lost", 40)
         assert upkeep.send("short", 1).get(timeout=20) == 1

@@ -57,21 +57,23 @@ def test_without_broadcast_it_is_learnt_by_polling(upkeep: Closing) -> None:
     began = time.monotonic()
     version = upkeep.down()
     upkeep.wait_paused(worker, version=version)
-    assert time.monotonic() - began < 5.5
+    assert time.monotonic() - began < 9.5
     result = upkeep.send("short", 1)
     upkeep.up()
     assert result.get(timeout=20) == 1
 
 
 def test_it_ends_by_itself(upkeep: Closing) -> None:
+    # Nobody asks the store meanwhile.
+    upkeep.scene.settings.update(graceful_maintenance_poll=60, graceful_lease_ttl=90)
     worker = upkeep.scene.worker()
     began = time.monotonic()
-    version = upkeep.down(seconds=3)
+    version = upkeep.down(seconds=6)
     upkeep.wait_paused(worker, version=version)
     result = upkeep.send("short", 1)
-    assert result.get(timeout=20) == 1
+    assert result.get(timeout=40) == 1
     (entry,) = upkeep.scene.ledger.entries()
-    assert 3 <= entry.at - began < 4.5
+    assert 6 <= entry.at - began < 25
 
 
 def test_inspect_and_ping_answer(upkeep: Closing) -> None:
@@ -118,10 +120,12 @@ def test_a_ramp_takes_work_up_slowly(upkeep: Closing) -> None:
         result.get(timeout=60)
     assert set(Counter(upkeep.noted()).values()) == {1}
     starts = [entry.at - up_at for entry in upkeep.scene.ledger.entries()]
-    by_time = [sum(1 for at in starts if low <= at < low + 2) for low in (0, 2, 4, 6)]
-    # 8 slots, opened evenly over 8 s: 1 to 2, 3 to 4, 5 to 6, 7 to 8 of them.
-    assert by_time[0] < by_time[1] < by_time[2], by_time
-    assert by_time[0] <= 2 * 2 * 10, by_time
+    # 8 slots, opened evenly over 8 s, from 2 on; each is taken for 0.1 s. A machine that stalls has
+    # fewer at work at a time, never more.
+    at_work = [(at, sum(1 for one in starts if at - 0.1 < one <= at)) for at in starts]
+    assert [(at, many) for at, many in at_work if many > at + 2] == []
+    assert sum(1 for at in starts if at < 2) <= 2 * 2 * 10
+    assert max(many for _, many in at_work) > 4, "in the end there are more"
 
 
 def test_a_lost_connection_opens_nothing(
@@ -155,7 +159,7 @@ def apart(
     scene = Scene("upkeep", redis_url, redis_url, ledger, start_worker)
     scene.settings = {
         "graceful_store": own_valkey.url,
-        "graceful_lease_ttl": 6,
+        "graceful_lease_ttl": 15,
         "graceful_store_timeout": 1,
         "worker_prefetch_multiplier": 4,
     }
@@ -168,10 +172,10 @@ def test_while_the_store_is_away_the_known_mode_is_kept(apart: Closing, own_valk
     version = apart.down("queue reports")
     wait_for(lambda: apart.reports()[worker.name].version >= version, 10, "that it is in force")
     own_valkey.freeze()
-    worker.wait_log("the last known mode is kept", 15)
+    worker.wait_log("the last known mode is kept", 40)
     held = apart.send("short", "reports", queue="reports")
     assert apart.send("short", "free").get(timeout=10) == "free"
-    worker.wait_log("it consumes nothing until the store answers", 15)
+    worker.wait_log("it consumes nothing until the store answers", 40)
     late = apart.send("short", "late")
     pass_by(1)
     assert apart.noted() == ["short:free"]

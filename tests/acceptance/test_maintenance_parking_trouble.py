@@ -56,7 +56,10 @@ def test_a_message_whose_queue_is_gone_holds_up_no_other(
             Queue(PARKED, channel=mine.default_channel).queue_declare()
         upkeep.send("other", "lost", queue=PARKED, headers={"graceful_parked": ["", "gone"]})
         worker = scene.worker()
-        upkeep.down("task upkeep.other")
+        version = upkeep.down("task upkeep.other")
+        wait_for(
+            lambda: upkeep.reports()[worker.name].version >= version, 20, "that it is in force"
+        )
         sent = [upkeep.send("other", number) for number in range(4)]
         wait_for(
             lambda: upkeep.reports()[worker.name].parked == 4, 20, lambda: str(upkeep.reports())

@@ -13,7 +13,7 @@ POOLS = ("prefork", "threads", "solo", "gevent")
 
 
 #: Of the workers that the fixture ``upkeep`` makes.
-SETTINGS = {"graceful_lease_ttl": 3}
+SETTINGS = {"graceful_lease_ttl": 5}
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -53,21 +53,21 @@ def test_a_run_may_end_with_no_interrupt(upkeep: Closing) -> None:
 
 def test_only_runs_that_are_held_leave(upkeep: Closing) -> None:
     worker = upkeep.scene.worker("-Q", "celery,reports", concurrency=3)
-    walks = {q: upkeep.send("walk", q, 250, 0.02, queue=q) for q in ("celery", "reports")}
+    walks = {q: upkeep.send("walk", q, 250, 0.05, queue=q) for q in ("celery", "reports")}
     watching = upkeep.send("watching", "watch", queue="reports")
     for start in ("celery:", "reports:", "watching:"):
         upkeep.wait_noted(start)
     version = upkeep.down("queue reports")
-    assert watching.get(timeout=10) == "maintenance"
+    assert watching.get(timeout=30) == "maintenance"
     wait_for(
         lambda: [b.queue for b in upkeep.reports()[worker.name].busy] == ["celery"],
         10,
         lambda: str(upkeep.reports()),
     )
     assert upkeep.reports()[worker.name].version == version
-    assert walks["celery"].get(timeout=30) == 250
+    assert walks["celery"].get(timeout=60) == 250
     assert len(upkeep.noted("reports:")) < 250
     upkeep.up()
-    assert walks["reports"].get(timeout=30) == 250
+    assert walks["reports"].get(timeout=60) == 250
     for queue in walks:
         assert upkeep.noted(f"{queue}:") == [f"{queue}:{n}" for n in range(250)]

@@ -94,7 +94,7 @@ def test_exactly_one_item_is_in_doubt(stage: Stage, tmp_path: Path) -> None:
 def test_a_long_item_keeps_its_lease(
     redis_stage: Stage, tmp_path: Path, pool: str, how: str
 ) -> None:
-    redis_stage.settings.update(graceful_lease_ttl=2, graceful_rescue_interval=0.2)
+    redis_stage.settings.update(graceful_lease_ttl=5, graceful_rescue_interval=0.2)
     env: dict[str, str | None] = {"LEDGER": str(tmp_path / "none")}
     other = redis_stage.worker("other", app=APP, env=env)
     worker = redis_stage.waiting("busy", app=APP, env=env, pool=pool)
@@ -102,7 +102,7 @@ def test_a_long_item_keeps_its_lease(
         one.wait_ready()
     redis_stage.let_in(worker)
     ledger = Ledger(tmp_path / "long.jsonl")
-    result = redis_stage.send("crashing.long_item", str(ledger.path), 2, 6.0, how)
-    result.get(timeout=60)
+    result = redis_stage.send("crashing.long_item", str(ledger.path), 2, 11.0, how)
+    result.get(timeout=90)
     assert ledger.items() == [0, 1]
     assert "Rescued" not in other.log() + worker.log()

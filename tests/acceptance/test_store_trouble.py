@@ -22,7 +22,7 @@ from tests.servers.proxy import Proxy, proxy
 
 pytestmark = pytest.mark.slow
 
-ITEMS, PAUSE = 2000, 0.005
+ITEMS, PAUSE = 2000, 0.02
 LEASE, FLUSH, TIMEOUT = 3.0, 0.3, 1.0
 SETTINGS = {
     "graceful_lease_ttl": LEASE,
@@ -64,7 +64,7 @@ def others_go_on(stage: Stage, name: str) -> None:
     """Tasks that need no store are done as ever."""
     path = stage.folder / name
     for number in range(5):
-        assert stage.send("items.tell", number, str(path)).get(timeout=5) is None
+        assert stage.send("items.tell", number, str(path)).get(timeout=20) is None
     assert len(Ledger(path)) == 5
 
 
@@ -72,14 +72,14 @@ def others_go_on(stage: Stage, name: str) -> None:
 
 
 def test_a_slow_store(stage: Stage, slow: Proxy) -> None:
+    waiting = stage.waiting().wait_ready()
     worker, run = begun(stage)
     others_go_on(stage, "plain")
-    waiting = stage.waiting().wait_ready()
     stage.let_in(waiting)
     stopped_at = time.monotonic()
     worker.signal(SIGTERM)
     assert worker.wait() == 0
-    assert time.monotonic() - stopped_at < 8
+    assert time.monotonic() - stopped_at < 20
     run.wait_resumed(stopped_at)
     run.hurry()
     run.check_result()
@@ -90,7 +90,7 @@ def test_a_child_dies_while_the_store_is_slow(stage: Stage, slow: Proxy) -> None
     _, run = begun(stage)
     killed_at = time.monotonic()
     os.kill(run.ledger.entries()[-1].pid, SIGKILL)
-    assert run.wait_resumed(killed_at) < LEASE + 10
+    assert run.wait_resumed(killed_at) < LEASE + 22
     run.hurry()
     run.check_result()
     assert not run.lost()
@@ -105,7 +105,7 @@ def test_silent_at_admission(own_valkey: Valkey, stage: Stage) -> None:
     own_valkey.freeze()
     run = stage.start(STYLES[0], 50, PAUSE)
     others_go_on(stage, "plain")
-    worker.wait_log(r"goes back to the queue: nobody can say", LEASE + 10)
+    worker.wait_log(r"goes back to the queue: nobody can say", LEASE + 25)
     assert run.ledger.items() == []
     own_valkey.thaw()
     run.check_result()
@@ -118,11 +118,11 @@ def test_a_stop_while_the_store_is_silent_at_admission(own_valkey: Valkey, stage
     worker = stage.worker("carrying").wait_ready()
     own_valkey.freeze()
     run = stage.start(STYLES[0], 50, PAUSE)
-    worker.wait_log(rf"\[{run.id}\]: the store does not answer, trying again", 10)
+    worker.wait_log(rf"\[{run.id}\]: the store does not answer, trying again", 30)
     stopped_at = time.monotonic()
     worker.signal(SIGTERM)
     assert worker.wait() == 0
-    assert time.monotonic() - stopped_at < 8
+    assert time.monotonic() - stopped_at < 25
     own_valkey.thaw()
     stage.worker("later")
     run.check_result()
@@ -137,7 +137,7 @@ def test_an_error_is_no_reason_to_retry_when_nobody_was_asked(
     own_valkey.freeze()
     ledger = Ledger(stage.folder / "ledger.jsonl")
     result = stage.send("items.stubborn", str(ledger.path), 10)
-    worker.wait_log(r"goes back to the queue: nobody can say", LEASE + 10)
+    worker.wait_log(r"goes back to the queue: nobody can say", LEASE + 25)
     own_valkey.thaw()
     assert result.get(timeout=60) == 0, "retries that were used up"
     assert ledger.items() == [*range(10)]
@@ -145,8 +145,9 @@ def test_an_error_is_no_reason_to_retry_when_nobody_was_asked(
 
 def test_silent_for_longer_than_a_lease(own_valkey: Valkey, stage: Stage) -> None:
     """The runner pauses at its lease's end, and no other takes its place."""
+    other = stage.waiting("other").wait_ready()
     worker, run = begun(stage)
-    other = stage.worker("other").wait_ready()
+    stage.let_in(other)
     own_valkey.freeze()
     others_go_on(stage, "plain")
 
@@ -165,11 +166,13 @@ def test_silent_for_longer_than_a_lease(own_valkey: Valkey, stage: Stage) -> Non
 
 def test_silent_at_the_hand_over(own_valkey: Valkey, stage: Stage) -> None:
     worker, run = begun(stage)
+    first = run.ledger.entries()[0].pid
+    frozen_at = time.monotonic()
     own_valkey.freeze()
     stopped_at = time.monotonic()
     worker.signal(SIGTERM)
     assert worker.wait() == 0
-    assert time.monotonic() - stopped_at < LEASE + 8
+    assert time.monotonic() - stopped_at < LEASE + 20
     worker.wait_log(rf"\[{run.id}\] .* stops \(shutdown\) and could not save it")
     own_valkey.thaw()
     stage.worker("later")
@@ -177,7 +180,13 @@ def test_silent_at_the_hand_over(own_valkey: Valkey, stage: Stage) -> None:
     run.hurry()
     run.check_result()
     assert not run.lost()
-    assert run.repeated().total() <= run.done_in(1.5 * FLUSH + 0.5, stopped_at)
+    # What it did since its last checkpoint, and until it heard of the stop.
+    unsaved = [
+        entry
+        for entry in run.ledger.entries()
+        if entry.pid == first and entry.at >= frozen_at - 1.5 * FLUSH
+    ]
+    assert run.repeated().total() <= len(unsaved)
 
 
 @pytest.mark.parametrize("outcome", ["result", "error"])
@@ -207,7 +216,7 @@ def test_silent_at_the_end(own_valkey: Valkey, stage: Stage, outcome: str) -> No
     else:
         with pytest.raises(ZeroDivisionError):
             result.get(timeout=30)
-    wait_for(lambda: len(Ledger(told)) > 0, 10, "the callback")
+    wait_for(lambda: len(Ledger(told)) > 0, 30, "the callback")
     assert Ledger(told).items() == ["'done'" if outcome == "result" else "ZeroDivisionError"]
     assert set(ledger.counts().values()) == {1}
     assert "Rescued" not in worker.log() + other.log()
@@ -253,7 +262,7 @@ def test_a_damaged_record(own_valkey: Valkey, stage: Stage, how: str) -> None:
     run.hurry()
     if how == "mended":
         elsewhere.rewrite(key, text)
-        later.wait_log(rf"Rescued {STYLES[0]}\[{run.id}\]", LEASE + 10)
+        later.wait_log(rf"Rescued {STYLES[0]}\[{run.id}\]", LEASE + 30)
         # An AsyncResult remembers the failure it has seen.
         wait_for(lambda: stage.app.AsyncResult(run.id).state == "SUCCESS", 30, "its result")
     else:

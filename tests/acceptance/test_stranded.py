@@ -18,7 +18,7 @@ SETTINGS = {"graceful_lease_ttl": 2, "graceful_rescue_interval": 0.2}
 def handed_over(stage: Stage) -> Run:
     """A run whose worker is gone and whose message waits."""
     worker = stage.worker("first").wait_ready()
-    run = stage.start(STYLES[1], 300, 0.005)
+    run = stage.start(STYLES[1], 300, 0.05)
     run.wait_items(20)
     worker.signal(SIGTERM)
     assert worker.wait() == 0
@@ -55,13 +55,13 @@ def test_a_message_of_another_task_fails_as_ever(redis_stage: Stage, tmp_path: P
 def test_a_resumed_run_goes_ahead_of_the_backlog(stage: Stage, tmp_path: Path, how: int) -> None:
     stage.settings.update(SETTINGS, graceful_resume_queue="resumed")
     worker = stage.worker("first", "-Q", "celery,resumed", concurrency=1).wait_ready()
-    run = stage.start(STYLES[0], 400, 0.005)
+    run = stage.start(STYLES[0], 400, 0.02)
     run.wait_items(20)
-    backlog = [stage.start(STYLES[1], 20, 0.02) for _ in range(30)]
+    backlog = [stage.start(STYLES[1], 20, 0.1) for _ in range(30)]
     worker.signal(how)
     worker.wait()
     stage.worker("second", "-Q", "celery,resumed", concurrency=1).wait_ready()
-    run.wait_items(400, 60)
+    run.wait_items(400, 90)
     ended = run.ledger.times()[-1]
     waited = [one for one in backlog if not one.ledger.times() or one.ledger.times()[0] > ended]
     assert len(waited) >= 10, "it did not wait behind them"

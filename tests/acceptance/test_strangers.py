@@ -54,10 +54,10 @@ def test_no_header_harms_the_worker(redis_stage: Stage) -> None:
 def test_no_header_takes_a_run_from_its_runner(redis_stage: Stage, value: Any) -> None:
     stage = redis_stage
     worker = stage.worker("only").wait_ready()
-    run = stage.start(STYLES[0], 300, 0.005)
+    run = stage.start(STYLES[0], 300, 0.05)
     run.wait_items(1)
     headers = {GENERATION: value, CHECKPOINT: "{"}
-    stage.send(STYLES[0], str(run.ledger.path), 300, 0.005, task_id=run.id, headers=headers)
+    stage.send(STYLES[0], str(run.ledger.path), 300, 0.05, task_id=run.id, headers=headers)
     worker.wait_log(rf"\[{run.id}\] dropped a surplus message", 20)
     run.hurry()
     run.check_result()

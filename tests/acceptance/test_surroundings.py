@@ -31,10 +31,10 @@ def time_told(scene: Scene, env: dict[str, str]) -> float:
 
 
 def test_by_a_variable(scene: Scene) -> None:
-    assert 20 < time_told(scene, {"GRACEFUL_GRACE_PERIOD": "30s"}) <= 24
+    assert 10 < time_told(scene, {"GRACEFUL_GRACE_PERIOD": "30s"}) <= 24
 
 
 def test_by_supervisord(scene: Scene, tmp_path: Path) -> None:
     path = f"{tmp_path}/s.sock"
     with serving(OverUnix(path)):
-        assert 30 < time_told(scene, environ(f"unix://{path}")) <= 36
+        assert 25 < time_told(scene, environ(f"unix://{path}")) <= 36

@@ -18,7 +18,7 @@ from tests.integration.stores.written import Elsewhere
 
 pytestmark = pytest.mark.slow
 
-ITEMS, PAUSE = 3000, 0.005
+ITEMS, PAUSE = 3000, 0.05
 LEASE = 3.0
 HOUR = 3600.0
 
@@ -76,7 +76,7 @@ def test_an_older_worker_leaves_what_it_cannot_read_to_others(stage: Stage, tmp_
     older.wait_log(told, 20)
     done = len(run.ledger)
     note = stage.callback("items.tell", tmp_path / "plain.jsonl")
-    note.clone(args=("told",)).delay().get(timeout=10)  # its other slot is free
+    note.clone(args=("told",)).delay().get(timeout=30)  # its other slot is free
 
     def returned() -> int:
         return older.log().count("goes back to the queue")
@@ -114,7 +114,7 @@ def test_hosts_whose_clocks_are_an_hour_off(stage: Stage, tmp_path: Path, ahead:
     killed_at = time.monotonic()
     second.kill()
     delay = run.wait_resumed(killed_at)
-    assert delay < LEASE + 2 * 5.0
+    assert delay < LEASE + 20
     run.hurry()
     run.check_result()
     assert not run.lost()

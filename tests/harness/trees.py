@@ -89,10 +89,11 @@ class Stopping:
     def __init__(self, tree: Tree, ask: Callable[[], None]) -> None:
         self._tree = tree
         self._stopped: Stopped | None = None
+        ask()
+        # After that: on a busy machine the request itself takes its time, of supervisord most.
         self.asked = time.monotonic()
         #: When SIGKILL is due.
         self.kill_at = self.asked + tree.grace
-        ask()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 

@@ -52,9 +52,13 @@ def nap(path: str, seconds: float) -> str | None:
 
 @app.task(name="plain.climb", base=GracefulTask, bind=True)
 def climb(self: Any, path: str, step: int, top: int, by_itself_at: int) -> Any:
-    """Steps from ``step`` to ``top``; goes on elsewhere on a stop, and once without one."""
+    """Steps from ``step`` to ``top``; goes on elsewhere on a stop, and once without one.
+
+    Steps take time until there is a file ``path`` + ``.hurry``.
+    """
     while step < top:
-        time.sleep(0.005)
+        if not os.path.exists(f"{path}.hurry"):
+            time.sleep(0.005)
         Ledger(path).add(step)
         step += 1
         if stopping() or step == by_itself_at:
