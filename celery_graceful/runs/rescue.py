@@ -28,7 +28,7 @@ logger = logging.getLogger("celery_graceful.rescue")
 BATCH = 100
 MOST_PASSED_OVER = 5000
 #: Seconds between two looks while maintenance holds all that is overdue; a part of a lease at most.
-HELD_PAUSE, LOOKS_PER_LEASE = 5.0, 3
+HELD_PAUSE, LOOKS_PER_LEASE = 3.0, 3
 
 Entry = tuple[RunKey, Record]
 
@@ -87,7 +87,7 @@ class Rescuer:
         free = self._without_held(ours, now)
         if free:
             self._rescue_all(free)
-        elif ours:
+        elif ours and len(ripe) == len(overdue):  # what has just become overdue is soon ripe
             lease = self.runtime.settings.lease_ttl
             self._not_before = now + min(HELD_PAUSE, lease / LOOKS_PER_LEASE)
 

@@ -15,7 +15,7 @@ __all__ = ["grace_of"]
 def grace_of(worker: Any) -> Grace | None:
     """How long a worker has from the stop signal to SIGKILL; ``None``: nobody knows.
 
-    The first call may take a second, since it asks the worker's surroundings.
+    The first call may take three seconds, since it asks the worker's surroundings.
 
     Args:
         worker: Celery's worker; the answer is kept on it as ``graceful_grace``.
