@@ -224,6 +224,17 @@ class CarriedLeg(SavingLeg):
 def _patience(flag: StopFlag, lease: float) -> Callable[[float], bool]:
     """As with checkpoints: only who has to leave does so without an answer of the store.
 
-    Else an outcome that Celery stores, and the store has never heard of, would be run again.
+    Else an outcome that Celery stores, and the store has never heard of, would be run again. Who
+    waits already when the stop comes has a whole lease from then on.
     """
-    return lambda waited: flag.raised and waited >= lease
+    pressed_at: float | None = None
+
+    def enough(waited: float) -> bool:
+        nonlocal pressed_at
+        if not flag.raised:
+            return False
+        if pressed_at is None:
+            pressed_at = time.monotonic()
+        return waited >= lease and time.monotonic() >= pressed_at + lease
+
+    return enough
