@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
@@ -68,3 +69,25 @@ def start_worker(tmp_path: Path) -> Callable[..., Worker]:
         return Worker(app, **options).start()
 
     return start
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the times that were measured, in whichever process.
+
+    Here, since the process that runs those of the tests knows no conftest further down.
+    """
+    figures: dict[str, list[float]] = {}
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if getattr(report, "when", None) == "call":
+            for what, seconds in report.user_properties:
+                figures.setdefault(what, []).append(seconds)
+    if not figures:
+        return
+    terminalreporter.section("measured times in seconds")
+    width = max(len(what) for what in figures)
+    terminalreporter.write_line(f"{'':{width}}      n  median   worst")
+    for what, seconds in sorted(figures.items()):
+        terminalreporter.write_line(
+            f"{what:{width}}  {len(seconds):5}  {statistics.median(seconds):6.3f}"
+            f"  {max(seconds):6.3f}"
+        )

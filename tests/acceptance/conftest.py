@@ -1,8 +1,7 @@
-"""A stage for each test, and figures that are printed at the end of the session."""
+"""A stage for each test, and its figures."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -93,22 +92,3 @@ def figure(record_property: Callable[..., None]) -> Figure:
         record_property(what, round(seconds, 3))
 
     return keep
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the times that were measured, in whichever process."""
-    figures: dict[str, list[float]] = {}
-    for report in (one for reports in terminalreporter.stats.values() for one in reports):
-        if getattr(report, "when", None) == "call":
-            for what, seconds in report.user_properties:
-                figures.setdefault(what, []).append(seconds)
-    if not figures:
-        return
-    terminalreporter.section("measured times in seconds")
-    width = max(len(what) for what in figures)
-    terminalreporter.write_line(f"{'':{width}}      n  median   worst")
-    for what, seconds in sorted(figures.items()):
-        terminalreporter.write_line(
-            f"{what:{width}}  {len(seconds):5}  {statistics.median(seconds):6.3f}"
-            f"  {max(seconds):6.3f}"
-        )
