@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal costs ten times as much
 import posix
-import select
 import time
 
 from celery_graceful.processes.guardian import system
@@ -100,6 +99,8 @@ class Guardian:
 
     def wait(self, seconds: float) -> None:
         """Wait for frames, output, the end of a child or of the owner; -1: without a limit."""
+        import select  # a library of its own, not needed before the command runs
+
         poll = select.poll()
         for fd in (self.wake, self.output, self.owner):
             if fd >= 0:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import marshal
 import posix
-import select
 import time
 
 TYPE_CHECKING = False
@@ -96,6 +95,8 @@ class Link:
 
     def flush(self, seconds: float) -> None:
         """Send what waits; gives up after ``seconds``."""
+        import select
+
         until, poll = time.monotonic() + seconds, select.poll()
         poll.register(self.fd, select.POLLOUT)
         while self.unsent and self.heard and time.monotonic() < until:
