@@ -102,19 +102,24 @@ def test_a_process_that_was_stopped_has_not_ended_early() -> None:
 
 
 def interrupted(wait: Callable[[], object]) -> float:
-    """How long a block took that waits for a minute."""
+    """How long a block took that tells the process to end, and waits for a minute."""
     began = time.monotonic()
     with (
         pytest.raises(ProcessEnded, match=r"exit code 5(.|\n)*lost") as raised,
         background_process(BRIEF, interrupt=True),
     ):
-        told(wait)
+        wait()
     assert raised.type is ProcessEnded
     assert raised.value.returncode == 5
     return time.monotonic() - began
 
 
+def in_sleep() -> None:
+    told(lambda: time.sleep(60))
+
+
 def in_steps() -> None:
+    tell()
     for _ in range(6000):
         time.sleep(0.01)
 
@@ -122,12 +127,13 @@ def in_steps() -> None:
 def in_select() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
+            tell()  # not before: it would strike within ``Popen``, which forgets its child then
             other.wait()
         finally:
             other.kill()
 
 
-@pytest.mark.parametrize("wait", [lambda: time.sleep(60), in_steps, in_select])
+@pytest.mark.parametrize("wait", [in_sleep, in_steps, in_select])
 def test_it_interrupts_the_main_thread(wait: Callable[[], object]) -> None:
     before = signal.getsignal(signal.SIGURG)
     assert interrupted(wait) < 30
