@@ -74,5 +74,6 @@ if _plugin != "0":
     Graceful(app)
     runs.register(app)
     if _plugin == "ungated":
-        app.steps["worker"].discard(plugin.MAINTENANCE)
+        # What looks at a worker once, at its start, would bring maintenance back.
+        app.steps["worker"] -= {plugin.MAINTENANCE, plugin.CHECKUP}
         app.steps["consumer"].discard(plugin.GATE)
