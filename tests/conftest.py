@@ -15,12 +15,22 @@ import pytest
 
 from tests.harness import Ledger, Worker
 from tests.harness.worker import forget_started, started
+from tests.selection import add_option, deselect
 
 # A machine that others use as well is slow now and then.
 hypothesis.settings.register_profile("shared", deadline=None)
 hypothesis.settings.load_profile("shared")
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_option(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    deselect(config, items)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -37,6 +37,7 @@ def ready_messages(url: str) -> int:
         return int(channel.queue_declare("celery", passive=True).message_count)
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 @pytest.mark.parametrize("children", [1, 2])
 def test_no_message_of_a_short_run_is_left(scene: Scene, children: int) -> None:
     worker = scene.worker(concurrency=children)

@@ -32,6 +32,7 @@ def line_of(result: AsyncResult[Any]) -> list[Any]:
     return line
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_a_chain_goes_on_once_after_a_run_at_its_start_middle_and_end(scene: Scene) -> None:
     first = scene.worker(concurrency=4)
     with scene.producer() as app, recorded_states(scene.backend) as states:

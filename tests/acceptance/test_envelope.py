@@ -126,6 +126,7 @@ def test_each_leg_gets_what_the_caller_sent(scene: Scene) -> None:
     assert seen["retried"]["custom"] == 1
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_worker_stop_keeps_the_envelope(scene: Scene) -> None:
     first = scene.worker("-Q", "special", concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:

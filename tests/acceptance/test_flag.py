@@ -172,6 +172,7 @@ def test_a_group_sigterm_lets_the_item_end(stage: Stage, style: str) -> None:
     worker.wait()
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_continue_as_keeps_id_callbacks_and_result(stage: Stage) -> None:
     top, told = 4000, stage.folder / "told.jsonl"
     worker, waiting = stage.worker("stopped", app=APP), stage.waiting(app=APP)

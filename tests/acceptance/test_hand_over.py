@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 LONG_GRACE = 30.0
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
     worker = cut.scene.worker(concurrency=2)
     tell = signature("cut.tell", immutable=True)
@@ -80,6 +81,7 @@ def test_a_task_may_end_by_itself_when_it_is_told(cut_on_redis: Cut) -> None:
     assert "The time is over: 0 tasks given back, 0 lost" in worker.log()
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_a_task_that_swallows_it_all_is_killed_and_given_back(cut: Cut) -> None:
     worker, tag = cut.scene.worker(), "stubborn"
     result = cut.send("stubborn", tag)
@@ -156,6 +158,7 @@ def test_time_limits_hold_while_it_waits(cut: Cut) -> None:
     assert worker.wait() == 0
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
     cut.scene.settings.update(worker_prefetch_multiplier=8, graceful_grace_period=LONG_GRACE)
     worker = cut.scene.worker(concurrency=1)

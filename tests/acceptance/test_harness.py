@@ -24,6 +24,7 @@ def gone(pids: list[int]) -> bool:
     return not any(psutil.pid_exists(pid) for pid in pids)
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_worker_runs_tasks_and_stops_on_sigterm(
     start_worker: StartWorker, env: dict[str, str], ledger: Ledger
 ) -> None:

@@ -44,6 +44,7 @@ def test_reserved_and_eta_tasks_go_back_and_run_once(upkeep: Closing, pool: str)
     assert len(upkeep.noted()) == 66
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_rate_limited_tasks_go_back_as_well(upkeep: Closing) -> None:
     worker = upkeep.scene.worker()
     control: Any = upkeep.app.control
@@ -78,6 +79,7 @@ def test_autoscale_starts_nothing(upkeep: Closing) -> None:
     assert set(Counter(upkeep.noted()).values()) == {1}
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_messages_keep_their_order(upkeep: Closing) -> None:
     worker = upkeep.scene.worker(concurrency=1)
     sent = [upkeep.send("short", number, 0.05) for number in range(30)]

@@ -128,6 +128,7 @@ def test_a_ramp_takes_work_up_slowly(upkeep: Closing) -> None:
     assert max(many for _, many in at_work) > 4, "in the end there are more"
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_lost_connection_opens_nothing(
     broker_url: str, redis_url: str, ledger: Ledger, start_worker: Callable[..., Worker]
 ) -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import pytest
 from kombu import Connection
 from kombu.exceptions import ChannelError
 
@@ -61,6 +62,7 @@ def test_one_queue_is_held(upkeep: Closing) -> None:
     once(upkeep, 60)
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_queues_that_remote_control_adds_are_held_as_well(upkeep: Closing) -> None:
     worker = upkeep.scene.worker(*QUEUES)
     version = upkeep.down()
@@ -82,6 +84,7 @@ def test_queues_that_remote_control_adds_are_held_as_well(upkeep: Closing) -> No
     gone.get(timeout=20)
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_tasks_held_by_name_hold_up_no_others(upkeep: Closing) -> None:
     worker = upkeep.scene.worker(*QUEUES)
     version = upkeep.down("task upkeep.o*")
@@ -104,6 +107,7 @@ def test_tasks_held_by_name_hold_up_no_others(upkeep: Closing) -> None:
     wait_for(lambda: not upkeep.mode().parked, 10, "that nothing is parked")
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_tasks_come_back_from_the_parking_queue_of_a_worker_that_is_gone(upkeep: Closing) -> None:
     worker = upkeep.scene.worker(*QUEUES)
     version = upkeep.down("task upkeep.other")

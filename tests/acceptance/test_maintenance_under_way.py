@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.acceptance.closing import Closing, closing
 from tests.acceptance.scene import Scene
 from tests.harness import Ledger, Worker, wait_for
@@ -22,6 +24,7 @@ def wait_in_force(upkeep: Closing, worker: Worker, version: int) -> None:
     wait_for(in_force, 15, lambda: str(upkeep.reports()))
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_a_task_that_runs_through_a_lost_connection_is_told(
     broker_url: str, redis_url: str, ledger: Ledger, start_worker: Callable[..., Worker]
 ) -> None:

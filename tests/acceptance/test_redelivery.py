@@ -203,6 +203,7 @@ def revoked_ids(app: Celery) -> set[str]:
     return {task_id for ids in answers.values() for task_id in ids}
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_run_expires_neither_as_it_runs_nor_as_a_copy_comes(scene: Scene) -> None:
     worker = scene.worker()
     moment, lasts = soon(8), 3 * LASTS
@@ -224,6 +225,7 @@ def test_a_run_expires_neither_as_it_runs_nor_as_a_copy_comes(scene: Scene) -> N
     check_nothing_is_left(scene, worker)
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_run_does_not_expire_between_two_workers(scene: Scene) -> None:
     first = scene.worker()
     moment = soon(12)

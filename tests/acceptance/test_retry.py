@@ -101,6 +101,7 @@ def test_exhausted_retries_fail_with_the_original_error(scene: Scene) -> None:
     assert all("item 3" in item for item in told(scene))
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_retry_in_a_stopping_worker_is_taken_by_the_next(scene: Scene) -> None:
     first = scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:

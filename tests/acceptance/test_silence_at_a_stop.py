@@ -21,6 +21,7 @@ GRACE = 6.0
 SHORT = {**SETTINGS, "graceful_grace_period": GRACE, "graceful_hand_over_margin": 3.5}
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_broker_that_is_silent(
     broker_url: str,

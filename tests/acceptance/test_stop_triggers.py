@@ -57,6 +57,8 @@ class Trigger:
     env: dict[str, str | None] = field(default_factory=dict)
     kind: type[Worker] = Worker
     restarts: bool = False
+    #: Where it is pulled without ``--all``.
+    broker: str = "redis"
     #: Stock Celery's ``stop()``, called from another thread, waits for ever for RabbitMQ's answer
     #: when the loop's thread has read it. Nobody releases the legs then; they time out and leave.
     hangs_on_amqp: bool = False
@@ -78,15 +80,15 @@ def remote_control(stage: Stage, worker: Worker) -> None:
 
 
 TRIGGERS = [
-    Trigger("SIGTERM", send(SIGTERM)),
+    Trigger("SIGTERM", send(SIGTERM), broker="rabbitmq"),
     Trigger("SIGINT", send(SIGINT)),
     Trigger("SIGINT twice", interrupt_twice),
     Trigger("SIGQUIT cold", send(SIGQUIT)),
-    Trigger("SIGQUIT soft", send(SIGQUIT), settings=SOFT),
+    Trigger("SIGQUIT soft", send(SIGQUIT), settings=SOFT, broker="rabbitmq"),
     Trigger("REMAP cold", send(SIGTERM), env=REMAP),
     Trigger("REMAP soft", send(SIGTERM), env=REMAP, settings=SOFT),
     Trigger("SIGHUP", send(SIGHUP), kind=ConsoleWorker, restarts=True),
-    Trigger("control shutdown", remote_control),
+    Trigger("control shutdown", remote_control, broker="rabbitmq"),
     Trigger("group SIGTERM", lambda _, worker: worker.signal_group(SIGTERM)),
     *(
         Trigger(
@@ -102,7 +104,17 @@ TRIGGERS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        pytest.param(
+            trigger,
+            id=trigger.name.replace(" ", "-"),
+            marks=pytest.mark.brokers(trigger.broker),
+        )
+        for trigger in TRIGGERS
+    ],
+)
 def test_a_stopped_worker_hands_its_runs_over(
     stage: Stage, trigger: Trigger, figure: Figure
 ) -> None:

@@ -25,6 +25,7 @@ def handed_over(stage: Stage) -> Run:
     return run
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_worker_that_lacks_the_task_leaves_the_run_alone(stage: Stage, tmp_path: Path) -> None:
     stage.settings.update(SETTINGS, graceful_namespace="shared")
     run = handed_over(stage)
@@ -51,6 +52,7 @@ def test_a_message_of_another_task_fails_as_ever(redis_stage: Stage, tmp_path: P
     assert result.state == "FAILURE"
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 @pytest.mark.parametrize("how", [SIGTERM, SIGKILL], ids=["stopped", "killed"])
 def test_a_resumed_run_goes_ahead_of_the_backlog(stage: Stage, tmp_path: Path, how: int) -> None:
     stage.settings.update(SETTINGS, graceful_resume_queue="resumed")

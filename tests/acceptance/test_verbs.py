@@ -140,6 +140,7 @@ def test_a_run_may_last_longer_than_its_time_limit(scene: Scene) -> None:
     assert scene.ledger.counts()[f"task_prerun={result.id}"] >= 2
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_a_duplicate_of_a_run_under_way_is_dropped(scene: Scene) -> None:
     scene.settings["task_track_started"] = True
     worker = scene.worker(concurrency=2)
@@ -170,6 +171,7 @@ def redeliver(scene: Scene, run: Any, **options: Any) -> None:
         queue.close()
 
 
+@pytest.mark.brokers("redis", "rabbitmq")
 def test_a_redelivery_after_the_end_is_dropped_and_a_used_id_starts_anew(scene: Scene) -> None:
     worker = scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:

@@ -77,10 +77,11 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(
-    params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)],
-)
+@pytest.fixture(params=["redis", "rabbitmq"])
 def broker_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty broker; the test runs once on each kind."""
+    """The URL of an empty broker: Redis, unless the test is marked with ``brokers``.
+
+    With ``--all`` the test runs once on each kind; see ``tests/selection.py``.
+    """
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url

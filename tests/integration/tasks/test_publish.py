@@ -19,6 +19,8 @@ from tests.servers.process import free_port
 
 from .conftest import TASK, MakeApp, declare, envelope_of, take
 
+pytestmark = pytest.mark.brokers("redis", "rabbitmq")
+
 ACCEPT = ["json", "pickle", "yaml", "msgpack"]
 
 
