@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-__all__ = ["add_option", "deselect", "pairwise"]
+__all__ = ["add_option", "deselect", "pairwise", "rows"]
 
 BROKER = "broker_url"
 DEFAULT_BROKERS = ("redis",)
+ALL_BROKERS = ("redis", "rabbitmq")
 
 
 def add_option(parser: pytest.Parser) -> None:
@@ -68,6 +69,15 @@ def _is_named(nodeid: str, named: Iterable[str]) -> bool:
     return False
 
 
+def rows(chosen: Iterable[tuple[Any, ...]], rest: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Rows of parameters of which ``rest`` are marked ``matrix``; brokers in them are as chosen."""
+    any_broker = pytest.mark.brokers(*ALL_BROKERS)
+    return [
+        *(pytest.param(*row, marks=any_broker) for row in chosen),
+        *(pytest.param(*row, marks=pytest.mark.matrix) for row in rest),
+    ]
+
+
 def pairwise(**axes: Sequence[Any]) -> list[Any]:
     """All combinations as parameters; those that add no new pair of values are marked ``matrix``.
 
@@ -85,8 +95,7 @@ def pairwise(**axes: Sequence[Any]) -> list[Any]:
     for row in product(*values):
         name = tuple(str(v.id) for v in row)
         marks = [mark for v in row for mark in v.marks]
-        if name not in chosen:
-            marks.append(pytest.mark.matrix)
+        marks.append(pytest.mark.brokers(*ALL_BROKERS) if name in chosen else pytest.mark.matrix())
         found.append(pytest.param(*(v.values[0] for v in row), id="-".join(name), marks=marks))
     return found
 

@@ -23,7 +23,7 @@ __all__ = ["NOT_READY", "Beside"]
 #: Seconds that a busy machine may take beyond what is promised, with all kinds at a time.
 SLACK = 10.0
 #: Seconds that a process has which never gets ready, where nothing else ends that.
-NOT_READY = 4.0
+NOT_READY = 1.5
 #: Seconds that the others have to get ready.
 READY = 60.0
 

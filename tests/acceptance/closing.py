@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from celery import Celery
 from celery.result import AsyncResult
+from click.testing import CliRunner
 
+from celery_graceful import Graceful
+from celery_graceful.cli import graceful
+from celery_graceful.maintenance import control
 from celery_graceful.maintenance.report import Report, decode_report
-from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower, without_ended
-from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.model.mode import Mode
+from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
 from tests.acceptance.scene import Scene
-from tests.harness import Worker, wait_for
+from tests.harness import Worker, producer, wait_for
 
-NOTICE = "maintenance"
-#: The entry point may be of another tree, where the package is installed from.
-COMMAND = """
-import types
-from celery_graceful.cli import graceful
-from tests.acceptance.apps.upkeep import app
-graceful(obj=types.SimpleNamespace(app=app), prog_name="celery graceful")
-"""
+#: The tasks of ``apps/upkeep.py``: what an operator may hold has to be known to the app.
+TASKS = ("short", "other", "long", "tidy", "watching", "walk")
+#: Where messages reach no worker.
+NOWHERE = "memory://"
+
+
+class Done(NamedTuple):
+    """What came of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Closing:
@@ -47,6 +54,7 @@ class Closing:
         self.app = app
         self.store = store
         self.broadcast = True
+        self._opened = ExitStack()
 
     # -- tasks ------------------------------------------------------------------------------
 
@@ -79,37 +87,32 @@ class Closing:
 
     def mode(self) -> Mode:
         """The mode in the store."""
-        notice = self.store.read_notice(NOTICE)
-        return without_ended(decode_mode(notice.text, notice.version), notice.now)
+        return control.read(runtime_of(self.operator)).mode
 
-    def down(self, *scopes: str, seconds: float | None = None, **options: Any) -> int:
+    def down(self, *scopes: str, **options: Any) -> int:
         """Hold ``queue x``, ``task y``, or everything; returns the mode's version."""
-        found = [Scope(Kind(kind), name) for kind, _, name in (s.partition(" ") for s in scopes)]
+        queues, tasks = named("queue", scopes), named("task", scopes)
+        done = self._graceful.maintenance.down(queues, tasks, who="test", **options)
+        return done.mode.version
 
-        def change(mode: Mode, now: float) -> Mode:
-            until = None if seconds is None else now + seconds
-            return lower(mode, found or [EVERYTHING], now=now, who="test", until=until, **options)
+    def up(self, *scopes: str, **options: Any) -> int:
+        """Release the same."""
+        queues, tasks = named("queue", scopes), named("task", scopes)
+        return self._graceful.maintenance.up(queues, tasks, who="test", **options).mode.version
 
-        return self._change(change)
+    @property
+    def _graceful(self) -> Graceful:
+        """The API on this application; without ``broadcast`` no worker hears of a change."""
+        return Graceful(self.operator if self.broadcast else self._unheard)
 
-    def up(self, *scopes: str, ramp: float = 0.0) -> int:
-        """Lift the same."""
-        found = [Scope(Kind(kind), name) for kind, _, name in (s.partition(" ") for s in scopes)]
-        return self._change(lambda mode, now: lift(mode, found, now=now, who="test", ramp=ramp))
+    @cached_property
+    def operator(self) -> Celery:
+        """The application as an operator has it, with the scene's settings at the first use."""
+        return self._opened.enter_context(operator(self.scene, self.scene.broker))
 
-    def _change(self, change: Any) -> int:
-        notice = self.store.read_notice(NOTICE)
-        mode = change(decode_mode(notice.text, notice.version), notice.now)
-        posted = self.store.post_notice(NOTICE, notice.version, encode_mode(mode))
-        assert posted is not None
-        if self.broadcast:
-            arguments = {
-                "namespace": self.scene.name,
-                "version": posted.version,
-                "text": encode_mode(mode, log=False),
-            }
-            self.app.control.broadcast("graceful_maintenance", arguments=arguments)
-        return posted.version
+    @cached_property
+    def _unheard(self) -> Celery:
+        return self._opened.enter_context(operator(self.scene, NOWHERE))
 
     # -- commands ---------------------------------------------------------------------------
 
@@ -123,11 +126,17 @@ class Closing:
             "SETTINGS": json.dumps(self.scene.settings),
         }
 
-    def graceful(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run ``celery -A … graceful`` with these words."""
-        command = [sys.executable, "-c", COMMAND, *words]
-        env = {**os.environ, **self.env}
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=90)
+    def graceful(self, *words: str) -> Done:
+        """What ``celery -A … graceful`` does with these words, in this process."""
+        context = SimpleNamespace(app=self.operator)
+        done = CliRunner().invoke(
+            graceful, words, obj=context, prog_name="celery graceful", catch_exceptions=False
+        )
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+    def close(self) -> None:
+        """Disconnect the operator."""
+        self._opened.close()
 
     # -- workers ----------------------------------------------------------------------------
 
@@ -158,12 +167,39 @@ class Closing:
         return time.monotonic() - began
 
 
+def named(kind: str, scopes: tuple[str, ...]) -> list[str]:
+    """The names of the scopes of one kind."""
+    return [name for found, _, name in (s.partition(" ") for s in scopes) if found == kind]
+
+
+def not_here() -> None:
+    """A task as its operator has it: workers run it."""
+    raise NotImplementedError
+
+
+@contextmanager
+def operator(scene: Scene, broker: str) -> Iterator[Celery]:
+    """The application that ``celery -A`` would find, as far as maintenance needs it."""
+    settings = {"graceful_store": scene.backend, "graceful_namespace": scene.name}
+    with producer(broker, scene.backend, **{**settings, **scene.settings}) as app:
+        for name in TASKS:
+            app.task(name=f"{scene.name}.{name}", shared=False)(not_here)
+        try:
+            yield app
+        finally:
+            runtime_of(app).store.close()
+
+
 @contextmanager
 def closing(scene: Scene, *, store: str | None = None) -> Iterator[Closing]:
     """Open a scene of the application ``upkeep``, whose runs are kept in the result backend."""
     opened = open_store(store or scene.backend, scene.name, timeout=30)
     try:
         with scene.producer() as app:
-            yield Closing(scene, app, opened)
+            found = Closing(scene, app, opened)
+            try:
+                yield found
+            finally:
+                found.close()
     finally:
         opened.close()

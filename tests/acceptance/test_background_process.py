@@ -17,6 +17,7 @@ from tests.acceptance.besides import NOT_READY, Beside
 from tests.acceptance.conftest import Figure
 from tests.acceptance.scene import Scene, StartWorker
 from tests.harness import Ledger, wait_for
+from tests.selection import rows
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,12 @@ def beside(
         yield Beside(scene, app, tmp_path, figure)
 
 
+#: What ends late, in a session of its own, or with children: for tests of how tasks end.
+SOME = ("ignores-sigterm", "double-forked", "grandchildren", "never-ready")
+#: Seconds: a task's time limit, in which all of these have to begin.
+LIMIT = 7
+
+
 def test_success(beside: Beside) -> None:
     beside.begin(not_ready=NOT_READY)
     beside.scene.ledger.add("enough")
@@ -41,7 +48,7 @@ def test_success(beside: Beside) -> None:
 
 
 def test_the_tasks_own_error(beside: Beside) -> None:
-    beside.begin(not_ready=NOT_READY, error="own")
+    beside.begin(kinds=SOME, not_ready=NOT_READY, error="own")
     beside.scene.ledger.add("enough")
     beside.check_gone(time.monotonic(), NOT_READY + GRACE)
     for kind, result in beside.results.items():
@@ -53,14 +60,15 @@ def test_the_tasks_own_error(beside: Beside) -> None:
 
 
 def test_a_soft_time_limit(beside: Beside) -> None:
-    beside.begin(soft_time_limit=15)
+    beside.begin(kinds=SOME, soft_time_limit=LIMIT)
     began = time.monotonic()
-    beside.check_gone(began, 15 + GRACE)
+    beside.check_gone(began, LIMIT + GRACE)
     beside.check_states("FAILURE", "SoftTimeLimitExceeded", own_end=False)
     beside.check_exits()
     beside.leave()
 
 
+@pytest.mark.matrix  # a figure; that it is gone is tested above
 def test_three_seconds_and_a_process_that_ignores_sigterm(beside: Beside, figure: Figure) -> None:
     took = []
     for _ in range(3):
@@ -85,9 +93,9 @@ def test_three_seconds_and_a_process_that_ignores_sigterm(beside: Beside, figure
 
 
 def test_a_hard_time_limit(beside: Beside) -> None:
-    beside.begin(time_limit=15)
+    beside.begin(kinds=SOME, time_limit=LIMIT)
     began = time.monotonic()
-    beside.check_gone(began, 15 + GRACE)
+    beside.check_gone(began, LIMIT + GRACE)
     beside.check_states("FAILURE", "TimeLimitExceeded", own_end=False)
     beside.leave()
 
@@ -115,12 +123,12 @@ def test_a_warm_stop(beside: Beside) -> None:
 
 def test_a_warm_stop_with_a_grace_period(beside: Beside) -> None:
     """All have the time to end in order but one that does not hear of the stop."""
-    beside.scene.settings.update(graceful_grace_period=16.0, graceful_hand_over_margin=6.0)
-    beside.begin()
+    beside.scene.settings.update(graceful_grace_period=12.0, graceful_hand_over_margin=6.0)
+    beside.begin(kinds=SOME)
     began = time.monotonic()
     beside.worker.signal(SIGTERM)
     beside.worker.wait()
-    beside.check_gone(began, 16.0 + GRACE)
+    beside.check_gone(began, 12.0 + GRACE)
     beside.check_states("SUCCESS", never_ready="WorkerLostError")
     beside.check_exits()
 
@@ -191,8 +199,13 @@ def test_other_pools(beside: Beside, pool: str) -> None:
     beside.leave()
 
 
-@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
-@pytest.mark.parametrize("number", [SIGTERM, SIGQUIT])
+@pytest.mark.parametrize(
+    ("number", "pool"),
+    rows(
+        [(SIGTERM, "gevent"), (SIGTERM, "solo"), (SIGQUIT, "threads")],
+        [(SIGTERM, "threads"), (SIGQUIT, "gevent"), (SIGQUIT, "solo")],
+    ),
+)
 def test_stops_of_other_pools(beside: Beside, pool: str, number: int) -> None:
     if pool == "gevent":
         pytest.importorskip("gevent")

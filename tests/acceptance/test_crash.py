@@ -20,15 +20,18 @@ from celery_graceful.stores.url import open_store
 from tests.acceptance.conftest import Figure
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, Worker, wait_for
+from tests.selection import rows
 from tests.servers import RabbitMQ, Valkey
 
 pytestmark = pytest.mark.slow
 
 #: More than a test has time for; ``hurry`` does the rest.
 ITEMS, PAUSE = 10_000, 0.005
-LEASE, FLUSH, MAX_CRASHES = 4.0, 1.0, 3
+LEASE, FLUSH, MAX_CRASHES = 3.0, 0.6, 3
 #: For what does not wait for its end: nothing is rescued meanwhile, however busy the machine is.
 LONG_LEASE = 30.0
+#: Longer than a lease.
+OUTAGE = 1.4 * LEASE
 #: What a crash repeats at most, in flush intervals.
 MOST_REPEATED = 1.5 * FLUSH
 #: Seconds until a run is taken up: after a child's end without waiting for a lease's.
@@ -73,8 +76,14 @@ def store_and_stage(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> Itera
 
 # -- SIGKILL ---------------------------------------------------------------------------------
 
+#: Both brokers and both styles; with ``--all`` all four combinations.
+HERE = [("redis", STYLES[0]), ("rabbitmq", STYLES[1])]
+THERE = [("redis", STYLES[1]), ("rabbitmq", STYLES[0])]
+CHILD = rows(HERE, THERE)
+WORKER = rows(THERE, HERE)
 
-@pytest.mark.parametrize("style", STYLES)
+
+@pytest.mark.parametrize(("broker_url", "style"), CHILD, indirect=["broker_url"])
 def test_a_killed_child(stage: Stage, style: str, figure: Figure) -> None:
     _, _, run = carried(stage, style, LONG_LEASE)
     child = run.ledger.entries()[-1].pid
@@ -86,7 +95,7 @@ def test_a_killed_child(stage: Stage, style: str, figure: Figure) -> None:
     assert delay < CHILD_LATEST
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(("broker_url", "style"), WORKER, indirect=["broker_url"])
 def test_a_killed_worker(stage: Stage, style: str, figure: Figure) -> None:
     worker, waiting, run = carried(stage, style)
     killed_at = time.monotonic()
@@ -190,7 +199,7 @@ def test_the_store_is_away_when_a_run_is_done(tmp_path: Path, redis_url: str, do
         away_since = time.monotonic()
         run.hurry()
         worker.wait_log("the store does not answer")
-        wait_for(lambda: time.monotonic() > away_since + 2 * LEASE, 3 * LEASE, "the outage's end")
+        wait_for(lambda: time.monotonic() > away_since + OUTAGE, 3 * OUTAGE, "the outage's end")
         store.start()
         with closing(open_store(store.url, "items", timeout=30)) as records:
             key = RunKey(STYLES[0], run.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,23 +41,20 @@ def scene(
         yield found
 
 
-@pytest.mark.parametrize("queue", KEYS)
-def test_a_delayed_run_is_handed_over_to_its_queue(scene: Closing, queue: str) -> None:
+def test_what_was_delayed_is_handed_over_and_parked_by_its_own_queue(scene: Closing) -> None:
     worker = scene.scene.worker(concurrency=1)
-    walk = scene.send("walk", "a", 60, 0.02, queue=queue, countdown=1)
-    assert walk.get(timeout=40) == 60, worker.log()[-3000:]
-    assert scene.noted("a:") == [f"a:{n}" for n in range(60)]
-    assert "was handed over" in worker.log()
+    walks = {q: scene.send("walk", q, 40, 0.02, queue=q, countdown=1) for q in KEYS}
+    for queue, walk in walks.items():
+        assert walk.get(timeout=40) == 40, worker.log()[-3000:]
+        assert scene.noted(f"{queue}:") == [f"{queue}:{n}" for n in range(40)]
+        assert re.search(rf"\[{walk.id}\].* was handed over", worker.log())
     assert "no queue takes" not in worker.log()
 
-
-@pytest.mark.parametrize("queue", KEYS)
-def test_a_delayed_task_that_is_parked_comes_back(scene: Closing, queue: str) -> None:
-    worker = scene.scene.worker(concurrency=1)
     version = scene.down("task upkeep.short")
     wait_for(lambda: scene.reports()[worker.name].version >= version, 10, "that it is in force")
-    short = scene.send("short", 1, queue=queue, countdown=1)
-    wait_for(lambda: scene.reports()[worker.name].parked, 20, lambda: worker.log()[-3000:])
+    parked = {q: scene.send("short", f"parked-{q}", queue=q, countdown=1) for q in KEYS}
+    wait_for(lambda: scene.reports()[worker.name].parked == 2, 20, lambda: worker.log()[-3000:])
     scene.up()
-    assert short.get(timeout=20) == 1
-    assert scene.noted() == ["short:1"]
+    for queue, short in parked.items():
+        assert short.get(timeout=20) == f"parked-{queue}"
+    assert sorted(scene.noted("short:")) == sorted(f"short:parked-{queue}" for queue in KEYS)

@@ -17,6 +17,8 @@ from tests.harness import Ledger, Worker, wait_for
 POOLS = ("prefork", "threads", "solo", "gevent")
 
 
+#: How many short tasks there are, and in how many seconds the others are due.
+SHORT, ETA = 60, 2.0
 #: Of the workers that the fixture ``upkeep`` makes.
 SETTINGS = {"worker_prefetch_multiplier": 4}
 
@@ -26,22 +28,7 @@ def test_reserved_and_eta_tasks_go_back_and_run_once(upkeep: Closing, pool: str)
     if pool == "gevent":
         pytest.importorskip("gevent")
     worker = upkeep.scene.worker(pool=pool)
-    sent = [upkeep.send("short", number, 0.2) for number in range(60)]
-    later = [upkeep.send("other", number, countdown=3) for number in range(6)]
-    upkeep.wait_noted("short:", 5)
-
-    version = upkeep.down()
-    upkeep.wait_paused(worker, version=version)
-    paused_at = time.monotonic()
-    assert len(upkeep.noted("short:")) < 60
-    wait_for(lambda: time.monotonic() > paused_at + 4, 20, "that the ETAs are over")
-    assert upkeep.begun_after(paused_at) == []
-
-    upkeep.up()
-    for result in (*sent, *later):
-        result.get(timeout=60)
-    assert set(Counter(upkeep.noted()).values()) == {1}
-    assert len(upkeep.noted()) == 66
+    hold_in_the_middle(upkeep, worker)
 
 
 @pytest.mark.brokers("rabbitmq")
@@ -49,13 +36,13 @@ def test_rate_limited_tasks_go_back_as_well(upkeep: Closing) -> None:
     worker = upkeep.scene.worker()
     control: Any = upkeep.app.control
     node = f"{worker.name}@localhost"
-    assert control.rate_limit("upkeep.short", "2/s", destination=[node], reply=True, timeout=20)
-    sent = [upkeep.send("short", number) for number in range(20)]
+    assert control.rate_limit("upkeep.short", "4/s", destination=[node], reply=True, timeout=20)
+    sent = [upkeep.send("short", number) for number in range(12)]
     upkeep.wait_noted("short:", 2)
     version = upkeep.down()
     upkeep.wait_paused(worker, version=version)
     paused_at = time.monotonic()
-    wait_for(lambda: time.monotonic() > paused_at + 2, 10, "that some would have been due")
+    wait_for(lambda: time.monotonic() > paused_at + 1, 10, "that some would have been due")
     assert upkeep.begun_after(paused_at) == []
     assert control.rate_limit("upkeep.short", "0", destination=[node], reply=True, timeout=20)
     upkeep.up()
@@ -104,20 +91,28 @@ def test_quorum_queues(
         "worker_detect_quorum_queues": True,
     }
     with closing(scene) as upkeep:
-        worker = scene.worker()
-        sent = [upkeep.send("short", number, 0.2) for number in range(60)]
-        sent += [upkeep.send("other", number, countdown=3) for number in range(6)]
-        upkeep.wait_noted("short:", 5)
-        version = upkeep.down()
-        upkeep.wait_paused(worker, version=version)
-        paused_at = time.monotonic()
-        wait_for(lambda: time.monotonic() > paused_at + 4, 20, "that the ETAs are over")
-        assert upkeep.begun_after(paused_at) == []
-        upkeep.up()
-        for result in sent:
-            result.get(timeout=60)
-        assert set(Counter(upkeep.noted()).values()) == {1}
-        assert len(upkeep.noted()) == 66
+        hold_in_the_middle(upkeep, scene.worker())
+
+
+def hold_in_the_middle(upkeep: Closing, worker: Worker) -> None:
+    """Hold everything while tasks run, are reserved and have an ETA; then release it."""
+    sent = [upkeep.send("short", number, 0.1) for number in range(SHORT)]
+    later = [upkeep.send("other", number, countdown=ETA) for number in range(6)]
+    eta = time.monotonic() + ETA
+    upkeep.wait_noted("short:", 5)
+
+    version = upkeep.down()
+    upkeep.wait_paused(worker, version=version)
+    paused_at = time.monotonic()
+    assert len(upkeep.noted()) < SHORT + 6
+    wait_for(lambda: time.monotonic() > max(eta, paused_at) + 1, 20, "that the ETAs are over")
+    assert upkeep.begun_after(paused_at) == []
+
+    upkeep.up()
+    for result in (*sent, *later):
+        result.get(timeout=60)
+    assert set(Counter(upkeep.noted()).values()) == {1}
+    assert len(upkeep.noted()) == SHORT + 6
 
 
 def test_signals_and_events(upkeep: Closing) -> None:

@@ -18,7 +18,7 @@ TRIVIAL = "tests.acceptance.apps.trivial"
 
 
 #: Of the workers that the fixture ``upkeep`` makes.
-SETTINGS = {"graceful_lease_ttl": 8, "graceful_maintenance_poll": 1}
+SETTINGS = {"graceful_lease_ttl": 5, "graceful_maintenance_poll": 1}
 #: Where no lease is to end: else a worker that is slow to report shows as cut off.
 LONG_LEASE = 30
 
@@ -37,9 +37,9 @@ def test_down_waits_and_up_ends_it(upkeep: Closing, figure: Figure) -> None:
     upkeep.scene.settings["graceful_lease_ttl"] = LONG_LEASE
     worker = upkeep.scene.worker()
     forced = upkeep.scene.worker("--maintenance-force", "-Q", "own")
-    for number in range(400):
+    for number in range(150):
         upkeep.send("short", number, 0.05)
-    upkeep.send("walk", "run", 1000, 0.01)
+    upkeep.send("walk", "run", 400, 0.01)
     upkeep.wait_noted("run:", 5, 60)
 
     began = time.monotonic()
@@ -65,7 +65,7 @@ def test_what_still_runs_is_named(upkeep: Closing) -> None:
     worker = upkeep.scene.worker()
     long = upkeep.send("long", "slow", 60)
     upkeep.wait_noted("long:slow")
-    done = upkeep.graceful("down", "--wait", "--timeout", "6s", "--json")
+    done = upkeep.graceful("down", "--wait", "--timeout", "3s", "--json")
     assert done.returncode == 3
     (block,) = [each for each in json.loads(done.stdout)["waited_for"] if each["task"]]
     assert (block["worker"], block["task"], block["id"]) == (
@@ -93,7 +93,7 @@ def test_a_worker_without_the_plugin_is_named_unless_it_is_of_another_app(
     others.wait_ready()
     upkeep.scene.worker()
 
-    done = upkeep.graceful("down", "--wait", "--timeout", "6s")
+    done = upkeep.graceful("down", "--wait", "--timeout", "3s")
     assert done.returncode == 3
     assert f"{with_ours.name}@localhost: runs without celery-graceful" in done.stderr
     assert others.name not in done.stderr

@@ -20,7 +20,7 @@ SETTINGS = {
 
 def test_runs_of_a_held_queue_do_not_start_by_another(upkeep: Closing) -> None:
     first = upkeep.scene.worker(*QUEUES, concurrency=len(TAGS))
-    walks = [upkeep.send("walk", tag, 150, 0.02, queue="reports") for tag in TAGS]
+    walks = [upkeep.send("walk", tag, 120, 0.02, queue="reports") for tag in TAGS]
     upkeep.scene.wait_carried(first, TAGS)
     first.signal()
     first.wait()
@@ -40,17 +40,17 @@ def test_runs_of_a_held_queue_do_not_start_by_another(upkeep: Closing) -> None:
 
     assert upkeep.graceful("up").returncode == 0
     for tag, walk in zip(TAGS, walks, strict=True):
-        assert walk.get(timeout=40) == 150
-        assert upkeep.noted(f"{tag}:") == [f"{tag}:{n}" for n in range(150)]
+        assert walk.get(timeout=40) == 120
+        assert upkeep.noted(f"{tag}:") == [f"{tag}:{n}" for n in range(120)]
 
 
 def test_runs_of_exempt_queues_do_not_wait_in_a_held_one(upkeep: Closing) -> None:
     first = upkeep.scene.worker(*QUEUES)
-    walk = upkeep.send("walk", "a", 200, 0.02, queue="alerts")
+    walk = upkeep.send("walk", "a", 100, 0.02, queue="alerts")
     upkeep.scene.wait_carried(first, ["a"])
     upkeep.down()
     first.signal()
     first.wait()
     upkeep.scene.worker(*QUEUES)
-    assert walk.get(timeout=40) == 200
-    assert upkeep.noted("a:") == [f"a:{n}" for n in range(200)]
+    assert walk.get(timeout=40) == 100
+    assert upkeep.noted("a:") == [f"a:{n}" for n in range(100)]

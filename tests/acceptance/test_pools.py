@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from signal import SIGQUIT, SIGTERM
 
 import pytest
 
 from tests.acceptance.runs import STYLES, Run, Stage, check_log_of_leaving
 from tests.harness import Worker, wait_for
+from tests.selection import pairwise
 
 ITEMS, PAUSE = 600, 0.05
 BEFORE_STOP = 10
@@ -40,21 +40,16 @@ def _gevent_is_there(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.__name__)
-def test_on_redis(redis_stage: Stage, pool: str, stop: Stop) -> None:
-    hand_over(redis_stage, pool, stop)
-
-
-@pytest.mark.slow
-@pytest.mark.rabbitmq
-@pytest.mark.parametrize("pool", POOLS)
-def test_on_rabbitmq(rabbitmq_url: str, redis_url: str, tmp_path: Path, pool: str) -> None:
-    with Stage(rabbitmq_url, redis_url, tmp_path).open() as stage:
-        hand_over(stage, pool, sigterm)
-
-
-def hand_over(stage: Stage, pool: str, stop: Stop) -> None:
+@pytest.mark.parametrize(
+    ("stop", "pool", "broker_url"),
+    pairwise(
+        stop=[pytest.param(stop, id=stop.__name__) for stop in STOPS],
+        pool=POOLS,
+        broker_url=["redis", "rabbitmq"],
+    ),
+    indirect=["broker_url"],
+)
+def test_runs_are_handed_over(stage: Stage, pool: str, stop: Stop) -> None:
     """Stop a worker with two runs while a second one waits; solo has one run at a time."""
     worker = stage.worker("stopped", pool=pool)
     waiting = stage.waiting(pool=pool)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.worker import ROOT
-from tests.selection import covering, pairwise
+from tests.selection import covering, pairwise, rows
 
 TESTS = """
 import pytest
@@ -89,9 +89,15 @@ def test_covering_has_every_pair(sizes: tuple[int, ...]) -> None:
 
 
 def test_pairwise_keeps_all_combinations() -> None:
-    rows = pairwise(stop=["term", pytest.param(3, id="quit")], pool=["a", "b"], broker=["x", "y"])
-    assert [row.id for row in rows][:3] == ["term-a-x", "term-a-y", "term-b-x"]
-    assert len(rows) == 8
-    assert rows[-1].values == (3, "b", "y")
-    kept = [row for row in rows if not row.marks]
+    found = pairwise(stop=["term", pytest.param(3, id="quit")], pool=["a", "b"], broker=["x", "y"])
+    assert [row.id for row in found][:3] == ["term-a-x", "term-a-y", "term-b-x"]
+    assert len(found) == 8
+    assert found[-1].values == (3, "b", "y")
+    kept = [row for row in found if row.marks[-1].name != "matrix"]
     assert len(kept) == 4
+
+
+def test_rows_keep_the_rest_for_the_matrix() -> None:
+    chosen, rest = rows([("redis", 1)], [("rabbitmq", 2)])
+    assert (chosen.values, rest.values) == (("redis", 1), ("rabbitmq", 2))
+    assert [mark.name for mark in (*chosen.marks, *rest.marks)] == ["brokers", "matrix"]
