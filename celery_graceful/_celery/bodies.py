@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from kombu import serialization
-from kombu.serialization import dumps, loads, prepare_accept_content
+from kombu.serialization import dumps
 
+from celery_graceful._celery.payloads import accepts_message, read_payload
 from celery_graceful._celery.wire import CHECKPOINT, GENERATION, HOME, Envelope
+from celery_graceful.errors import CorruptRecord
 
-__all__ = ["on_its_own", "read_body"]
+__all__ = ["check_accepted", "on_its_own", "read_body"]
 
 #: What ties a message to others: a task of its own has none of it.
 _TIES = ("callbacks", "errbacks", "chain", "chord")
@@ -20,14 +22,32 @@ _OF_A_RUN = (GENERATION, CHECKPOINT, HOME, "group_index", "replaced_task_nesting
 
 
 def read_body(app: Any, message: Envelope) -> tuple[Any, Any, dict[str, Any]]:
-    """Positional arguments, keyword arguments, and what is embedded (callbacks, chord, chain)."""
-    args, kwargs, embed = loads(
-        message.body,
-        message.content_type,
-        message.content_encoding,
-        accept=prepare_accept_content(app.conf.accept_content),
-    )
-    return args, kwargs, embed or {}
+    """Positional arguments, keyword arguments, and what is embedded (callbacks, chord, chain).
+
+    Raises:
+        CorruptRecord: the body cannot be read, or is of a content type that is not accepted.
+    """
+    check_accepted(app, message)
+    try:
+        args, kwargs, embed = read_payload(
+            message.body, message.content_type, message.content_encoding
+        )
+        return tuple(args), dict(kwargs), dict(embed or {})
+    except Exception as exc:  # any serializer, with errors of its own
+        raise CorruptRecord(f"the body of a saved message cannot be read: {exc!r:.400}") from exc
+
+
+def check_accepted(app: Any, message: Envelope) -> None:
+    """Nothing is read or sent that this app's workers would not have taken from the broker.
+
+    Raises:
+        CorruptRecord: the message is of a content type that ``accept_content`` does not allow.
+    """
+    if not accepts_message(app.conf, message.content_type):
+        raise CorruptRecord(
+            f"a saved message is of content type {message.content_type!r:.80}, which accept_content"
+            " does not allow"
+        )
 
 
 def on_its_own(
@@ -43,6 +63,9 @@ def on_its_own(
 
     Returns:
         The new message; its task id is in its headers.
+
+    Raises:
+        CorruptRecord: the message cannot be read.
     """
     args, kwargs, embed = read_body(app, message)
     kwargs = {name: value for name, value in kwargs.items() if name != without}

@@ -9,7 +9,7 @@ from amqp.exceptions import NotFound
 from kombu import Producer, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from celery_graceful._celery.wire import Envelope
+from celery_graceful._celery.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
 
 __all__ = ["Sender", "publish"]
@@ -144,6 +144,12 @@ def _check_route(app: Any, channel: Any, envelope: Envelope) -> None:
         raise Unroutable(f"no queue takes the message for {_name(envelope)}: {_route(envelope)}")
 
 
+def _properties(envelope: Envelope) -> dict[str, Any]:
+    """Those that a message has; others of a record would be options of the publish."""
+    given = {k: v for k, v in envelope.properties.items() if k in PROPERTIES}
+    return {"priority": 0, **given}
+
+
 def _send(app: Any, connection: Any, envelope: Envelope, *, timeout: float) -> None:
     returned: list[str] = []
 
@@ -166,7 +172,7 @@ def _send(app: Any, connection: Any, envelope: Envelope, *, timeout: float) -> N
             headers=headers,
             mandatory=mandatory,
             retry=False,
-            **{"priority": 0, **envelope.properties},
+            **_properties(envelope),
             **extra,
         )
     if returned:

@@ -19,6 +19,7 @@ __all__ = [
     "CHECKPOINT",
     "GENERATION",
     "HOME",
+    "PROPERTIES",
     "QUEUE",
     "RAW",
     "RECEIVED",
@@ -43,7 +44,8 @@ RECEIVED = "graceful_received"
 #: Where it puts the queue that the message came from, if the broker says it.
 QUEUE = "graceful_queue"
 
-_PROPERTIES = ("correlation_id", "reply_to", "delivery_mode", "priority", "user_id", "app_id")
+#: What a message has beside its headers, and keeps.
+PROPERTIES = ("correlation_id", "reply_to", "delivery_mode", "priority", "user_id", "app_id")
 #: What brokers add to the headers of a delivery.
 _OF_DELIVERY = (
     "redelivered",
@@ -138,7 +140,7 @@ def capture(request: Any, broker: str) -> Envelope | None:
         content_type=content_type,
         content_encoding=content_encoding,
         headers=headers,
-        properties={k: own[k] for k in _PROPERTIES if own.get(k) is not None},
+        properties={k: own[k] for k in PROPERTIES if own.get(k) is not None},
         exchange=exchange,
         routing_key=routing_key,
         broker=broker,
@@ -162,7 +164,7 @@ def envelope_of(message: Any, broker: str, queue: str | None = None) -> Envelope
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         headers=headers,
-        properties={k: properties[k] for k in _PROPERTIES if properties.get(k) is not None},
+        properties={k: properties[k] for k in PROPERTIES if properties.get(k) is not None},
         exchange=exchange,
         routing_key=routing_key,
         broker=broker,

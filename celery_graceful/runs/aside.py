@@ -11,7 +11,7 @@ from typing import Any
 from celery_graceful._celery import wire
 from celery_graceful._celery.bodies import on_its_own
 from celery_graceful._celery.publish import publish
-from celery_graceful.errors import CorruptRecord
+from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model.cursor import decode
 from celery_graceful.model.record import RunKey
 from celery_graceful.runtime import Runtime
@@ -24,6 +24,8 @@ REPLAY = "graceful_replay"
 #: The ordinal under which the run's own message is kept.
 ENVELOPE = -1
 _AT_ONCE = 100
+#: Seconds; what comes later, no calendar of Python shows.
+_END_OF_TIME = 200_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         return None
     try:
         packed = base64.b64decode(json.loads(kept[ENVELOPE])["envelope"])
-    except (ValueError, TypeError, KeyError) as exc:
+    except (ValueError, TypeError, LookupError, RecursionError) as exc:
         raise CorruptRecord(f"the message kept for {run} cannot be read: {exc}") from exc
     message = on_its_own(
         runtime.app,
@@ -99,14 +101,17 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
 def _read(run: RunKey, ordinal: int, entry: str) -> PutAside:
     try:
         data = json.loads(entry)
-        return PutAside(
-            ordinal,
-            decode(data["before"]).cursor,
-            decode(data["cursor"]).cursor,
-            data["item"],
-            data["error"],
-            data["traceback"],
-            float(data["at"]),
-        )
-    except (ValueError, TypeError, KeyError) as exc:
-        raise CorruptRecord(f"item {ordinal} that {run} put aside cannot be read: {exc}") from exc
+        item, error, traceback = data["item"], data["error"], data["traceback"]
+        if not all(isinstance(text, str) for text in (item, error, traceback)):
+            raise TypeError("item, error or traceback is no text")
+        before, cursor = decode(data["before"]).cursor, decode(data["cursor"]).cursor
+        return PutAside(ordinal, before, cursor, item, error, traceback, _moment(data["at"]))
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, CursorError) as e:
+        raise CorruptRecord(f"item {ordinal} that {run} put aside cannot be read: {e}") from e
+
+
+def _moment(value: Any) -> float:
+    moment = float(value)
+    if not 0 <= moment < _END_OF_TIME:
+        raise ValueError(f"{moment!r} is no time")
+    return moment

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kombu.exceptions import OperationalError
 
+from celery_graceful._celery.bodies import check_accepted
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.wire import unpack
 from celery_graceful.errors import CorruptRecord, PublishUncertain
@@ -154,7 +155,9 @@ class Rescuer:
         if self._foreign.get(run) == record.version:
             return False
         try:
-            broker = unpack(record.envelope).broker
+            message = unpack(record.envelope)
+            check_accepted(self.runtime.app, message)
+            broker = message.broker
         except CorruptRecord as exc:
             logger.error("%s cannot be rescued: %s", run, exc)
             broker = ""

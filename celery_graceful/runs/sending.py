@@ -10,6 +10,7 @@ from functools import partial
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery import wire
+from celery_graceful._celery.bodies import check_accepted
 from celery_graceful._celery.publish import publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
 from celery_graceful.model import events as ev
@@ -43,14 +44,16 @@ def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | N
         kombu.exceptions.OperationalError: the broker refused every connection.
         Unroutable: no queue takes the message; the run shows as stranded.
         PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
-        CorruptRecord: the saved message cannot be read.
+        CorruptRecord: the saved message cannot be read, or its content type is not accepted.
     """
     checkpoint = record.checkpoint
     if checkpoint is not None and len(checkpoint) > HEADER_LIMIT:
         checkpoint = None
     seconds = runtime.settings.hand_over_timeout
     send = send or partial(publish, runtime.app, timeout=seconds)
-    envelope = wire.unpack(record.envelope).continued(record.generation, checkpoint)
+    message = wire.unpack(record.envelope)
+    check_accepted(runtime.app, message)
+    envelope = message.continued(record.generation, checkpoint)
     try:
         _send_ahead(runtime, run, record, envelope, partial(_repeat_uncertain, send, seconds))
     except Unroutable as exc:

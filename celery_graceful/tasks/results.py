@@ -11,6 +11,7 @@ from celery import signals as celery_signals
 from celery import states
 from kombu import serialization
 
+from celery_graceful._celery import payloads
 from celery_graceful.errors import CorruptRecord
 
 if TYPE_CHECKING:
@@ -41,20 +42,29 @@ def load(task: RunTask, saved: str) -> Any:
     """Read back what was saved: returns the result, or raises the error.
 
     Raises:
-        CorruptRecord: the text cannot be read.
+        CorruptRecord: the text cannot be read, or is of a content type that is not accepted.
     """
     try:
         kind, content_type, encoding, data = json.loads(saved)
-        value = serialization.loads(
-            base64.b64decode(data), content_type, encoding, accept=[content_type]
-        )
+        value = _read(task, kind, content_type, encoding, base64.b64decode(data, validate=True))
     except Exception as exc:
         raise CorruptRecord(
-            f"the saved result of a run of {task.name} cannot be read: {exc!r}"
+            f"the saved result of a run of {task.name} cannot be read: {exc!r:.400}"
         ) from exc
     if kind == "error":
-        raise task.backend.exception_to_python(value)
+        raise value
     return value
+
+
+def _read(task: RunTask, kind: str, content_type: str, encoding: str, data: bytes) -> Any:
+    if kind == "error" and content_type == payloads.JSON:
+        return payloads.error_of(task.backend, payloads.read_payload(data, content_type, encoding))
+    if kind == "result" and payloads.accepts_result(task.app.conf, content_type):
+        return payloads.read_payload(data, content_type, encoding)
+    raise CorruptRecord(
+        f"it is {kind!r:.40} of content type {content_type!r:.80}, which result_serializer, "
+        "result_accept_content and accept_content do not allow"
+    )
 
 
 def store_started(task: RunTask, request: Any) -> None:
