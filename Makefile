@@ -2,8 +2,8 @@
 # Another Python: make test PYTHON=python3.12
 
 PYTHON ?= python3
-# Tests at the same time; 1 for a debugger or the output of a test: make test JOBS=1 ARGS="-s tests/unit"
-JOBS   ?= 2
+# Tests at the same time (most of them wait most of the time); 1 for a debugger or the output of a test: make test JOBS=1 ARGS="-s tests/unit"
+JOBS   ?= 4
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/installed.stamp

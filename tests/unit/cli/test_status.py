@@ -37,7 +37,7 @@ def test_status_in_maintenance(call: Run, runtime: Runtime) -> None:
     assert done.exit_code == 10
     text = re.sub(" +", " ", done.stdout)
     assert text.startswith("In maintenance (mode version 1)")
-    assert re.search(rf"queue mail .*Z \(\S+ ago\) .*\(in .*\) {me()} leave deploy 42", text)
+    assert re.search(rf"queue mail .*Z \(.+ ago\) .*\(in .*\) {me()} leave deploy 42", text)
     assert "w1@host prefork partly paused 1 0/4" in text
     assert "slow@host prefork pausing 0 1/4" in text
     assert "stubborn@host prefork forced 1 0/4" in text
