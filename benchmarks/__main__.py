@@ -19,6 +19,7 @@ NAMES = (
     "stop",
     "atomic",
     "scan",
+    "quarantine",
     "gate",
     "pause",
     "leaks",

@@ -40,18 +40,20 @@ def replay(
         click.echo(
             f"App {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}", err=True
         )
-        there = [entry.ordinal for entry in aside.found(at.runtime.store, run.key)]
-        if missing := sorted(set(items) - set(there)):
+        store = at.runtime.store
+        there = {entry.ordinal for entry in aside.chosen(store, run.key, items)}
+        if missing := sorted(set(items) - there):
             raise Refusal(
-                f"{run.key} has put no item {missing[0]} aside; it has {there or 'none'}."
+                f"{run.key} has no quarantined item {missing[0]}. List them:"
+                f" {at.line('runs', run_id)}"
             )
         sent = aside.replay(at.runtime, run.key, items)
         if sent is None:
-            raise Refusal(f"{run.key} has put no items aside.")
-        count = len(items or there)
-        click.echo(
-            f"Sent: {run.key.task}[{sent}] tries {count} items of {run.key} again.", err=True
-        )
+            raise Refusal(f"{run.key} has no quarantined items.")
+        count = len(there) or aside.count(store, run.key)
+        some = f"at least {count}" if count >= aside.MOST_COUNTED else str(count)
+        plural = "item" if some == "1" else "items"
+        click.echo(f"Sent: {run.key.task}[{sent}] replays {some} {plural} of {run.key}.", err=True)
         click.echo(f"See what comes of it: {at.line('runs', sent)}", err=True)
         if as_json:
             print_json(shown.SCHEMA, verb="replay", run=run.key.id, sent=sent, items=count)

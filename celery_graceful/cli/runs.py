@@ -84,7 +84,9 @@ def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
     more = len(items) > MOST_ITEMS
     del items[MOST_ITEMS:]
     if more:
-        click.echo(f"Of the items put aside, the first {MOST_ITEMS}; more are there.", err=True)
+        there = aside.count(at.runtime.store, run.key)
+        all_ = f"at least {there}" if there >= aside.MOST_COUNTED else str(there)
+        click.echo(f"The first {MOST_ITEMS} of {all_} quarantined items.", err=True)
     if as_json:
         data = {**shown.as_data(run), "put_aside": [shown.item_as_data(item) for item in items]}
         print_json(shown.SCHEMA, run=data)

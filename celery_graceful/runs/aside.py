@@ -17,12 +17,24 @@ from celery_graceful.model.record import RunKey
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
 
-__all__ = ["ENVELOPE", "REPLAY", "PutAside", "envelope_entry", "found", "replay"]
+__all__ = [
+    "ENVELOPE",
+    "MOST_COUNTED",
+    "REPLAY",
+    "PutAside",
+    "chosen",
+    "count",
+    "envelope_entry",
+    "found",
+    "replay",
+]
 
 #: The header of a replay: the run's id, and the ordinals that are wanted (empty: all).
 REPLAY = "graceful_replay"
 #: The ordinal under which the run's own message is kept.
 ENVELOPE = -1
+#: Items beyond so many are not counted.
+MOST_COUNTED = 100_000
 _AT_ONCE = 100
 #: Seconds; what comes later, no calendar of Python shows.
 _END_OF_TIME = 200_000_000_000
@@ -45,13 +57,15 @@ class PutAside:
     at: float
 
 
-def found(store: Store, run: RunKey, limit: int | None = None) -> Iterator[PutAside]:
-    """The items that ``run`` has put aside, in their order.
+def found(
+    store: Store, run: RunKey, limit: int | None = None, *, first: int = 0
+) -> Iterator[PutAside]:
+    """The items that ``run`` has put aside, in their order, from the ordinal ``first`` on.
 
     Raises:
         CorruptRecord: an entry cannot be read.
     """
-    first, left = 0, limit
+    left = limit
     while left is None or left > 0:
         page = store.aside(run, first, _AT_ONCE if left is None else min(left, _AT_ONCE))
         for ordinal, entry in page:
@@ -60,6 +74,23 @@ def found(store: Store, run: RunKey, limit: int | None = None) -> Iterator[PutAs
             return
         first = page[-1][0] + 1
         left = None if left is None else left - len(page)
+
+
+def chosen(store: Store, run: RunKey, ordinals: Collection[int]) -> Iterator[PutAside]:
+    """Those of these items that ``run`` has quarantined, in their order.
+
+    Raises:
+        CorruptRecord: an entry cannot be read.
+    """
+    for wanted in sorted(ordinals):
+        for ordinal, entry in store.aside(run, wanted, 1):
+            if ordinal == wanted:
+                yield _read(run, ordinal, entry)
+
+
+def count(store: Store, run: RunKey) -> int:
+    """How many items ``run`` has quarantined, counted up to :data:`MOST_COUNTED`."""
+    return store.count_aside(run, 0, MOST_COUNTED)
 
 
 def envelope_entry(envelope: bytes) -> str:

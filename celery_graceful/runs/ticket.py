@@ -14,8 +14,6 @@ __all__ = ["Ticket"]
 
 #: Items put aside are kept so many seconds beyond those for ended runs, lest a long run lose them.
 KEPT_WHILE_LIVE = 90 * 86400.0
-#: More than this are not put aside between two checkpoints.
-ASIDE_AT_ONCE = 100_000
 
 
 class Ticket:
@@ -72,16 +70,23 @@ class Ticket:
             what=str(self.run),
         )
 
+    def begin_aside(self, steps: int) -> None:
+        """Quarantined items after the last checkpoint run again: forget them, keep the others."""
+        keep = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs
+        self.forget_unsaved_aside(steps)
+        patiently(
+            lambda: self.runtime.store.keep_aside(self.run, keep=keep),
+            self.patience,
+            what=str(self.run),
+        )
+
     def forget_unsaved_aside(self, steps: int) -> None:
         """Forget items that were put aside after the last checkpoint: they run again."""
-        store = self.runtime.store
-
-        def forget() -> None:
-            found = store.aside(self.run, steps, ASIDE_AT_ONCE)
-            unsaved = [ordinal for ordinal, _ in found]
-            store.drop_aside(self.run, unsaved, fence=self.fence)
-
-        patiently(forget, self.patience, what=str(self.run))
+        patiently(
+            lambda: self.runtime.store.drop_aside_range(self.run, steps, fence=self.fence),
+            self.patience,
+            what=str(self.run),
+        )
 
     def keep_aside(self) -> None:
         """The run has ended: what it has put aside is kept as long as its summary."""

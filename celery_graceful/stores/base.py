@@ -103,14 +103,21 @@ class Store(Board, Protocol):
         last; then those that have, the one that is kept longest first."""
 
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
-        """Keep an item that failed, if the run is ``running`` under exactly this fence.
+        """Keep a quarantined item, if the run is ``running`` under exactly this fence.
 
-        ``ordinal`` names it within the run; an entry of the same name is replaced. All entries of
-        the run are kept for ``keep`` seconds from now. Returns whether it was kept.
+        A run may have a million of them, so no call below may hold up the server by their number,
+        nor may their end when their time is over.
+
+        ``ordinal`` (below 2**53) names it within the run; an entry of the same name is replaced.
+        It is kept for ``keep`` seconds from now, and no other of the run is forgotten sooner for
+        it. Returns whether it was kept.
         """
 
     def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         """Up to ``limit`` entries of the run, by their ordinals, from ``first`` on."""
+
+    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
+        """How many entries of the run there are from ``first`` on, counted up to ``limit``."""
 
     def drop_aside(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
@@ -118,6 +125,14 @@ class Store(Board, Protocol):
         """Forget these entries of the run; those that are not there do not matter.
 
         With ``fence``, nothing is forgotten unless the run is ``running`` under exactly that.
+        """
+
+    def drop_aside_range(
+        self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
+    ) -> None:
+        """Forget the entries from ``first`` up to and including ``last`` (``None``: to the end).
+
+        ``fence`` as for :meth:`drop_aside`. May take long, step by step.
         """
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from celery_graceful.model.record import Record, RunKey, State, replace
 from celery_graceful.stores.base import Flushed, Found, Swapped
 from celery_graceful.stores.boarded import Boarded
+from celery_graceful.stores.memory_aside import MemoryAside
 from celery_graceful.stores.memory_board import MemoryBoard
 
 __all__ = ["MemoryStore"]
@@ -53,7 +54,7 @@ class MemoryStore(Boarded):
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or _steady()
         self._rows: dict[RunKey, _Row] = {}
-        self._aside: dict[RunKey, tuple[float, dict[int, str]]] = {}
+        self._aside = MemoryAside()
         self._expiring: list[tuple[float, RunKey]] = []
         self._pid = os.getpid()
         self._own_lock = threading.Lock()
@@ -153,17 +154,20 @@ class MemoryStore(Boarded):
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
         with self._lock:
             now = self._clock()
-            if not self._stands(run, fence, now):
-                return False
-            entries = {**self._entries(run, now), ordinal: entry}
-            self._aside[RunKey(*run)] = (now + keep, entries)
-            return True
+            stands = self._stands(run, fence, now)
+            if stands:
+                self._aside.put(run, ordinal, entry, now, keep)
+            return stands
 
     def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
         with self._lock:
-            entries = self._entries(run, self._clock())
-            return sorted(found for found in entries.items() if found[0] >= first)[: max(limit, 0)]
+            return self._aside.listing(run, first, limit, self._clock())
+
+    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
+        """See :meth:`Store.count_aside <celery_graceful.stores.base.Store.count_aside>`."""
+        with self._lock:
+            return self._aside.count(run, first, limit, self._clock())
 
     def drop_aside(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
@@ -171,18 +175,22 @@ class MemoryStore(Boarded):
         """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         with self._lock:
             now = self._clock()
-            if fence is not None and not self._stands(run, fence, now):
-                return
-            entries = self._entries(run, now)
-            for ordinal in ordinals:
-                entries.pop(ordinal, None)
+            if fence is None or self._stands(run, fence, now):
+                self._aside.drop(run, ordinals, now)
+
+    def drop_aside_range(
+        self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
+    ) -> None:
+        """See :meth:`~celery_graceful.stores.base.Store.drop_aside_range`."""
+        with self._lock:
+            now = self._clock()
+            if fence is None or self._stands(run, fence, now):
+                self._aside.drop_range(run, first, last, now)
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:
         """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
         with self._lock:
-            now = self._clock()
-            if entries := self._entries(run, now):
-                self._aside[RunKey(*run)] = (now + keep, entries)
+            self._aside.keep(run, self._clock(), keep)
 
     def check(self) -> None:
         """Nothing can be wrong with memory."""
@@ -193,13 +201,6 @@ class MemoryStore(Boarded):
     def _stands(self, run: RunKey, fence: int, now: float) -> bool:
         row = self._row(run, now)
         return row is not None and row.record.state is State.RUNNING and row.record.fence == fence
-
-    def _entries(self, run: RunKey, now: float) -> dict[int, str]:
-        until, entries = self._aside.get(run, (now, {}))
-        if until <= now:
-            entries = {}
-            self._aside.pop(run, None)
-        return entries
 
     def _row(self, run: RunKey, now: float) -> _Row | None:
         row = self._rows.get(run)

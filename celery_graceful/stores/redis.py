@@ -30,6 +30,9 @@ __all__ = ["RedisStore"]
 
 logger = logging.getLogger("celery_graceful.stores")
 
+#: Runs that the server reads in one go: a long listing must not hold up others.
+_LISTED_AT_ONCE = 250
+
 
 class RedisStore(Boarded):
     """Records as hashes in one Redis or Valkey server (6 or newer), behind Sentinel if wished.
@@ -170,11 +173,21 @@ class RedisStore(Boarded):
         """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
         return self._aside.listing(run, first, limit)
 
+    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
+        """See :meth:`Store.count_aside <celery_graceful.stores.base.Store.count_aside>`."""
+        return self._aside.count(run, first, limit)
+
     def drop_aside(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
     ) -> None:
         """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         self._aside.drop(run, ordinals, fence)
+
+    def drop_aside_range(
+        self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
+    ) -> None:
+        """See :meth:`~celery_graceful.stores.base.Store.drop_aside_range`."""
+        self._aside.drop_range(run, first, last, fence)
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:
         """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
@@ -221,17 +234,17 @@ class RedisStore(Boarded):
 
     def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
         def fetch(offset: int, count: int) -> list[Entry]:
-            found = self._call(
-                scripts.LIST,
-                index,
-                2,
-                index,
-                self._keys.run_prefix,
-                kind,
-                b"%d" % offset,
-                b"%d" % count,
-            )
-            return [self._entry(*entry) for entry in found]
+            entries: list[Entry] = []
+            while len(entries) < count:
+                wanted = min(count - len(entries), _LISTED_AT_ONCE)
+                at = b"%d" % (offset + len(entries))
+                found = self._call(
+                    scripts.LIST, index, 2, index, self._keys.run_prefix, kind, at, b"%d" % wanted
+                )
+                entries += [self._entry(*entry) for entry in found]
+                if len(found) < wanted:
+                    break
+            return entries
 
         return collect(limit, fetch)
 

@@ -37,6 +37,7 @@ class Keys:
     """The keys of one namespace."""
 
     __slots__ = (
+        "aside_page_prefix",
         "aside_prefix",
         "attending",
         "check",
@@ -51,8 +52,10 @@ class Keys:
         prefix = utf8(f"graceful:{_quoted(namespace)}:")
         #: Followed by a member: the hash of one run.
         self.run_prefix = prefix + b"run:"
-        #: Followed by a member: the hash of the items that one run has put aside, by ordinal.
+        #: Followed by a member: the sorted set of the pages of a run's quarantined items.
         self.aside_prefix = prefix + b"aside:"
+        #: Followed by the ordinal it begins at, a colon and a member: the hash of one page.
+        self.aside_page_prefix = prefix + b"aside-page:"
         #: Sorted set: members of runs that have not ended, by the time from which others may act.
         self.live = prefix + b"live"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.

@@ -164,12 +164,24 @@ class SqlStore(Boarded):
         with self._connected(_shown(run)) as connection:
             return self._aside.listing(connection, self._of(run), first, limit)
 
+    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
+        """See :meth:`Store.count_aside <celery_graceful.stores.base.Store.count_aside>`."""
+        with self._connected(_shown(run)) as connection:
+            return self._aside.count(connection, self._of(run), first, limit)
+
     def drop_aside(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
     ) -> None:
         """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         with self._connected(_shown(run)) as connection:
             self._aside.drop(connection, self._of(run), ordinals, fence)
+
+    def drop_aside_range(
+        self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
+    ) -> None:
+        """See :meth:`~celery_graceful.stores.base.Store.drop_aside_range`."""
+        with self._connected(_shown(run)) as connection:
+            self._aside.drop_range(connection, self._of(run), first, last, fence)
 
     def keep_aside(self, run: RunKey, *, keep: float) -> None:
         """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
@@ -233,7 +245,8 @@ class SqlStore(Boarded):
                 gone = [{**parameters, "run_task": task, "run_id": id_} for task, id_ in rows]
                 if gone:
                     connection.execute(self._sql.forget, gone)
-                self._aside.forget(connection, parameters)
+                if self._aside.forget(connection, parameters):
+                    self._ended = 0  # the next ended run goes on with it
         except StoreError as exc:
             # The swap itself is done, and the next ones will try again.
             logger.warning("Expired runs could not be deleted: %s", exc)

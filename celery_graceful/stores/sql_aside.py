@@ -1,4 +1,8 @@
-"""Items put aside, in a table of a SQL database."""
+"""Quarantined items in a SQL database: a row each, and a row for each run with their expiry.
+
+Whatever concerns many rows is done in steps of a few hundred, each a statement of its own, so that
+no lock and no transaction lasts long.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +11,57 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Double,
     LargeBinary,
+    Table,
     and_,
     bindparam,
     delete,
     exists,
+    func,
     insert,
+    not_,
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from celery_graceful.model.record import State
 from celery_graceful.stores.codec import text, utf8
-from celery_graceful.stores.sql_statements import Statements, aside, table
+from celery_graceful.stores.sql_statements import (
+    Statements,
+    quarantine_expiry,
+    quarantined,
+    table,
+)
 
 __all__ = ["SqlAside"]
 
-_a, _t = aside.c, table.c
+#: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
+_AT_ONCE = 500
+#: Runs whose rows one sweep deletes, a step of each.
+_RUNS_AT_ONCE = 5
+#: An expiry that has to move is moved by so much more.
+_AHEAD = 1.01
+#: The greatest ordinal a row can have.
+_LAST = 2**63 - 1
+
+_q, _e, _t = quarantined.c, quarantine_expiry.c, table.c
+
+
+def _of(which: Table) -> ColumnElement[bool]:
+    """The rows of the run that the parameters name."""
+    return and_(
+        which.c.namespace == bindparam("ns"),
+        which.c.task == bindparam("run_task"),
+        which.c.id == bindparam("run_id"),
+    )
 
 
 class SqlAside:
-    """The statements on the table ``graceful_aside``, and what is asked of them.
+    """The statements on quarantined items, and what is asked of them.
 
     Args:
         statements: Those of the store, which know the time.
@@ -37,51 +69,61 @@ class SqlAside:
 
     def __init__(self, statements: Statements) -> None:
         now = statements.clock
-        mine = and_(
-            _a.namespace == bindparam("ns"),
-            _a.task == bindparam("run_task"),
-            _a.id == bindparam("run_id"),
-        )
         until = now + bindparam("keep", type_=Double)
-        carried = select(
-            _t.namespace,
-            _t.task,
-            _t.id,
-            bindparam("ordinal", type_=BigInteger),
-            bindparam("entry", type_=LargeBinary),
-            until,
-        ).where(
-            _t.namespace == bindparam("ns"),
-            _t.task == bindparam("run_task"),
-            _t.id == bindparam("run_id"),
-            _t.state == State.RUNNING.value,
-            _t.fence == bindparam("expected_fence"),
+        running = and_(
+            _of(table), _t.state == State.RUNNING.value, _t.fence == bindparam("expected_fence")
         )
-        self._insert = (
-            insert(aside)
-            .from_select([c.name for c in aside.columns], carried)
-            .execution_options(preserve_rowcount=True)
+        owned = exists().where(running)
+        alive = exists().where(_of(quarantine_expiry), _e.expires_at > now)
+        ordinal, entry = bindparam("at", type_=BigInteger), bindparam("entry", type_=LargeBinary)
+        mine, from_first = _of(quarantined), _q.ordinal >= bindparam("first", type_=BigInteger)
+        key = (_t.namespace, _t.task, _t.id)
+
+        held = and_(_of(quarantine_expiry), _e.expires_at > now)
+        self._keep = update(quarantine_expiry).where(held).values(expires_at=until)
+        # A little more than asked for, so that not every item writes this row.
+        more = now + bindparam("keep", type_=Double) * _AHEAD
+        self._prolong = (
+            update(quarantine_expiry)
+            .where(held, _e.expires_at < until, owned)
+            .values(expires_at=more)
         )
-        self._delete = delete(aside).where(mine, _a.ordinal == bindparam("at"))
-        self._delete_guarded = self._delete.where(
-            exists().where(
-                _t.namespace == _a.namespace,
-                _t.task == _a.task,
-                _t.id == _a.id,
-                _t.state == State.RUNNING.value,
-                _t.fence == bindparam("expected_fence"),
-            )
+        self._begin = insert(quarantine_expiry).from_select(
+            [c.name for c in quarantine_expiry.columns], select(*key, until).where(running)
         )
-        self._prolong = update(aside).where(mine, _a.expires_at > now).values(expires_at=until)
+        self._insert = insert(quarantined).from_select(
+            [c.name for c in quarantined.columns],
+            select(*key, ordinal, entry).where(running, alive),
+        )
+        self._replace = (
+            update(quarantined).where(mine, _q.ordinal == ordinal, owned).values(entry=entry)
+        )
         self._list = (
-            select(_a.ordinal, _a.entry)
-            .where(mine, _a.ordinal >= bindparam("first"), _a.expires_at > now)
-            .order_by(_a.ordinal)
+            select(_q.ordinal, _q.entry)
+            .where(mine, from_first, alive)
+            .order_by(_q.ordinal)
             .limit(bindparam("count"))
         )
-        self._forget = delete(aside).where(
-            _a.namespace == bindparam("ns"), _a.expires_at <= statements.moment
+        ordinals = select(_q.ordinal).where(mine, from_first, alive).limit(bindparam("count"))
+        self._count = select(func.count()).select_from(ordinals.subquery())
+        self._next = (
+            select(_q.ordinal)
+            .where(mine, from_first, _q.ordinal <= bindparam("last", type_=BigInteger))
+            .order_by(_q.ordinal)
+            .limit(bindparam("count"))
         )
+        gone = delete(quarantined).where(mine, _q.ordinal.in_(bindparam("gone", expanding=True)))
+        self._delete, self._delete_owned, self._delete_over = (
+            gone,
+            gone.where(owned),
+            gone.where(not_(alive)),
+        )
+        self._expired = (
+            select(_e.task, _e.id)
+            .where(_e.namespace == bindparam("ns"), _e.expires_at <= statements.moment)
+            .limit(bindparam("count"))
+        )
+        self._forget = delete(quarantine_expiry).where(_of(quarantine_expiry), _e.expires_at <= now)
 
     def put(
         self,
@@ -93,13 +135,27 @@ class SqlAside:
         keep: float,
     ) -> bool:
         """Keep an entry while the fence stands; returns whether it stood."""
-        guard = {"expected_fence": fence}
-        connection.execute(self._delete_guarded, {**of, **guard, "at": ordinal})
-        given = {"expected_fence": fence, "ordinal": ordinal, "entry": utf8(entry), "keep": keep}
-        kept = connection.execute(self._insert, {**of, **given}).rowcount == 1
-        if kept:
-            self.keep(connection, of, keep)
-        return kept
+        given = {**of, "expected_fence": fence, "keep": keep}
+        row = {**of, "expected_fence": fence, "at": ordinal, "entry": utf8(entry)}
+        connection.execute(self._prolong, given)
+        return self._write(connection, row) or (
+            self._opened(connection, given) and self._write(connection, row)
+        )
+
+    def _write(self, connection: Connection, row: dict[str, Any]) -> bool:
+        try:
+            return _written(connection, self._insert, row)
+        except IntegrityError:
+            return _written(connection, self._replace, row)
+
+    def _opened(self, connection: Connection, given: dict[str, Any]) -> bool:
+        """Begin the run's list, without what an expired run of the same id has left."""
+        while not self._forget_some(connection, given):
+            pass
+        try:
+            return _written(connection, self._begin, given)
+        except IntegrityError:
+            return True  # another thread has begun it meanwhile
 
     def listing(
         self, connection: Connection, of: dict[str, Any], first: int, limit: int
@@ -107,6 +163,12 @@ class SqlAside:
         """Entries by their ordinals."""
         page = {**of, "first": first, "count": max(limit, 0)}
         return [(row.ordinal, text(row.entry)) for row in connection.execute(self._list, page)]
+
+    def count(self, connection: Connection, of: dict[str, Any], first: int, limit: int) -> int:
+        """How many there are, up to ``limit``."""
+        given = {**of, "first": first, "count": max(limit, 0)}
+        count: int = connection.execute(self._count, given).scalar_one()
+        return count
 
     def drop(
         self,
@@ -116,16 +178,60 @@ class SqlAside:
         fence: int | None,
     ) -> None:
         """Forget entries, if the fence (``None``: whatever it is) stands."""
-        if not ordinals:
-            return
-        statement = self._delete if fence is None else self._delete_guarded
-        guard = {} if fence is None else {"expected_fence": fence}
-        connection.execute(statement, [{**of, **guard, "at": ordinal} for ordinal in ordinals])
+        gone = list(ordinals)
+        for first in range(0, len(gone), _AT_ONCE):
+            self._drop(connection, of, gone[first : first + _AT_ONCE], fence)
+
+    def drop_range(
+        self,
+        connection: Connection,
+        of: dict[str, Any],
+        first: int,
+        last: int | None,
+        fence: int | None,
+    ) -> None:
+        """Forget the entries from ``first`` to ``last``, if the fence stands."""
+        at, until = first, _LAST if last is None else last
+        while gone := self._some(connection, of, at, until):
+            if not self._drop(connection, of, gone, fence):
+                return
+            at = gone[-1] + 1
 
     def keep(self, connection: Connection, of: dict[str, Any], keep: float) -> None:
         """Keep the entries for so many seconds more."""
-        connection.execute(self._prolong, {**of, "keep": keep})
+        connection.execute(self._keep, {**of, "keep": keep})
 
-    def forget(self, connection: Connection, parameters: dict[str, Any]) -> None:
-        """Delete those whose time is over."""
-        connection.execute(self._forget, parameters)
+    def forget(self, connection: Connection, parameters: dict[str, Any]) -> bool:
+        """Delete some of those whose time is over; returns whether there are more."""
+        page = {**parameters, "count": _RUNS_AT_ONCE}
+        more = False
+        for task, id_ in connection.execute(self._expired, page).all():
+            of = {**parameters, "run_task": task, "run_id": id_}
+            more = not self._forget_some(connection, of) or more
+        return more
+
+    def _forget_some(self, connection: Connection, of: dict[str, Any]) -> bool:
+        """Delete a step of a run's expired entries; returns whether nothing more can be."""
+        gone = self._some(connection, of, -_LAST, _LAST)
+        deleted = bool(gone) and _written(connection, self._delete_over, {**of, "gone": gone})
+        if deleted and len(gone) == _AT_ONCE:
+            return False
+        connection.execute(self._forget, of)
+        return True
+
+    def _some(self, connection: Connection, of: dict[str, Any], first: int, last: int) -> list[int]:
+        page = {**of, "first": first, "last": last, "count": _AT_ONCE}
+        return list(connection.execute(self._next, page).scalars())
+
+    def _drop(
+        self, connection: Connection, of: dict[str, Any], gone: list[int], fence: int | None
+    ) -> bool:
+        given = {**of, "gone": gone}
+        if fence is None:
+            return _written(connection, self._delete, given)
+        return _written(connection, self._delete_owned, {**given, "expected_fence": fence})
+
+
+def _written(connection: Connection, statement: Any, parameters: dict[str, Any]) -> bool:
+    options = {"preserve_rowcount": True}  # SQLAlchemy drops that of an INSERT otherwise
+    return connection.execute(statement, parameters, execution_options=options).rowcount > 0

@@ -31,7 +31,16 @@ from sqlalchemy.dialects import mysql
 
 from celery_graceful.model.record import State
 
-__all__ = ["RECORD_COLUMNS", "Statements", "aside", "metadata", "notices", "reports", "table"]
+__all__ = [
+    "RECORD_COLUMNS",
+    "Statements",
+    "metadata",
+    "notices",
+    "quarantine_expiry",
+    "quarantined",
+    "reports",
+    "table",
+]
 
 metadata = MetaData()
 
@@ -69,16 +78,25 @@ table = Table(
     Index("graceful_runs_expires", "namespace", "expires_at"),
 )
 
-aside = Table(
-    "graceful_aside",
+quarantined = Table(
+    "graceful_quarantined_items",
     metadata,
     Column("namespace", _KEY, primary_key=True),
     Column("task", _KEY, primary_key=True),
     Column("id", _KEY, primary_key=True),
     Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
     Column("entry", _BYTES, nullable=False),
+)
+
+# A row for each run that has any: a million items are kept longer, or are over, by one write.
+quarantine_expiry = Table(
+    "graceful_quarantine_expiry",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("task", _KEY, primary_key=True),
+    Column("id", _KEY, primary_key=True),
     Column("expires_at", Double, nullable=False),
-    Index("graceful_aside_expires", "namespace", "expires_at"),
+    Index("graceful_quarantine_expires", "namespace", "expires_at"),
 )
 
 notices = Table(

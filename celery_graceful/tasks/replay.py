@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import GracefulError
 from celery_graceful.model.record import RunKey
-from celery_graceful.runs.aside import REPLAY, PutAside, found
+from celery_graceful.runs.aside import REPLAY, PutAside, chosen, found
 from celery_graceful.stores.base import Store
 from celery_graceful.tasks import styles
 from celery_graceful.tasks.carried import CarriedLeg
@@ -18,6 +18,9 @@ from celery_graceful.tasks.carried import CarriedLeg
 __all__ = ["Replay", "replay_of"]
 
 logger = logging.getLogger("celery_graceful.runs")
+
+#: In the carry: ranges of items that have failed again, and how many these are.
+_FAILED, _FAILURES = "graceful_failed", "graceful_failures"
 
 
 def replay_of(leg: CarriedLeg) -> Replay | None:
@@ -41,40 +44,59 @@ class Replay:
         self._run = run
         self._store = store
         self._wanted = wanted
+        #: The item tried before the one under way.
+        self._before: int | None = None
 
     def run(self) -> dict[str, Any]:
         """Try them; returns how many were ``replayed``, and how many have ``failed`` again."""
         styles.iterate_pairs(
             self._leg, self._pairs(), self._each, named=lambda entry, ordinal: entry.cursor
         )
-        failed = len(self._failed)
+        failed = self._leg.carry.get(_FAILURES, 0)
         return {"run": self._run.id, "replayed": self._leg.steps - failed, "failed": failed}
 
     def forget_done(self) -> None:
         """Take those that succeeded off the list; called when what they did is saved for good."""
         last = self._leg.cursor
-        failed = set(self._failed)
-        done = [
-            entry.ordinal
-            for entry in found(self._store, self._run)
-            if self._is_wanted(entry) and entry.ordinal not in failed
-            if last is not None and entry.ordinal <= last
-        ]
-        self._store.drop_aside(self._run, done)
+        if last is None:
+            return
+        if self._wanted:
+            done = [n for n in self._wanted if n <= last and not _within(n, self._failed)]
+            self._store.drop_aside(self._run, done)
+            return
+        first = 0
+        for begin, end in self._failed:
+            if first < begin:
+                self._store.drop_aside_range(self._run, first, begin - 1)
+            first = end + 1
+        if first <= last:
+            self._store.drop_aside_range(self._run, first, last)
 
     @property
-    def _failed(self) -> list[int]:
-        failed: list[int] = self._leg.carry.setdefault("graceful_failed", [])
+    def _failed(self) -> list[list[int]]:
+        """Ranges of ordinals: all items tried within one have failed again, however many."""
+        failed: list[list[int]] = self._leg.carry.setdefault(_FAILED, [])
         return failed
 
-    def _is_wanted(self, entry: PutAside) -> bool:
-        return not self._wanted or entry.ordinal in self._wanted
+    def _note_failed(self, ordinal: int) -> None:
+        failed = self._failed
+        if failed and failed[-1][1] == self._before:
+            failed[-1][1] = ordinal
+        else:
+            failed.append([ordinal, ordinal])
+        self._leg.carry[_FAILURES] = self._leg.carry.get(_FAILURES, 0) + 1
+
+    def _entries(self) -> Iterator[PutAside]:
+        if self._wanted:
+            return chosen(self._store, self._run, self._wanted)
+        return found(self._store, self._run, first=(self._leg.cursor or -1) + 1)
 
     def _pairs(self) -> Generator[tuple[PutAside, int], None, None]:
         last = self._leg.cursor
-        for entry in found(self._store, self._run):
-            if self._is_wanted(entry) and (last is None or entry.ordinal > last):
+        for entry in self._entries():
+            if last is None or entry.ordinal > last:
                 yield entry, entry.ordinal
+                self._before = entry.ordinal
 
     def _each(self, entry: PutAside, *args: Any, **kwargs: Any) -> None:
         try:
@@ -85,7 +107,7 @@ class Replay:
         except (Ignore, Reject, Retry, SoftTimeLimitExceeded):
             raise
         except Exception as exc:
-            self._failed.append(entry.ordinal)
+            self._note_failed(entry.ordinal)
             logger.warning(
                 "%s: the item of cursor %.200r has failed again and stays aside: %r",
                 self._run,
@@ -107,3 +129,7 @@ class Replay:
                 f" {entry.before!r:.200} any more, but one of cursor {cursor!r:.200}"
             )
         return item
+
+
+def _within(ordinal: int, ranges: list[list[int]]) -> bool:
+    return any(begin <= ordinal <= end for begin, end in ranges)

@@ -149,7 +149,7 @@ class SavingLeg(Leg):
     def quarantine(self) -> Quarantine | None:
         found = super().quarantine()
         if found is not None:
-            self.ticket.forget_unsaved_aside(self.steps)
+            self.ticket.begin_aside(self.steps)
         return found
 
     def keep_aside(self, ordinal: int, entry: str) -> None:

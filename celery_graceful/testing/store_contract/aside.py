@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+
+import pytest
 
 from celery_graceful.model.record import RunKey, State
 from celery_graceful.stores.base import Store
@@ -67,8 +70,65 @@ class AsideContract:
         kept(store, 2, keep=LONG)
         ended = replace(RUNNING, state=State.ENDED, owner=None, envelope=b"")
         assert store.swap(RUN, 1, ended, keep=LONG).done
-        assert ordinals(store) == [1, 2], "the second has prolonged the first"
+        assert ordinals(store)[-1:] == [2]
         store.keep_aside(RUN, keep=0.3)
         until(lambda: not ordinals(store), "that they are forgotten")
         store.keep_aside(RUN, keep=LONG)
         assert ordinals(store) == []
+        assert store.count_aside(RUN, -1, 99) == 0
+
+    def test_entries_of_an_expired_list_do_not_come_back(self, store: Store) -> None:
+        put(store)
+        kept(store, 1, 2, keep=0.3)
+        until(lambda: not ordinals(store), "that they are forgotten")
+        kept(store, 3)
+        assert ordinals(store) == [3]
+
+    def test_an_entry_does_not_shorten_the_life_of_others(self, store: Store) -> None:
+        put(store)
+        kept(store, 1)
+        kept(store, 2, keep=0.1)
+        time.sleep(0.2)
+        assert ordinals(store)[:1] == [1]
+
+    def test_entries_are_counted_up_to_a_limit(self, store: Store) -> None:
+        put(store)
+        kept(store, -1, 0, 7, 2**40)
+        assert store.count_aside(RUN, -1, 99) == 4
+        assert store.count_aside(RUN, 0, 99) == 3
+        assert store.count_aside(RUN, 0, 2) == 2
+        assert store.count_aside(RUN, 8, 0) == 0
+        assert store.count_aside(RunKey("no", "run"), 0, 99) == 0
+
+    def test_a_range_is_dropped(self, store: Store) -> None:
+        put(store)
+        kept(store, -1, *range(10))
+        store.drop_aside_range(RUN, 3, 5)
+        assert ordinals(store) == [-1, 0, 1, 2, 6, 7, 8, 9]
+        store.drop_aside_range(RUN, 7)
+        assert ordinals(store) == [-1, 0, 1, 2, 6]
+        store.drop_aside_range(RUN, 0, fence=2)
+        assert ordinals(store) == [-1, 0, 1, 2, 6], "another fence"
+        store.drop_aside_range(RUN, 0, 1, fence=1)
+        assert ordinals(store) == [-1, 2, 6]
+        store.drop_aside_range(RunKey("no", "run"), 0)
+
+    @pytest.mark.parametrize("order", ["rising", "falling", "mixed"])
+    def test_many_entries_in_any_order(self, store: Store, order: str) -> None:
+        put(store)
+        there = [3 * n for n in range(1200)]
+        turned = {"rising": there, "falling": there[::-1], "mixed": there[::2] + there[1::2][::-1]}
+        kept(store, *turned[order])
+        assert ordinals(store, limit=2000) == there
+        assert ordinals(store, first=1501, limit=3) == [1503, 1506, 1509]
+        assert store.count_aside(RUN, 1, 2000) == 1199
+        store.drop_aside(RUN, there[1::2])
+        assert ordinals(store, limit=2000) == there[::2]
+        store.keep_aside(RUN, keep=LONG)
+        store.drop_aside_range(RUN, 601, 2998)
+        left = [n for n in there[::2] if not 601 <= n <= 2998]
+        assert ordinals(store, limit=2000) == left
+        kept(store, *there[100:900])
+        assert ordinals(store, limit=2000) == sorted({*left, *there[100:900]})
+        store.drop_aside_range(RUN, -1)
+        assert ordinals(store, limit=2000) == []

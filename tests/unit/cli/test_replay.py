@@ -49,10 +49,10 @@ def test_the_first_of_many_items_are_said_to_be_the_first(
     begin(runtime)
     put_aside(runtime, 7, 12, 13)
     monkeypatch.setattr(runs, "MOST_ITEMS", 3)
-    assert "more are there" not in call("runs", ID).stderr
+    assert "quarantined items" not in call("runs", ID).stderr
     monkeypatch.setattr(runs, "MOST_ITEMS", 2)
     done = call("runs", ID)
-    assert "the first 2; more are there" in done.stderr
+    assert "The first 2 of 3 quarantined items." in done.stderr
     assert done.stdout.count("ValueError") == 2
     assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["put_aside"]) == 2
 
@@ -76,5 +76,5 @@ def test_nothing_to_replay(call: Run, runtime: Runtime) -> None:
     put_aside(runtime, 7)
     refused = call("replay", ID, "-i", "8")
     assert refused.exit_code == 4
-    assert "has put no item 8 aside; it has [7]" in refused.stderr
+    assert "has no quarantined item 8. List them: " in refused.stderr
     assert queued(runtime.app) == []
