@@ -168,7 +168,7 @@ _LINES = (
         True,
         "True or False",
         "False",
-        "Whether runs write PROGRESS states to the result backend.",
+        "Whether runs of tasks with a `count` write PROGRESS states to the result backend.",
     ),
     Setting(
         "graceful_keep_visible",

@@ -110,7 +110,7 @@ class CarriedLeg(SavingLeg):
 
     def _report_started(self) -> None:
         try:
-            results.store_started(self.task, self.request)
+            results.store_started(self.task, self.request, resumed=self.resumed)
         except Exception as exc:  # the run itself needs no result backend yet
             logger.warning("%s: STARTED could not be written: %r", self.ticket.run, exc)
 

@@ -15,6 +15,7 @@ from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
 from celery_graceful.tasks import endings, guard
 from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.state_writer import close_writer
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
@@ -35,7 +36,10 @@ def prepare() -> None:
     _prepared_in = os.getpid()
     celery_signals.task_postrun.connect(_close_run, weak=False, dispatch_uid="graceful-close-run")
     celery_signals.worker_process_shutdown.connect(
-        _close_stores, weak=False, dispatch_uid="graceful-close-stores"
+        _close, weak=False, dispatch_uid="graceful-close-stores"
+    )
+    celery_signals.worker_shutdown.connect(  # on pools whose tasks run in the main process
+        _close_writer, weak=False, dispatch_uid="graceful-close-writer"
     )
     guard.install()
 
@@ -56,8 +60,13 @@ def _close_run(sender: Any = None, task: Any = None, state: str | None = None, *
         signals.emit(signals.run_failed, task, **leg.details, exception=leg.error)
 
 
-def _close_stores(**_: Any) -> None:
+def _close(**_: Any) -> None:
+    close_writer()
     close_stores()
+
+
+def _close_writer(**_: Any) -> None:
+    close_writer()
 
 
 def warn_without_plugin(task: RunTask) -> None:

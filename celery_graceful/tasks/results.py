@@ -11,7 +11,7 @@ from celery import signals as celery_signals
 from celery import states
 from kombu import serialization
 
-from celery_graceful._celery import payloads
+from celery_graceful._celery import backends, payloads
 from celery_graceful.errors import CorruptRecord
 
 if TYPE_CHECKING:
@@ -67,9 +67,17 @@ def _read(task: RunTask, kind: str, content_type: str, encoding: str, data: byte
     )
 
 
-def store_started(task: RunTask, request: Any) -> None:
-    """Write STARTED, as Celery does under ``task_track_started``, but after admission."""
-    if not _ignored(task, request):
+def store_started(task: RunTask, request: Any, *, resumed: bool) -> None:
+    """Write STARTED, as Celery does under ``task_track_started``, but after admission.
+
+    Not over a state that somebody else has set, such as ABORTED, nor over the outcome of the run;
+    that of an earlier run with this id does not matter.
+    """
+    if _ignored(task, request):
+        return
+    state, _ = backends.state_of(task.backend, request.id)
+    over = not resumed and state in states.READY_STATES
+    if over or backends.may_be_replaced(state):
         meta = {"pid": os.getpid(), "hostname": request.hostname}
         task.backend.store_result(request.id, meta, states.STARTED, request=request)
 
