@@ -68,6 +68,10 @@ class TransactionError(GracefulError):
     """A transaction of the task's own database does not go together with its checkpoints."""
 
 
+class BaseExceptionRaised(GracefulError):
+    """Code of an iterable task raised something that is not an ``Exception``: the run fails."""
+
+
 class MaxCrashesExceeded(GracefulError):
     """A run's legs crashed ``max_crashes`` times in a row without getting further."""
 
@@ -110,6 +114,10 @@ class CorruptRecord(StoreError):
 
 class NewerRecord(CorruptRecord):
     """A later version of this package wrote a record in a way that this one does not know."""
+
+
+class NotResumable(GracefulError):
+    """No message can be made of a request, so its run could not be continued elsewhere."""
 
 
 class PublishUncertain(GracefulError):

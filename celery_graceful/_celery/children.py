@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from billiard import common
 from billiard.common import TERM_SIGNAL
 from billiard.process import current_process
 
-__all__ = ["TERM_SIGNAL", "guard_termination", "in_pool_child"]
+__all__ = ["TERM_SIGNAL", "guard_termination", "in_pool_child", "is_ending"]
 
 _guarded: set[int] = set()
+#: The process in which a guarded handler has run; a forked child inherits it.
+_ending_in: int | None = None
 
 
 def in_pool_child() -> bool:
     """Whether this is a prefork pool's child process."""
     return getattr(current_process(), "_name", "MainProcess") != "MainProcess"
+
+
+def is_ending() -> bool:
+    """Whether a termination signal is ending this pool child.
+
+    An exception that arrives now comes from the signal, or from cleanup that failed because of it.
+    """
+    fired = getattr(common, "terminate_handler_fired", None)  # from billiard 4.3 on
+    return _ending_in == os.getpid() or (in_pool_child() and fired is not None and bool(fired()))
 
 
 def guard_termination(takes_over: Callable[[], bool]) -> None:
@@ -45,7 +58,9 @@ def _guard(
     before: Callable[[int, FrameType | None], Any], takes_over: Callable[[], bool]
 ) -> Callable[[int, FrameType | None], None]:
     def on_termination(number: int, frame: FrameType | None) -> None:
+        global _ending_in
         if not takes_over():
+            _ending_in = os.getpid()
             before(number, frame)
 
     return on_termination

@@ -10,19 +10,25 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
+from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery import states
 from celery.exceptions import Reject
+from celery.worker import state as _typed_state
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.acknowledge import NextJobFirst
+from celery_graceful._celery.protocol_1 import Raw, written_anew
 from celery_graceful._celery.wire import QUEUE, RAW, RECEIVED, generation_of, sent_home, uptime
+from celery_graceful.errors import BaseExceptionRaised
 
-__all__ = ["LegLeft", "Listener", "RunRequest"]
+__all__ = ["LegLeft", "Listener", "RunRequest", "stored_state"]
 
 
 # Celery's type stubs leave out what is private in it, which is what this module is about.
 Request: Any = _Request
+state: Any = _typed_state
 
 
 class Listener(Protocol):
@@ -68,10 +74,15 @@ class RunRequest(Request):  # type: ignore[misc]
     queue_of: ClassVar[Callable[[Any], str | None] | None] = None
     #: The stopping worker has ended its child, since the time was over.
     cut_off = False
+    #: The task raised no ``Exception`` in this very process: no child was lost.
+    raised_here = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
         headers = self._request_dict
+        if self._decoded:  # protocol 1: Celery leaves the message's headers aside
+            for name, value in (message.headers or {}).items():
+                headers.setdefault(name, value)
         self.generation = generation_of(headers)
         redelivered = self.delivery_info.get("redelivered")
         if self.generation > 0 or redelivered:
@@ -80,14 +91,20 @@ class RunRequest(Request):  # type: ignore[misc]
             self._expires = None
         # Retries and successors are to take the message's own way again.
         self.delivery_info.update(sent_home(headers))
-        if not self._decoded:
-            # The same bytes object as in the call to the pool: pickled once.
-            raw = (self._body, self._content_type, self._content_encoding, dict(message.headers))
+        raw = self._raw(message)
+        if raw is not None:
             own = {RAW: raw, RECEIVED: uptime()}
             queue_of = RunRequest.queue_of
             if queue_of is not None and not sent_home(headers):
                 own[QUEUE] = queue_of(message)
             headers["properties"] = {**(headers.get("properties") or {}), **own}
+
+    def _raw(self, message: Any) -> Raw | None:
+        """What a successor is made of."""
+        if self._decoded:
+            return written_anew(message, self._body, self._request_dict)
+        # The same bytes object as in the call to the pool: pickled once.
+        return self._body, self._content_type, self._content_encoding, dict(message.headers)
 
     def acknowledge(self) -> None:
         if self.next_job_first is None:
@@ -131,6 +148,8 @@ class RunRequest(Request):  # type: ignore[misc]
     ) -> Any:
         exc = exc_info.exception
         exc = getattr(exc, "exc", exc)  # billiard's wrapper, which carries the traceback
+        if self._was_raised_beside_the_run(exc):
+            return self._fail(exc)
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
         lost = lost or (self.cut_off and isinstance(exc, Terminated))
         if lost and self.listener is not None:
@@ -144,10 +163,56 @@ class RunRequest(Request):  # type: ignore[misc]
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
+    def _was_raised_beside_the_run(self, exc: BaseException) -> bool:
+        """Whether the task's own hooks, or receivers of signals, raised no ``Exception``.
+
+        What a run raises itself is an ``Exception`` when it leaves the loop. Delivering the message
+        again would meet the same code again, without an end.
+        """
+        if self.cut_off or self._already_cancelled or self._already_revoked or _is_stopping():
+            return False
+        if isinstance(exc, WorkerLostError):
+            return self.raised_here
+        return not isinstance(exc, (Exception, Terminated))
+
+    def _fail(self, exc: BaseException) -> Any:
+        """Fail the run, unless its outcome is stored already."""
+        shown = f"{type(exc).__name__}: {exc}"[:200]
+        stored = stored_state(self)
+        outcome = "completed" if stored == states.SUCCESS else "failed"
+        ends = self._tell_killed(outcome, f"raised {shown}", self.generation)
+        if stored in (states.SUCCESS, states.FAILURE) or not ends:
+            task_ready(self)
+            self.acknowledge()
+            return None
+        try:
+            raise BaseExceptionRaised(
+                f"{self.type}[{self.id}]: a hook of the task or a receiver of a signal raised "
+                f"{shown}. That is no Exception, so the run fails; raise an Exception instead."
+            )
+        except BaseExceptionRaised:
+            return super().on_failure(ExceptionInfo())
+
     def _tell_killed(self, outcome: str, reason: str, generation: int | None = None) -> bool:
         if self.listener is None:
             return True
         return self.listener.killed(self.type, self.id, outcome, reason, generation)
+
+
+def stored_state(request: Any) -> str | None:
+    """What the result backend says of a request's task; ``None`` where it says nothing.
+
+    May raise what the result backend raises.
+    """
+    backend = request.task.backend
+    if request.ignore_result or backend.as_uri() in ("rpc://", "disabled://"):
+        return None  # never written, or not to be read here
+    return str(backend.get_task_meta(request.id, cache=False)["status"])
+
+
+def _is_stopping() -> bool:
+    """Whether a signal stops this worker."""
+    return any(wish not in (None, False) for wish in (state.should_stop, state.should_terminate))
 
 
 #: In the words of billiard, whose error tells it in no other way.

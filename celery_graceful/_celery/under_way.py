@@ -15,7 +15,7 @@ from celery.states import SUCCESS
 from celery.worker import state as _typed_state
 from kombu.utils.encoding import safe_repr
 
-from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.request import RunRequest, stored_state
 from celery_graceful._celery.unstarted import begun, hand_back
 
 __all__ = ["ENDED_BY_FORCE", "UnderWay", "flush_events", "under_way"]
@@ -118,7 +118,8 @@ class UnderWay:
         what comes after it, a receiver of ``task_postrun`` for one. May raise what the result
         backend raises.
         """
-        if self._success_is_stored():
+        # Celery looks from 5.7 on; before, a chord would count such a member twice.
+        if stored_state(self.request) == SUCCESS:
             return False
         self.request._already_cancelled = False
         try:
@@ -126,13 +127,6 @@ class UnderWay:
         except WorkerLostError:
             self.request.on_failure(ExceptionInfo(), return_ok=True)
         return True
-
-    def _success_is_stored(self) -> bool:
-        """Celery looks from 5.7 on; before, a chord would count such a member twice."""
-        backend = self.request.task.backend
-        if self.request.ignore_result or backend.as_uri() in ("rpc://", "disabled://"):
-            return False  # never written, or not to be read here
-        return bool(backend.get_task_meta(self.id, cache=False)["status"] == SUCCESS)
 
     def send_event(self, kind: str, **fields: Any) -> None:
         """Send one of Celery's monitoring events about it, if the worker sends any."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from celery_graceful._celery import wire
-from celery_graceful.errors import CorruptRecord
+from celery_graceful.errors import CorruptRecord, NotResumable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
@@ -45,6 +45,7 @@ def admit(
         patience: how long to ask a store that does not answer; ``None``: as long as a lease.
 
     Raises:
+        NotResumable: no message can be made of the request.
         StoreUnavailable: patience was at its end.
         NewerRecord: a later version of this package wrote the run's record.
         CorruptRecord: the run's record cannot be read.
@@ -52,12 +53,18 @@ def admit(
     """
     run = RunKey(task, request.id)
     envelope = wire.capture(request, runtime.broker)
+    if envelope is None:
+        raise NotResumable(
+            f"{run} came without a message that could be published again after an interruption. "
+            "Leave the task's Request as IterableTask sets it, and send it with a serializer that "
+            "this worker can write"
+        )
     message = ev.Admit(
         generation=wire.generation_of(request),
         owner=worker,
         redelivered=bool((request.delivery_info or {}).get("redelivered")),
         checkpoint=_travelled(request),
-        envelope=b"" if envelope is None else wire.pack(envelope),
+        envelope=wire.pack(envelope),
         at=time.time(),
         waited=_waited(request),
     )

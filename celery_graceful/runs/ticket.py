@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celery_graceful._celery import wire
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
@@ -140,6 +141,14 @@ class Ticket:
         elif done.record is not None:
             self.record = done.record
         return done.decision
+
+    def check_successor(self) -> None:
+        """Raise where no message can be made of the record; it is not looked at in the store.
+
+        Raises:
+            CorruptRecord: the saved message cannot be read, or there is none.
+        """
+        wire.unpack(self.record.envelope).continued(self.record.generation, None)
 
     def publish(self) -> None:
         """Send the successor of a run that was handed over.

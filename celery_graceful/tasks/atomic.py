@@ -241,7 +241,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
         return False
 
     def save_result(self, result: Any) -> bool:
-        return super().save_result(results.dump(self.task, result))
+        return super().save_result(results.kept(self.task, self.request, result))
 
     def _mark(self, text: str, result: Any) -> Mark:
         return Mark(text, self.steps, result)

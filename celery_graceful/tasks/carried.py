@@ -68,6 +68,8 @@ class CarriedLeg(SavingLeg):
         self.began = True
         #: Whether the leg has let go of its run already, by handing over or giving way.
         self.left = False
+        #: Whether it is about to: what the store answers was perhaps not heard.
+        self.leaving = False
         self._told_to_die_at: float | None = None
         self._ended_by_force = False
         self._hold_on_until = 0.0
@@ -87,7 +89,7 @@ class CarriedLeg(SavingLeg):
         Then its outcome need not be saved before Celery stores it: should the process die in
         between, what runs again is no more than what a crash may repeat anyhow.
         """
-        return not self.resumed and time.monotonic() < self._brief_until
+        return not (self.resumed or self.leaving) and time.monotonic() < self._brief_until
 
     # -- begin and end ----------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
+from celery.utils.saferepr import saferepr
 
 from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
 from celery_graceful.model.cursor import encode
@@ -14,10 +15,13 @@ from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome, Request
 from celery_graceful.tasks import limits, results
 from celery_graceful.tasks.attended import no_longer_cut
+from celery_graceful.tasks.base_exceptions import failure_of, is_greenlet_exit, is_stop
 from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.exits import forget_replayed, give_way, go_back, leave, log
+from celery_graceful.tasks.exits import abandon, forget_replayed, give_way, go_back, leave, log
 
-__all__ = ["close", "fail", "fail_for_good", "finish"]
+__all__ = ["close", "fail", "fail_for_good", "fail_or_let_go", "finish", "not_its_failure"]
+
+logger = logging.getLogger("celery_graceful.runs")
 
 
 # -- failed ----------------------------------------------------------------------------------
@@ -34,9 +38,14 @@ def fail(leg: CarriedLeg, exc: Exception) -> None:
     try:
         _save_failure(leg, exc, text, steps)
     except StoreUnavailable as trouble:
-        go_back(leg, f"fails with {exc!r:.200}", trouble)
+        go_back(leg, f"fails with {saferepr(exc, maxlen=200)}", trouble)
     except StoreError as trouble:
-        log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
+        _say_unknown(leg, exc, trouble)
+
+
+def _say_unknown(leg: CarriedLeg, exc: Exception, trouble: StoreError) -> None:
+    what = "fails with %s, and the store does not know: %s"
+    log(logging.ERROR, leg, what, saferepr(exc, maxlen=200), trouble)
 
 
 def _save_failure(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
@@ -64,9 +73,9 @@ def fail_for_good(leg: CarriedLeg, exc: Exception) -> None:
     try:
         _save_error(leg, exc, text, steps)
     except StoreUnavailable as trouble:
-        go_back(leg, f"fails with {exc!r:.200}", trouble)
+        go_back(leg, f"fails with {saferepr(exc, maxlen=200)}", trouble)
     except StoreError as trouble:
-        log(logging.ERROR, leg, "fails with %r, and the store does not know: %s", exc, trouble)
+        _say_unknown(leg, exc, trouble)
 
 
 def _save_error(leg: CarriedLeg, exc: Exception, text: str | None, steps: int) -> None:
@@ -88,6 +97,48 @@ def _last_good_checkpoint(leg: CarriedLeg) -> tuple[str | None, int]:
         return leg.ticket.record.checkpoint, leg.ticket.record.steps
 
 
+# -- something that is no Exception ---------------------------------------------------------
+
+
+def fail_or_let_go(leg: CarriedLeg, exc: BaseException) -> None:
+    """Returns when a stop has raised ``exc``: it goes on to whoever stops the process.
+
+    Raises:
+        BaseExceptionRaised: the task's own code has raised it.
+        Ignore, Reject: the run is not this execution's any more, or its message goes back.
+    """
+    if is_stop(exc, leg.flag, leg.request):
+        abandon(leg)
+        if is_greenlet_exit(exc):
+            raise Reject("its greenlet was killed at a stop", requeue=True) from exc
+        return
+    if leg.left:
+        not_its_failure(leg, exc)
+    if not _stands(leg):  # revoked, say, and its greenlet killed for that
+        give_way(leg)
+    failure = failure_of(str(leg.ticket.run), exc)
+    fail(leg, failure)
+    raise failure from exc
+
+
+def _stands(leg: CarriedLeg) -> bool:
+    try:
+        return leg.ticket.stands()
+    except StoreError:  # whoever saves the failure waits for the store
+        return True
+
+
+def not_its_failure(leg: CarriedLeg, exc: BaseException) -> NoReturn:
+    """The run was saved for another execution, or taken out, before ``exc`` was raised."""
+    logger.error(
+        "%s has left this execution (%s), so this is not its failure",
+        leg.ticket.run,
+        leg.ticket.record.state,
+        exc_info=exc,
+    )
+    raise Ignore("left this execution") from exc
+
+
 # -- done ----------------------------------------------------------------------------------
 
 
@@ -97,18 +148,27 @@ def finish(leg: CarriedLeg, result: Any) -> None:
     leg.report.settle()
     if not leg.save_result(result):
         give_way(leg)
-    if leg.brief:
-        leg.outcome = result
-        return
-    saved, text = results.dump(leg.task, result), encode(leg.checkpoint)
     leg.outcome = result
+    if leg.brief:
+        return
+    saved = results.kept(leg.task, leg.request, result)
+    text, steps = _last_good_checkpoint(leg)
     try:
-        decision = leg.ticket.finish(text, leg.steps, saved, Outcome.COMPLETED)
+        if saved is None:
+            _save_end(leg, text, steps)
+            return
+        decision = leg.ticket.finish(text, steps, saved, Outcome.COMPLETED)
     except StoreError as exc:
         if isinstance(exc, CorruptRecord):
             raise
         go_back(leg, "is done", exc)
     if decision.verdict is Verdict.REFUSED:
+        give_way(leg)
+
+
+def _save_end(leg: CarriedLeg, text: str | None, steps: int) -> None:
+    """Save that all items are done, where the result cannot be: Celery says what comes of that."""
+    if text is not None and not leg.ticket.save(text, steps).accepted:
         give_way(leg)
 
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from celery.exceptions import Reject
 
-from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError, StoreUnavailable
+from celery_graceful.errors import (
+    CorruptRecord,
+    GracefulError,
+    NewerRecord,
+    NotResumable,
+    StoreError,
+    StoreUnavailable,
+)
 from celery_graceful.runs.admission import Admission, admit
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop import sleep
@@ -51,12 +58,15 @@ def enter(runtime: Runtime, task: RunTask, flag: StopFlag) -> Admission:
             raise
         sleep(PAUSE)
         _give_back(task, exc)
+    except NotResumable as exc:  # admitted, it would be lost at its first interruption
+        sleep(PAUSE)
+        _give_back(task, exc)
     except StoreError as exc:  # no memory left, a password that was changed: people mend that
         sleep(PAUSE)
         _give_back(task, exc)
 
 
-def _give_back(task: RunTask, exc: StoreError) -> NoReturn:
+def _give_back(task: RunTask, exc: GracefulError) -> NoReturn:
     logger.error(
         "%s[%s] goes back to the queue: nobody can say whether it may run: %s",
         task.name,

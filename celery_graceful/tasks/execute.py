@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.request import LegLeft
-from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model.cursor import Checkpoint, decode, encode
+from celery_graceful.model.cursor import Checkpoint, decode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission
@@ -21,14 +16,15 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import (
+    base_exceptions,
     definitions,
     endings,
     exits,
     legs,
-    limits,
     poison,
     process,
     results,
+    retries,
     styles,
     uncommitted,
 )
@@ -42,13 +38,7 @@ from celery_graceful.tasks.replay import replay_of
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = [
-    "carried_leg",
-    "execute",
-    "note_final_error",
-    "raise_if_final",
-    "retry_through",
-]
+__all__ = ["execute"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -112,6 +102,9 @@ def _return_saved(leg: CarriedLeg) -> Any:
     except Exception as exc:
         leg.error = exc
         raise
+    except BaseException as exc:  # the record names such a class
+        leg.error = base_exceptions.failure_of(str(leg.ticket.run), exc)
+        raise leg.error from exc
     return leg.outcome
 
 
@@ -139,21 +132,17 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
             endings.fail(carried, exc)
-            _send_retry(carried)
+            retries.send(carried)
         raise
     except Exception as exc:
         if carried is not None and carried.left:
-            # A soft time limit, say, that strikes while the successor is published.
-            logger.error(
-                "%s was handed over, so this is not its failure", carried.ticket.run, exc_info=True
-            )
-            raise Ignore("handed over") from exc
+            endings.not_its_failure(carried, exc)
         if carried is not None:
             endings.fail(carried, exc)
         raise
-    except BaseException:
+    except BaseException as exc:
         if carried is not None:
-            exits.abandon(carried)
+            endings.fail_or_let_go(carried, exc)
         raise
 
 
@@ -204,94 +193,3 @@ def _iterate(leg: Leg, carried: CarriedLeg | None, iterate: Callable[[], Any]) -
                 leg.leave(stop.reason)
             else:
                 exits.leave(carried, stop.reason)
-
-
-# -- retries ---------------------------------------------------------------------------------
-
-
-def carried_leg(task: RunTask, task_id: str | None) -> CarriedLeg | None:
-    """The leg whose own successor is being published: the message has its task id."""
-    if task_id is None or task.request.called_directly or task.request.id != task_id:
-        return None
-    leg = getattr(task.request, LEG, None)
-    return leg if isinstance(leg, CarriedLeg) else None
-
-
-def retry_through(
-    leg: CarriedLeg,
-    args: Any,
-    kwargs: Any,
-    options: dict[str, Any],
-    send: Callable[..., Any],
-) -> Any:
-    """Publish a retry of the run, once its checkpoint is saved.
-
-    Inside the loop nobody knows yet how far it came, so the message waits until the loop is left.
-    """
-    leg.retry_options = {"args": args, "kwargs": kwargs, **options}
-    leg.send_retry = send
-    if not leg.open:
-        _send_retry(leg)
-    return leg.task.AsyncResult(leg.id)
-
-
-def _send_retry(leg: CarriedLeg) -> None:
-    options, send = leg.retry_options, leg.send_retry
-    if options is None or send is None:
-        return
-    leg.retry_options = leg.send_retry = None
-    if leg.flag.raised:
-        leg.flag.wait_released(leg.ticket.runtime.settings.hand_over_timeout)
-    try:
-        decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
-    except StoreUnavailable as exc:
-        raise LegLeft(str(exc), leg.ticket.fence) from exc
-    if decision.verdict is Verdict.REFUSED:
-        exits.give_way(leg)
-    if decision.verdict is not Verdict.PUBLISH:
-        exits.taken_out(leg)
-    headers = dict(options.get("headers") or {})
-    for name in (wire.CHECKPOINT, wire.HOME):
-        headers.pop(name, None)
-    headers[wire.GENERATION] = leg.ticket.record.generation
-    headers["parent_id"] = leg.request.parent_id  # Celery would make a root task its own parent
-    options["headers"] = headers
-    try:
-        send(**options)
-    except Exception as exc:
-        # ``Task.retry`` would reject the message and fail the task; the run is not lost.
-        logger.error(
-            "%s: the retry could not be published; a worker does it one lease after it was due: %r",
-            leg.ticket.run,
-            exc,
-        )
-
-
-def _delay(options: dict[str, Any]) -> float:
-    if options.get("countdown") is not None:
-        return float(options["countdown"])
-    eta = options.get("eta")
-    if isinstance(eta, datetime):
-        moment = eta if eta.tzinfo is not None else eta.replace(tzinfo=timezone.utc)
-        return max(0.0, moment.timestamp() - time.time())
-    return 0.0
-
-
-def raise_if_final(task: RunTask, exc: Exception | None) -> None:
-    """An error that a retry would only meet again is not retried, nor is a message given back."""
-    if isinstance(exc, Reject):  # ``autoretry_for = (Exception,)`` would take it for an error
-        raise exc
-    leg = getattr(task.request, LEG, None)
-    if not isinstance(leg, CarriedLeg) or exc is None:
-        return
-    if leg.returns_saved or isinstance(exc, limits.FINAL_ERRORS):
-        raise exc
-
-
-def note_final_error(task: RunTask, exc: Exception) -> None:
-    """``Task.retry`` raised something else than Retry: no retry is left, ``exc`` is the outcome."""
-    leg = getattr(task.request, LEG, None)
-    if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(leg, CarriedLeg):
-        return
-    if not leg.open and not leg.returns_saved:
-        endings.fail_for_good(leg, exc)

@@ -6,11 +6,13 @@ import logging
 from typing import Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
+from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
 from celery_graceful._celery.request import LegLeft
 from celery_graceful.errors import (
+    CorruptRecord,
     CursorError,
     PublishUncertain,
     StoreError,
@@ -21,6 +23,7 @@ from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome
 from celery_graceful.tasks import limits, results
 from celery_graceful.tasks.attended import no_longer_cut
+from celery_graceful.tasks.base_exceptions import is_stop
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.replay import replay_of
 from celery_graceful.tasks.saving import cursor_part
@@ -57,22 +60,47 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     signals.emit(signals.stop_requested, leg.task, task_id=leg.id, reason=reason)
     if leg.began:
         _stop_work(leg, reason)
-    # On solo nobody could take the successor before this process ends: its message goes back.
-    returns = limits.runs_in_main_process(leg.flag) and reason in (
-        StopReason.SHUTDOWN,
-        StopReason.MAINTENANCE,
-    )
+    returns = _returns(leg, reason)
+    leg.leaving = True
     decision = _hand_over(leg, reason, successor=not returns)
     leg.left = True
-    # Before anybody else can end the run, and after it is safe.
-    leg.report.settle(leg.ticket.runtime.settings.hand_over_timeout)
-    signals.emit(signals.run_interrupted, leg.task, **leg.details, reason=reason)
+    _tell_interrupted(leg, reason)
     if decision.verdict is not Verdict.PUBLISH:
         taken_out(leg)
     if returns:
         log(logging.INFO, leg, "goes back to the queue: %s", reason)
         raise Reject(reason, requeue=True)
     _publish(leg, reason)
+
+
+def _returns(leg: CarriedLeg, reason: str) -> bool:
+    """Whether the message in hand goes back to the broker, in place of a successor."""
+    # On solo nobody could take the successor before this process ends.
+    if limits.runs_in_main_process(leg.flag) and reason in (
+        StopReason.SHUTDOWN,
+        StopReason.MAINTENANCE,
+    ):
+        return True
+    try:
+        leg.ticket.check_successor()
+    except CorruptRecord as exc:
+        log(logging.ERROR, leg, "goes back to the queue, no message can be made of it: %s", exc)
+        return True
+    return False
+
+
+def _tell_interrupted(leg: CarriedLeg, reason: str) -> None:
+    """The run is saved for another execution: nothing may keep its message from being sent."""
+    try:
+        # Before anybody else can end the run, and after it is safe.
+        leg.report.settle(leg.ticket.runtime.settings.hand_over_timeout)
+        signals.emit(signals.run_interrupted, leg.task, **leg.details, reason=reason)
+    except Exception as exc:  # a soft time limit, say
+        log(logging.ERROR, leg, "is handed over all the same: %s", saferepr(exc), exc_info=exc)
+    except BaseException as exc:  # a receiver called ``sys.exit()``
+        if is_stop(exc, leg.flag, leg.request):
+            raise
+        log(logging.ERROR, leg, "is handed over all the same: %s", saferepr(exc), exc_info=exc)
 
 
 def _stop_work(leg: CarriedLeg, reason: str) -> None:
@@ -126,11 +154,8 @@ def _stalls(leg: CarriedLeg, text: str) -> int:
 
 
 def _publish(leg: CarriedLeg, reason: str) -> None:
-    settings = leg.ticket.runtime.settings
-    if leg.flag.raised:
-        leg.flag.wait_released(settings.hand_over_timeout)
     try:
-        leg.ticket.publish()
+        _publish_surely(leg)
     except OperationalError as exc:
         log(
             logging.ERROR,
@@ -141,19 +166,45 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
         )
         if leg.ticket.reclaim().verdict is not Verdict.RESUME:
             give_way(leg)
-        leg.left = False
+        leg.left = leg.leaving = False
         leg.hold_on()
         return
-    except PublishUncertain as exc:
-        log(
-            logging.ERROR,
-            leg,
-            "is published again by a worker after one lease (%.0f s): %s",
-            settings.lease_ttl,
-            exc,
-        )
+    except Exception as exc:
+        _leave_to_rescuer(leg, exc)
+    except BaseException as exc:
+        _leave_to_rescuer(leg, exc)
+        if is_stop(exc, leg.flag, leg.request):
+            raise
     log(logging.INFO, leg, "was handed over: %s", reason)
     raise Ignore(f"handed over: {reason}")
+
+
+def _publish_surely(leg: CarriedLeg) -> None:
+    """Publish; once more after what does not come from the broker, such as a soft time limit."""
+    for last in (False, True):
+        try:
+            if leg.flag.raised:
+                leg.flag.wait_released(leg.ticket.runtime.settings.hand_over_timeout)
+            leg.ticket.publish()
+        except (OperationalError, PublishUncertain):
+            raise
+        except Exception as exc:
+            if last:
+                raise
+            log(logging.WARNING, leg, "is published again after: %s", saferepr(exc))
+        else:
+            return
+
+
+def _leave_to_rescuer(leg: CarriedLeg, exc: BaseException) -> None:
+    log(
+        logging.ERROR,
+        leg,
+        "is published again by a worker after one lease (%.0f s): %s",
+        leg.ticket.runtime.settings.lease_ttl,
+        saferepr(exc),
+        exc_info=None if isinstance(exc, PublishUncertain) else exc,
+    )
 
 
 def give_way(leg: CarriedLeg) -> NoReturn:
@@ -194,16 +245,22 @@ def abandon(leg: CarriedLeg) -> None:
     """The process is told to die at once: let go of the lease, so that the message may return."""
     if leg.left:
         return
-    leg.undo()
     try:
+        leg.undo()
         leg.ticket.hand_over(
             encode(leg.checkpoint), leg.steps, StopReason.SHUTDOWN, successor=False, patience=0.0
         )
-    except (StoreError, CursorError) as exc:
-        log(logging.ERROR, leg, "dies without saving its checkpoint: %s", exc)
+    except Exception as exc:  # whoever ends the process must not wait, nor take this for the end
+        log(logging.ERROR, leg, "dies without saving its checkpoint: %s", saferepr(exc))
 
 
-def log(level: int, leg: CarriedLeg, what: str, *details: Any) -> None:
+def log(
+    level: int,
+    leg: CarriedLeg,
+    what: str,
+    *details: Any,
+    exc_info: BaseException | None = None,
+) -> None:
     """One line for the person on call: run, how far, and what happened."""
     logger.log(
         level,
@@ -212,4 +269,5 @@ def log(level: int, leg: CarriedLeg, what: str, *details: Any) -> None:
         leg.cursor,
         leg.steps,
         *details,
+        exc_info=exc_info,
     )

@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery_graceful._celery.shared import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.tasks import definitions, execute, legs
+from celery_graceful.tasks import definitions, execute, legs, retries
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.leg import Progress, leg_of
 from celery_graceful.tasks.written import RunTask
@@ -105,13 +105,13 @@ class IterableTask(RunTask, GracefulTask):
             DefinitionError: the task is not written as an iterable task has to be.
         """
         definitions.raise_faults(self)
-        leg = execute.carried_leg(self, options.get("task_id"))
+        leg = retries.carried_leg(self, options.get("task_id"))
         if leg is None:
             return super().apply_async(args, kwargs, **options)
-        return execute.retry_through(leg, args, kwargs, options, super().apply_async)
+        return retries.retry_through(leg, args, kwargs, options, super().apply_async)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
-        execute.raise_if_final(self, kwargs.get("exc"))
+        retries.raise_if_final(self, kwargs.get("exc"))
         legs.keep_for_eager_retry(self)
         try:
             return super().retry(*args, **kwargs)
@@ -122,7 +122,7 @@ class IterableTask(RunTask, GracefulTask):
             reason = getattr(exc, "reason", None)
             if isinstance(exc, Reject) and isinstance(reason, (Ignore, Reject)):
                 raise reason from exc
-            execute.note_final_error(self, exc)
+            retries.note_final_error(self, exc)
             raise
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> NoReturn:

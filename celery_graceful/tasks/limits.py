@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from celery.exceptions import Ignore, Retry
 
 from celery_graceful.errors import (
+    BaseExceptionRaised,
     CursorError,
     DefinitionError,
     MaxCrashesExceeded,
@@ -24,6 +25,7 @@ __all__ = ["LegOptions", "leg_options", "runs_in_main_process", "will_autoretry"
 
 #: What a retry would only meet again.
 FINAL_ERRORS = (
+    BaseExceptionRaised,
     CursorError,
     DefinitionError,
     MaxCrashesExceeded,

@@ -10,6 +10,7 @@ from celery import signals as celery_signals
 from celery import states
 
 from celery_graceful import signals
+from celery_graceful._celery.children import is_ending
 from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
@@ -44,10 +45,20 @@ def prepare() -> None:
     guard.install()
 
 
-def _close_run(sender: Any = None, task: Any = None, state: str | None = None, **_: Any) -> None:
+def _close_run(
+    sender: Any = None,
+    task: Any = None,
+    state: str | None = None,
+    retval: Any = None,
+    **_: Any,
+) -> None:
     """Celery has stored the outcome and fired the callbacks: the run has ended."""
     leg = getattr(task.request, "graceful_leg", None)
-    if not isinstance(leg, CarriedLeg) or state not in (states.SUCCESS, states.FAILURE):
+    if not isinstance(leg, CarriedLeg):
+        return
+    if state is None and leg.error is not None and not is_ending():
+        state = states.FAILURE  # it is stored; ``on_failure`` or the like raised no Exception
+    if state not in (states.SUCCESS, states.FAILURE):
         return
     completed = state == states.SUCCESS
     try:
@@ -57,7 +68,7 @@ def _close_run(sender: Any = None, task: Any = None, state: str | None = None, *
     if completed:
         signals.emit(signals.run_completed, task, **leg.details, result=leg.outcome)
     else:
-        signals.emit(signals.run_failed, task, **leg.details, exception=leg.error)
+        signals.emit(signals.run_failed, task, **leg.details, exception=leg.error or retval)
 
 
 def _close(**_: Any) -> None:

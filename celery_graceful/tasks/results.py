@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals
 from celery import states
+from celery.backends.base import DisabledBackend
+from celery.exceptions import SoftTimeLimitExceeded
+from celery.utils.saferepr import saferepr
 from kombu import serialization
 
 from celery_graceful._celery import backends, payloads
@@ -17,17 +21,62 @@ from celery_graceful.errors import CorruptRecord
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["dump", "dump_error", "load", "store_revoked", "store_started"]
+__all__ = ["dump", "dump_error", "kept", "load", "store_revoked", "store_started"]
+
+logger = logging.getLogger("celery_graceful.runs")
 
 
 def dump(task: RunTask, result: Any) -> str:
     """Write a result as text, with the serializer the result backend uses."""
-    return _dump(task, "result", result)
+    return _dump(task, "result", task.backend.prepare_value(result))
+
+
+def kept(task: RunTask, request: Any, result: Any) -> str | None:
+    """What the store keeps of a result until Celery has stored it, or dropped it.
+
+    The store asks no more of a result than Celery does.
+
+    Returns:
+        The result as text; ``None`` in its place where nobody asks for it. ``None`` when it cannot
+        be written: Celery fails then too, or has its own way to write it.
+    """
+    if not _is_wanted(task, request):
+        return dump(task, None)
+    try:
+        return dump(task, result)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as exc:
+        logger.warning(
+            "%s[%s]: the result cannot be kept until Celery has stored it, so it is made again if "
+            "this worker dies before that: %s",
+            task.name,
+            request.id,
+            saferepr(exc),
+        )
+        return None
+
+
+def _is_wanted(task: RunTask, request: Any) -> bool:
+    """Whether Celery does anything with the result: stores it, or passes it on."""
+    if request.callbacks or request.chain or request.chord:
+        return True
+    return not (_ignored(task, request) or isinstance(task.backend, DisabledBackend))
 
 
 def dump_error(task: RunTask, exc: Exception) -> str:
-    """Write a final error as text."""
-    return _dump(task, "error", task.backend.prepare_exception(exc, serializer="json"), "json")
+    """Write a final error as text, as far as it can be written."""
+    try:
+        return _dump(task, "error", task.backend.prepare_exception(exc, serializer="json"), "json")
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception:  # what is in it, or how it shows itself
+        shown = {
+            "exc_type": type(exc).__qualname__,
+            "exc_message": [saferepr(exc)],
+            "exc_module": type(exc).__module__,
+        }
+        return _dump(task, "error", shown, "json")
 
 
 def _dump(task: RunTask, kind: str, value: Any, serializer: str | None = None) -> str:

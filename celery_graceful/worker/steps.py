@@ -19,6 +19,7 @@ from celery_graceful._celery.consumer import (
     wake_poll,
 )
 from celery_graceful._celery.handlers import interrupt_main_thread, watch_signals
+from celery_graceful._celery.in_process import report_base_exceptions
 from celery_graceful._celery.pool import (
     hear_of_accepted_jobs,
     look_for_dead_children,
@@ -109,6 +110,7 @@ class GracefulStep(bootsteps.StartStopStep):
                 self.runtime.store_url,
             )
         leave_unknown_runs(worker, self.keeper.is_run)
+        report_base_exceptions(worker.pool)
         self.keeper.start()
         if self.runtime.settings.keep_visible:
             self.renewals.start()

@@ -186,7 +186,9 @@ def test_a_leg_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPat
         flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
         report=SimpleNamespace(stop=lambda: note("stop"), settle=lambda s: note(("settle", s))),
         ticket=SimpleNamespace(
-            runtime=SimpleNamespace(settings=SimpleNamespace(hand_over_timeout=7.0)), run="run"
+            runtime=SimpleNamespace(settings=SimpleNamespace(hand_over_timeout=7.0)),
+            run="run",
+            check_successor=lambda: None,
         ),
         cursor=1,
         steps=1,
