@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from celery_graceful.atomic.base import Busy, Claim, Database, Mark, Row, Work
+from celery_graceful.atomic.base import (
+    Busy,
+    Claim,
+    Database,
+    Mark,
+    Row,
+    Work,
+    is_committed_for_items,
+)
 from celery_graceful.atomic.option import Atomic, Every
 
-__all__ = ["Atomic", "Busy", "Claim", "Database", "Every", "Mark", "Row", "Work"]
+__all__ = [
+    "Atomic",
+    "Busy",
+    "Claim",
+    "Database",
+    "Every",
+    "Mark",
+    "Row",
+    "Work",
+    "is_committed_for_items",
+]

@@ -22,7 +22,7 @@ from celery_graceful.atomic.alchemy_locks import (
     is_busy,
     is_transactional,
 )
-from celery_graceful.atomic.base import Busy, Claim, Mark, Row
+from celery_graceful.atomic.base import COMMITTED_FOR_ITEMS, Busy, Claim, Mark, Row
 from celery_graceful.atomic.claim import settled
 from celery_graceful.errors import DefinitionError, TransactionError
 
@@ -71,6 +71,7 @@ class SessionWork:
         if carried:
             _remove(make_session)  # what an earlier task of this thread has left
         self._session = self._made()
+        self._session.info[COMMITTED_FOR_ITEMS] = True
         self._claim: Claim | None = None
         #: The transaction of the batch; ``None`` between two.
         self._begun: SessionTransaction | None = None
@@ -222,6 +223,7 @@ class SessionWork:
         ):
             if event.contains(self._session, name, listener):
                 event.remove(self._session, name, listener)
+        self._session.info.pop(COMMITTED_FOR_ITEMS, None)
         try:
             self._session.close()
             _remove(self._make_session)

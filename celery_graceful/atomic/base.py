@@ -6,7 +6,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Busy", "Claim", "Database", "Mark", "Row", "Work"]
+__all__ = [
+    "COMMITTED_FOR_ITEMS",
+    "Busy",
+    "Claim",
+    "Database",
+    "Mark",
+    "Row",
+    "Work",
+    "is_committed_for_items",
+]
+
+#: In ``Session.info`` of a session that commits items' work and checkpoint together.
+COMMITTED_FOR_ITEMS = "celery_graceful.atomic"
 
 
 class Busy(Exception):
@@ -109,3 +121,8 @@ class Database(Protocol):
 
     def forget(self, claim: Claim) -> None:
         """Remove the row of a run that has ended, if no later run of this id has it."""
+
+
+def is_committed_for_items(session: Any) -> bool:
+    """Whether the plugin commits this SQLAlchemy session, together with the checkpoint."""
+    return COMMITTED_FOR_ITEMS in session.info

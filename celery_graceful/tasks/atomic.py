@@ -144,6 +144,9 @@ class AtomicLeg(Leg):
         self.begin_at(decode(self.kept))
         self.pending = 0
 
+    def go_back(self) -> None:
+        self.undo()
+
     def close(self) -> None:
         super().close()
         if self.work is not None:

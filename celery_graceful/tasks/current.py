@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from celery_graceful.tasks.loop import Stand
+    from celery_graceful.tasks.uncommitted import OpenWork
 
 __all__ = ["UnderWay", "current_leg"]
 
@@ -14,8 +17,10 @@ class UnderWay(Protocol):
 
     #: Where it stands.
     cursor: Any
-    #: Transactions of the task's own that are open, with what was first written in each.
-    transactions: MutableMapping[Any, str]
+    #: What its task has opened and not committed.
+    open_work: OpenWork
+    #: Where its loop is just now; ``None`` while it stands still between items.
+    stand: Stand | None
 
     @property
     def task(self) -> Any:

@@ -26,7 +26,6 @@ from celery_graceful.tasks import (
     results,
     retries,
     styles,
-    uncommitted,
 )
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.current import current_leg
@@ -109,8 +108,8 @@ def _return_saved(leg: CarriedLeg) -> Any:
 
 
 def _run(leg: Leg, admission: Admission | None = None) -> Any:
-    uncommitted.watch()
     token = current_leg.set(leg)
+    leg.open_work.begin()
     sizer = batch_sizer.set(leg.pacing.batch_size if isinstance(leg, CarriedLeg) else None)
     try:
         return _loop(leg, admission)
@@ -163,6 +162,7 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     again = None if carried is None else replay_of(carried)
     if again is not None and carried is not None:
         result = _iterate(leg, carried, again.run)
+        leg.check_committed()
         endings.finish(carried, result)
         return result
     task, args, kwargs = leg.task, leg.args, leg.kwargs
@@ -177,6 +177,7 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     task.on_complete(*args, **kwargs)
     if task.body is None:
         result = task.result(*args, **kwargs)
+    leg.check_committed()
     if carried is not None:
         endings.finish(carried, result)
     else:

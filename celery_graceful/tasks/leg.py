@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import WeakKeyDictionary
 
-from celery_graceful.errors import NoRunError
+from celery_graceful.errors import NoRunError, TransactionError
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.pace import Pace
-from celery_graceful.tasks import uncommitted
 from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.doubt import Doubt
 from celery_graceful.tasks.loop import Fuse, Stand
 from celery_graceful.tasks.quarantine import Quarantine, allowance
+from celery_graceful.tasks.uncommitted import OpenWork
 
 if TYPE_CHECKING:
     from celery_graceful.atomic import Work
@@ -91,8 +91,10 @@ class Leg:
         self.fuse: Fuse = []
         self.stand: Stand | None = None
         self._checked = False
-        #: Transactions of the task's own that are open, with what was first written in each.
-        self.transactions: MutableMapping[Any, str] = WeakKeyDictionary()
+        #: What the task has opened and not committed.
+        self.open_work = OpenWork(task)
+        #: The generator or enumerator that the loop is at.
+        self.source: Any = None
 
     def begin_at(self, checkpoint: Checkpoint) -> None:
         """Go on after ``checkpoint``."""
@@ -105,6 +107,7 @@ class Leg:
         self.errors = checkpoint.errors
         self.pace = Pace(checkpoint.pace)
         self.batch = checkpoint.batch
+        self._begun = replace(checkpoint, carry=deepcopy(checkpoint.carry))
 
     @property
     def id(self) -> str:
@@ -198,9 +201,49 @@ class Leg:
         self.fuse[:] = [0]
 
     def check_committed(self) -> None:
-        """Raise if work of the task's own is in a transaction that is still open."""
-        if self.transactions:
-            uncommitted.check(self)
+        """Go back and raise if work of the task's own is in a transaction that is still open.
+
+        Raises:
+            TransactionError: it is; nothing of what was done since is saved.
+        """
+        found = self.open_work.found(self.source)
+        if found is None:
+            return
+        cursor = self.cursor
+        self.go_back()
+        raise TransactionError(
+            f"{self.task.name}: its checkpoint at cursor {cursor!r:.200} would be saved while "
+            f"{found} is open that was begun within the run. A stop or a crash would undo that "
+            "work, and the run would continue after it. Commit before the item ends (in a "
+            "generator: before the yield), for example by making a page the item; or give the "
+            "task the option atomic = Atomic.sqlalchemy(Session), which commits work and "
+            "checkpoint together."
+        )
+
+    def distrust_open_work(self, number: int) -> None:
+        """Item ``number`` of the loop raised: what it has undone of earlier ones is not done."""
+        found = self.open_work.lost(number)
+        if found is None:
+            return
+        logger.error(
+            "%s[%s]: the item after cursor %.200r raised while %s was open, so work of earlier "
+            "items is undone; a retry begins at the last saved checkpoint. Commit before an item "
+            "ends",
+            self.task.name,
+            self.id,
+            self.cursor,
+            found,
+        )
+        self.go_back()
+
+    def go_back(self) -> None:
+        """Forget what was done since the last saved checkpoint; without a store, everything."""
+        total = self.total
+        self.begin_at(self._last_saved())
+        self.total = total
+
+    def _last_saved(self) -> Checkpoint:
+        return replace(self._begun, carry=deepcopy(self._begun.carry))
 
     def settle(self, cursor: Any, done: int) -> None:
         """Note how far the loop has come."""

@@ -97,9 +97,10 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
     place = Place(cursor)
     fuse = watcher.fuse
     watcher.look(cursor, 0)
-    # The next look comes after one item: a cursor that cannot be saved is told at once.
-    fuse[:] = [0]
-    begun = 0
+    # The next looks come after 1, 3, 7 … items: a cursor that cannot be saved, or a transaction
+    # that is left open, is reported early.
+    stride, begun = 1, 0
+    fuse[:] = _TURNS[:stride]
     while True:
         numbers = iter(fuse)
         watcher.stand = Stand(begun, numbers)
@@ -118,7 +119,8 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
             watcher.settle(place.cursor, done)
             return place.returned
         # Rearmed first: what blows it from here on is looked at in the next turn.
-        fuse[:] = _TURNS
+        stride = min(2 * stride, CHUNK)
+        fuse[:] = _TURNS[:stride]
         watcher.look(place.cursor, done)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, StoreError
-from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Request
 from celery_graceful.runs.aside import ENVELOPE, envelope_entry
@@ -67,6 +67,10 @@ class SavingLeg(Leg):
     def details(self) -> dict[str, Any]:
         """What signals tell of a leg."""
         return {"task_id": self.id, "cursor": self.cursor, "steps": self.steps}
+
+    def _last_saved(self) -> Checkpoint:
+        saved = self.ticket.record.checkpoint
+        return super()._last_saved() if saved is None else decode(saved)
 
     def stop_reason(self, now: float) -> str | None:
         """Why the leg has to leave at ``now`` (monotonic seconds), if it has to."""

@@ -10,9 +10,9 @@ from functools import cache
 from types import CodeType
 from typing import Any
 
-from celery_graceful.errors import DefinitionError
+from celery_graceful.errors import DefinitionError, TransactionError
 from celery_graceful.tasks.doubt import announced
-from celery_graceful.tasks.leg import Leg
+from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.loop import (
     LOOP_FILE,
     Turns,
@@ -52,7 +52,7 @@ def _iterate_generator(leg: Leg) -> Any:
     returns = hasattr(stream, "send") and _may_return_value(stream)
     turns: Turns = returning_turns if returns else generator_turns
     try:
-        return drive(stream, turns, leg, leg.cursor)
+        return _driven(leg, items, stream, turns)
     finally:
         close(items)
 
@@ -142,7 +142,7 @@ def iterate_pairs(
         stream = announced(stream, leg.about_to_run, named)
     turns = call_shape(each, leg.args, leg.kwargs, around)
     try:
-        drive(stream, turns, leg, leg.cursor)
+        _driven(leg, source, stream, turns)
     except (TypeError, ValueError) as exc:
         if _is_unpacking(exc):
             raise DefinitionError(
@@ -151,6 +151,20 @@ def iterate_pairs(
         raise
     finally:
         close(source)
+
+
+def _driven(leg: Leg, source: Any, stream: Any, turns: Turns) -> Any:
+    leg.source, before = source, leg.steps
+    try:
+        return drive(stream, turns, leg, leg.cursor)
+    except (Interrupted, TransactionError):
+        raise  # from a look, which has seen to it
+    except BaseException:
+        # While ``source`` still holds its blocks open.
+        leg.distrust_open_work(leg.steps - before + 1)
+        raise
+    finally:
+        leg.source = None
 
 
 def _within(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from celery_graceful.errors import CursorError
+from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model.cursor import decode
 from celery_graceful.testing.marks import Seen, mark
 from celery_graceful.testing.staged import How, Stage
@@ -198,6 +198,11 @@ def error_hint(error: BaseException | None, changed: Collection[str]) -> str:
     """What to look at when a leg raised."""
     if isinstance(error, CursorError):
         return "the cursors and the carry: each has to come back equal and of the same type."
+    if isinstance(error, TransactionError):
+        return (
+            "the transaction that is open at the yield, or when each_iteration returns: commit "
+            "before it, or use the option atomic."
+        )
     if changed:
         names = ", ".join(sorted(changed))
         return f"{advice('error', How.STOPPED, ())} A new process does not have {names}."

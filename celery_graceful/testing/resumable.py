@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple, NoReturn
 from uuid import uuid4
 
-from celery_graceful.errors import CursorError
+from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model.cursor import decode
 from celery_graceful.tasks.iterable import IterableTask
 from celery_graceful.testing.findings import (
@@ -132,7 +132,7 @@ class _Examination:
         leg.run(self.args, self.kwargs, self.task_id)
         if leg.how is not How.FINISHED:
             wrong = self._raised(leg, set())
-            if not isinstance(leg.error, CursorError):
+            if not isinstance(leg.error, (CursorError, TransactionError)):
                 wrong = wrong._replace(hint="the task, or the arguments and the world of the test.")
             self._fail(f"fails undisturbed, after {len(leg.seen)} items.", [wrong], [leg])
         self.course = _Course(leg.seen, self._values(leg), moved_in(leg.seen))

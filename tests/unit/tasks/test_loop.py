@@ -248,11 +248,26 @@ def test_blown_from_another_thread_all_the_time(style: str, size: int) -> None:
 
 @STYLES
 def test_a_blown_fuse_is_seen_after_the_item_under_way(style: str) -> None:
-    watch = Watch(stop_at=2)  # at the start, after the first item, and when blown
-    source = Source(CHUNK, watch, frozenset([7]))
+    watch = Watch(stop_at=3)  # at the start, after 1 and 3 items, and when blown
+    source = Source(CHUNK, watch, frozenset([6]))
     with pytest.raises(Stop):
         run(style, source, watch)
-    assert source.done == list(range(1, 8))
+    assert source.done == list(range(1, 7))
+
+
+@STYLES
+def test_looks_come_at_growing_strides(style: str) -> None:
+    looks: list[int] = []
+
+    class Noting(Watch):
+        def look(self, cursor: Any, done: int) -> None:
+            super().look(cursor, done)
+            looks.append(self.done)
+
+    watch = Noting()
+    run(style, Source(4 * CHUNK, watch), watch)
+    growing = [2**n - 1 for n in range(12)]
+    assert looks == [*growing, growing[-1] + CHUNK, growing[-1] + 2 * CHUNK]
 
 
 @pytest.mark.parametrize("turns", [generator_turns, returning_turns])
@@ -261,13 +276,13 @@ def test_blown_after_the_last_item_the_end_is_the_end(turns: Turns) -> None:
     ends = []
 
     def items() -> Generator[int, None, str]:
-        yield from range(1, 4)
+        yield from range(1, 3)
         watch.fuse.clear()
         ends.append("ended")
         return "result"
 
     returned = drive(items(), turns, watch, 0)
-    assert (watch.cursor, watch.done, watch.settled, ends) == (3, 3, 1, ["ended"])
+    assert (watch.cursor, watch.done, watch.settled, ends) == (2, 2, 1, ["ended"])
     assert returned == (None if turns is generator_turns else "result")
 
 

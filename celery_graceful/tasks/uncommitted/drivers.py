@@ -1,0 +1,215 @@
+"""Connections of psycopg, psycopg2 and sqlite3: whether work in them is open, and where they are.
+
+A driver keeps no list of its connections, so those are found that the task's own code holds. The
+walk follows generators, cells, bound methods and context managers, and no other objects.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from inspect import unwrap
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+)
+from typing import Any
+
+__all__ = ["Watched", "state"]
+
+#: Objects that are looked at in one walk, at most.
+_MOST = 200
+#: Statuses of libpq: in a transaction, and in one that has failed.
+_IN_TRANSACTION, _IN_ERROR = 2, 3
+_WROTE = "SELECT txid_current_if_assigned()"
+
+
+class Watched:
+    """The connections in reach of one task, compared with how its execution found them."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        #: Those that were in a transaction before. Referenced, so that none takes another's place.
+        self._before: list[Any] = []
+
+    def begin(self) -> None:
+        """What is open now belongs to the caller."""
+        if _kinds():
+            self._before = [c for c in self._reached(None) if state(c) is not None]
+
+    def open(self, source: Any) -> Iterator[str]:
+        """What was opened since, in ``source`` or in what the task's code names."""
+        if not _kinds():
+            return
+        for connection in self._reached(source):
+            if any(connection is other for other in self._before):
+                continue
+            how = state(connection)
+            if how is not None:
+                kind = type(connection)
+                yield f"a transaction of {kind.__module__}.{kind.__qualname__} ({how})"
+
+    def _reached(self, source: Any) -> list[Any]:
+        task = self._task
+        roots = [source, *vars(task).values()]
+        kind: Any = type(task)
+        for function in _functions(kind, task.body):
+            roots += function.__closure__ or ()
+            names = function.__globals__
+            roots += [names[name] for name in _names(function.__code__) if name in names]
+        return _connections(roots)
+
+
+# -- the state of one connection -------------------------------------------------------------
+
+
+def state(connection: Any) -> str | None:
+    """How a connection holds uncommitted work; ``None`` when it does not, or that is unknown."""
+    kind = _kind(connection)
+    try:
+        return None if kind is None else kind(connection)
+    except Exception:  # closed, or broken: then the server has rolled back, and says so to its user
+        return None
+
+
+def _sqlite(connection: Any) -> str | None:
+    return "in_transaction" if connection.in_transaction else None
+
+
+def _psycopg(connection: Any) -> str | None:
+    def wrote() -> bool:
+        answer = connection.pgconn.exec_(_WROTE.encode())
+        return answer.ntuples != 1 or answer.get_value(0, 0) is not None
+
+    return _postgres(connection, wrote)
+
+
+def _psycopg2(connection: Any) -> str | None:
+    def wrote() -> bool:
+        with connection.cursor(cursor_factory=_loaded("psycopg2.extensions", "cursor")) as cursor:
+            cursor.execute(_WROTE)
+            return cursor.fetchone()[0] is not None
+
+    return _postgres(connection, wrote)
+
+
+def _postgres(connection: Any, wrote: Callable[[], bool]) -> str | None:
+    info = connection.info
+    status = int(info.transaction_status)
+    if status == _IN_ERROR:
+        return "transaction_status INERROR"
+    if status != _IN_TRANSACTION:
+        return None
+    # Every query begins a transaction, also one that only reads. The server knows better, and is
+    # asked if it has that function: an error would abort the user's transaction.
+    can_tell = info.server_version >= 100000 and not info.parameter_status("crdb_version")
+    return None if can_tell and not wrote() else "transaction_status INTRANS"
+
+
+_STATES: dict[tuple[str, str], Callable[[Any], str | None]] = {
+    ("sqlite3", "Connection"): _sqlite,
+    ("psycopg", "Connection"): _psycopg,
+    ("psycopg2.extensions", "connection"): _psycopg2,
+}
+#: What leads to a connection, and by which attribute.
+_LEADING = {
+    ("sqlite3", "Cursor"): "connection",
+    ("psycopg", "Cursor"): "connection",
+    ("psycopg", "ServerCursor"): "connection",
+    ("psycopg", "Transaction"): "connection",
+    ("psycopg2.extensions", "cursor"): "connection",
+    ("sqlalchemy.pool", "PoolProxiedConnection"): "driver_connection",
+}
+
+
+def _loaded(module: str, name: str) -> Any:
+    return getattr(sys.modules.get(module), name, None)
+
+
+def _kinds() -> tuple[type, ...]:
+    """The classes of connections that this process can have."""
+    return tuple(cls for cls in (_loaded(*name) for name in _STATES) if cls is not None)
+
+
+def _kind(connection: Any) -> Callable[[Any], str | None] | None:
+    for name, how in _STATES.items():
+        cls = _loaded(*name)
+        if cls is not None and issubclass(type(connection), cls):
+            return how
+    return None
+
+
+# -- where they are --------------------------------------------------------------------------
+
+
+def _connections(roots: Iterable[Any]) -> list[Any]:
+    """The connections that ``roots`` are, or lead to."""
+    kinds = _kinds()
+    leading = {cls: by for name, by in _LEADING.items() if (cls := _loaded(*name)) is not None}
+    found: dict[int, Any] = {}
+    followed: set[int] = set()
+    pending = list(roots)
+    for _ in range(_MOST):
+        if not pending:
+            break
+        thing = pending.pop()
+        kind = type(thing)  # not ``isinstance``, which would wake lazy proxies
+        if kind in _FOLLOWED:
+            if id(thing) not in followed:
+                followed.add(id(thing))
+                pending += _inside(thing)
+        elif issubclass(kind, kinds):
+            found[id(thing)] = thing
+        else:
+            pending += [
+                getattr(thing, by, None) for cls, by in leading.items() if issubclass(kind, cls)
+            ]
+    return list(found.values())
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+_MADE_BY_CONTEXTMANAGER = type(_nothing())
+_FOLLOWED = {GeneratorType, CellType, MethodType, BuiltinMethodType, _MADE_BY_CONTEXTMANAGER}
+
+
+def _inside(thing: Any) -> list[Any]:
+    if isinstance(thing, GeneratorType):
+        # Local variables, and the blocks and loops that are open. Asked for by ``f_locals``, a
+        # frame would hold on to what its code has dropped.
+        frame = thing.gi_frame if sys.version_info < (3, 11) else None
+        return gc.get_referents(thing if frame is None else frame)
+    if isinstance(thing, CellType):
+        try:
+            return [thing.cell_contents]
+        except ValueError:  # empty
+            return []
+    return [thing.gen if isinstance(thing, _MADE_BY_CONTEXTMANAGER) else thing.__self__]
+
+
+@lru_cache(maxsize=1024)
+def _names(code: CodeType) -> tuple[str, ...]:
+    """The global names, and attributes, that code uses."""
+    inner = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
+    return tuple(dict.fromkeys([*code.co_names, *inner]))
+
+
+@lru_cache(maxsize=1024)
+def _functions(cls: type, body: Callable[..., Any] | None) -> tuple[FunctionType, ...]:
+    """The user's functions that make a task."""
+    things: list[Any] = [] if body is None else [body, unwrap(body)]
+    for base in cls.__mro__:
+        if not f"{base.__module__}.".startswith(("celery.", "celery_graceful.tasks.", "builtins.")):
+            things += vars(base).values()
+    plain = [getattr(thing, "__func__", thing) for thing in things]
+    return tuple(thing for thing in plain if isinstance(thing, FunctionType))
