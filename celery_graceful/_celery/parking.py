@@ -153,7 +153,11 @@ def _length(queue: Any) -> int:
 def _send_back(envelope: Envelope, send: Sender) -> bool:
     """Whether there is still a queue that takes the message: it must not be in others' way."""
     headers = dict(envelope.headers)
-    exchange, routing_key = headers.pop(PARKED, None) or ("", "")
+    where = headers.pop(PARKED, None)
+    if not isinstance(where, (list, tuple)) or [type(name) for name in where] != [str, str]:
+        logger.error("A parked message stays, its %s says no queue: %.200r", PARKED, where)
+        return False
+    exchange, routing_key = where
     try:
         send(envelope.moved(exchange, routing_key, headers))
     except Unroutable as exc:

@@ -8,7 +8,7 @@ from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state as _typed_state
 
 from celery_graceful._celery.request import RunRequest
-from celery_graceful._celery.threads import snapshot
+from celery_graceful._celery.threads import StillChanging, snapshot
 
 __all__ = [
     "active_runs",
@@ -22,7 +22,11 @@ state: Any = _typed_state
 
 
 def active_runs() -> list[tuple[str, str]]:
-    """Task name and id of the iterable tasks that run in this worker now."""
+    """Task name and id of the iterable tasks that run in this worker now.
+
+    Raises:
+        StillChanging: nobody can say.
+    """
     return [(r.type, r.id) for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
 
 
@@ -32,8 +36,11 @@ def revoked_active_runs() -> list[tuple[str, str]]:
 
 
 def something_runs() -> bool:
-    """Whether any task, of whatever kind, runs in this worker now."""
-    return bool(snapshot(state.active_requests))
+    """Whether any task, of whatever kind, runs in this worker now; also when that is not known."""
+    try:
+        return bool(snapshot(state.active_requests))
+    except StillChanging:
+        return True
 
 
 def stop_when_idle() -> None:

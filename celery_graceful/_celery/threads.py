@@ -12,6 +12,7 @@ from celery_graceful._celery.originals import original
 
 __all__ = [
     "Bell",
+    "StillChanging",
     "native_lock",
     "native_sleep",
     "snapshot",
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 #: A copy of what other threads change succeeds soon.
 _TRIES = 100
+#: Seconds between the later tries; half of them take a twentieth of a second.
+_PAUSE = 0.001
 
 
 def start_native_thread(target: Callable[[], None]) -> None:
@@ -63,14 +66,22 @@ class Bell:
         return bool(self._lock.acquire(True, max(0.0, seconds)))
 
 
+class StillChanging(RuntimeError):
+    """What another thread changes all the time cannot be copied: nobody knows what is in it."""
+
+
 def snapshot(items: Iterable[T]) -> list[T]:
-    """A copy of a set or mapping that another thread changes; empty if it changes all the time."""
-    for _ in range(_TRIES):
+    """A copy of a set or mapping that another thread changes.
+
+    Raises:
+        StillChanging: it changes all the time. That is another answer than "nothing is in it".
+    """
+    for attempt in range(_TRIES):
         try:
             return list(items)
         except RuntimeError:  # changed size during iteration
-            continue
-    return []
+            native_sleep(0.0 if attempt < _TRIES // 2 else _PAUSE)
+    raise StillChanging(f"a {type(items).__name__} changed {_TRIES} times while it was copied")
 
 
 def where_main_thread_is() -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kombu.utils import json as kombu_json
+from kombu.utils.encoding import safe_repr
 
 from celery_graceful.errors import CorruptRecord
 
@@ -60,8 +61,10 @@ _DELAYED = re.compile(r"(?:^|_)celery_delayed_")
 _LEVELS = re.compile(r"^(?:[01]\.){28}")
 
 
-#: No run is handed over a billion times.
-MOST_GENERATIONS = 10**9
+#: As in the model, which this room does not know.
+MOST_GENERATIONS = 2**31 - 1
+#: Priorities that a broker knows.
+_PRIORITIES = 255
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -123,7 +126,18 @@ def sent_home(headers: Mapping[str, Any]) -> dict[str, Any]:
     home = headers.get(HOME)
     if not isinstance(home, (list, tuple)) or len(home) != 3:
         return {}
+    exchange, routing_key, priority = home
+    if not (_is_name(exchange) and _is_name(routing_key) and _is_priority(priority)):
+        return {}
     return dict(zip(("exchange", "routing_key", "priority"), home, strict=True))
+
+
+def _is_name(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_priority(value: object) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= _PRIORITIES)
 
 
 def capture(request: Any, broker: str) -> Envelope | None:
@@ -204,17 +218,17 @@ def generation_of(headers: Any) -> int:
     must not stop the worker, and an invitation too old is dropped.
     """
     value = headers.get(GENERATION)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
         value = int(value)
-    if type(value) is int and 0 <= value < MOST_GENERATIONS:
+    if type(value) is int and 0 <= value <= MOST_GENERATIONS:
         return value
     if value is not None:
         logger.warning(
-            "%s[%s] came with %s = %.100r, which is no generation: taken for 0",
+            "%.200s[%.200s] came with %s = %s, which is no generation: taken for 0",
             headers.get("task"),
             headers.get("id"),
             GENERATION,
-            value,
+            safe_repr(value)[:100],
         )
     return 0
 
@@ -240,15 +254,20 @@ def unpack(data: bytes) -> Envelope:
     """Read what :func:`pack` wrote; raises :exc:`~celery_graceful.errors.CorruptRecord`."""
     head, _, body = data.partition(b"\n")
     try:
+        # Not strictly: what its sender put into a header, infinite or not, is to travel again.
         read = kombu_json.loads(head[1:]) if head[:1] == b"k" else json.loads(head)
         envelope = Envelope(body=body, **read)
         texts = (envelope.exchange, envelope.routing_key, envelope.broker, envelope.content_type)
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("a name is no text")
+        if not _is_name(envelope.content_encoding):
+            raise TypeError("the encoding is no text")
         if not isinstance(envelope.headers, dict) or not isinstance(envelope.properties, dict):
             raise TypeError("headers or properties are no mapping")
+        if not _is_priority(envelope.properties.get("priority")):
+            raise TypeError("the priority is none")
         return envelope
-    except (ValueError, TypeError) as exc:
+    except Exception as exc:  # kombu builds values of types that are named in the text
         shown = base64.b64encode(data[:60]).decode()
         raise CorruptRecord(f"the saved message of a run cannot be read ({exc}): {shown}") from exc
 

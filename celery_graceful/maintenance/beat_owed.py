@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from celery_graceful import strict_json
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
 from celery_graceful.maintenance.beat_board import BeatBoard
 
@@ -21,6 +22,10 @@ logger = logging.getLogger("celery_graceful.beat")
 
 NOTICE = "maintenance-beat"
 SCHEMA = 1
+#: An entry that is owed more often than this was not counted by beat.
+MOST_OWED = 10_000_000
+#: Turns until a beat gives way to another one that writes all the time; the next save goes on.
+MOST_TURNS = 50
 
 
 class _Attempt(NamedTuple):
@@ -76,11 +81,15 @@ class Owed:
             Whether the board holds every change; not so while the store is away.
         """
         try:
-            while not self.saved:
+            for _ in range(MOST_TURNS):
+                if self.saved:
+                    break
                 if self._state.sure:
                     self._post()
                 else:
                     self._read()
+            else:
+                raise StoreError(f"another beat has written {NOTICE} {MOST_TURNS} times meanwhile")
         except StoreError as exc:
             self._say_away(exc)
             return False
@@ -95,11 +104,21 @@ class Owed:
 
     def _read(self) -> None:
         notice = self._board.ask(lambda board: board.read_notice(NOTICE))
-        saved, mark = decode_owed(notice.text)
+        saved, mark = self._decoded(notice.text)
         changes, attempt = self._state.changes, self._state.attempt
         if attempt is not None and mark == attempt.mark:  # its answer was lost, the write was not
             changes = _without(changes, attempt.changes)
         self._state = _State(saved, notice.version, True, changes)
+
+    def _decoded(self, text: str) -> tuple[Mapping[str, int], str]:
+        """What the board holds; what was known last, where that cannot be read."""
+        try:
+            return decode_owed(text)
+        except NewerRecord:
+            raise
+        except CorruptRecord as exc:
+            logger.error("%s. Beat replaces it by what it knows: %s", exc, self)
+            return self._state.saved, ""
 
     def _post(self) -> None:
         before = self._state
@@ -123,7 +142,7 @@ class Owed:
 
 
 def decode_owed(text: str) -> tuple[dict[str, int], str]:
-    """The numbers that a notice holds, and its mark.
+    """The numbers that a notice holds, and its mark. An entry whose number is none is left out.
 
     Raises:
         CorruptRecord: it cannot be read; :exc:`NewerRecord` if a later version wrote it.
@@ -131,17 +150,29 @@ def decode_owed(text: str) -> tuple[dict[str, int], str]:
     if not text:
         return {}, ""
     try:
-        data = json.loads(text)
-        if data["schema"] > SCHEMA:
+        data = strict_json.loads(text)
+        if strict_json.whole(data["schema"], "its schema", 1) > SCHEMA:
             raise NewerRecord(
                 f"What beat owes was written by a later version (schema {data['schema']}, this one"
                 f" knows {SCHEMA}): update this program"
             )
-        return {str(name): int(number) for name, number in data["owed"].items()}, str(data["mark"])
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        mark = strict_json.text(data["mark"], "its mark")
+        return {
+            name: number for name, number in data["owed"].items() if _counts(name, number)
+        }, mark
+    except (ValueError, TypeError, LookupError, AttributeError) as exc:
         raise CorruptRecord(
             f"The notice {NOTICE} in the store, what beat owes, cannot be read: {exc}"
         ) from exc
+
+
+def _counts(name: str, number: object) -> bool:
+    try:
+        strict_json.whole(number, "how often", 0, MOST_OWED)
+    except ValueError as exc:
+        logger.warning("What beat owes for the entry %r cannot be read, left out: %s", name, exc)
+        return False
+    return True
 
 
 def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from celery_graceful import strict_json
 
 __all__ = ["MOST_BUSY", "Busy", "Report", "decode_report", "encode_report"]
 
 SCHEMA = 1
 #: Tasks that a report names; their number is told in any case.
 MOST_BUSY = 100
+#: How long a report may be, and a name in it, in characters.
+LONGEST, LONGEST_NAME = 1024 * 1024, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,44 @@ def encode_report(report: Report) -> str:
 
 
 def decode_report(text: str) -> Report | None:
-    """The inverse of :func:`encode_report`; ``None`` for what another version wrote otherwise."""
+    """The inverse of :func:`encode_report`; ``None`` for anything else, whoever wrote it."""
     try:
-        data: dict[str, Any] = json.loads(text)
-        if data.pop("schema") != SCHEMA:
+        data = strict_json.loads(text, LONGEST)
+        if strict_json.whole(data.pop("schema"), "its schema") != SCHEMA:
             return None
-        data["busy"] = tuple(Busy(**busy) for busy in data["busy"])
-        data["queues"], data["exempt"] = tuple(data["queues"]), tuple(data["exempt"])
-        return Report(**data)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return _report(data)
+    except (ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def _report(data: dict[str, Any]) -> Report:
+    whole, number, text, flag = (
+        strict_json.whole, strict_json.number, strict_json.text, strict_json.flag
+    )  # fmt: skip
+    report = Report(**data)
+    for name in ("hostname", "pool"):
+        text(getattr(report, name), name, LONGEST_NAME)
+    for name in ("pid", "slots", "busy_count", "parked"):
+        whole(getattr(report, name), name)
+    for name in ("forced", "paused", "cut_off"):
+        flag(getattr(report, name), name)
+    whole(report.version, "version", -1)
+    if not isinstance(report.longest, dict):
+        raise ValueError("longest is no mapping")
+    return replace(
+        report,
+        queues=strict_json.names(report.queues, "queues"),
+        exempt=strict_json.names(report.exempt, "exempt"),
+        busy=tuple(_busy(**each) for each in data["busy"]),
+        longest={task: number(seconds, "a duration") for task, seconds in report.longest.items()},
+    )
+
+
+def _busy(task: Any, id: Any, queue: Any, seconds: Any, run: Any) -> Busy:
+    return Busy(
+        strict_json.text(task, "a task"),
+        strict_json.text(id, "a task's id"),
+        strict_json.text(queue, "a queue"),
+        strict_json.number(seconds, "a duration"),
+        strict_json.flag(run, "whether it is a run"),
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from celery_graceful.model import events as ev
-from celery_graceful.model.record import Record, State, replace
-from celery_graceful.model.verdict import Decision, Policy, Verdict, crashed, drop
+from celery_graceful.model.record import MOST_GENERATIONS, Record, State, replace
+from celery_graceful.model.verdict import Decision, Policy, Verdict, crashed, drop, raised
 
 #: Copied, which takes less than half as long as making one.
 _NEW = Record(State.RUNNING)
@@ -13,7 +13,7 @@ _NEW = Record(State.RUNNING)
 def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Decision:
     fresh = replace(
         _NEW,
-        generation=m.generation,
+        generation=min(m.generation, MOST_GENERATIONS),
         # Kept rising over a re-used id, so that a stalled runner of the ended run stays fenced.
         fence=1 if record is None else record.fence + 1,
         owner=m.owner,
@@ -29,7 +29,7 @@ def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Dec
 def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Decision:
     taken = replace(
         record,
-        generation=max(record.generation, m.generation),
+        generation=min(max(record.generation, m.generation), MOST_GENERATIONS),
         fence=record.fence + 1,
         owner=m.owner,
         leg_steps=record.steps,
@@ -52,7 +52,7 @@ def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Deci
     decision = start(record, m, now, policy)
     assert decision.record is not None
     # Above all that was published under this id before: a late duplicate must not take it over.
-    anew = replace(decision.record, generation=record.generation + 1)
+    anew = replace(decision.record, generation=raised(record))
     return Decision(decision.verdict, decision.why, anew, due_in=decision.due_in)
 
 
@@ -63,6 +63,8 @@ def admit_paused(record: Record, m: ev.Admit, now: float, policy: Policy) -> Dec
 def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
+    if _is_far_ahead(record, m, now):
+        return drop(_far_ahead(record, m))
     resumed = replace(record, state=State.RUNNING, resumptions=record.resumptions + 1)
     return _take(resumed, m, policy, _resume_or_give_up(resumed, policy))
 
@@ -70,6 +72,8 @@ def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
 def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
+    if _is_far_ahead(record, m, now):
+        return drop(_far_ahead(record, m))
     if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} carries it")
     if m.generation == record.generation:
@@ -81,6 +85,8 @@ def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
 def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.generation < record.generation:
         return drop(_older(record, m))
+    if _is_far_ahead(record, m, now):
+        return drop(_far_ahead(record, m))
     if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} is storing its outcome")
     record = crashed(record)
@@ -98,6 +104,22 @@ def _is_held(record: Record, m: ev.Admit, now: float) -> bool:
     if record.owner is None:
         return False
     return record.leased(now) or not (m.takes_over or record.envelope == b"")
+
+
+def _is_far_ahead(record: Record, m: ev.Admit, now: float) -> bool:
+    """Whether the message claims more than the run can have become since its record was written.
+
+    A generation is in the record before a message has it, so one ahead is the most that a record
+    of a moment ago explains, in a store that has lost its last write. Whoever wrote a higher one
+    must not take the run from its owner, nor from the message that is on its way. Once the run is
+    overdue it is admitted: a store may have lost more than that.
+    """
+    waits = record.due_at is not None and now < record.due_at
+    return waits and m.generation > record.generation + 1
+
+
+def _far_ahead(record: Record, m: ev.Admit) -> str:
+    return f"generation {m.generation} cannot follow {record.generation}, the run's own"
 
 
 def _older(record: Record, m: ev.Admit) -> str:

@@ -12,6 +12,7 @@ from celery_graceful.model.verdict import (
     crashed,
     ended,
     paused,
+    raised,
     refuse,
 )
 
@@ -47,11 +48,11 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
         taken = replace(
             crashed(record),
             state=State.HANDED_OVER,
-            generation=record.generation + 1,
+            generation=raised(record),
             reason=str(StopReason.LEASE_LOST),
         )
         return Decision(Verdict.PUBLISH, "lease_lost", taken, due_in=policy.lease_ttl)
-    leases = min(2 ** (record.republished + 1), MOST_LEASES)
+    leases = 2 ** min(record.republished + 1, MOST_LEASES.bit_length() - 1)
     again = replace(
         crashed(record),
         # Not 0: after the end, that would look like a fresh message of a re-used id. And not one
@@ -109,7 +110,7 @@ def resume_paused(record: Record, e: ev.Resume, now: float, policy: Policy) -> D
     pending = replace(
         record,
         state=State.HANDED_OVER,
-        generation=record.generation + 1,
+        generation=raised(record),
         republished=0,
         stranded="",
     )
@@ -127,7 +128,7 @@ def retry(record: Record, e: ev.Retry, now: float, policy: Policy) -> Decision:
     again = replace(
         record,
         state=State.HANDED_OVER,
-        generation=record.generation + 1,
+        generation=raised(record),
         republished=0,
         stranded="",
     )

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from dataclasses import replace
 
-__all__ = ["Outcome", "Record", "Request", "RunKey", "State", "replace"]
+__all__ = ["MOST_GENERATIONS", "Outcome", "Record", "Request", "RunKey", "State", "replace"]
+
+
+#: The highest generation that a record or message may have; it is not raised beyond.
+MOST_GENERATIONS = 2**31 - 1
 
 
 class RunKey(NamedTuple):

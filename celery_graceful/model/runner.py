@@ -11,6 +11,7 @@ from celery_graceful.model.verdict import (
     Verdict,
     ended,
     paused,
+    raised,
 )
 
 
@@ -27,7 +28,7 @@ def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Dec
         return ended(saved, Outcome.CANCELLED, policy)
     if record.requested is Request.PAUSE:
         return paused(saved)
-    generation = record.generation + (1 if e.successor else 0)
+    generation = raised(record) if e.successor else record.generation
     pending = replace(saved, state=State.HANDED_OVER, generation=generation)
     return Decision(Verdict.PUBLISH, e.reason, pending, due_in=policy.lease_ttl)
 
@@ -38,7 +39,7 @@ def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
         return ended(saved, Outcome.CANCELLED, policy)
     if record.requested is Request.PAUSE:
         return paused(saved)
-    waiting = replace(saved, state=State.WAITING, generation=record.generation + 1)
+    waiting = replace(saved, state=State.WAITING, generation=raised(record))
     return Decision(Verdict.PUBLISH, e.reason, waiting, due_in=e.delay + policy.lease_ttl)
 
 

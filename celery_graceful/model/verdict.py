@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from celery_graceful.model.record import Outcome, Record, State, replace
+from celery_graceful.model.record import MOST_GENERATIONS, Outcome, Record, State, replace
 
 __all__ = [
     "Decision",
@@ -16,6 +16,7 @@ __all__ = [
     "drop",
     "ended",
     "paused",
+    "raised",
     "refuse",
 ]
 
@@ -64,6 +65,11 @@ def drop(why: str) -> Decision:
     return Decision(Verdict.DROP, why)
 
 
+def raised(record: Record) -> int:
+    """The generation after the record's; the highest stays, since no worker takes a higher one."""
+    return min(record.generation + 1, MOST_GENERATIONS)
+
+
 #: How a leg was lost that nobody saw end.
 LEASE_OVER = "its worker was not heard of for a lease"
 
@@ -101,7 +107,7 @@ def paused(record: Record) -> Decision:
     taken_out = replace(
         record,
         state=State.PAUSED,
-        generation=record.generation + 1,
+        generation=raised(record),
         requested=None,
         stranded="",
         owner=None,

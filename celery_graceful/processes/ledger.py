@@ -12,22 +12,31 @@ import fcntl
 import json
 import logging
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from celery_graceful import strict_json
 from celery_graceful.errors import ProcessError
 from celery_graceful.processes import tagged
 
-__all__ = ["Entry", "enter", "entries", "folder", "is_empty", "sweep"]
+__all__ = ["Entry", "decode_entry", "enter", "entries", "folder", "is_empty", "sweep"]
 
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".json"
 #: What was begun and not finished is removed after so many seconds.
 _DRAFT_AGE = 60.0
+#: A file is no longer, in characters, and neither is a tag.
+_LONGEST, _LONGEST_TAG = 4 * 1024 * 1024, 256
+_LAST_PID = 2**31 - 1
+#: A sweep waits no longer for one entry's processes, in seconds.
+_LONGEST_GRACE = 7 * 86400.0
+#: Files remembered as warned of.
+_MOST_WARNED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,8 @@ def sweep() -> list[Entry]:
                 "celery-graceful[processes] to have it ended",
                 *(entry.command, entry.task, entry.task_id),
             )
+        except Exception:
+            log.exception("%s cannot be dealt with; the other background processes are", path)
         finally:
             os.close(fd)
     return swept
@@ -172,8 +183,41 @@ def _read() -> Iterator[tuple[Path, Entry]]:
         return
     for path in folder().glob(f"*{_SUFFIX}"):
         try:
-            yield path, Entry(**json.loads(path.read_text()))
+            yield path, decode_entry(path.read_text())
         except FileNotFoundError:
             continue  # it has just ended
-        except (ValueError, TypeError):
-            log.warning("%s is no entry of the ledger of background processes", path)
+        except ValueError as error:
+            _warn_of(path, error)
+
+
+_warned: set[Path] = set()
+
+
+def _warn_of(path: Path, why: object) -> None:
+    """Once for each file: every worker of a host looks, and ``ps`` does each time."""
+    if path not in _warned and len(_warned) < _MOST_WARNED:
+        _warned.add(path)
+        log.warning("%s is no entry of the ledger of background processes: %s", path, why)
+
+
+def decode_entry(text: str) -> Entry:
+    """The entry that a file of the ledger holds.
+
+    Raises:
+        ValueError: it holds something else; what would find processes of others is refused.
+    """
+    try:
+        entry = Entry(**strict_json.loads(text, _LONGEST))
+    except TypeError as error:  # fields that are missing, or unknown
+        raise ValueError(str(error)) from error
+    if not strict_json.text(entry.tag, "tag", _LONGEST_TAG):
+        raise ValueError("tag is empty")
+    for name in ("command", "task", "task_id"):
+        strict_json.text(getattr(entry, name), name, _LONGEST)
+    strict_json.whole(entry.owner, "owner", 1, _LAST_PID)
+    strict_json.whole(entry.stop_signal, "stop_signal", 1, signal.NSIG - 1)
+    return replace(
+        entry,
+        since=strict_json.number(entry.since, "since"),
+        grace=strict_json.number(entry.grace, "grace", 0.0, _LONGEST_GRACE),
+    )

@@ -116,7 +116,8 @@ _links: WeakSet[Link] = WeakSet()
 def _close_in_fork() -> None:
     """A fork that keeps the sockets open would hide the end of its parent."""
     for link in list(_links):
-        link.socket.close()
+        with contextlib.suppress(OSError):  # each on its own: the others have to be closed as well
+            link.socket.close()
 
 
 os.register_at_fork(after_in_child=_close_in_fork)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.bodies import check_accepted
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.wire import unpack
-from celery_graceful.errors import CorruptRecord, PublishUncertain
+from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Record, RunKey
@@ -52,6 +53,8 @@ class Rescuer:
     _healthy_since: float | None = None
     #: Runs that this worker cannot publish, by the version that was looked at.
     _foreign: dict[RunKey, int] = field(default_factory=dict)
+    #: Runs with which something is wrong, by the version that was told of.
+    _faulty: dict[RunKey, int] = field(default_factory=dict)
     _broker_away: bool = False
 
     def store_was_away(self) -> None:
@@ -84,7 +87,8 @@ class Rescuer:
         ]
         self._seen = {run: record.version for run, record in overdue}
         self._foreign = {run: at for run, at in self._foreign.items() if run in self._seen}
-        ours = [(run, record) for run, record in ripe if self._ours(run, record)]
+        self._faulty = {run: at for run, at in self._faulty.items() if run in self._seen}
+        ours = [entry for entry in ripe if self._each(self._ours, *entry)]
         free = self._without_held(ours, now)
         if free:
             self._rescue_all(free)
@@ -98,7 +102,7 @@ class Rescuer:
         try:
             with Sender(self.runtime.app, timeout=self.runtime.settings.hand_over_timeout) as send:
                 for run, record in runs:
-                    self._rescue(run, record, send)
+                    self._each(self._rescue, run, record, send)
         except OperationalError as exc:
             if not self._broker_away:
                 logger.error(
@@ -107,6 +111,21 @@ class Rescuer:
             self._broker_away = True
         else:
             self._broker_away = False
+
+    def _each(self, deal_with: Callable[..., Any], run: RunKey, record: Record, *more: Any) -> Any:
+        """Deal with one run; what is wrong with it is logged once, and no other waits for it.
+
+        Only a store or broker that is away is everybody's trouble.
+        """
+        try:
+            return deal_with(run, record, *more)
+        except (StoreUnavailable, OperationalError):
+            raise
+        except Exception as exc:
+            if self._faulty.get(run) != record.version:
+                self._faulty[run] = record.version
+                logger.error("%s is passed over, it cannot be rescued: %r", run, exc)
+            return None
 
     def _rescue(self, run: RunKey, record: Record, send: Sender) -> None:
         done = transition(
@@ -139,11 +158,14 @@ class Rescuer:
         Their messages wait in their queues, and come to be admitted first.
         """
         for run, record in runs:
-            if self.held(run.task, self._queue_of(record)):
+            if self._each(self._is_held, run, record):
                 self._held_at[run] = now
         lease = self.runtime.settings.lease_ttl
         self._held_at = {run: at for run, at in self._held_at.items() if now < at + lease}
         return [(run, record) for run, record in runs if run not in self._held_at]
+
+    def _is_held(self, run: RunKey, record: Record) -> bool:
+        return self.held(run.task, self._queue_of(record))
 
     def _queue_of(self, record: Record) -> str:
         envelope = unpack(record.envelope)

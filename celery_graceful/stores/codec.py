@@ -6,12 +6,13 @@ Written by hand for speed: a short task encodes three records and decodes none.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final
 
-from celery_graceful import __version__
-from celery_graceful.model.record import Outcome, Record, Request, State
+from celery_graceful import __version__, strict_json
+from celery_graceful.model.record import MOST_GENERATIONS, Outcome, Record, Request, State
 
-__all__ = ["Newer", "Unreadable", "build", "extra_of", "text", "utf8"]
+__all__ = ["Newer", "Unreadable", "build", "extra_of", "text", "utf8", "whole"]
 
 #: Raised when the meaning of a field changes, or a state is added, so that an older worker refuses
 #: what it would misread. A new field with a default does not raise it.
@@ -33,7 +34,14 @@ _INTS: Final = (
 #: version adds in the same way is passed over here.
 _ADDED: Final = {"last_crash": "", "stranded": ""}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
-_loads = json.JSONDecoder().decode
+#: The most that a count may be, and where it is less than that of :mod:`strict_json`: a generation
+#: has to be one that a message may carry.
+_MOST: Final = {"generation": MOST_GENERATIONS}
+_LEAST: Final = {"crash_steps": -1}
+#: Times are the store's own, whose clock a test or a person may have set; seconds.
+_FARTHEST: Final = 1e12
+#: How long a summary is, at most; a reason is all of it that has no bound of its own.
+_LONGEST: Final = 1024 * 1024
 
 
 class Unreadable(ValueError):
@@ -87,7 +95,9 @@ def build(fields: dict[str, Any], extra: str | bytes) -> Record:
         Unreadable: A part does not hold what this version writes.
     """
     try:
-        rest = _checked(_loads(extra if isinstance(extra, str) else extra.decode("ascii")))
+        text_of_rest = extra if isinstance(extra, str) else extra.decode("ascii")
+        rest = _checked(strict_json.loads(text_of_rest, _LONGEST))
+        _check_fields(fields)
         fields["state"] = State(fields["state"])
         if fields["requested"] is not None:
             fields["requested"] = Request(fields["requested"])
@@ -96,22 +106,48 @@ def build(fields: dict[str, Any], extra: str | bytes) -> Record:
         return Record(**fields, **rest)
     except Unreadable:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as exc:
         raise Unreadable(f"{type(exc).__name__}: {exc}") from exc
+
+
+def whole(digits: Any) -> int:
+    """A stored whole number, of an integer or its digits.
+
+    Raises:
+        ValueError: It is none; a text of more than 20 characters is not even looked at.
+    """
+    if isinstance(digits, (bytes, str)) and len(digits) > 20:
+        raise ValueError(f"{digits[:20]!r}… is no number that is kept")
+    return int(digits)
+
+
+def _check_fields(fields: dict[str, Any]) -> None:
+    """What a store compares by itself: numbers that another would not take, times that are none."""
+    for name in ("version", "fence", "steps"):
+        strict_json.whole(fields[name], name)
+    for name in ("due_at", "ended_at"):
+        value = fields.get(name)
+        if value is not None and not (math.isfinite(value) and abs(value) <= _FARTHEST):
+            raise Unreadable(f"its {name} is {value!r}")
 
 
 def _checked(rest: Any) -> dict[str, Any]:
     if not isinstance(rest, dict):
         raise Unreadable("its summary is not a JSON object")
     _check_format(rest.get("format"), rest.get("by"))
-    kept: dict[str, Any] = {name: _typed(rest, name, int) for name in _INTS}
+    kept: dict[str, Any] = {
+        name: strict_json.whole(
+            rest[name], name, _LEAST.get(name, 0), _MOST.get(name, strict_json.MOST)
+        )
+        for name in _INTS
+    }
     kept["reason"] = _typed(rest, "reason", str)
-    kept["started_at"] = float(_typed(rest, "started_at", (int, float)))
+    kept["started_at"] = strict_json.number(rest["started_at"], "started_at")
     kept["stamp"] = _typed(rest, "stamp", str)
     kept["outcome"] = rest["outcome"]
     for name, missing in _ADDED.items():
         kept[name] = _typed({name: missing, **rest}, name, str)
-    kept["kept_for"] = float(_typed({"kept_for": 0.0, **rest}, "kept_for", (int, float)))
+    kept["kept_for"] = strict_json.number(rest.get("kept_for", 0.0), "kept_for")
     return kept
 
 
@@ -129,8 +165,8 @@ def _check_format(written_as: object, by: object) -> None:
         )
 
 
-def _typed(rest: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+def _typed(rest: dict[str, Any], name: str, kind: type) -> Any:
     value = rest[name]
     if not isinstance(value, kind):
-        raise Unreadable(f"its {name} is {value!r}")
+        raise Unreadable(f"its {name} is {value!r:.100}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["ForkGate"]
+
+logger = logging.getLogger("celery_graceful.stores")
 
 #: Seconds that a fork waits for the calls under way.
 _PATIENCE = 5.0
@@ -67,11 +70,15 @@ class ForkGate:
     def open(self) -> None:
         """Let calls in again, in the parent."""
         self._closing = False
-        self._quiet.notify_all()
-        self._quiet.release()
+        try:
+            self._quiet.notify_all()
+            self._quiet.release()
+        except RuntimeError:  # interrupted before it was acquired
+            logger.debug("A gate that was not closed is open")
 
     def reset(self) -> None:
         """Let calls in again, in the child: other threads and what they held are gone."""
+        # First what lets calls in: what comes after it may raise.
         self._quiet = threading.Condition()
         self._closing = False
         self._inside = 0
@@ -95,17 +102,32 @@ _closed: list[ForkGate] = []
 def _close_all() -> None:
     _watching_lock.acquire()
     for gate in list(_gates):
-        gate.close()
-        _closed.append(gate)
+        _closed.append(gate)  # first: whatever happens, it is opened again
+        _attempt(gate.close)
 
 
 def _open_all() -> None:
-    while _closed:
-        _closed.pop().open()
-    _watching_lock.release()
+    try:
+        while _closed:
+            _attempt(_closed.pop().open)
+    finally:
+        _watching_lock.release()
 
 
 def _reset_all() -> None:
-    while _closed:
-        _closed.pop().reset()
-    _watching_lock.release()
+    try:
+        while _closed:
+            _attempt(_closed.pop().reset)
+    finally:
+        _watching_lock.release()
+
+
+def _attempt(call: Callable[[], None]) -> None:
+    """What is raised here is not the fork's: Python would print it and go on without the others.
+
+    That may be an exception of a signal handler, such as a soft time limit.
+    """
+    try:
+        call()
+    except BaseException:
+        logger.exception("A connection to a store may not be usable after a fork")

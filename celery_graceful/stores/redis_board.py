@@ -12,9 +12,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from celery_graceful import strict_json
 from celery_graceful.errors import StoreError
 from celery_graceful.stores.board import Attendance, Notice
-from celery_graceful.stores.codec import text, utf8
+from celery_graceful.stores.codec import text, utf8, whole
 from celery_graceful.stores.redis_keys import Keys
 from celery_graceful.stores.redis_scripts import NOW, Script
 
@@ -166,14 +167,17 @@ class RedisBoard:
             raise self._unread(key, "it lacks its version or its text")
         version, posted = content
         try:
-            return Notice(int(version), text(posted), float(stamp))
+            return Notice(
+                strict_json.whole(whole(version), "its version"), text(posted), float(stamp)
+            )
         except ValueError as exc:
             raise self._unread(key, exc) from exc
 
     def _attendance(self, worker: bytes, written: bytes | None, now: float) -> Attendance | None:
         stamp, _, report = (written or b"").partition(b" ")
         try:
-            found = Attendance(text(worker), text(report), max(0.0, now - float(stamp)))
+            written_at = strict_json.number(float(stamp), "when it was written")
+            found = Attendance(text(worker), text(report), max(0.0, now - written_at))
         except ValueError as exc:
             self._tell(worker, "it is not there" if written is None else str(exc))
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model.record import Record, Request, State
-from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8
+from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8, whole
 
 __all__ = ["fields_of", "record_of", "request_of"]
 
@@ -58,13 +58,13 @@ def record_of(fields: list[bytes | None]) -> Record:
         raise Unreadable("a field is missing")
     try:
         flat = {
-            "version": int(version),
+            "version": whole(version),
             "state": text(state),
-            "fence": int(fence),
+            "fence": whole(fence),
             "owner": _text(owner),
             "due_at": None if due_at is None else float(due_at),
             "checkpoint": _text(checkpoint),
-            "steps": int(steps),
+            "steps": whole(steps),
             "requested": _text(requested),
             "result": _text(result),
             "envelope": envelope or b"",

@@ -23,9 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from celery_graceful import strict_json
 from celery_graceful.errors import StoreError
 from celery_graceful.stores.board import Attendance, Notice
-from celery_graceful.stores.codec import text, utf8
+from celery_graceful.stores.codec import text, utf8, whole
 from celery_graceful.stores.sql_statements import Statements, notices, reports
 
 __all__ = ["SqlBoard"]
@@ -36,7 +37,7 @@ logger = logging.getLogger("celery_graceful.stores")
 _FORGET_EVERY = 50
 
 _n, _r = notices.c, reports.c
-_UNREADABLE = (ValueError, TypeError, AttributeError)
+_UNREADABLE = (ValueError, TypeError, AttributeError, ArithmeticError)
 
 
 class SqlBoard:
@@ -60,6 +61,8 @@ class SqlBoard:
         self._given = given
         self._unread = unread
         self._attended = 0
+        #: Workers whose unreadable reports the log has told of.
+        self._told: set[object] = set()
         self._sql = statements
         now = statements.clock
         named = and_(_n.namespace == bindparam("ns"), _n.name == bindparam("named"))
@@ -131,20 +134,34 @@ class SqlBoard:
         return found
 
     def attendance(self) -> list[Attendance]:
-        """The reports, by the name of the worker."""
+        """The reports that can be read, by the name of the worker.
+
+        A live worker soon writes the next one, and answers over the broker.
+        """
         with self._connected("the reports of workers") as connection:
-            rows = connection.execute(self._list, self._given())
-            try:
-                return sorted(
-                    Attendance(
-                        _unquoted(row.worker),
-                        text(row.report),
-                        max(0.0, row.now - row.written_at),
-                    )
-                    for row in rows
-                )
-            except _UNREADABLE as exc:
-                raise self._unread("graceful_reports", exc) from exc
+            rows = connection.execute(self._list, self._given()).all()
+        read = [self._attendance(row) for row in rows]
+        return sorted(it for it in read if it is not None)
+
+    def _attendance(self, row: Any) -> Attendance | None:
+        try:
+            written_at = strict_json.number(row.written_at, "when it was written")
+            age = max(0.0, float(row.now) - written_at)
+            found = Attendance(_unquoted(row.worker), text(row.report), age)
+        except _UNREADABLE as exc:
+            self._tell(row.worker, exc)
+            return None
+        self._told.discard(row.worker)
+        return found
+
+    def _tell(self, worker: object, why: object) -> None:
+        if worker not in self._told:
+            self._told.add(worker)
+            logger.error(
+                "The report of %.200r in graceful_reports cannot be read and is passed over: %s",
+                worker,
+                why,
+            )
 
     def leave(self, worker: str) -> None:
         """Forget a report."""
@@ -170,7 +187,7 @@ class SqlBoard:
             row = rows.one()
             if row.version is None:
                 return Notice(0, "", row.now)
-            version = int(row.version)
+            version = strict_json.whole(whole(row.version), "its version")
             return Notice(version, "" if version == known else text(row.text), row.now)
         except _UNREADABLE as exc:
             raise self._unread(f"the notice {name} in graceful_notices", exc) from exc

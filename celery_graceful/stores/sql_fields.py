@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from celery_graceful.model.record import Record, Request, replace
-from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8
+from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8, whole
 
 __all__ = ["parameters_of", "record_of", "request_of"]
 
@@ -34,13 +34,13 @@ def record_of(row: RowMapping) -> Record:
     """The record in a row; raises :exc:`Unreadable`."""
     try:
         flat = {
-            "version": int(row["version"]),
+            "version": whole(row["version"]),
             "state": row["state"],
-            "fence": int(row["fence"]),
+            "fence": whole(row["fence"]),
             "owner": row["owner"],
             "due_at": None if row["due_at"] is None else float(row["due_at"]),
             "checkpoint": _text(row["checkpoint"]),
-            "steps": int(row["steps"]),
+            "steps": whole(row["steps"]),
             "requested": row["requested"],
             "result": _text(row["result"]),
             "envelope": bytes(row["envelope"] or b""),
@@ -50,12 +50,15 @@ def record_of(row: RowMapping) -> Record:
             raise Unreadable("its summary is no text")
     except Unreadable:
         raise
-    except (ValueError, TypeError, AttributeError) as exc:
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as exc:
         raise Unreadable(str(exc)) from exc
     record = build(flat, extra)
     if row["expires_at"] is None or not record.kept_for:
         return record
-    return replace(record, ended_at=float(row["expires_at"]) - record.kept_for)
+    try:
+        return replace(record, ended_at=float(row["expires_at"]) - record.kept_for)
+    except (ValueError, TypeError) as exc:
+        raise Unreadable(str(exc)) from exc
 
 
 def request_of(value: str | None) -> Request | None:

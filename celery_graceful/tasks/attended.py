@@ -140,14 +140,17 @@ class Attended:
     # -- the ticker thread ------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Call the hook once there is a stop, raise once it is time."""
+        """Raise once it is time, call the hook once there is a stop."""
+        if self.edge is not None and not self._is_cut and is_cut(self._flag, now):
+            self._is_cut = True
+            self.edge.throw()
         if self._hook and (reason := self._reason()) is not None:
             self._hook = False
             call = partial(with_request, self._task, self._request, partial(self._tell, reason))
             run_aside(call, f"on_stop_requested {self._task.name}", self._loop)
-        if self.edge is not None and not self._is_cut and is_cut(self._flag, now):
-            self._is_cut = True
-            self.edge.throw()
+
+    def tick_failed(self) -> None:
+        """It is tried again at the next tick; the task itself has nothing to look at."""
 
     def _reason(self) -> StopReason | None:
         stop = self._flag.stop

@@ -74,6 +74,7 @@ class CarriedLeg(SavingLeg):
         self._ended_by_force = False
         self._hold_on_until = 0.0
         self._held_number = b""
+        self._told_of_pacing = False
         now = time.monotonic()
         self._brief_until = min(self._flush_due, self._lease_until)
         self.pacing = Pacing(self, flag)
@@ -125,13 +126,20 @@ class CarriedLeg(SavingLeg):
 
     def tick(self, now: float) -> None:
         """Blow the fuse when something is due. Runs in the ticker's thread."""
-        self.pacing.tick(now)
+        try:
+            self.pacing.tick(now)
+        except Exception:
+            self._tell_of_pacing()
         due = now >= self._flush_due or self.pacing.may_overrun(now)
         if due or self.flag.raised or self._may_be_held():
             self.fuse.clear()
         if self._overdue(now) and not self._ended_by_force:
             self._ended_by_force = True
             os.kill(os.getpid(), TERM_SIGNAL)
+
+    def tick_failed(self) -> None:
+        """The loop looks at each tick, and finds a stop or a checkpoint that is due."""
+        self.fuse.clear()
 
     def told_to_die(self) -> bool:
         """A termination signal reached this process; returns whether the leg deals with it."""
@@ -142,6 +150,12 @@ class CarriedLeg(SavingLeg):
             self._told_to_die_at = now
         self.fuse.clear()
         return True
+
+    def _tell_of_pacing(self) -> None:
+        """Without it the execution is stopped and saved as ever."""
+        if not self._told_of_pacing:
+            self._told_of_pacing = True
+            logger.exception("%s: how long its items take is not known", self.ticket.run)
 
     def _overdue(self, now: float) -> bool:
         """Whether the item under way has outlived the time it had to finish.

@@ -167,6 +167,7 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
         if leg.ticket.reclaim().verdict is not Verdict.RESUME:
             give_way(leg)
         leg.left = leg.leaving = False
+        leg.report.resume()
         leg.hold_on()
         return
     except Exception as exc:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kombu.utils.encoding import safe_repr
+
 from celery_graceful._celery.aside import gevent_loop, run_aside
 from celery_graceful.durations import format_seconds
 from celery_graceful.model import pace as decisions
@@ -75,17 +77,17 @@ class Pacing:
             return
         age, usual = self._sampler.age(now), self._leg.pace.need
         if max(age, usual) > period and ("grace", self._leg.task.name) not in _warned:
+            _warned.add(("grace", self._leg.task.name))  # first: to say it may fail
             said = self._warning(stand.begun if stand is not None else 0, age, usual, period)
-            _warned.add(("grace", self._leg.task.name))
             run_aside(said, "celery-graceful-warning", self._loop)
 
     def _warning(self, number: int, age: float, usual: float, period: float) -> Callable[[], None]:
         leg = self._leg
+        cursor = safe_repr(leg.cursor)[:200]
         what = (
-            f"an item after cursor {leg.cursor!r:.200} (item {number} of this leg) has run for"
-            f" {age:.1f} s"
+            f"an item after cursor {cursor} (item {number} of this leg) has run for {age:.1f} s"
             if age > period
-            else f"items take up to {usual:.1f} s (at cursor {leg.cursor!r:.200})"
+            else f"items take up to {usual:.1f} s (at cursor {cursor})"
         )
         return lambda: logger.warning(
             "%s: %s, and a stop leaves tasks %s: at a deploy the item would be cut off and begin "

@@ -37,7 +37,7 @@ class ProgressReport:
     def __init__(
         self, task: RunTask, request: Any, enabled: bool, *, every: float, valid_for: float
     ) -> None:
-        self._enabled = enabled
+        self._wanted = self._enabled = enabled
         self._task = task
         self._request = request
         self._slot: Slot | None = None
@@ -64,6 +64,10 @@ class ProgressReport:
     def stop(self) -> None:
         """From now on nothing is sent any more; what is on its way stays so."""
         self._enabled = False
+
+    def resume(self) -> None:
+        """The execution goes on after all: send again what is wanted."""
+        self._enabled = self._wanted
 
     def settle(self, patience: float | None = None) -> None:
         """Wait until nothing is on its way: a late PROGRESS must not overwrite what follows.

@@ -7,6 +7,7 @@ would starve a greenlet. It only reads shared memory and clears lists, so it nee
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import Protocol, runtime_checkable
@@ -14,6 +15,8 @@ from typing import Protocol, runtime_checkable
 from celery_graceful._celery.threads import native_sleep, start_native_thread
 
 __all__ = ["TICK", "Dying", "Ticked", "enlist", "enlisted", "leave", "legs"]
+
+logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds between two looks; bounds how long a stop goes unseen.
 TICK = 0.05
@@ -27,6 +30,9 @@ class Ticked(Protocol):
     def tick(self, now: float) -> None:
         """Do what is due at ``now`` (monotonic seconds). Must not block."""
 
+    def tick_failed(self) -> None:
+        """``tick`` has raised: have the execution see for itself what is due. Must not raise."""
+
 
 @runtime_checkable
 class Dying(Ticked, Protocol):
@@ -37,6 +43,8 @@ class Dying(Ticked, Protocol):
 
 
 _legs: dict[int, Ticked] = {}
+#: Those whose ``tick`` has raised, which the log was told once.
+_failed: set[int] = set()
 _thread_of: list[int] = []  # the process that has a ticker thread: threads do not survive a fork
 
 
@@ -55,6 +63,7 @@ def enlist(leg: Ticked) -> None:
 def leave(leg: Ticked) -> None:
     """No longer call ``leg.tick``."""
     _legs.pop(id(leg), None)
+    _failed.discard(id(leg))
 
 
 def enlisted() -> list[Ticked]:
@@ -67,6 +76,24 @@ def legs() -> list[Dying]:
     return [each for each in enlisted() if isinstance(each, Dying)]
 
 
+def _tick(leg: Ticked, now: float) -> None:
+    """One execution's tick: its trouble is its own, and no other waits for it.
+
+    Any exception: a cursor's ``__repr__`` may raise ``SystemExit``, and the thread serves all.
+    """
+    try:
+        leg.tick(now)
+    except BaseException:
+        leg.tick_failed()
+        if id(leg) not in _failed:
+            _failed.add(id(leg))
+            logger.exception(
+                "The look at %s failed, 20 times a second from now on; it looks for itself after"
+                " each item or two, and others are not affected",
+                type(leg).__name__,
+            )
+
+
 def _run() -> None:
     idle = 0
     while idle < IDLE_TICKS:
@@ -75,7 +102,7 @@ def _run() -> None:
         under_way = list(_legs.values())
         idle = 0 if under_way else idle + 1
         for leg in under_way:
-            leg.tick(now)
+            _tick(leg, now)
     _thread_of.clear()
     left = list(_legs.values())
     if left:  # enlisted in the moment between the last look and the line above

@@ -12,7 +12,7 @@ from typing import Any
 from celery_graceful._celery import unstarted
 from celery_graceful._celery.intake import Intake
 from celery_graceful._celery.request import RunRequest
-from celery_graceful._celery.threads import snapshot
+from celery_graceful._celery.threads import StillChanging, snapshot
 from celery_graceful._celery.wire import sent_home
 from celery_graceful.model.held import NOTHING, Held
 from celery_graceful.model.routes import Binding, queue_of
@@ -234,4 +234,7 @@ class Gate:
     def _has_room(self) -> bool:
         if self.allowed is None:
             return True
-        return sum(not self._is_exempt(request) for request in self.begun()) < self.allowed
+        try:
+            return sum(not self._is_exempt(request) for request in self.begun()) < self.allowed
+        except StillChanging:
+            return False  # nobody can say how many run; asked again in a moment

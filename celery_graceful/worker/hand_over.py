@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from signal import SIGKILL
 from typing import Any
 
 from celery_graceful._celery.children import TERM_SIGNAL
 from celery_graceful._celery.leaving import leave_anyway, leave_now
 from celery_graceful._celery.serving import Service
+from celery_graceful._celery.threads import StillChanging
 from celery_graceful._celery.under_way import UnderWay, under_way
 from celery_graceful._celery.unstarted import hand_back, left_by_closed_pool, take_back
 from celery_graceful.model.reasons import StopReason
@@ -23,6 +25,8 @@ __all__ = ["HandOver"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
+#: How often it is asked what runs, where that changes all the time; each takes 50 ms at most.
+LOOKS = 40
 #: How long a child that got SIGKILL may take to be seen dead, in seconds.
 DEAD = 1.0
 
@@ -59,7 +63,14 @@ class HandOver:
         return bool(getattr(self._worker.pool, "uses_semaphore", False))
 
     def running(self) -> list[UnderWay]:
-        """What runs in the worker now. From any thread."""
+        """What runs in the worker now. From any thread.
+
+        Raises:
+            StillChanging: nobody can say, for seconds; that does not mean that nothing runs.
+        """
+        for _ in range(LOOKS):
+            with suppress(StillChanging):
+                return under_way(self._worker, self._waiting())
         return under_way(self._worker, self._waiting())
 
     def give_back_unstarted(self) -> int:

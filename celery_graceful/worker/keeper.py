@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from celery_graceful._celery import requests
-from celery_graceful._celery.threads import start_native_thread
-from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
+from celery_graceful._celery.threads import StillChanging, start_native_thread
+from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, RunKey
@@ -32,6 +32,8 @@ RETRY = 0.5
 SETTLE_AGAIN = 2.0
 #: A poll ended just before Celery looks is begun anew: so it is ended up to this many times.
 MOST_WAKES = 20
+#: Runs remembered as warned of.
+MOST_WARNED = 1000
 
 
 class Keeper:
@@ -61,7 +63,9 @@ class Keeper:
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
         self._next_beat = 0.0
         self._settle_at = 0.0
-        self._unreadable: set[tuple[str, str]] = set()
+        self._warned: set[tuple[RunKey, str]] = set()
+        #: The runs whose leases were renewed last.
+        self._beaten: list[RunKey] = []
         self._threads: list[Rounds] = []
 
     def start(self) -> None:
@@ -107,13 +111,39 @@ class Keeper:
     def _wake(self) -> None:
         try:
             self._wake_consumer()
+        except Exception as exc:
+            logger.warning("The poll for messages could not be ended, tried again: %r", exc)
         finally:
             self._waking = False
 
     def _beat(self, store: Store) -> None:
-        runs = [RunKey(*run) for run in requests.active_runs()]
-        if runs:
-            store.beat(self.worker, runs, due_in=self.runtime.settings.lease_ttl)
+        try:
+            self._beaten = [RunKey(*run) for run in requests.active_runs()]
+        except StillChanging:
+            logger.debug("The leases of the last beat are kept: what runs changes all the time")
+        if not self._beaten:
+            return
+        lease = self.runtime.settings.lease_ttl
+        try:
+            store.beat(self.worker, self._beaten, due_in=lease)
+        except StoreUnavailable:
+            raise
+        except Exception as exc:
+            self._beat_each(store, exc)
+
+    def _beat_each(self, store: Store, exc: Exception) -> None:
+        """Each run on its own, since one of them keeps the others from being renewed."""
+        failed = 0
+        for run in self._beaten:
+            try:
+                store.beat(self.worker, [run], due_in=self.runtime.settings.lease_ttl)
+            except StoreUnavailable:
+                raise
+            except Exception as why:
+                failed += 1
+                self._warn_of(run, "its lease cannot be renewed", why)
+        if failed == len(self._beaten):
+            raise exc
 
     def _look_round(self, store: Store, rescuer: Rescuer, now: float) -> None:
         self._cancel_revoked(store)
@@ -121,13 +151,23 @@ class Keeper:
 
     def _cancel_revoked(self, store: Store) -> None:
         """``revoke`` without ``terminate`` leaves a running task alone; a run it ends."""
-        for run in requests.revoked_active_runs():
+        try:
+            revoked = requests.revoked_active_runs()
+        except StillChanging:
+            return  # looked at again in the next round
+        for run in revoked:
             try:
                 transition(store, RunKey(*run), ev.Cancel(), self.runtime.policy)
-            except CorruptRecord as exc:
-                if run not in self._unreadable:
-                    logger.error("%s[%s] was revoked and cannot be cancelled: %s", *run, exc)
-                self._unreadable.add(run)
+            except StoreUnavailable:
+                raise
+            except Exception as exc:
+                self._warn_of(RunKey(*run), "it was revoked and cannot be cancelled", exc)
+
+    def _warn_of(self, run: RunKey, what: str, exc: Exception) -> None:
+        """Once for each run; the others are dealt with."""
+        if (run, what) not in self._warned and len(self._warned) < MOST_WARNED:
+            self._warned.add((run, what))
+            logger.error("%s: %s: %s", run, what, exc)
 
     def _settle_doubts(self, store: Store, now: float) -> None:
         self._settle_at = now + SETTLE_AGAIN
@@ -139,7 +179,9 @@ class Keeper:
                 event = replace(event, late=True)
             try:
                 transition(store, run, event, self.runtime.policy)
-            except CorruptRecord as exc:  # no later try would do better, and the others wait
+            except StoreUnavailable:
+                raise
+            except Exception as exc:  # no later try would do better, and the others wait
                 logger.error("%s: the store cannot take %r: %s", run, event, exc)
             self._in_doubt.remove(doubt)
 
@@ -211,4 +253,7 @@ def _has_to_wait(run: RunKey, event: ev.Event) -> bool:
     It is either dropped there, and then the release is still owed; or a leg of its own by now.
     """
     unnamed = isinstance(event, ev.Release) and event.fence is None
-    return unnamed and tuple(run) in requests.active_runs()
+    try:
+        return unnamed and tuple(run) in requests.active_runs()
+    except StillChanging:
+        return True

@@ -10,16 +10,18 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
+from celery_graceful import strict_json
 from celery_graceful._celery import unstarted
 from celery_graceful._celery.parking import Lot
 from celery_graceful._celery.threads import native_lock, native_sleep, start_native_thread
 from celery_graceful._celery.wire import sent_home
-from celery_graceful.errors import PublishUncertain, StoreError
+from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.model.mode import Kind, Mode
 from celery_graceful.model.mode_text import decode_mode, encode_mode
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
+from celery_graceful.stores.board import Notice
 
 __all__ = ["Parking"]
 
@@ -151,10 +153,9 @@ class Parking:
     def _claim(self, store: Store) -> bool:
         """Two workers at once would mix up the order, and go round what stays."""
         claim = store.read_notice(CLAIM)
-        if claim.text:
-            owner, until = json.loads(claim.text)
-            if owner != self._worker and until > claim.now:
-                return False
+        owner, until = _claimed(claim)
+        if owner != self._worker and until > claim.now:
+            return False
         text = json.dumps([self._worker, claim.now + CLAIM_SECONDS])
         return store.post_notice(CLAIM, claim.version, text) is not None
 
@@ -166,6 +167,22 @@ class Parking:
         """Workers that start from now on need not look; who has not yet heard of the lift, and
         parks more, sends it back on hearing."""
         notice = store.read_notice(NOTICE)
-        mode = decode_mode(notice.text, notice.version)
+        try:
+            mode = decode_mode(notice.text, notice.version)
+        except CorruptRecord:
+            return  # told by whoever reads it to follow it; what replaces it asks for a look
         if mode.parked and not any(h.scope.kind is Kind.TASK for h in mode.holds):
             store.post_notice(NOTICE, notice.version, encode_mode(replace(mode, parked=False)))
+
+
+def _claimed(claim: Notice) -> tuple[str, float]:
+    """Who empties the parking queue, and until when; nobody, where that cannot be read."""
+    if not claim.text:
+        return "", 0.0
+    try:
+        owner, until = strict_json.loads(claim.text)
+        longest = claim.now + 2 * CLAIM_SECONDS
+        return strict_json.text(owner, "who"), strict_json.number(until, "until", 0.0, longest)
+    except (ValueError, TypeError) as exc:
+        logger.warning("The notice %s is replaced, since it cannot be read: %s", CLAIM, exc)
+        return "", 0.0

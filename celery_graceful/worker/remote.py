@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from celery.worker.control import Panel, control_command, inspect_command
 
+from celery_graceful import strict_json
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.maintenance.control import COMMAND
 from celery_graceful.maintenance.report import encode_report
-from celery_graceful.model.mode_text import decode_mode
+from celery_graceful.model.mode_text import LONGEST, decode_mode
 from celery_graceful.worker.vitals import vitals
 
 __all__ = ["INSPECT", "register"]
 
 #: The name of the command that asks.
 INSPECT = "graceful"
+
+logger = logging.getLogger("celery_graceful.maintenance")
+#: Whether the log has told of a message that is none: whoever sends one may send many.
+_told: list[bool] = []
 
 
 def register() -> None:
@@ -41,16 +47,27 @@ def graceful(state: Any, **_: Any) -> dict[str, Any]:
 
 
 def graceful_maintenance(
-    state: Any, namespace: str = "", version: int = 0, text: str = "", **_: Any
+    state: Any, namespace: Any = "", version: Any = 0, text: Any = "", **_: Any
 ) -> dict[str, Any]:
     """A new maintenance mode; what does not come through is read from the store soon after."""
     attendant = _attendant(state)
     if attendant is None or namespace != attendant.runtime.namespace:
         return {"ok": "not for this worker"}
     try:
-        attendant.watch.learn(decode_mode(text, version))
-    except CorruptRecord as exc:
+        if not strict_json.text(text, "text", LONGEST):
+            raise ValueError("text is empty")
+        mode = decode_mode(text, strict_json.whole(version, "version", 1))
+    except (CorruptRecord, ValueError) as exc:
+        if not _told:
+            _told.append(True)
+            logger.warning(
+                "A control message %s is passed over, as are others like it; the mode in the store"
+                " counts: %s",
+                COMMAND,
+                exc,
+            )
         return {"error": str(exc)}
+    attendant.watch.learn(mode)
     return {"ok": f"maintenance mode {version}"}
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from celery_graceful._celery.threads import Bell, native_lock, start_native_thread
-from celery_graceful.errors import CorruptRecord, StoreError
+from celery_graceful._celery.threads import Bell, StillChanging, native_lock, start_native_thread
+from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.maintenance.report import Report, decode_report, encode_report
 from celery_graceful.model.mode import EVERYTHING, Hold, Mode, without_ended
@@ -77,6 +77,8 @@ class Watch:
         self._lock = native_lock()
         self._stopping = False
         self._away = False
+        #: The version that could not be read, and that the log was told of.
+        self._unreadable: int | None = None
         #: As read; what has ended by itself is still in it.
         self._mode = Mode(version=-1)
         #: The store's clock minus the monotonic one.
@@ -123,6 +125,8 @@ class Watch:
     def _look(self, store: Store) -> bool:
         try:
             self._attend(store)
+        except StillChanging:
+            return False  # a report that says "nothing runs" would be believed
         except StoreError as exc:
             self._trouble(exc)
             return False
@@ -184,7 +188,7 @@ class Watch:
             self._away = False
             logger.warning("The store answers again")
         if notice.version != before:
-            mode = _read(notice.text, notice.version)
+            mode = self._read(notice.text, notice.version)
             # A broadcast may have been quicker; a lower version is of a store that was emptied.
             with self._lock:
                 if self._mode.version == before:
@@ -193,6 +197,26 @@ class Watch:
         if ramp is not None and self.now < ramp.until:
             self._find_place(store)
         self._update()
+
+    def _read(self, text: str, version: int) -> Mode:
+        """The mode in the store; the last that could be read, if that one cannot.
+
+        Its version is the one that it had: a ``down`` that this worker cannot read is not
+        acknowledged.
+        """
+        try:
+            mode = decode_mode(text, version)
+        except CorruptRecord as exc:
+            last = self._mode
+            later = isinstance(exc, NewerRecord)
+            goes_on = last.version >= 0 and not later
+            if self._unreadable != version:
+                self._unreadable = version
+                what = "The last mode is kept" if goes_on else "Everything is held"
+                logger.error("%s: %s", what, exc)
+            return last if goes_on else _hold_everything(str(exc), version)
+        self._unreadable = None
+        return mode
 
     def _find_place(self, store: Store) -> None:
         reports = [(a, decode_report(a.report)) for a in store.attendance()]
@@ -221,11 +245,7 @@ class Watch:
             self._on_change()
 
 
-def _read(text: str, version: int) -> Mode:
-    try:
-        return decode_mode(text, version)
-    except CorruptRecord as exc:
-        # Somebody wanted something: until it is known what, nothing starts.
-        logger.error("Everything is held: %s", exc)
-        hold = Hold(EVERYTHING, str(exc), "nobody knows who", 0.0, interrupt=False)
-        return replace(Mode(version=version), holds=(hold,))
+def _hold_everything(why: str, version: int) -> Mode:
+    """Somebody wanted something: until it is known what, nothing starts."""
+    hold = Hold(EVERYTHING, why, "nobody knows who", 0.0, interrupt=False)
+    return replace(Mode(version=version), holds=(hold,))

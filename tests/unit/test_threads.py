@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from celery_graceful._celery.threads import snapshot
+import pytest
+
+from celery_graceful._celery.threads import StillChanging, snapshot
 
 
 class Restless(OrderedDict[int, int]):
@@ -25,3 +27,12 @@ class Restless(OrderedDict[int, int]):
 
 def test_a_copy_of_what_changes_is_made_in_the_end() -> None:
     assert sorted(snapshot(Restless({1: 1, 2: 2}))) == [-3, -2, -1, 1, 2]
+
+
+def test_what_changes_all_the_time_is_not_taken_for_empty() -> None:
+    class Never(dict[int, int]):
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            raise RuntimeError("dictionary changed size during iteration")
+
+    with pytest.raises(StillChanging):
+        snapshot(Never())

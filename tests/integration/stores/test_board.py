@@ -26,15 +26,24 @@ NOTICE_DAMAGE: dict[str, Damage] = {
     "no version": lambda client: client.hdel(NOTICE, "v"),
     "no text": lambda client: client.hdel(NOTICE, "t"),
     "version is text": lambda client: client.hset(NOTICE, "v", "one"),
+    "version of 400 digits": lambda client: client.hset(NOTICE, "v", "9" * 400),
+    "version below zero": lambda client: client.hset(NOTICE, "v", "-1"),
     "text is no text": lambda client: client.hset(NOTICE, "t", b"\xff\xfe"),
 }
 REPORT_DAMAGE: dict[str, Damage] = {
     "no report": lambda client: client.hdel(REPORTS, "w"),
     "no time": lambda client: client.hset(REPORTS, "w", "report"),
     "no text": lambda client: client.hset(REPORTS, "w", b"1.5 \xff"),
+    "a time that is none": lambda client: client.hset(REPORTS, "w", "nan report"),
+    "a time without end": lambda client: client.hset(REPORTS, "w", "-inf report"),
 }
-SQL_NOTICE_DAMAGE = ["version = 'one'", "text = x'ff'", "text = 'text'"]
-SQL_REPORT_DAMAGE = ["report = x'ff'", "report = 'text'", "written_at = 'soon'"]
+SQL_NOTICE_DAMAGE = ["version = 'one'", "version = -1", "text = x'ff'", "text = 'text'"]
+SQL_REPORT_DAMAGE = [
+    "report = x'ff'",
+    "report = 'text'",
+    "written_at = 'soon'",
+    "written_at = 9e999",
+]
 
 
 def attend(store: Store, worker: str = "w", *, keep: float = 60, known: int = 0) -> str:
@@ -121,14 +130,18 @@ def test_a_damaged_notice_in_sqlite(sqlite_url: str, opener: Open, damage: str) 
 
 
 @pytest.mark.parametrize("damage", SQL_REPORT_DAMAGE)
-def test_a_damaged_report_in_sqlite(sqlite_url: str, opener: Open, damage: str) -> None:
+def test_a_damaged_report_in_sqlite(
+    sqlite_url: str, opener: Open, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = opener(sqlite_url)
     attend(store)
     execute(sqlite_url, f"UPDATE graceful_reports SET {damage}")
-    with pytest.raises(CorruptRecord, match="graceful_reports"):
-        store.attendance()
+    attend(store, "other")
+    for _ in range(2):
+        assert [it.worker for it in store.attendance()] == ["other"]
+    assert caplog.text.count("cannot be read and is passed over") == 1
     attend(store)
-    assert [it.report for it in store.attendance()] == ["report"]
+    assert [it.worker for it in store.attendance()] == ["other", "w"], "its worker has mended it"
 
 
 def test_nothing_is_left_of_reports_that_are_forgotten(redis_url: str, opener: Open) -> None:

@@ -143,3 +143,37 @@ def test_garbage_is_an_error(text: str) -> None:
 def test_so_is_what_a_later_version_wrote() -> None:
     with pytest.raises(NewerRecord, match="later version"):
         decode_owed('{"schema": 2}')
+
+
+HOSTILE = ["Infinity", "NaN", "1" + "0" * 400, "-1", "true", "1.5", "[1]", "null", "10000001"]
+
+
+@pytest.mark.parametrize("number", HOSTILE, ids=lambda number: number[:9])
+def test_an_entry_with_no_number_hides_no_other(number: str) -> None:
+    text = f'{{"schema": 1, "owed": {{"bad": {number}, "good": 2}}, "mark": "m"}}'
+    try:
+        assert decode_owed(text) == ({"good": 2}, "m")
+    except CorruptRecord:  # what JSON does not have is refused as a whole
+        assert number in ("Infinity", "NaN") or len(number) > 40
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[" * 200_000, '{"schema": Infinity}'])
+def test_beat_goes_on_with_what_it_knows_and_replaces_what_cannot_be_read(text: str) -> None:
+    store = MemoryStore()
+    owed = Owed(BeatBoard(store))
+    owed.add("report", 1)
+    assert owed.save()
+    assert store.post_notice(NOTICE, 1, text) is not None
+    owed.add("report", 1)
+    assert owed.save()
+    assert on_board(store) == {"report": 2}
+
+
+def test_another_beat_that_writes_all_the_time_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    owed = Owed(BeatBoard(store))
+    owed.add("report", 1)
+    monkeypatch.setattr(store, "post_notice", lambda *args: None)
+    assert not owed.save()

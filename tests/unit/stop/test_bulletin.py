@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import struct
+import sys
 import threading
+import time
 
 import pytest
 
@@ -62,3 +65,23 @@ def test_nobody_reads_half_of_a_text(bulletin: Bulletin) -> None:
     for reader in readers:
         reader.join()
     assert torn == []
+
+
+def test_a_writer_that_died_in_between_holds_up_no_reader(bulletin: Bulletin) -> None:
+    bulletin.write(b"as it was")
+    assert bulletin.read() == b"as it was"
+    for _ in range(2):
+        number = int.from_bytes(bulletin.number, sys.byteorder)
+        bulletin._memory[bulletin._number] = struct.pack("=I", number | 1)
+        bulletin._memory[bulletin._text : bulletin._text + 2] = b"XX"
+        began = time.process_time()
+        assert bulletin.read() == b"as it was"
+        assert time.process_time() - began < 1
+    bulletin.write(b"the next")
+    assert bulletin.read() == b"the next"
+    assert int.from_bytes(bulletin.number, sys.byteorder) % 2 == 0
+
+
+def test_a_reader_that_has_never_read_takes_it_for_empty(bulletin: Bulletin) -> None:
+    bulletin._memory[bulletin._number] = struct.pack("=I", 1)
+    assert bulletin.read() == b""

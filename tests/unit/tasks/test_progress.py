@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
 
 from celery_graceful.model.verdict import Verdict
 from celery_graceful.tasks import exits
@@ -204,3 +205,47 @@ def test_a_leg_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPat
     with pytest.raises(Ignore):
         exits.leave(leg, "max_leg_runtime")
     assert done == ["stop", "saved", ("settle", 7.0), "published"]
+
+
+def test_it_is_sent_again_once_a_refused_hand_over_was_taken_back(
+    backend: Frozen, report: ProgressReport
+) -> None:
+    backend.thaw.set()
+    report.settle()
+    report.send(PROGRESS)
+    report.resume()
+    report.send(PROGRESS)
+    report.settle()
+    assert backend.written == ["PROGRESS"]
+
+
+def test_what_was_never_wanted_is_not_wanted_then(backend: Frozen) -> None:
+    task: Any = SimpleNamespace(name="shop.walk", ignore_result=True, backend=backend)
+    report = ProgressReport(task, SimpleNamespace(id="1"), True, every=0.0, valid_for=30.0)
+    report.resume()
+    report.send(PROGRESS)
+    assert report._writer is None
+
+
+def test_a_leg_that_the_broker_took_nothing_of_reports_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    leg: Any = SimpleNamespace(
+        report=SimpleNamespace(resume=lambda: done.append("resume")),
+        flag=SimpleNamespace(raised=False),
+        hold_on=lambda: done.append("hold on"),
+        ticket=SimpleNamespace(
+            runtime=SimpleNamespace(settings=SimpleNamespace(hand_over_timeout=7.0)), run="run"
+        ),
+        cursor=1,
+        steps=1,
+    )
+
+    def refused() -> None:
+        raise OperationalError("no broker")
+
+    leg.ticket.publish = refused
+    leg.ticket.reclaim = lambda: SimpleNamespace(verdict=Verdict.RESUME)
+    exits._publish(leg, "shutdown")
+    assert done == ["resume", "hold on"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from celery_graceful._celery.threads import StillChanging
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.maintenance.report import Report
@@ -151,3 +152,39 @@ def test_it_looks_once_after_a_moment_and_not_while_the_store_is_away(
     assert told.watch.look()
     told.watch.look_since(time.monotonic())
     assert len(looks) == 4
+
+
+def test_after_a_good_one_a_mode_that_cannot_be_read_changes_nothing(
+    store: Breaking, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.watch.look()
+    assert store.post_notice(NOTICE, 0, '{"schema":1,"holds":[],"ramp":[1],"parked":false}')
+    for _ in range(3):
+        told.watch.look()
+    assert told.watch.known.mode == Mode(version=0), "and what it has not read is not acknowledged"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "The last mode is kept" in line
+    assert "`graceful up` replaces it" in line
+    post(store, held(store), 1)
+    told.watch.look()
+    assert told.watch.known.mode.down
+    assert store.post_notice(NOTICE, 2, "[" * 100_000) is not None
+    told.watch.look()
+    assert told.watch.known.mode.down
+    assert told.watch.known.mode.version == 2
+
+
+def test_the_mode_of_a_later_version_holds_everything(store: Breaking, told: Told) -> None:
+    told.watch.look()
+    assert store.post_notice(NOTICE, 0, '{"schema": 2}') is not None
+    told.watch.look()
+    assert [hold.scope for hold in told.watch.known.mode.holds] == [EVERYTHING]
+
+
+def test_nothing_is_reported_while_nobody_knows_what_runs(store: Breaking) -> None:
+    def unknown() -> Report:
+        raise StillChanging("a set changed")
+
+    watch = Watch("w", lambda: store, unknown, lambda: None, poll=0.2, lease=30.0)
+    assert not watch.look()
+    assert store.attendance() == []
