@@ -11,7 +11,7 @@ CODE   := celery_graceful tests $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint bench clean
+.PHONY: help demo test fuzz chaos lint bench clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,6 +21,9 @@ demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that 
 
 test: $(READY)  ## run all tests; pick some with ARGS="tests/unit -k cursor"
 	$(BIN)/python -m pytest $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
+
+fuzz: $(READY)  ## fuzz each decoder for a minute, other inputs each time; FUZZ=600 for ten minutes each
+	GRACEFUL_FUZZ_SECONDS=$(or $(FUZZ),60) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/fuzz $(ARGS)
 
 chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis"
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -67,7 +67,9 @@ def ask(
             return found
 
     replies = _within(2 * timeout + 10 * quiet, answers)
-    return [(node, answer) for reply in replies or [] for node, answer in reply.items()]
+    # Anybody can answer, with anything.
+    pairs = [pair for reply in replies or [] if isinstance(reply, dict) for pair in reply.items()]
+    return [(node, answer) for node, answer in pairs if isinstance(node, str)]
 
 
 def _nodes(destination: Sequence[str] | None) -> list[str] | None:

@@ -224,7 +224,7 @@ def generation_of(headers: Any) -> int:
         return value
     if value is not None:
         logger.warning(
-            "%.200s[%.200s] came with %s = %s, which is no generation: taken for 0",
+            "%.200r[%.200r] came with %s = %s, which is no generation: taken for 0",
             headers.get("task"),
             headers.get("id"),
             GENERATION,

@@ -34,6 +34,8 @@ __all__ = ["COMMAND", "NOTICE", "Change", "Reading", "down", "me", "read", "up"]
 NOTICE, COMMAND = "maintenance", "graceful_maintenance"
 #: Bytes: what is held travels to each worker at every change.
 MOST_HELD = 32 * 1024
+#: More rounds than this mean that something is wrong, not that many compete.
+MOST_ROUNDS = 50
 #: Bytes, with the log: fits any database's text.
 MOST_KEPT = 60 * 1024
 
@@ -153,7 +155,7 @@ def _change(
     changed: Callable[[Mode, float], Mode],
     decoded: Callable[[str, int, float], Mode],
 ) -> Change:
-    while True:
+    for _ in range(MOST_ROUNDS):
         notice = runtime.store.read_notice(NOTICE)
         stored = decoded(notice.text, notice.version, notice.now)
         before = without_ended(stored, notice.now)
@@ -170,6 +172,10 @@ def _change(
         if posted is not None:
             mode = replace(after, version=posted.version)
             return Change(before, mode, posted.now, _told(runtime, mode))
+    raise StoreError(
+        f"Gave up after {MOST_ROUNDS} conflicting writes of the maintenance mode; nothing was"
+        " changed. Is a program calling `down` or `up` without a pause?"
+    )
 
 
 def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
@@ -197,7 +203,7 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
 
 
 def _check_size(mode: Mode) -> None:
-    size = len(encode_mode(mode, log=False).encode())
+    size = len(encode_mode(mode, log=False).encode("utf-8", "surrogatepass"))
     if size > MOST_HELD:
         raise ScopeRefused(
             f"{len(mode.holds)} scopes with their reasons take {size} bytes, more than the"
@@ -207,6 +213,6 @@ def _check_size(mode: Mode) -> None:
 
 def _shortened(mode: Mode) -> Mode:
     """The mode without the oldest lines of its log, if those are too long to be kept."""
-    while len(mode.log) > 1 and len(encode_mode(mode).encode()) > MOST_KEPT:
+    while len(mode.log) > 1 and len(encode_mode(mode).encode("utf-8", "surrogatepass")) > MOST_KEPT:
         mode = replace(mode, log=mode.log[1:])
     return mode

@@ -98,12 +98,18 @@ def _sorted(namespace: str, heard: Heard, answers: Sequence[tuple[str, Any]]) ->
         if answer["namespace"] != namespace:
             elsewhere[host] = str(answer["namespace"])
             continue
-        said = answer.get("report")
-        report = decode_report(said if isinstance(said, str) else json.dumps(said))
+        report = _reported(answer.get("report"))
         if report is not None:
             reports.append(report)
     without = heard.without - {host for host, answer in answers if isinstance(answer, dict)}
     return replace(heard, reports=tuple(reports), elsewhere=elsewhere, without=without)
+
+
+def _reported(said: Any) -> Report | None:
+    try:
+        return decode_report(said if isinstance(said, str) else json.dumps(said))
+    except (ValueError, TypeError, RecursionError):  # nothing that JSON could have brought
+        return None
 
 
 def _names(answer: Any) -> list[str]:

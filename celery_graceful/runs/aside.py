@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,10 @@ MOST_COUNTED = 100_000
 _AT_ONCE = 100
 #: Seconds; what comes later, no calendar of Python shows.
 _END_OF_TIME = 200_000_000_000
+#: Items remembered as warned of.
+_MOST_WARNED = 1000
+
+logger = logging.getLogger("celery_graceful.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +67,14 @@ def found(
 ) -> Iterator[PutAside]:
     """The items that ``run`` has put aside, in their order, from the ordinal ``first`` on.
 
-    Raises:
-        CorruptRecord: an entry cannot be read.
+    One that cannot be read is logged once and passed over: it stays in the store, and hides no
+    other.
     """
     left = limit
     while left is None or left > 0:
         page = store.aside(run, first, _AT_ONCE if left is None else min(left, _AT_ONCE))
         for ordinal, entry in page:
-            yield _read(run, ordinal, entry)
+            yield from _readable(run, ordinal, entry)
         if not page:
             return
         first = page[-1][0] + 1
@@ -77,20 +82,33 @@ def found(
 
 
 def chosen(store: Store, run: RunKey, ordinals: Collection[int]) -> Iterator[PutAside]:
-    """Those of these items that ``run`` has quarantined, in their order.
-
-    Raises:
-        CorruptRecord: an entry cannot be read.
-    """
+    """Those of these items that ``run`` has quarantined, in their order; see :func:`found`."""
     for wanted in sorted(ordinals):
         for ordinal, entry in store.aside(run, wanted, 1):
             if ordinal == wanted:
-                yield _read(run, ordinal, entry)
+                yield from _readable(run, ordinal, entry)
 
 
 def count(store: Store, run: RunKey) -> int:
     """How many items ``run`` has quarantined, counted up to :data:`MOST_COUNTED`."""
     return store.count_aside(run, 0, MOST_COUNTED)
+
+
+_warned: set[tuple[RunKey, int]] = set()
+
+
+def _warn_of(run: RunKey, ordinal: int, exc: CorruptRecord) -> None:
+    if (run, ordinal) not in _warned and len(_warned) < _MOST_WARNED:
+        _warned.add((run, ordinal))
+        logger.warning("%s", exc)
+
+
+def _readable(run: RunKey, ordinal: int, entry: str) -> Iterator[PutAside]:
+    """The item, or nothing where it cannot be read."""
+    try:
+        yield _read(run, ordinal, entry)
+    except CorruptRecord as exc:
+        _warn_of(run, ordinal, exc)
 
 
 def envelope_entry(envelope: bytes) -> str:

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from celery_graceful._celery.bodies import check_accepted
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.wire import unpack
-from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreUnavailable
+from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Record, RunKey
@@ -55,6 +55,8 @@ class Rescuer:
     _foreign: dict[RunKey, int] = field(default_factory=dict)
     #: Runs with which something is wrong, by the version that was told of.
     _faulty: dict[RunKey, int] = field(default_factory=dict)
+    #: How many runs a store that answers would not write in this look.
+    _refused: int = 0
     _broker_away: bool = False
 
     def store_was_away(self) -> None:
@@ -97,6 +99,7 @@ class Rescuer:
             self._not_before = now + min(HELD_PAUSE, lease / LOOKS_PER_LEASE)
 
     def _rescue_all(self, runs: list[Entry]) -> None:
+        self._refused = 0
         # Connected first: a run that is told to be on its way while the broker is away would wait
         # longer each time.
         try:
@@ -111,6 +114,8 @@ class Rescuer:
             self._broker_away = True
         else:
             self._broker_away = False
+        if self._refused == len(runs):
+            self.store.check()  # raises where it takes no writes at all: then no run is faulty
 
     def _each(self, deal_with: Callable[..., Any], run: RunKey, record: Record, *more: Any) -> Any:
         """Deal with one run; what is wrong with it is logged once, and no other waits for it.
@@ -122,6 +127,8 @@ class Rescuer:
         except (StoreUnavailable, OperationalError):
             raise
         except Exception as exc:
+            if isinstance(exc, StoreError) and not isinstance(exc, CorruptRecord):
+                self._refused += 1
             if self._faulty.get(run) != record.version:
                 self._faulty[run] = record.version
                 logger.error("%s is passed over, it cannot be rescued: %r", run, exc)

@@ -7,6 +7,7 @@ the latest write it asked for; a slow backend makes runs skip writes, and delays
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from celery_graceful._celery import backends
 
 __all__ = ["Slot", "StateWriter", "close_writer", "state_writer"]
+
+logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds that a process which ends waits for the write under way.
 _LAST_WRITE = 1.0
@@ -83,6 +86,8 @@ class StateWriter:
             slot, write = taken
             try:
                 write()
+            except Exception:  # the thread serves all runs of the process
+                logger.exception("A state could not be written; those of other runs are")
             finally:
                 with self._changed:
                     slot.busy = False

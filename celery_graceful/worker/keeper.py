@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from celery_graceful._celery import requests
 from celery_graceful._celery.threads import StillChanging, start_native_thread
-from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, RunKey
@@ -102,11 +102,13 @@ class Keeper:
             self._waking = True
             # In a thread of its own: the broker may be silent, and beats must not wait for it.
             start_native_thread(self._wake)
-        if now >= self._next_beat:
-            self._beat(store)
-            self._next_beat = now + self.runtime.settings.lease_ttl / BEATS_PER_LEASE
-        if self._in_doubt and now >= self._settle_at:
-            self._settle_doubts(store, now)
+        try:
+            if now >= self._next_beat:
+                self._beat(store)
+                self._next_beat = now + self.runtime.settings.lease_ttl / BEATS_PER_LEASE
+        finally:
+            if self._in_doubt and now >= self._settle_at:
+                self._settle_doubts(store, now)
 
     def _wake(self) -> None:
         try:
@@ -128,10 +130,10 @@ class Keeper:
             store.beat(self.worker, self._beaten, due_in=lease)
         except StoreUnavailable:
             raise
-        except Exception as exc:
-            self._beat_each(store, exc)
+        except Exception:
+            self._beat_each(store)
 
-    def _beat_each(self, store: Store, exc: Exception) -> None:
+    def _beat_each(self, store: Store) -> None:
         """Each run on its own, since one of them keeps the others from being renewed."""
         failed = 0
         for run in self._beaten:
@@ -143,7 +145,7 @@ class Keeper:
                 failed += 1
                 self._warn_of(run, "its lease cannot be renewed", why)
         if failed == len(self._beaten):
-            raise exc
+            store.check()  # raises where it takes no writes at all: then it is not the runs
 
     def _look_round(self, store: Store, rescuer: Rescuer, now: float) -> None:
         self._cancel_revoked(store)
@@ -171,6 +173,7 @@ class Keeper:
 
     def _settle_doubts(self, store: Store, now: float) -> None:
         self._settle_at = now + SETTLE_AGAIN
+        refused: StoreError | None = None
         for doubt in list(self._in_doubt):
             run, event = doubt
             if _has_to_wait(run, event):
@@ -179,11 +182,18 @@ class Keeper:
                 event = replace(event, late=True)
             try:
                 transition(store, run, event, self.runtime.policy)
+            except CorruptRecord as exc:  # no later try would do better, and the others wait
+                logger.error("%s: the store cannot take %r: %s", run, event, exc)
             except StoreUnavailable:
                 raise
-            except Exception as exc:  # no later try would do better, and the others wait
-                logger.error("%s: the store cannot take %r: %s", run, event, exc)
+            except StoreError as exc:  # it has no memory, say: somebody has to fix it
+                refused = exc
+                continue
+            except Exception as exc:
+                logger.error("%s: the store cannot take %r: %r", run, event, exc)
             self._in_doubt.remove(doubt)
+        if refused is not None:
+            raise refused
 
     # -- the main thread --------------------------------------------------------------------
 

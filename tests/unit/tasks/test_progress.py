@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from celery_graceful.model.verdict import Verdict
 from celery_graceful.tasks import exits
 from celery_graceful.tasks.progress import ProgressReport
-from celery_graceful.tasks.state_writer import close_writer, state_writer
+from celery_graceful.tasks.state_writer import Slot, close_writer, state_writer
 
 PROGRESS: Any = SimpleNamespace(current=1, total=2, percent=50.0)
 OURS = {"current": 0, "total": 2, "percent": 0.0}
@@ -208,23 +208,23 @@ def test_a_leg_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPat
 
 
 def test_it_is_sent_again_once_a_refused_hand_over_was_taken_back(
-    backend: Frozen, report: ProgressReport
+    backend: Backend, report: ProgressReport
 ) -> None:
-    backend.thaw.set()
     report.settle()
-    report.send(PROGRESS)
+    sent(report)
+    assert backend.written == []
     report.resume()
-    report.send(PROGRESS)
-    report.settle()
+    sent(report)
     assert backend.written == ["PROGRESS"]
 
 
-def test_what_was_never_wanted_is_not_wanted_then(backend: Frozen) -> None:
-    task: Any = SimpleNamespace(name="shop.walk", ignore_result=True, backend=backend)
-    report = ProgressReport(task, SimpleNamespace(id="1"), True, every=0.0, valid_for=30.0)
-    report.resume()
-    report.send(PROGRESS)
-    assert report._writer is None
+def test_a_write_that_raises_ends_nobody_elses(backend: Backend, report: ProgressReport) -> None:
+    def broken() -> None:
+        raise RuntimeError("a backend's own trouble")
+
+    state_writer().put(Slot(), broken)
+    sent(report)
+    assert backend.written == ["PROGRESS"]
 
 
 def test_a_leg_that_the_broker_took_nothing_of_reports_again(

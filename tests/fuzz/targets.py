@@ -1,0 +1,247 @@
+"""The decoders of everything that others may have written, with valid samples of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from celery_graceful._celery import wire
+from celery_graceful.doctor.examine import examine
+from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.errors import CorruptRecord, CursorError
+from celery_graceful.maintenance.beat_owed import decode_owed
+from celery_graceful.maintenance.report import Busy, Report, decode_report, encode_report
+from celery_graceful.model.cursor import Checkpoint, decode, encode
+from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.model.ramp import slots_allowed
+from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.processes.ledger import decode_entry
+from celery_graceful.runs import aside
+from celery_graceful.stop import flag
+from celery_graceful.stores import redis_fields
+from celery_graceful.stores.codec import Unreadable, extra_of, utf8
+from celery_graceful.worker import parking, remote
+from tests.fuzz.mutate import Mutator
+from tests.unit.doctor.planted import FILES
+from tests.unit.doctor.sound import APP
+
+__all__ = ["TARGETS", "Target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One decoder.
+
+    Attributes:
+        call: decodes a text.
+        samples: texts that it reads.
+        refuses: the documented exceptions.
+        longest: how many characters an input has at most.
+        make: another way to make an input; by default a sample is changed.
+    """
+
+    call: Callable[[Any], object]
+    samples: list[str] = field(default_factory=list)
+    refuses: tuple[type[Exception], ...] = ()
+    longest: int = 500_000
+    make: Callable[[Mutator], Any] | None = None
+
+    def input(self, mutator: Mutator) -> Any:
+        """The next input."""
+        return mutator.text(self.samples) if self.make is None else self.make(mutator)
+
+
+def bytes_of(text: str) -> bytes:
+    """Text as it comes from a server, which takes any bytes."""
+    return utf8(text)
+
+
+# -- records -----------------------------------------------------------------------------------
+
+RECORD = Record(
+    State.FINISHING,
+    generation=3,
+    fence=5,
+    owner="w@host/1",
+    due_at=2000.5,
+    checkpoint="c",
+    steps=7,
+    outcome=Outcome.COMPLETED,
+    result="r",
+    last_crash="signal 9",
+    kept_for=60.0,
+    started_at=1700000000.5,
+    stamp="ab12",
+    version=9,
+)
+FIELDS = ("v", "s", "f", "o", "d", "c", "n", "q", "r", "e", "m", "x")
+
+
+def stored() -> dict[str, str]:
+    flat = redis_fields.fields_of(RECORD)
+    given = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
+    return {"v": "9", "d": "2000.5", "x": "1999.0", "q": "pause", **given}
+
+
+def record_summary(text: str) -> object:
+    return redis_fields.record_of(hash_of({**stored(), "m": text}))
+
+
+def hash_of(fields: dict[str, str]) -> list[bytes | None]:
+    return [bytes_of(fields[name]) if name in fields else None for name in FIELDS]
+
+
+def changed_hash(mutator: Mutator) -> dict[str, str]:
+    fields = stored()
+    for _ in range(mutator.pick([1, 1, 2])):
+        name = mutator.pick(list(fields))
+        odd = ["nan", "inf", "-1", "1e400", "9" * 30, "9" * 5000, "\u0661", " 1", "1_0", "", "0x1"]
+        fields[name] = mutator.pick([mutator.pick(odd), mutator.text([fields[name]])])
+    if mutator.pick([True, False, False]):
+        del fields[mutator.pick(list(fields))]
+    return fields
+
+
+# -- checkpoints, modes, reports ---------------------------------------------------------------
+
+MOMENT = datetime(2025, 1, 1, tzinfo=timezone.utc)
+CHECKPOINTS = [
+    encode(Checkpoint(5, {"sum": 1, "é": (1, [2.5, None])}, 5, 10, 6, 1, ((3, 4),), 2)),
+    encode(
+        Checkpoint(
+            (
+                UUID(int=1),
+                Decimal("1.5"),
+                datetime(2025, 1, 1, tzinfo=timezone.utc),
+                date(2025, 1, 1),
+            ),
+            {"b": b"x", "t": timedelta(1, 2, 3), "d": {1: 2}},
+        )
+    ),
+]
+DOWN = lower(Mode(), [EVERYTHING, Scope(Kind.TASK, "a.*")], now=100.0, who="ann", until=200.0)
+MODES = [encode_mode(DOWN), encode_mode(lift(DOWN, [], now=110.0, who="ann", ramp=60.0))]
+
+
+def read_mode(text: str) -> None:
+    """What a worker makes of it: all that is read has to be usable."""
+    mode = decode_mode(text, 3)
+    slots_allowed(mode.ramp, 120.0, 8, 1, 3)
+    encode_mode(mode).encode("utf-8", "surrogatepass")
+    from celery_graceful.worker.announce import describe
+
+    describe(mode.holds)
+
+
+REPORT = Report(
+    "w@host", 5, "prefork", 8, ("celery",), ("mail",), 3, busy=(Busy("a", "1", "q", 0.5, True),),
+    busy_count=1, longest={"a": 1.5},
+)  # fmt: skip
+
+
+# -- messages ----------------------------------------------------------------------------------
+
+ENVELOPE = wire.Envelope(
+    b"[[], {}, {}]", "application/json", "utf-8", {"id": "1", "task": "a", wire.GENERATION: 2},
+    {"priority": 3, "correlation_id": "1"}, "", "celery", "redis://h:1/0",
+)  # fmt: skip
+PACKED = wire.pack(ENVELOPE).decode()
+PACKED_BY_KOMBU = wire.pack(
+    wire.Envelope(b"x", "a/b", "utf-8", {"eta": MOMENT}, {}, "", "q", "b")
+).decode()
+HEADERS = (wire.GENERATION, wire.CHECKPOINT, wire.HOME, "id", "task", "eta")
+
+
+def headers(mutator: Mutator) -> dict[str, Any]:
+    home = [mutator.pick(["", "x", mutator.value()]) for _ in range(mutator.pick([2, 3, 3, 4]))]
+    made = {name: mutator.value() for name in HEADERS}
+    return {**made, wire.HOME: mutator.pick([home, mutator.value()])}
+
+
+def read_headers(given: dict[str, Any]) -> None:
+    generation = wire.generation_of(given)
+    assert type(generation) is int
+    assert 0 <= generation <= wire.MOST_GENERATIONS
+    home = wire.sent_home(given)
+    assert all(
+        home[name] is None or isinstance(home[name], str) for name in home if "i" not in name
+    )
+
+
+def control_message(mutator: Mutator) -> dict[str, Any]:
+    said = {"namespace": "shop", "version": 3, "text": MODES[0]}
+    name = mutator.pick([*said, "more"])
+    return {**said, name: mutator.pick([mutator.value(), mutator.text(MODES)])}
+
+
+def hear(message: dict[str, Any]) -> None:
+    learned: list[Mode] = []
+    attendant = SimpleNamespace(
+        runtime=SimpleNamespace(namespace="shop"), watch=SimpleNamespace(learn=learned.append)
+    )
+    controller = SimpleNamespace(graceful_attendant=attendant)
+    state = SimpleNamespace(consumer=SimpleNamespace(controller=controller))
+    remote.graceful_maintenance(state, **message)
+    assert all(type(mode.version) is int and 0 < mode.version < 2**54 for mode in learned)
+
+
+# -- the rest ----------------------------------------------------------------------------------
+
+LEDGER = json.dumps(
+    {"tag": "a1", "command": "sleep 5", "owner": 12, "task": "a", "task_id": "1", "since": 5.0,
+     "stop_signal": 15, "grace": 5.0}
+)  # fmt: skip
+ASIDE = json.dumps(
+    {"before": CHECKPOINTS[0], "cursor": CHECKPOINTS[0], "item": "i", "error": "e",
+     "traceback": "t", "at": 5.0}
+)  # fmt: skip
+
+
+def claimed(text: str) -> None:
+    parking._claimed(SimpleNamespace(version=1, text=text, now=100.0))  # type: ignore[arg-type]
+
+
+def manifest(mutator: Mutator) -> tuple[str, str]:
+    file = mutator.pick(list(FILES))
+    return file, mutator.text([FILES[file]])[:4000]
+
+
+def read_manifest(given: tuple[str, str]) -> None:
+    file, text = given
+    for finding in examine(APP, [read_text(text, file)]).findings:
+        assert finding.what
+
+
+TARGETS: dict[str, Target] = {
+    "record": Target(record_summary, [extra_of(RECORD)], (Unreadable,)),
+    "record's fields": Target(
+        lambda fields: redis_fields.record_of(hash_of(fields)), refuses=(Unreadable,),
+        make=changed_hash,
+    ),
+    "cursor": Target(decode, CHECKPOINTS, (CursorError,)),
+    "mode": Target(read_mode, MODES, (CorruptRecord,)),
+    "report": Target(decode_report, [encode_report(REPORT)]),
+    "message": Target(
+        lambda text: wire.unpack(bytes_of(text)), [PACKED, PACKED_BY_KOMBU], (CorruptRecord,)
+    ),
+    "headers": Target(read_headers, make=headers),
+    "control message": Target(hear, make=control_message),
+    "ledger": Target(decode_entry, [LEDGER], (ValueError,)),
+    "beat's entries": Target(
+        decode_owed, [json.dumps({"schema": 1, "owed": {"a": 1, "b": 2}, "mark": "m"})],
+        (CorruptRecord,),
+    ),
+    "quarantined item": Target(
+        lambda text: aside._read(RunKey("a", "1"), 1, text), [ASIDE], (CorruptRecord,)
+    ),
+    "parking claim": Target(claimed, [json.dumps(["w", 120.0])]),
+    "flag's environment": Target(flag._read, [json.dumps([12, "/dev/shm/x", "w@h/1"])]),
+    "manifest": Target(read_manifest, make=manifest, longest=4000),
+}  # fmt: skip

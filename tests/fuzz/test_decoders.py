@@ -1,0 +1,86 @@
+"""Each decoder for a few seconds: what is no valid input is refused, in no time.
+
+``GRACEFUL_FUZZ_SECONDS`` says how long each one takes (``make fuzz`` takes a minute each), and
+``GRACEFUL_FUZZ_SEED`` repeats a run. What fails is told with its input: keep that in ``CASES``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.fuzz.mutate import HOSTILE_TEXTS, Mutator
+from tests.fuzz.targets import TARGETS, Target
+
+SECONDS = float(os.environ.get("GRACEFUL_FUZZ_SECONDS", "8"))
+SEED = int(os.environ.get("GRACEFUL_FUZZ_SEED", "0")) or random.SystemRandom().randrange(2**32)
+#: The processor time that a call may take, in seconds.
+MOST = 0.1
+#: Inputs that failed once: the decoder's name, and the input.
+CASES: list[tuple[str, Any]] = []
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What is told of each input is not kept."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def cost(target: Target, given: Any) -> float:
+    """The processor time of a call; raises what is not documented."""
+    began = time.thread_time()
+    with suppress(*target.refuses):
+        target.call(given)
+    return time.thread_time() - began
+
+
+def check(name: str, given: Any) -> None:
+    __tracebackhide__ = True  # its locals are the input
+    target = TARGETS[name]
+    try:
+        # The best of a few: a collection of garbage is not the decoder's.
+        slow = all(cost(target, given) > MOST for _ in range(3))
+    except Exception as exc:
+        error = ascii(exc)[:500]
+    else:
+        error = f"took over {MOST} s" if slow else ""
+    # In ASCII, and not as its cause: a report with surrogates in it ends the test run.
+    assert not error, f"{name}: {error} for {ascii(given)[:2000]}, GRACEFUL_FUZZ_SEED={SEED}"
+
+
+@pytest.mark.timeout(SECONDS * 4 + 120)
+@pytest.mark.parametrize("name", TARGETS)
+def test_changed_inputs(name: str) -> None:
+    mutator = Mutator(SEED, TARGETS[name].longest)
+    until, calls = time.monotonic() + SECONDS, 0
+    while time.monotonic() < until:
+        check(name, TARGETS[name].input(mutator))
+        calls += 1
+    print(f"{name}: {calls} inputs, seed {SEED}")
+    assert calls > 0
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS.keys())
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.samples])
+def test_hostile_texts(name: str, text: str) -> None:
+    check(name, text)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_samples_are_read(name: str) -> None:
+    for sample in TARGETS[name].samples:
+        TARGETS[name].call(sample)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_what_failed_once(name: str, given: Any) -> None:
+    check(name, given)
