@@ -22,8 +22,8 @@ HANDED_BACK, LOST = "Handed back", "Lost"
 LEFT = "was handed over"
 #: Longer than any grace period here.
 LONG = 300.0
-#: A grace period of which six seconds go by before the cut; a busy machine needs the rest.
-PATIENT = {"grace": 18.0, "margin": 12.0}
+#: A grace period of which four seconds go by before the cut; a busy machine needs the rest.
+PATIENT = {"grace": 16.0, "margin": 12.0}
 #: Whatever goes on elsewhere without being told to begins only after 30 s, the lease, or never. The
 #: figure aimed at is 2 s.
 LATEST = 10.0

@@ -17,6 +17,7 @@ from kombu import Connection
 
 from tests.acceptance.scene import Scene, StartWorker, signatures
 from tests.harness import Ledger, wait_for
+from tests.selection import rows
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +38,11 @@ def ready_messages(url: str) -> int:
         return int(channel.queue_declare("celery", passive=True).message_count)
 
 
-@pytest.mark.brokers("redis", "rabbitmq")
-@pytest.mark.parametrize("children", [1, 2])
+@pytest.mark.parametrize(
+    ("broker_url", "children"),
+    rows([("redis", 1), ("rabbitmq", 2)], [("redis", 2), ("rabbitmq", 1)]),
+    indirect=["broker_url"],
+)
 def test_no_message_of_a_short_run_is_left(scene: Scene, children: int) -> None:
     worker = scene.worker(concurrency=children)
     with scene.producer() as app:
@@ -56,7 +60,9 @@ def test_no_message_of_a_short_run_is_left(scene: Scene, children: int) -> None:
         assert scene.items(f"r{number}") == list(range(1, ITEMS + 1))
 
 
-@pytest.mark.parametrize("task", ["counted", "plain", "large"])
+@pytest.mark.parametrize(
+    "task", ["counted", "large", pytest.param("plain", marks=pytest.mark.matrix)]
+)
 def test_a_stop_of_a_busy_queue_is_no_slower(scene: Scene, task: str) -> None:
     """Celery 5.6 and 5.7 forget the job that was just sent to a child, which then waits 30 s."""
     with scene.producer() as app:

@@ -22,9 +22,9 @@ from tests.harness import Worker, wait_for
 pytestmark = pytest.mark.slow
 
 APP = "tests.acceptance.apps.shop"
-ITEMS, PAUSE = 2500, 0.002
+ITEMS, PAUSE = 1500, 0.002
 #: How often something is killed while the runs are under way.
-FAULTS, LEAST_FAULTS = 8, 4
+FAULTS, LEAST_FAULTS = 6, 3
 SETTINGS = {"graceful_lease_ttl": 3.0, "graceful_max_crashes": 30}
 
 
@@ -101,7 +101,7 @@ def test_killed_again_and_again(shop: Shop) -> None:
     sent = [*shop.send_two(), *shop.send_two()]
     chance = random.Random(1)
     for fault in range(FAULTS):
-        more = chance.randint(20, 200)
+        more = chance.randint(20, 150)
         if not shop.wait_more(more, of=sent):
             if fault > LEAST_FAULTS:
                 break
@@ -124,6 +124,9 @@ def test_killed_again_and_again(shop: Shop) -> None:
         shop.check(result)
 
 
+@pytest.mark.parametrize(
+    "shop", ["sqlite", pytest.param("postgres", marks=pytest.mark.matrix)], indirect=True
+)
 def test_a_stalled_worker(shop: Shop) -> None:
     """It may hold a lock in the database: the next leg waits for that before its first item."""
     worker = shop.worker().wait_ready()

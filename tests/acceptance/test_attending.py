@@ -16,6 +16,7 @@ from tests.harness import Ledger, Worker, wait_for
 
 APP = "tests.acceptance.apps.attending"
 POOLS = ("prefork", "threads", "solo", "gevent")
+MORE = ("items", "catching")
 #: The grace period and the margin, in seconds: tasks have what is between, a worker the rest.
 #: A gevent worker may notice the stop 4 s late.
 GRACE = {"gevent": (30.0, 25.0)}
@@ -88,63 +89,53 @@ def test_the_hook_is_called_once_while_the_task_runs(attending: Attending) -> No
             sent["fails"].get(timeout=20)
 
 
-@pytest.mark.parametrize("task", ["late", "items"])
-def test_a_late_acked_task_is_cut_off_and_goes_back(attending: Attending, task: str) -> None:
+#: What each task returns; the early-acked one is lost.
+CUT_OFF = {"late": "again", "items": None, "early": CutOffError, "catching": "half"}
+
+
+@pytest.mark.parametrize("attending", ["prefork", "threads", "gevent"], indirect=True)
+def test_all_kinds_of_tasks_are_cut_off(attending: Attending) -> None:
+    """Late-acked ones go back, early-acked ones fail, and what catches it counts."""
+    cut_off(attending, {**CUT_OFF, "going_on": "went on"})
+
+
+@pytest.mark.parametrize("attending", ["solo"], indirect=True)
+@pytest.mark.parametrize(
+    "task", ["late", "early", *(pytest.param(t, marks=pytest.mark.matrix) for t in MORE)]
+)
+def test_a_task_on_solo_is_cut_off(attending: Attending, task: str) -> None:
+    cut_off(attending, {task: CUT_OFF[task]})
+
+
+def cut_off(attending: Attending, tasks: dict[str, Any]) -> None:
+    """Stop a worker that runs these tasks, each with its name as tag; then start another."""
     first = attending.worker("first")
-    result = attending.send(task, "x")
-    attending.wait("x begin")
+    results = {task: attending.send(task, task) for task in tasks}
+    attending.wait(*(f"{task} begin" for task in tasks))
+    if "items" in tasks:  # told while all is well
+        first.wait_log(
+            rf"WARNING.*attending\.items\[{results['items'].id}\]: an item after cursor \d"
+            r" \(item 3 of this leg\) has run for \S+ s, and a stop leaves tasks",
+        )
     first.signal(SIGTERM)
-    attending.wait("x finally")
+    attending.wait(*(f"{task} finally" for task in tasks))
     first.wait()
-    assert re.search(
-        r"attending\.\w+\[\S+\] was cut off after \S+ s: its message goes back", first.log()
-    )
-    second = attending.worker("second")
-    assert result.get(timeout=20) == ("again" if task == "late" else None)
-    second.signal(SIGTERM)
-    second.wait()
-    if task == "items":
-        done = [i for i in attending.ledger.items() if " item " in i]
-        assert done == [f"x item {n}" for n in range(1, 6)]
-
-
-def test_an_early_acked_task_fails_and_says_why(attending: Attending) -> None:
-    worker = attending.worker("first")
-    result = attending.send("early", "x")
-    attending.wait("x begin")
-    worker.signal(SIGTERM)
-    worker.wait()
-    assert "x finally" in attending.ledger.items()
-    with pytest.raises(CutOffError, match="was cut off after"):
-        result.get(timeout=20)
-
-
-def test_what_catches_it_counts(attending: Attending) -> None:
-    solo = attending.pool == "solo"
-    worker = attending.worker("first")
-    half = attending.send("catching", "half")
-    attending.wait("half begin")
-    if not solo:
-        on = attending.send("going_on", "on")
-        attending.wait("on begin")
-    worker.signal(SIGTERM)
-    worker.wait()
-    assert half.get(timeout=20) == "half"
-    if not solo:
+    goes_back = {"late", "items"} & set(tasks)
+    for task in goes_back:
+        assert re.search(
+            rf"attending\.{task}\[\S+\] was cut off after \S+ s: its message goes back", first.log()
+        )
+    if goes_back or "going_on" in tasks:
         attending.worker("second")
-        assert on.get(timeout=20) == "went on"
-
-
-def test_an_item_longer_than_the_grace_period_is_told_while_all_is_well(
-    attending: Attending,
-) -> None:
-    worker = attending.worker("first")
-    result = attending.send("items", "x")
-    attending.wait("x begin")
-    worker.wait_log(
-        rf"WARNING.*attending\.items\[{result.id}\]: an item after cursor \d"
-        r" \(item 3 of this leg\) has run for \S+ s, and a stop leaves tasks",
-    )
+    for task, expected in tasks.items():
+        if expected is CutOffError:
+            with pytest.raises(CutOffError, match="was cut off after"):
+                results[task].get(timeout=20)
+        else:
+            assert results[task].get(timeout=20) == expected, task
+    if "items" in tasks:
+        done = [i for i in attending.ledger.items() if " item " in i]
+        assert done == [f"items item {n}" for n in range(1, 6)]
 
 
 def test_a_run_leaves_before_an_item_that_its_time_limit_would_cut_off(

@@ -38,7 +38,7 @@ def left_of(mark: str) -> list[psutil.Process]:
     [
         (SIGTERM, {"graceful_grace_period": PERIOD}),
         (SIGQUIT, {"graceful_grace_period": PERIOD}),
-        (SIGQUIT, {}),
+        pytest.param(SIGQUIT, {}, marks=pytest.mark.matrix),
     ],
     ids=["warm", "cold", "cold, no period"],
 )

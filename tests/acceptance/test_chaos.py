@@ -34,7 +34,10 @@ def share(broker: str) -> list[Planned]:
     return [f for f in faults if f.number % len(BROKERS) == mine or "broker" in f.kind]
 
 
-@pytest.mark.parametrize("broker", ["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+RABBITMQ = pytest.param("rabbitmq", marks=[pytest.mark.rabbitmq, pytest.mark.matrix])
+
+
+@pytest.mark.parametrize("broker", ["redis", RABBITMQ])
 def test_nothing_is_lost_whatever_happens(broker: str, tmp_path: Path) -> None:
     servers = made_or_skipped(lambda: Servers(broker))
     with servers, open_stage(servers, SEED, tmp_path) as stage:

@@ -81,7 +81,9 @@ def test_the_demo_passes_and_leaves_nothing(start: Start, temporary: Path) -> No
     wait_for(lambda: nothing_is_left(temporary, err), 20, "the end of all it had started")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.matrix)]
+)
 def test_an_interrupted_demo_leaves_nothing(start: Start, temporary: Path, number: int) -> None:
     demo = start("--json")
     assert demo.stderr is not None

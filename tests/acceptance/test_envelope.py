@@ -23,7 +23,7 @@ YAML = importlib.util.find_spec("yaml") is not None
 ACCEPT = ["json", "pickle", *(["yaml"] if YAML else [])]
 
 #: Seconds after which a message expires: enough for a busy worker to take it first.
-EXPIRES = 10
+EXPIRES = 6
 
 #: A retry counts, and Celery writes down the ``ignore_result`` that was left open.
 OF_RETRIES = ("retries", "ignore_result")

@@ -13,6 +13,7 @@ from tests.acceptance.conftest import Figure
 from tests.acceptance.runs import Stage, gone
 from tests.acceptance.test_stop_triggers import ConsoleWorker
 from tests.harness import Ledger, Worker, wait_for
+from tests.selection import rows
 
 APP = "tests.acceptance.apps.plain"
 CELERY = tuple(int(part) for part in celery.__version__.split(".")[:2])
@@ -148,11 +149,18 @@ def test_a_worker_that_re_executes_itself_starts_clean(redis_stage: Stage) -> No
 # -- what it is for --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("style", ["items.generator", "items.class"])
+@pytest.mark.parametrize(
+    ("broker_url", "style"),
+    rows(
+        [("redis", "items.generator"), ("rabbitmq", "items.class")],
+        [("redis", "items.class"), ("rabbitmq", "items.generator")],
+    ),
+    indirect=["broker_url"],
+)
 def test_a_group_sigterm_lets_the_item_end(stage: Stage, style: str) -> None:
     worker, waiting = stage.worker("stopped"), stage.waiting()
     worker.wait_ready(), waiting.wait_ready()
-    run = stage.start(style, 8, 2.5)
+    run = stage.start(style, 8, 1.5)
     begun = Path(f"{run.ledger.path}.begun")
     before = wait_for(lambda: begun.exists() and begun.read_text(), 30, "the first item")
     stage.let_in(waiting)

@@ -22,6 +22,7 @@ from tests.acceptance.runs import Stage
 from tests.harness.containers import Container, why_no_namespace
 from tests.harness.supervised import Supervised
 from tests.harness.trees import Group, Pod, Stopped, Stopping
+from tests.selection import rows
 
 ITEMS = 1500
 MANAGERS: dict[str, MakeTree] = {
@@ -79,7 +80,23 @@ def finish(deploy: Deploy, stopping: Stopping, figure: Figure) -> Stopped:
     return stopped
 
 
-@pytest.mark.parametrize("tree", MANAGERS, indirect=True)
+@pytest.mark.parametrize(
+    ("broker_url", "tree"),
+    rows(
+        [
+            ("rabbitmq", "pod"),
+            ("redis", "systemd"),
+            ("redis", "supervisord-group"),
+            ("redis", "docker"),
+        ],
+        [
+            ("redis", "pod"),
+            *(("redis", "supervisord"), ("rabbitmq", "supervisord")),
+            *(("rabbitmq", tree) for tree in ("systemd", "supervisord-group", "docker")),
+        ],
+    ),
+    indirect=True,
+)
 def test_what_a_manager_would_have_killed_goes_on_elsewhere(
     stage: Stage, held: Held, tree: MakeTree, figure: Figure, request: pytest.FixtureRequest
 ) -> None:
@@ -90,6 +107,7 @@ def test_what_a_manager_would_have_killed_goes_on_elsewhere(
         figure(f"exit, {request.node.callspec.id}", stopped.ended - stopped.asked)
 
 
+@pytest.mark.matrix  # as tight as it gets: for a machine that has nothing else to do
 def test_a_grace_period_of_five_seconds(
     stage: Stage, held: Held, redis_url: str, tmp_path: Path, figure: Figure
 ) -> None:
@@ -135,6 +153,7 @@ def stalls() -> Iterator[list[float]]:
         thread.join()
 
 
+@pytest.mark.matrix  # a figure: shorter ones are tested above
 @pytest.mark.rabbitmq
 def test_a_grace_period_of_half_a_minute(
     redis_url: str,

@@ -29,7 +29,9 @@ def test_a_pool_in_one_process(redis_stage: Stage, redis_held: Held, pool: str) 
     deploy.check_lost("early", str(LONG))
 
 
-@pytest.mark.parametrize("kind", ["sleeps", "computes", "early"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("sleeps", marks=pytest.mark.matrix), "computes", "early"]
+)
 def test_solo(redis_stage: Stage, redis_held: Held, kind: str) -> None:
     deploy = Deploy(redis_stage, redis_held, Pod, **PATIENT)
     deploy.start(pool="solo", concurrency=1)

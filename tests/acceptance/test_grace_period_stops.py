@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 IDLE_EXIT = 12.0
 #: As long may an answer take in the soft time, and what follows from its end.
 SOON = 6.0
-SOFT = 14.0
+SOFT = 9.0
 #: RabbitMQ gives a connection up when it is silent for two or three times that, before ``SOFT``.
-HEARTBEAT = 4.0
+HEARTBEAT = 2.0
 
 
 def test_tasks_that_end_in_time_are_left_alone(
@@ -47,6 +47,7 @@ def test_tasks_that_end_in_time_are_left_alone(
     assert idle < IDLE_EXIT
 
 
+@pytest.mark.brokers("rabbitmq")
 def test_the_soft_time_is_not_frozen(stage: Stage, held: Held, figure: Figure) -> None:
     """With Celery alone the event loop sleeps: no acks, no heartbeats, and all of the time."""
     deploy = Deploy(stage, held, Pod, grace=30)
@@ -78,7 +79,7 @@ def test_celery_control_shutdown(redis_stage: Stage, redis_held: Held) -> None:
     """Nobody kills after it, so that nothing is cut off; the time counts from a signal."""
     deploy = Deploy(redis_stage, redis_held, Pod, **PATIENT)
     deploy.start()
-    deploy.send("short", "short", 8.0, name="ends")  # longer than until the cut
+    deploy.send("short", "short", 6.0, name="ends")  # longer than until the cut
     deploy.send("sleeps", LONG)
     deploy.send("early", LONG)
     deploy.wait_all_begun()

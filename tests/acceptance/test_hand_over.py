@@ -25,12 +25,13 @@ LONG_GRACE = 30.0
 
 @pytest.mark.brokers("redis", "rabbitmq")
 def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
-    worker = cut.scene.worker(concurrency=2)
+    worker = cut.scene.worker(concurrency=3)
     tell = signature("cut.tell", immutable=True)
     lost = cut.send("early", "early", link_error=tell)
     late = cut.send("late", "late")
-    cut.noted("early begins")
-    cut.noted("late begins")
+    prompt = cut.send("prompt", "prompt")  # ends by itself when it is told
+    for tag in ("early", "late", "prompt"):
+        cut.noted(f"{tag} begins")
     waiting = cut.scene.worker()
     events: set[str] = set()
     with cut.app.connection() as connection:
@@ -52,7 +53,10 @@ def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
         lost.get(timeout=20)
     cut.noted("errback")
     log, items = worker.log(), cut.ledger.items()
+    assert prompt.get(timeout=20) == "prompt told"
     assert f"Handed back cut.late[{late.id}]: cut off after" in log
+    assert "The time is over: 1 tasks given back, 1 lost" in log
+    assert f"cut.prompt[{prompt.id}]: cut off after" not in log
     assert f"Lost cut.early[{lost.id}] args=('early',) kwargs={{}}: cut off after" in log
     assert f"signal lost cut.early[{lost.id}] args=('early',) kwargs={{}}" in items
     assert f"signal handed back cut.late[{late.id}]" in items
@@ -67,18 +71,6 @@ def told(connection: Any, events: set[str], *wanted: str) -> bool:
     with suppress(TimeoutError):
         connection.drain_events(timeout=0.1)
     return events.issuperset(wanted)
-
-
-def test_a_task_may_end_by_itself_when_it_is_told(cut_on_redis: Cut) -> None:
-    cut = cut_on_redis
-    worker = cut.scene.worker()
-    result = cut.send("prompt", "prompt")
-    cut.noted("prompt begins")
-    worker.signal(SIGTERM)
-    assert result.get(timeout=20) == "prompt told"
-    assert worker.wait() == 0
-    assert "Handed back" not in worker.log()
-    assert "The time is over: 0 tasks given back, 0 lost" in worker.log()
 
 
 @pytest.mark.brokers("rabbitmq")
@@ -98,33 +90,28 @@ def test_a_task_that_swallows_it_all_is_killed_and_given_back(cut: Cut) -> None:
     assert waiting.wait() == 0
 
 
-def test_a_revoked_task_that_takes_its_time_stays_revoked(cut_on_redis: Cut) -> None:
+def test_a_task_that_has_stored_its_result_is_not_lost_and_a_revoked_one_stays_so(
+    cut_on_redis: Cut,
+) -> None:
     cut = cut_on_redis
-    worker = cut.scene.worker()
-    result = cut.send("stubborn", "stubborn")
-    cut.noted("stubborn begins")
-    cut.app.control.revoke(result.id, terminate=True)
-    cut.noted("stubborn swallowed")
-    worker.signal(SIGTERM)
-    assert worker.wait() == 0
-    assert cut.app.AsyncResult(result.id).state == "REVOKED"
-    assert f"Ended cut.stubborn[{result.id}]" in worker.log()
-    assert "Lost" not in worker.log()
-
-
-def test_a_task_that_has_stored_its_result_is_not_lost(cut_on_redis: Cut) -> None:
-    cut = cut_on_redis
-    worker = cut.scene.worker(concurrency=2)
+    worker = cut.scene.worker(concurrency=3)
     header = [signature("cut.late", ("late",)), signature("cut.early", ("lingers",))]
     result = chord(header, app=cut.app)(signature("cut.tell", app=cut.app))
+    revoked = cut.send("stubborn", "stubborn")
     cut.noted("late begins")
+    cut.noted("stubborn begins")
     cut.enough("lingers")
     cut.noted("lingers postrun")
+    cut.app.control.revoke(revoked.id, terminate=True)
+    cut.noted("stubborn swallowed")
     waiting = cut.scene.worker()
     worker.signal(SIGTERM)
     cut.noted("late begins", times=2)
     assert worker.wait() == 0
     assert "1 tasks given back, 0 lost" in worker.log()
+    assert f"Ended cut.stubborn[{revoked.id}]" in worker.log()
+    assert "Lost" not in worker.log()
+    assert cut.app.AsyncResult(revoked.id).state == "REVOKED"
     assert "errback" not in cut.ledger.items(), "the chord waits for its other member"
     cut.enough("late")
     result.get(timeout=20)
@@ -132,30 +119,23 @@ def test_a_task_that_has_stored_its_result_is_not_lost(cut_on_redis: Cut) -> Non
     assert waiting.wait() == 0
 
 
-def test_what_ends_in_time_is_not_touched(cut: Cut) -> None:
+def test_what_ends_in_time_is_not_touched_and_time_limits_hold(cut: Cut) -> None:
     cut.scene.settings["graceful_grace_period"] = LONG_GRACE
     worker = cut.scene.worker()
-    result = cut.send("early", "early")
+    result, limited = cut.send("early", "early"), cut.send("limited", "limited")
     cut.noted("early begins")
+    cut.noted("limited begins")
     worker.signal(SIGTERM)
     worker.wait_log(r"Stopping \(SIGTERM\)")
     cut.enough("early")
     asked_at = time.monotonic()
     assert result.get(timeout=20) == "early"
     assert time.monotonic() - asked_at < 10
-    assert worker.wait() == 0
-    assert "The time is over" not in worker.log()
-
-
-def test_time_limits_hold_while_it_waits(cut: Cut) -> None:
-    cut.scene.settings["graceful_grace_period"] = LONG_GRACE
-    worker, result = cut.scene.worker(), cut.send("limited", "limited")
-    cut.noted("limited begins")
-    worker.signal(SIGTERM)
     with pytest.raises(Exception, match="TimeLimitExceeded"):
-        result.get(timeout=20)
+        limited.get(timeout=20)
     assert cut.ledger.items().count("limited soft limit") == 1
     assert worker.wait() == 0
+    assert "The time is over" not in worker.log()
 
 
 @pytest.mark.brokers("rabbitmq")
@@ -188,7 +168,7 @@ def test_cuts_are_no_crashes(cut_on_redis: Cut) -> None:
     )
     worker = cut.scene.worker()
     result = cut.send("long_item", "run")
-    for times in range(1, 5):
+    for times in range(1, 4):
         cut.noted("run item 2", times=times)
         waiting = cut.scene.worker()
         worker.signal(SIGTERM)

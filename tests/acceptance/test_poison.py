@@ -81,28 +81,34 @@ def test_exactly_one_item_is_in_doubt(stage: Stage, tmp_path: Path) -> None:
     assert doubts == [7, 12], "told once for each crash, and only of that item"
 
 
-@pytest.mark.parametrize(
-    ("pool", "how"),
-    [
-        ("prefork", "holds the lock"),
-        ("prefork", "never yields"),
-        ("threads", "never yields"),
-        ("solo", "never yields"),
-        ("gevent", "never yields"),
-    ],
-)
-def test_a_long_item_keeps_its_lease(
-    redis_stage: Stage, tmp_path: Path, pool: str, how: str
-) -> None:
-    redis_stage.settings.update(graceful_lease_ttl=5, graceful_rescue_interval=0.2)
+POOLS = ("prefork", "threads", "solo", "gevent")
+#: Seconds that an item takes: twice as long as a lease.
+LONG_LEASE, LONG = 4.0, 9.0
+
+
+@pytest.mark.parametrize("how", ["blocks", pytest.param("never yields", marks=pytest.mark.matrix)])
+def test_a_long_item_keeps_its_lease(redis_stage: Stage, tmp_path: Path, how: str) -> None:
+    """On all pools at a time; nothing else runs in the item's process meanwhile."""
+    pytest.importorskip("gevent")
+    redis_stage.settings.update(graceful_lease_ttl=LONG_LEASE, graceful_rescue_interval=0.2)
     env: dict[str, str | None] = {"LEDGER": str(tmp_path / "none")}
-    other = redis_stage.worker("other", app=APP, env=env)
-    worker = redis_stage.waiting("busy", app=APP, env=env, pool=pool)
-    for one in (other, worker):
-        one.wait_ready()
-    redis_stage.let_in(worker)
-    ledger = Ledger(tmp_path / "long.jsonl")
-    result = redis_stage.send("crashing.long_item", str(ledger.path), 2, 11.0, how)
-    result.get(timeout=90)
-    assert ledger.items() == [0, 1]
-    assert "Rescued" not in other.log() + worker.log()
+    workers = [
+        redis_stage.worker(pool, "-Q", pool, app=APP, env=env, pool=pool, concurrency=1)
+        for pool in POOLS
+    ]
+    other = redis_stage.worker("other", "-Q", "nothing", app=APP, env=env)
+    for worker in (*workers, other):
+        worker.wait_ready()
+    ledgers = {pool: Ledger(tmp_path / f"{pool}.jsonl") for pool in POOLS}
+    results = {
+        pool: redis_stage.send(
+            *("crashing.long_item", str(ledger.path), 1, LONG),
+            "holds the lock" if pool == "prefork" else how,
+            queue=pool,
+        )
+        for pool, ledger in ledgers.items()
+    }
+    for pool, result in results.items():
+        result.get(timeout=90)
+        assert ledgers[pool].items() == [0], pool
+    assert "Rescued" not in "".join(worker.log() for worker in (*workers, other))

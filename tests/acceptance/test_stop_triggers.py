@@ -21,7 +21,7 @@ from tests.acceptance.runs import FULL, STYLES, Stage, check_log_of_leaving
 from tests.harness import Worker
 
 ITEMS, PAUSE = 2000, 0.02
-BEFORE_STOP = 50
+BEFORE_STOP = 20
 #: A first resumed item later than this is a failure: nobody but the rescuer has seen to it, after a
 #: lease of 30 s. The figure aimed at is 1.5.
 LATEST = 20.0

@@ -95,7 +95,7 @@ def test_a_run_that_was_handed_over_can_be_revoked(scene: Scene) -> None:
 def test_a_run_that_waits_for_a_retry_can_be_revoked(scene: Scene) -> None:
     worker = scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:
-        result = signatures(app, "verbs")("waits", 8, tag="run").apply_async()
+        result = signatures(app, "verbs")("waits", 5, tag="run").apply_async()
         wait_for(lambda: result.state == "RETRY", 20, "the retry")
         result.revoke()
         worker.wait_log("flagged as revoked")
@@ -110,7 +110,7 @@ def test_a_hard_time_limit_ends_the_run(scene: Scene) -> None:
     with scene.producer() as app, recorded_states(scene.backend) as states:
         make = signatures(app, "verbs")
         result = make("stuck", tag="run", times=1).apply_async(
-            time_limit=5, link_error=make("tell_error", "error")
+            time_limit=3, link_error=make("tell_error", "error")
         )
         with pytest.raises(TimeLimitExceeded):
             result.get(timeout=40)
@@ -125,7 +125,7 @@ def test_a_soft_time_limit_in_an_item_is_retried_by_autoretry(scene: Scene) -> N
     scene.worker(concurrency=1)
     with scene.producer() as app:
         result = signatures(app, "verbs")("stuck", tag="run", times=2).apply_async(
-            soft_time_limit=5
+            soft_time_limit=3
         )
         assert result.get(timeout=60) == "done"
     assert scene.items("run") == list(range(1, 11))
@@ -134,8 +134,8 @@ def test_a_soft_time_limit_in_an_item_is_retried_by_autoretry(scene: Scene) -> N
 def test_a_run_may_last_longer_than_its_time_limit(scene: Scene) -> None:
     scene.worker(concurrency=1)
     with scene.producer() as app:
-        result = signatures(app, "verbs")("counted", 2400, tag="run").apply_async(time_limit=10)
-        assert result.get(timeout=120) == 2400
+        result = signatures(app, "verbs")("counted", 1200, tag="run").apply_async(time_limit=6)
+        assert result.get(timeout=120) == 1200
     scene.check_items("run")
     assert scene.ledger.counts()[f"task_prerun={result.id}"] >= 2
 

@@ -42,7 +42,7 @@ def relieve(stage: Stage, run: Run, worker: Worker, relief: Worker) -> None:
 # -- two versions ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", [STYLES[0], pytest.param(STYLES[1], marks=pytest.mark.matrix)])
 def test_a_run_goes_to_and_fro_between_versions(stage: Stage, style: str, tmp_path: Path) -> None:
     later = another_version(tmp_path / "later", format_=1)
     first = stage.worker("first").wait_ready()

@@ -16,7 +16,7 @@ from tests.servers import Valkey
 pytestmark = pytest.mark.slow
 
 #: Seconds: how long a message may be held unless it is renewed, and how long tasks hold theirs.
-VISIBLE, HELD = 8, 13
+VISIBLE, HELD = 6, 9
 ITEMS = 100
 OPTIONS = {"visibility_timeout": VISIBLE}
 
@@ -35,14 +35,15 @@ def scene(redis_url: str, ledger: Ledger, start_worker: StartWorker) -> Scene:
 class Three:
     """A run and a plain task that last, and a task that is not due yet, all held by ``worker``."""
 
-    def __init__(self, scene: Scene, app: Any, *, at_once: int) -> None:
+    def __init__(self, scene: Scene, app: Any, *, at_once: int = 2, queue: str = "celery") -> None:
         self.scene = scene
         make = signatures(app, "held")
-        self.later = make("plain", 0).apply_async(countdown=HELD)
+        self.later = make("plain", 0).apply_async(countdown=HELD, queue=queue)
         self.wait("received", self.later)
-        self.run = make("run", ITEMS, HELD / ITEMS).apply_async()
+        self.run = make("run", ITEMS, HELD / ITEMS).apply_async(queue=queue)
         self.wait("begun", self.run)
-        self.plain = make("plain", HELD).apply_async()
+        # Where it has to wait for the run, that has lasted long enough.
+        self.plain = make("plain", HELD if at_once > 1 else 0).apply_async(queue=queue)
         self.wait("begun" if at_once > 1 else "received", self.plain)
         self.all = (self.later, self.run, self.plain)
 
@@ -73,16 +74,23 @@ class Three:
         wait_for(lambda: not held_by_redis(self.scene.broker, **options), 10, "acknowledgements")
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
-def test_what_a_living_worker_holds_is_delivered_once(scene: Scene, pool: str) -> None:
-    if pool == "gevent":
-        pytest.importorskip("gevent")
-    at_once = 1 if pool == "solo" else 2
-    scene.worker(pool=pool, concurrency=at_once)
+POOLS = ("prefork", "threads", "solo", "gevent")
+
+
+def test_what_a_living_worker_holds_is_delivered_once(scene: Scene) -> None:
+    """On all pools at a time, each with a queue of its own."""
+    pytest.importorskip("gevent")
+    for pool in POOLS:
+        scene.worker("-Q", pool, pool=pool, concurrency=1 if pool == "solo" else 2)
     with scene.producer() as app, restoring(scene.broker, **OPTIONS):
-        three = Three(scene, app, at_once=at_once)
-        scene.worker(pool="threads")  # who would take what is delivered again
-        three.check_once()
+        threes = [
+            Three(scene, app, at_once=1 if pool == "solo" else 2, queue=pool) for pool in POOLS
+        ]
+        scene.worker("-Q", ",".join(POOLS), pool="threads")  # takes what is delivered again
+        for three in threes:
+            three.check_results()
+        for three in threes:
+            three.check_once()
 
 
 def test_key_prefix_and_own_keys(scene: Scene) -> None:
@@ -90,7 +98,7 @@ def test_key_prefix_and_own_keys(scene: Scene) -> None:
     scene.settings["broker_transport_options"] = options
     scene.worker()
     with scene.producer() as app, restoring(scene.broker, **options):
-        three = Three(scene, app, at_once=2)
+        three = Three(scene, app)
         scene.worker(pool="threads")
         three.check_once()
 
@@ -101,7 +109,7 @@ def test_without_the_setting_all_is_delivered_again(scene: Scene) -> None:
     with scene.producer() as app, recorded_states(scene.backend) as states:
         began = time.monotonic()
         with restoring(scene.broker, **OPTIONS):
-            three = Three(scene, app, at_once=2)
+            three = Three(scene, app)
             other = scene.worker(pool="threads")
             for result in three.all:
                 three.wait("received", result, times=2)

@@ -107,10 +107,10 @@ def items(path: str, tag: str, *, cursor: int = 0) -> Iterator[int]:
         yield item
 
 
-@app.task(name="attending.limited", base=IterableTask, max_leg_runtime=0, time_limit=11)
+@app.task(name="attending.limited", base=IterableTask, max_leg_runtime=0, time_limit=7)
 def limited(path: str, tag: str, *, cursor: int = 0) -> Iterator[int]:
     """Lasts longer than its time limit, item by item."""
     for item in range(cursor + 1, 5):
-        time.sleep(3)
+        time.sleep(2)
         Ledger(path).add(f"{tag} item {item}")
         yield item

@@ -93,8 +93,10 @@ def long_item(
     """Each item takes longer than a lease, and nothing else runs in its process meanwhile."""
     for item in range(cursor + 1, items):
         Ledger(path).add(item)
-        if how == "holds the lock":
+        if how == "holds the lock":  # no other thread runs
             ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+        elif how == "blocks":  # no other greenlet runs, nor the event loop of a solo worker
+            ctypes.CDLL(None).usleep(int(seconds * 1e6))
         else:
             until = time.monotonic() + seconds
             while time.monotonic() < until:

@@ -57,7 +57,7 @@ def late(tag: str) -> str:
     return tag
 
 
-@app.task(name="cut.limited", soft_time_limit=2, time_limit=8)
+@app.task(name="cut.limited", soft_time_limit=1, time_limit=4)
 def limited(tag: str) -> str:
     """Lives through its soft time limit, not through its hard one."""
     note(f"{tag} begins")
