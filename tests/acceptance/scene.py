@@ -213,6 +213,22 @@ def recorded_states(url: str) -> Iterator[States]:
         states.close()
 
 
+def wait_listening(app: Celery, worker: Worker) -> None:
+    """Wait until a worker hears remote control, which may be a moment after it is ready."""
+    where = [f"{worker.name}@localhost"]
+    wait_for(lambda: app.control.ping(destination=where, timeout=1), 60, f"a pong of {where}")
+
+
+def add_consumer(app: Celery, queue: str, worker: Worker) -> None:
+    """Have a worker take what comes by this queue; asks until it answers."""
+    where = [f"{worker.name}@localhost"]
+    wait_for(
+        lambda: app.control.add_consumer(queue, destination=where, reply=True, timeout=5, limit=1),
+        60,
+        f"an answer of {worker.name}",
+    )
+
+
 def signatures(app: Celery, prefix: str) -> Callable[..., Signature[Any]]:
     """A function that makes signatures of ``prefix``'s tasks: ``make("add", 1, x=2)``."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.closing import closing
-from tests.acceptance.scene import Scene
+from tests.acceptance.scene import Scene, wait_listening
 from tests.harness import Ledger, Worker
 
 
@@ -17,6 +17,7 @@ def test_it_connects_anew(
 ) -> None:
     with closing(Scene("upkeep", rabbitmq_url, redis_url, ledger, start_worker)) as upkeep:
         worker = upkeep.scene.worker()
+        wait_listening(upkeep.app, worker)
         upkeep.app.control.broadcast("close_quietly")
         worker.wait_log("Connection to broker lost", 40)
         assert upkeep.send("short", 1).get(timeout=20) == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.closing import Closing, closing
-from tests.acceptance.scene import Scene
+from tests.acceptance.scene import Scene, wait_listening
 from tests.harness import Ledger, Worker, wait_for
 
 POOLS = ("prefork", "threads", "solo", "gevent")
@@ -35,6 +35,7 @@ def test_reserved_and_eta_tasks_go_back_and_run_once(upkeep: Closing, pool: str)
 def test_rate_limited_tasks_go_back_as_well(upkeep: Closing) -> None:
     worker = upkeep.scene.worker()
     control: Any = upkeep.app.control
+    wait_listening(upkeep.app, worker)
     node = f"{worker.name}@localhost"
     assert control.rate_limit("upkeep.short", "4/s", destination=[node], reply=True, timeout=20)
     sent = [upkeep.send("short", number) for number in range(12)]

@@ -14,7 +14,14 @@ import redis
 from celery import Celery
 from celery.result import AsyncResult
 
-from tests.acceptance.scene import Scene, StartWorker, States, recorded_states, signatures
+from tests.acceptance.scene import (
+    Scene,
+    StartWorker,
+    States,
+    add_consumer,
+    recorded_states,
+    signatures,
+)
 from tests.acceptance.test_acknowledge import ready_messages
 from tests.acceptance.test_verbs import redeliver
 from tests.harness import Ledger, Worker, wait_for
@@ -185,16 +192,6 @@ def wait_expired(moment: dt.datetime) -> None:
 
 def soon(seconds: float) -> dt.datetime:
     return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=seconds)
-
-
-def add_consumer(app: Celery, queue: str, worker: Worker) -> None:
-    """Have a worker take what comes by this queue; asks until it answers."""
-    where = [f"{worker.name}@localhost"]
-    wait_for(
-        lambda: app.control.add_consumer(queue, destination=where, reply=True, timeout=5, limit=1),
-        60,
-        f"an answer of {worker.name}",
-    )
 
 
 def revoked_ids(app: Celery) -> set[str]:

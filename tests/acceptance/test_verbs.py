@@ -14,7 +14,14 @@ from celery.result import AsyncResult
 from kombu import Connection
 
 from celery_graceful.model.record import Outcome, State
-from tests.acceptance.scene import Scene, StartWorker, recorded_states, signatures
+from tests.acceptance.scene import (
+    Scene,
+    StartWorker,
+    add_consumer,
+    recorded_states,
+    signatures,
+    wait_listening,
+)
 from tests.harness import Ledger, wait_for
 
 pytestmark = pytest.mark.slow
@@ -85,9 +92,10 @@ def test_a_run_that_was_handed_over_can_be_revoked(scene: Scene) -> None:
         assert record.state is State.HANDED_OVER
         # A worker that hears of the revoke before it gets the message.
         second = scene.worker("-Q", "elsewhere", concurrency=1)
+        wait_listening(app, second)
         result.revoke()
         second.wait_log("flagged as revoked")
-        app.control.add_consumer("celery", reply=True, timeout=5)
+        add_consumer(app, "celery", second)
         check_revoked(scene, result)
         assert scene.items("run") == done
 
@@ -180,7 +188,7 @@ def test_a_redelivery_after_the_end_is_dropped_and_a_used_id_starts_anew(scene: 
         assert result.get(timeout=20) == 20
         assert scene.wait_outcome(COUNTED, "the-run") is Outcome.COMPLETED
         redeliver(scene, run, task_id="the-run")
-        app.control.add_consumer("aside", reply=True, timeout=5)
+        add_consumer(app, "aside", worker)
         worker.wait_log("dropped a surplus message: the run has ended")
         assert states.of("the-run")[-1] == "SUCCESS"
         states.check_final("the-run")
