@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
+from celery_graceful.masking import mask_text
+
 __all__ = ["ask", "tell"]
 
 Answer = TypeVar("Answer")
@@ -93,7 +95,7 @@ def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
     if done:
         return done[0]
     if failed:
-        raise OperationalError(str(failed[0]) or repr(failed[0])) from failed[0]
+        raise OperationalError(mask_text(str(failed[0]) or repr(failed[0]))) from failed[0]
     raise OperationalError(f"no answer within {seconds:g} s")
 
 

@@ -17,6 +17,7 @@ from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.wire import Envelope, envelope_of
 from celery_graceful.errors import PublishUncertain, Unroutable
+from celery_graceful.masking import mask_text
 
 __all__ = ["Lot"]
 
@@ -114,7 +115,7 @@ class Lot:
         except (OperationalError, PublishUncertain):
             raise
         except Exception as exc:  # of the transport: the connection was lost, say
-            raise OperationalError(repr(exc)) from exc
+            raise OperationalError(mask_text(repr(exc))) from exc
 
     def _empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
         moved = kept = 0

@@ -11,6 +11,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from celery_graceful._celery.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
+from celery_graceful.masking import mask_text, mask_url
 
 __all__ = ["Sender", "publish"]
 
@@ -64,8 +65,8 @@ class Sender:
             self.close()
             kind = Unroutable if isinstance(exc, NotFound) else PublishUncertain
             raise kind(
-                f"the broker {envelope.broker} did not confirm the message for "
-                f"{_name(envelope)} ({_route(envelope)}): {exc!r}"
+                f"the broker {mask_url(envelope.broker)} did not confirm the message for "
+                f"{_name(envelope)} ({_route(envelope)}): {mask_text(repr(exc))}"
             ) from exc
 
     def declare(self, queue: str) -> None:
@@ -82,7 +83,9 @@ class Sender:
             raise
         except Exception as exc:
             self.close()
-            raise OperationalError(f"the queue {queue} cannot be declared: {exc!r}") from exc
+            raise OperationalError(
+                f"the queue {queue} cannot be declared: {mask_text(repr(exc))}"
+            ) from exc
 
     def _declare(self, queue: str) -> None:
         with self._connection.channel() as channel:
@@ -105,9 +108,11 @@ class Sender:
             connection.release()
             raise
         except Exception as exc:  # a wrong password or virtual host, say
-            at = connection.as_uri()
+            at = mask_url(connection.as_uri())
             connection.release()
-            raise OperationalError(f"the broker {at} lets nobody in: {exc!r}") from exc
+            raise OperationalError(
+                f"the broker {at} lets nobody in: {mask_text(repr(exc))}"
+            ) from exc
         self._connection = connection
 
     def close(self) -> None:

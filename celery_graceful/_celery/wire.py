@@ -15,6 +15,7 @@ from kombu.utils import json as kombu_json
 from kombu.utils.encoding import safe_repr
 
 from celery_graceful.errors import CorruptRecord
+from celery_graceful.masking import mask_url
 
 __all__ = [
     "CHECKPOINT",
@@ -273,9 +274,14 @@ def unpack(data: bytes) -> Envelope:
 
 
 def broker_identity(app: Any) -> str:
-    """Names the broker and virtual host of an app, without user or password."""
+    """Names the broker and virtual host of an app, without user or password.
+
+    Some transports of kombu take the whole URL for the host, password included.
+    """
     connection = app.connection_for_write()
     transport = connection.transport.driver_type
     host = connection.hostname or "localhost"
+    if "://" in host or "@" in host:
+        host = mask_url(host)
     port = connection.port or connection.transport.default_port or ""
     return f"{transport}://{host}:{port}/{connection.virtual_host or ''}"

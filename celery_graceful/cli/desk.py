@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.exits import WrongApp, exits
+from celery_graceful.masking import mask_url
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -29,9 +30,7 @@ class Desk:
     @property
     def store(self) -> str:
         """Where its runs are kept, without a password."""
-        from celery_graceful.stores.address import without_password
-
-        return without_password(self.runtime.store_url)
+        return mask_url(self.runtime.store_url)
 
     def line(self, verb: str, *words: str) -> str:
         """The command that does ``verb`` with these arguments, for a shell."""
@@ -91,8 +90,8 @@ def _checked(app: Any) -> Runtime:
 def _check_reach(runtime: Runtime) -> None:
     if not runtime.store.shared_between_processes:
         raise WrongApp(
-            f"graceful_store is {runtime.store_url}: its runs live inside the worker's process and"
-            " cannot be seen from here. Set it to a Redis or a database."
+            f"graceful_store is {mask_url(runtime.store_url)}: its runs live inside the worker's"
+            " process and cannot be seen from here. Set it to a Redis or a database."
         )
     if runtime.store_is_fallback:
         click.echo(

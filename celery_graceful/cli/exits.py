@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import click
 
+from celery_graceful.masking import mask_text
+
 __all__ = [
     "INTERRUPTED",
     "IN_MAINTENANCE",
@@ -56,12 +58,12 @@ def exits() -> Iterator[None]:
     try:
         yield
     except (errors.SettingsError, errors.DefinitionError, errors.UnknownScope) as exc:
-        raise WrongApp(str(exc)) from exc
+        raise WrongApp(mask_text(str(exc))) from exc
     except (control.Refused, control.UnknownRun, errors.CorruptRecord) as exc:
-        raise Refusal(str(exc)) from exc
+        raise Refusal(mask_text(str(exc))) from exc
     except (errors.ScopeNotDown, errors.ScopeRefused) as exc:
-        raise Refusal(str(exc)) from exc
+        raise Refusal(mask_text(str(exc))) from exc
     except (errors.StoreError, control.NotSent, errors.PublishUncertain) as exc:
-        raise Unavailable(str(exc)) from exc
+        raise Unavailable(mask_text(str(exc))) from exc
     except OperationalError as exc:
-        raise Unavailable(f"The broker does not answer: {exc}") from exc
+        raise Unavailable(f"The broker does not answer: {mask_text(str(exc))}") from exc

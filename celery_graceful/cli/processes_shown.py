@@ -10,6 +10,7 @@ import click
 
 from celery_graceful.cli.mode_shown import short
 from celery_graceful.cli.output import print_table
+from celery_graceful.masking import mask_text
 from celery_graceful.processes.ledger import Entry, entries
 
 __all__ = ["as_data", "on_this_host", "print_processes"]
@@ -38,10 +39,15 @@ def print_processes() -> None:
 
 def as_data() -> list[dict[str, Any]]:
     """The same for scripts."""
-    return [asdict(entry) for entry in on_this_host()]
+    return [{**asdict(entry), "command": mask_text(entry.command)} for entry in on_this_host()]
 
 
 def _as_row(entry: Entry, now: float) -> list[str]:
     outside = entry.task in ("", "-")  # of any task
     task = "-" if outside else f"{entry.task}[{entry.task_id}]"
-    return [entry.command, task, f"pid {entry.owner}", short(max(0.0, now - entry.since))]
+    return [
+        mask_text(entry.command),
+        task,
+        f"pid {entry.owner}",
+        short(max(0.0, now - entry.since)),
+    ]

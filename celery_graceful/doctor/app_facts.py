@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
+from celery_graceful.masking import mask_url
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.address import without_password
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.limits import SHARE_OF_TIME_LIMIT
 from celery_graceful.tasks.written import RunTask
@@ -62,7 +62,7 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
         queues_are_declared=bool(conf.task_queues),
         default_queue=str(conf.task_default_queue),
         store=_store_kind(runtime.store_url),
-        store_url=without_password(runtime.store_url),
+        store_url=mask_url(runtime.store_url),
         store_path=_store_path(runtime.store_url),
         keep_visible=settings.keep_visible,
         exempt_queues=settings.maintenance_exempt_queues,

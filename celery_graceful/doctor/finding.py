@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from celery_graceful.masking import mask_text
+
 __all__ = ["Finding", "Severity", "exit_code", "in_order"]
 
 #: What ``graceful doctor`` ends with.
@@ -47,6 +49,10 @@ class Finding:
     line: int = 0
     #: The setting of the app, or the worker in the file.
     subject: str = ""
+
+    def __post_init__(self) -> None:
+        # It may quote a command line or a variable of a deployment file.
+        object.__setattr__(self, "what", mask_text(self.what))
 
     @property
     def where(self) -> str:

@@ -12,6 +12,7 @@ from celery_graceful._celery.mailbox import ask
 from celery_graceful.doctor.running import Running, from_answer
 from celery_graceful.maintenance.hearing import BROKER_TIMEOUT
 from celery_graceful.maintenance.scopes import own_queues
+from celery_graceful.masking import mask_text
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -46,7 +47,7 @@ def ask_workers(
         hosts = sorted({host for host, queues in consuming if ours.intersection(_names(queues))})
         answers = put("graceful", destination=hosts) if hosts else []
     except OperationalError as exc:
-        raise NobodyAnswers(f"the broker does not answer: {exc}") from exc
+        raise NobodyAnswers(f"the broker does not answer: {mask_text(str(exc))}") from exc
     heard = [worker for _, answer in answers if (worker := from_answer(answer)) is not None]
     known = tuple(worker for worker in heard if _is_ours(worker, runtime))
     if not known:

@@ -22,6 +22,7 @@ from celery_graceful.errors import (
 )
 from celery_graceful.maintenance.attending import members
 from celery_graceful.maintenance.hearing import BROKER_TIMEOUT
+from celery_graceful.masking import mask_text, mask_url
 from celery_graceful.model.mode import Deed, Mode, Scope, lift, lower, without_ended
 from celery_graceful.model.mode_text import decode_mode, encode_mode
 
@@ -183,7 +184,8 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
     warnings = []
     if not runtime.store.shared_between_processes:
         warnings.append(
-            f"graceful_store is {runtime.store_url}: workers in other processes learn nothing"
+            f"graceful_store is {mask_url(runtime.store_url)}: workers in other processes learn"
+            " nothing"
         )
     poll = format_seconds(runtime.settings.maintenance_poll)
     try:
@@ -196,7 +198,7 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
             tell(runtime.app, COMMAND, arguments, timeout=BROKER_TIMEOUT, destination=hosts)
     except (OperationalError, StoreError) as exc:
         warnings.append(
-            f"It is written, but the workers could not be told at once: {exc}."
+            f"It is written, but the workers could not be told at once: {mask_text(str(exc))}."
             f" They look for themselves, within {poll}"
         )
     return tuple(warnings)

@@ -14,6 +14,7 @@ from celery_graceful._celery.mailbox import ask
 from celery_graceful.maintenance.attending import Member, patience
 from celery_graceful.maintenance.report import Report, decode_report
 from celery_graceful.maintenance.scopes import own_queues
+from celery_graceful.masking import mask_text
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -72,7 +73,7 @@ def hear(
         doubtful = sorted(_doubtful(runtime, members, consuming) - before.without)
         answers = put("graceful", destination=doubtful) if doubtful else []
     except OperationalError as exc:
-        return Heard(trouble=str(exc))
+        return Heard(trouble=mask_text(str(exc)))
     without = before.without.union(doubtful) - {m.hostname for m in members}
     return _sorted(runtime.namespace, Heard(consuming, without=without), answers)
 

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 from celery_graceful._celery import wire
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import GracefulError, PublishUncertain
+from celery_graceful.masking import mask_text, mask_url
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, State
@@ -200,7 +201,7 @@ def _check_broker(runtime: Runtime, run: Run) -> None:
     broker = wire.unpack(run.record.envelope).broker
     if broker != runtime.broker:
         raise Refused(
-            f"{run.key} belongs to the broker {broker}, and this app publishes to"
+            f"{run.key} belongs to the broker {mask_url(broker)}, and this app publishes to"
             f" {runtime.broker}. Use the configuration of the workers that carry it."
         )
 
@@ -210,7 +211,8 @@ def _publish(runtime: Runtime, key: RunKey, record: Record) -> None:
         publish_record(runtime, key, record)
     except (OperationalError, PublishUncertain) as exc:
         raise NotSent(
-            f"{key} is put back, but the broker {runtime.broker} did not take its message: {exc}."
+            f"{key} is put back, but the broker {runtime.broker} did not take its message:"
+            f" {mask_text(str(exc))}."
             f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s."
         ) from exc
 

@@ -8,6 +8,7 @@ from celery.app.task import Context
 
 from celery_graceful._celery.bodies import read_body
 from celery_graceful._celery.wire import Envelope, unpack
+from celery_graceful.masking import mask_text
 from celery_graceful.model.record import RunKey
 
 __all__ = ["store_revoked"]
@@ -35,7 +36,7 @@ def store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:
         )
     except Exception as exc:  # any result backend, with errors of its own
         return (
-            f"the result backend could not be told that {run} is REVOKED ({exc!r}):"
+            f"the result backend could not be told that {run} is REVOKED ({mask_text(repr(exc))}):"
             " whoever waits for its result goes on waiting"
         )
     return ""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from celery_graceful import durations
+from celery_graceful.masking import mask_text, mask_url
 
 __all__ = [
     "POLICIES",
@@ -120,19 +121,19 @@ def _type(value: object) -> str:
 
 def wrong_value(what: str, value: object, why: ValueError, expected: str, example: str) -> str:
     """The message for ``what`` (a setting or an option) whose parser refused ``value``."""
-    return (
-        f"{what} = {_shown(value)} is wrong: {_reason(why, value)}."
-        f" Expected: {expected}. Example: {example}"
-    )
+    shown = mask_text(repr(value))
+    if isinstance(value, str) and _may_be_address(what, value):
+        shown = repr(mask_url(value))
+    reason = _reason(why, value)
+    return f"{what} = {shown} is wrong: {reason}. Expected: {expected}. Example: {example}"
+
+
+def _may_be_address(what: str, value: str) -> bool:
+    return "@" in value or "://" in value or what.lower().endswith("graceful_store")
 
 
 def _reason(why: ValueError, value: object) -> str:
     """Why, without the value itself: the message shows it already, and without passwords."""
     text = str(why)
     shown = f"{value!r} "
-    return f"it {text.removeprefix(shown)}" if text.startswith(shown) else text
-
-
-def _shown(value: object) -> str:
-    """``value`` for a message, without the user and password of a URL."""
-    return re.sub(r"^(['\"])([\w+.\-]*://)?.*@", r"\1\2***@", repr(value), flags=re.DOTALL)
+    return f"it {text.removeprefix(shown)}" if text.startswith(shown) else mask_text(text)

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.stores.address import without_password
+from celery_graceful.masking import mask_text, mask_url
 
 __all__ = ["Plan", "plan"]
 
@@ -50,12 +50,13 @@ def plan(url: str, timeout: float, master_name: str | None = None) -> Plan:
             return Plan(_sentinel(url, timeout, master_name), True)
         return _direct(url, timeout)
     except (ValueError, TypeError, RedisError) as exc:
+        why = mask_text(str(exc), url)
         raise SettingsError(
-            f"graceful_store: {without_password(url)} cannot be used: {exc}. Write it like "
+            f"graceful_store: {mask_url(url)} cannot be used: {why}. Write it like "
             "redis://:password@host:6379/0, unix:///path/to/redis.sock?db=0 or "
             "sentinel://host1:26379;sentinel://host2:26379/0?master_name=mymaster, with special "
             "characters of the password percent-encoded."
-        ) from exc
+        ) from None  # the cause may quote a password
 
 
 def _options(timeout: float) -> dict[str, Any]:

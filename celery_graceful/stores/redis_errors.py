@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis import exceptions as redis_errors
 
 from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.masking import mask_text
 from celery_graceful.stores.unread import unread
 
 __all__ = ["translated"]
@@ -40,7 +41,7 @@ def translated(exc: Exception, address: str, key: str) -> StoreError:
         address: The store's URL without its password.
         key: What the operation was about, for people.
     """
-    said = str(exc) or type(exc).__name__
+    said = mask_text(str(exc)) or type(exc).__name__
     refused = _has(said, _REFUSED_CODES) or any(sign in said for sign in _REFUSED_INSIDE)
     if isinstance(exc, _REFUSED) or refused:
         return StoreError(

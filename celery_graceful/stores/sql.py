@@ -57,6 +57,7 @@ class SqlStore(Boarded):
         self._engine = ForkSafeEngine(engine)
         self._namespace = namespace
         self._address = address
+        self._url = engine.url.render_as_string(hide_password=False)
         self._sql = Statements(engine.dialect.name)
         self._returns = bool(engine.dialect.update_returning)
         self._aside = SqlAside(self._sql)
@@ -268,7 +269,7 @@ class SqlStore(Boarded):
         except StoreError:
             raise
         except (SQLAlchemyError, OSError, ValueError, TypeError) as exc:
-            raise translated(exc, self._address, about) from exc
+            raise translated(exc, self._address, about, self._url) from exc
 
     def _corrupt(self, run: RunKey, why: object) -> CorruptRecord:
         return unread(f"{_shown(run)} in graceful_runs of {self._address}", why)

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.stores.address import without_password
+from celery_graceful.masking import mask_text, mask_url
 
 __all__ = ["make_engine"]
 
@@ -43,7 +43,7 @@ def make_engine(url: str, timeout: float) -> Engine:
     except ImportError as exc:
         raise _wrong(url, f"its driver is not installed ({exc})") from exc
     except (ArgumentError, NoSuchModuleError, TypeError, ValueError) as exc:
-        raise _wrong(url, str(exc)) from exc
+        raise _wrong(url, str(exc)) from None  # the cause may quote a password
     if engine.dialect.is_async:
         raise _wrong(url, "its driver is for asyncio")
     if sqlite:
@@ -57,15 +57,15 @@ def _parsed(url: str) -> URL:
         parsed.get_dialect()
     except NoSuchModuleError as exc:
         raise _wrong(url, f"SQLAlchemy knows no {url.partition('://')[0]}://") from exc
-    except (ArgumentError, ValueError) as exc:
-        raise _wrong(url, "it cannot be parsed") from exc
+    except (ArgumentError, ValueError):
+        raise _wrong(url, "it cannot be parsed") from None
     except ImportError as exc:
         raise _wrong(url, f"its driver is not installed ({exc})") from exc
     file = parsed.database or ""
     in_memory = file in ("", ":memory:") or parsed.query.get("mode") == "memory"
     if parsed.get_backend_name() == "sqlite" and in_memory:
         raise SettingsError(
-            f"graceful_store: {without_password(url)} names no file. Write sqlite:///path/to/file "
+            f"graceful_store: {mask_url(url)} names no file. Write sqlite:///path/to/file "
             "(four slashes for an absolute path), or memory:// for a store without a file."
         )
     return parsed
@@ -103,7 +103,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _wrong(url: str, why: str) -> SettingsError:
     return SettingsError(
-        f"graceful_store: {without_password(url)} cannot be used: {why}. Write redis://host:6379/0,"
+        f"graceful_store: {mask_url(url)} cannot be used: {mask_text(why, url)}. Write redis://host:6379/0,"
         " sqlite:////path/to/file, postgresql+psycopg://user:password@host/database (with "
         "psycopg installed), or another URL of SQLAlchemy whose driver is installed."
     )

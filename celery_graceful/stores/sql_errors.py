@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.masking import mask_text
 
 __all__ = ["translated"]
 
@@ -33,16 +34,17 @@ _REFUSED = (
 _AWAY = ("OperationalError", "InterfaceError", "ConnectionTimeout", "InternalError")
 
 
-def translated(exc: Exception, address: str, about: str) -> StoreError:
+def translated(exc: Exception, address: str, about: str, *urls: str) -> StoreError:
     """Say ``exc`` as an error of this package.
 
     Args:
         exc: What SQLAlchemy or its driver raised.
         address: The store's URL without its password.
         about: What the operation was about, for people.
+        urls: Addresses whose passwords the driver may quote.
     """
     cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
-    said = " ".join(str(cause).split()) or type(cause).__name__
+    said = mask_text(" ".join(str(cause).split()), *urls) or type(cause).__name__
     if _may_pass(exc, cause, said):
         return StoreUnavailable(f"{address} does not answer now (about {about}): {said}")
     return StoreError(

@@ -6,7 +6,7 @@ import re
 import threading
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.stores.address import without_password
+from celery_graceful.masking import mask_url
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.memory import MemoryStore
 
@@ -54,8 +54,7 @@ def open_store(
     match = _SCHEME.match(url)
     if match is None:
         raise SettingsError(
-            f"graceful_store: {without_password(url)!r} is no URL. Write one that begins with "
-            f"{_KNOWN}."
+            f"graceful_store: {mask_url(url)!r} is no URL. Write one that begins with {_KNOWN}."
         )
     scheme = match["scheme"].lower()
     if scheme == "memory":
@@ -78,7 +77,7 @@ def _redis(url: str, namespace: str, timeout: float, master_name: str | None) ->
     return RedisStore(
         connect,
         namespace,
-        address=without_password(url),
+        address=mask_url(url),
         shared_between_hosts=between_hosts,
     )
 
@@ -86,17 +85,17 @@ def _redis(url: str, namespace: str, timeout: float, master_name: str | None) ->
 def _sql(url: str, scheme: str, namespace: str, timeout: float) -> Store:
     if scheme in ("http", "https", "amqp", "amqps", "pyamqp", "rpc", "mongodb", "file", "cache"):
         raise SettingsError(
-            f"graceful_store: {without_password(url)} cannot hold the records of runs. Write a URL "
+            f"graceful_store: {mask_url(url)} cannot hold the records of runs. Write a URL "
             f"that begins with {_KNOWN}."
         )
     try:
         import sqlalchemy  # noqa: F401
     except ImportError as exc:
         raise SettingsError(
-            f"graceful_store: {without_password(url)} needs SQLAlchemy, which is not installed: "
+            f"graceful_store: {mask_url(url)} needs SQLAlchemy, which is not installed: "
             f"pip install 'celery-graceful[sqlalchemy]'. Stores without it begin with redis://."
         ) from exc
     from celery_graceful.stores.sql import SqlStore
     from celery_graceful.stores.sql_engine import make_engine
 
-    return SqlStore(make_engine(url, timeout), namespace, address=without_password(url))
+    return SqlStore(make_engine(url, timeout), namespace, address=mask_url(url))

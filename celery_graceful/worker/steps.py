@@ -29,6 +29,7 @@ from celery_graceful._celery.threads import snapshot
 from celery_graceful._celery.unknown import leave_unknown_runs
 from celery_graceful._celery.visibility import Renewals
 from celery_graceful.errors import SettingsError
+from celery_graceful.masking import mask_url
 from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -230,8 +231,9 @@ def _check_store(runtime: Runtime, worker: Any) -> None:
     store = runtime.open_store()
     if _is_prefork(worker) and not store.shared_between_processes:
         raise SettingsError(
-            f"graceful_store = {runtime.store_url!r} lives in one process, and a prefork worker "
-            "has several: use redis://, sqlite:/// or another database, or start with -P threads"
+            f"graceful_store = {mask_url(runtime.store_url)!r} lives in one process, and a prefork"
+            " worker has several: use redis://, sqlite:/// or another database, or start with -P"
+            " threads"
         )
 
 

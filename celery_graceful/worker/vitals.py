@@ -13,9 +13,9 @@ import celery
 import celery_graceful
 from celery_graceful.doctor.running import Running
 from celery_graceful.durations import format_seconds
+from celery_graceful.masking import mask_url
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.stores.address import without_password
 from celery_graceful.worker.period import grace_of
 
 __all__ = ["vitals"]
@@ -65,7 +65,7 @@ def _shared(runtime: Runtime) -> dict[str, str]:
     """Settings that all workers of an app must have in common."""
     return {
         "graceful_namespace": runtime.namespace,
-        "graceful_store": without_password(runtime.store_url),
+        "graceful_store": mask_url(runtime.store_url),
         "graceful_lease_ttl": format_seconds(runtime.settings.lease_ttl),
         "graceful_resume_queue": runtime.settings.resume_queue or "",
     }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.stores.address import without_password
+from celery_graceful.masking import mask_url
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.memory import MemoryStore
 from celery_graceful.stores.redis import RedisStore
@@ -137,15 +137,15 @@ def test_memory_is_one_store_per_url_and_namespace() -> None:
         ("redis://me:pw@host:1/0", "redis://me:***@host:1/0"),
         ("redis://me:p@w/x:y@host:1/0", "redis://me:***@host:1/0"),
         ("redis://pw@host", "redis://***@host"),
-        ("redis://host/0?password=pw&x=1", "redis://host/0?password=***&x=1"),
+        ("redis://host/0?password=pw&db=1", "redis://host/0?password=***&db=1"),
         (
             "sentinel://:a@h;sentinel://:b@i/0?sentinel_password=c",
             "sentinel://:***@h;sentinel://:***@i/0?sentinel_password=***",
         ),
         ("sqlite:////home/me@work/runs.db", "sqlite:////home/me@work/runs.db"),
         ("unix:///run/me@work?password=pw", "unix:///run/me@work?password=***"),
-        ("not a url", "not a url"),
+        ("not a url", "***"),
     ],
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert without_password(url) == shown
+    assert mask_url(url) == shown
