@@ -177,7 +177,8 @@ class RunRequest(Request):  # type: ignore[misc]
 
     def _fail(self, exc: BaseException) -> Any:
         """Fail the run, unless its outcome is stored already."""
-        shown = f"{type(exc).__name__}: {exc}"[:200]
+        shown = str(exc) if self.raised_here else f"{type(exc).__name__}({exc})"
+        shown = shown[:200]
         stored = stored_state(self)
         outcome = "completed" if stored == states.SUCCESS else "failed"
         ends = self._tell_killed(outcome, f"raised {shown}", self.generation)
@@ -212,7 +213,8 @@ def stored_state(request: Any) -> str | None:
 
 def _is_stopping() -> bool:
     """Whether a signal stops this worker."""
-    return any(wish not in (None, False) for wish in (state.should_stop, state.should_terminate))
+    wishes = (state.should_stop, state.should_terminate)  # exit codes, 0 among them
+    return any(wish is not None and wish is not False for wish in wishes)
 
 
 #: In the words of billiard, whose error tells it in no other way.

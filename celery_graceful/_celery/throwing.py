@@ -65,6 +65,11 @@ class Edge:
         """The exception is on its way."""
         self._thrown = True
 
+    @property
+    def was_thrown(self) -> bool:
+        """Whether the exception was raised through this edge; settled once it is closed."""
+        return self._thrown
+
     def raise_here(self) -> None:
         """Interrupt the code from a signal handler in its own thread; once, and only if open."""
         if isinstance(self._target, _Signalled) and self._target.is_here() and self.take():

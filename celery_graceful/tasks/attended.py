@@ -110,6 +110,8 @@ class Attended:
                 edge.close()
         except CutOff as exc:
             edge.close()  # was interrupted, perhaps
+            if not edge.was_thrown:
+                raise  # by the task itself: to give its message back would repeat that for ever
             if not returned:
                 self._cut_off(exc)
         return returned[0]

@@ -28,14 +28,25 @@ def fence_of(task: Any) -> int:
     return int(task.request.graceful_leg.ticket.fence)
 
 
+class Odd(BaseException):
+    """Of the user's own."""
+
+
+def exit_at(item: int, exits: int | None) -> None:
+    """After its row is written, the item raises what is no ``Exception``."""
+    if item == exits:
+        raise (SystemExit(3), KeyboardInterrupt(), Odd(), GeneratorExit())[item % 4]
+
+
 @app.task(name="chaos.generator", base=IterableTask, bind=True)
 def generator(
-    self: Any, items: int, pause: float, *, cursor: int = -1
+    self: Any, items: int, pause: float, exits: int | None = None, *, cursor: int = -1
 ) -> Generator[int, None, dict[str, Any]]:
     """Items that take ``pause`` seconds and leave one row each; returns their sum."""
     for item in range(cursor + 1, items):
         time.sleep(pause)
         ledger.write(row(str(self.request.id), item, "plain", fence_of(self)))
+        exit_at(item, exits)
         self.carry["sum"] = self.carry.get("sum", 0) + item
         yield item
     return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
@@ -48,17 +59,18 @@ class Enumerated(IterableTask):
     name = "chaos.class"
 
     def build_enumerator(
-        self, items: int, pause: float, *, cursor: int | None
+        self, items: int, pause: float, exits: int | None = None, *, cursor: int | None
     ) -> Iterator[tuple[int, int]]:
         for item in range(0 if cursor is None else cursor + 1, items):
             yield item, item
 
-    def each_iteration(self, item: int, items: int, pause: float) -> None:
+    def each_iteration(self, item: int, items: int, pause: float, exits: int | None = None) -> None:
         time.sleep(pause)
         ledger.write(row(str(self.request.id), item, "plain", fence_of(self)))
+        exit_at(item, exits)
         self.carry["sum"] = self.carry.get("sum", 0) + item
 
-    def result(self, items: int, pause: float) -> dict[str, Any]:
+    def result(self, items: int, pause: float, exits: int | None = None) -> dict[str, Any]:
         return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
 
 
@@ -75,7 +87,7 @@ Session = sessionmaker(create_engine(os.environ["CHAOS_DATABASE"], pool_size=1))
     default_retry_delay=0,
 )
 def atomic(
-    self: Any, items: int, pause: float, *, cursor: int = -1
+    self: Any, items: int, pause: float, exits: int | None = None, *, cursor: int = -1
 ) -> Generator[int, None, dict[str, Any]]:
     """The same, its rows in one transaction with its checkpoints."""
     for item in range(cursor + 1, items):
@@ -83,6 +95,7 @@ def atomic(
         self.transaction.session.execute(
             text(INSERT_NAMED), row(str(self.request.id), item, "atomic", fence_of(self))
         )
+        exit_at(item, exits)
         self.carry["sum"] = self.carry.get("sum", 0) + item
         yield item
     return {"id": self.request.id, "sum": self.carry.get("sum", 0)}

@@ -16,6 +16,8 @@ __all__ = ["Feeder", "Sent"]
 _ITEMS, _PAUSE = (200, 2000), (0.001, 0.005)
 #: Some runs are over within a flush interval, which takes another way through the package.
 _FEW, _SHORT = (3, 60), 0.15
+#: The share of runs with an item that raises what is no ``Exception``.
+_EXITS = 0.05
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")
 
 
@@ -30,6 +32,8 @@ class Sent:
     result: Any = None
     #: Whether the broker may not have got it: nothing was promised then.
     uncertain: bool = False
+    #: The item that raises what is no ``Exception``, if one does: the run is to fail there.
+    exits: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -81,7 +85,9 @@ class Feeder:
         style = self._chance.choice(list(self._styles))
         items = self._chance.randint(*(_FEW if self._chance.random() < _SHORT else _ITEMS))
         pause = round(self._chance.uniform(*_PAUSE), 4)
-        run = Sent(str(uuid.UUID(int=self._chance.getrandbits(128), version=4)), style, items)
+        exits = self._chance.randrange(items) if self._chance.random() < _EXITS else None
+        run_id = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
+        run = Sent(run_id, style, items, exits=exits)
         self.sent.append(run)
         # A connection for each: one that was cut would be told of by the send after that.
         with self.app.connection_for_write() as connection:
@@ -92,7 +98,10 @@ class Feeder:
             )
             try:
                 self.app.send_task(
-                    *(style, (items, pause)), task_id=run.id, retry=False, connection=connection
+                    *(style, (items, pause, exits)),
+                    task_id=run.id,
+                    retry=False,
+                    connection=connection,
                 )
             except errors:
                 # Not sent again under its id: should both have come, the task would run twice.

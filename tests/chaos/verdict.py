@@ -17,6 +17,8 @@ from tests.chaos.runs import Sent
 
 __all__ = ["Verdict", "judge"]
 
+#: Items that an atomic run commits at once.
+BATCH = 20
 #: Seconds beyond a lease within which a run is taken up, of many recoveries.
 SPARE = 5.0
 #: How many messages Redis may lose by a fault: each worker has asked for one, which Redis forgets
@@ -110,12 +112,26 @@ def _check_end(run: Sent, verdict: Verdict) -> None:
     expected = {"id": run.id, "sum": sum(range(run.items))}
     if not run.ended:
         verdict.failures.append(f"{run.id} has not ended")
+    elif run.exits is not None:
+        if run.state != "FAILURE" or "BaseExceptionRaised" not in str(run.result):
+            verdict.failures.append(
+                f"{run.id} ended {run.state} with {run.result!r}, though item {run.exits} raised "
+                "what is no Exception"
+            )
     elif run.state != "SUCCESS" or run.result != expected:
         verdict.failures.append(f"{run.id} ended {run.state} with {run.result!r}, not {expected}")
 
 
 def _check_lost(run: Sent, effects: Sequence[Effect], verdict: Verdict) -> None:
-    lost = set(range(run.items)) - {effect.item for effect in effects}
+    done = {effect.item for effect in effects}
+    if run.exits is None:
+        lost = set(range(run.items)) - done
+    else:
+        # A batch that was not committed is undone when its run fails.
+        kept = max(0, run.exits - BATCH) if run.atomic else run.exits
+        lost = set(range(max(kept, len(done) if run.atomic else 0))) - done
+        if beyond := [item for item in done if item > run.exits]:
+            verdict.failures.append(f"{run.id} did {len(beyond)} items after it had failed")
     if lost and run.ended:
         verdict.lost += len(lost)
         verdict.failures.append(f"{run.id} lost {len(lost)} items, the first is {min(lost)}")

@@ -37,6 +37,7 @@ class Legs:
     done: Counter[int]
     poison: int | None
     killed: int
+    failed: bool
     hurt: int
 
     def _pen(self: Any, leg: Leg) -> Any:
@@ -125,6 +126,7 @@ class Legs:
             self.done[leg.position] += 1
             if leg is self.latest:
                 assert leg.position >= self.saved, "an item that was saved ran again"
+                assert not self.failed, "an item ran after the run had failed"
             # A surplus message of an earlier use may still take over a later one.
             assert self.hurt or self.use > 1 or self.done[leg.position] == 1, "needless repeat"
         leg.position += 1
@@ -192,14 +194,23 @@ class Legs:
         event = ev.Finish(leg.fence, str(at), at, "result", Outcome.COMPLETED)
         self.ask(leg, event, lambda done: self._finished(leg, done))
 
+    def exit(self, leg: Leg) -> None:
+        """Its item raises what is no ``Exception``: the run fails, and no item runs again."""
+        at = leg.position
+        event = ev.Finish(leg.fence, str(at), at, "error", Outcome.FAILED)
+        self.ask(leg, event, lambda done: self._finished(leg, done))
+
     def _finished(self, leg: Leg, done: Transition) -> None:
         if done.decision.verdict is Verdict.DONE:
             leg.phase = "finish"
+            self.failed = done.record is not None and done.record.outcome is Outcome.FAILED
         else:
             self.legs.remove(leg)
 
     def end(self, leg: Leg) -> None:
-        outcome = Outcome.COMPLETED if leg.phase == "finish" else Outcome.FAILED
+        saved = leg.record.outcome if leg.record is not None else None
+        failed = leg.phase != "finish" or saved is Outcome.FAILED
+        outcome = Outcome.FAILED if failed else Outcome.COMPLETED
         self.ask(leg, ev.End(leg.fence, outcome), lambda done: self.legs.remove(leg))
 
     def crash(self, leg: Leg) -> None:

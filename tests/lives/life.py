@@ -189,6 +189,14 @@ class Life(RuleBasedStateMachine):
             world.recover(worker)
         self._steps(leg, steps)
 
+    @precondition(lambda self: self.rough and self._legs("run"))
+    @rule(pick=PICK, what=MEANWHILE)
+    def an_item_raises_no_exception(self, pick: int, what: str) -> None:
+        """``sys.exit()``, say: neither a stop nor a crash."""
+        legs = self._legs("run")
+        self._meanwhile(what)
+        self.world.exit(legs[pick % len(legs)])
+
     @rule(pick=PICK, how=st.sampled_from(["tell", "recover", "back"]))
     def something_recovers(self, pick: int, how: str) -> None:
         world, worker = self.world, self.world.workers[pick % 2]

@@ -76,6 +76,8 @@ class World(Legs):
         self.done: Counter[int] = Counter()
         #: How often the poisonous item was tried.
         self.killed = 0
+        #: Whether its failure is saved.
+        self.failed = False
         #: The position of the last accepted checkpoint.
         self.saved = 0
         #: How often something happened after which items may run again.

@@ -180,6 +180,39 @@ def test_a_wrong_end_fails(state: str, result: Any, said: str) -> None:
     assert said in judged(evidence(range(50), range(50, 100), sent=sent)).failures[0]
 
 
+RAISED = "BaseExceptionRaised('…')"
+
+
+def test_a_run_whose_item_exits_fails_there_and_nothing_is_repeated() -> None:
+    sent = [Sent("run", "chaos.generator", ITEMS, "FAILURE", RAISED, exits=60)]
+    assert not judged(evidence(range(50), range(50, 61), sent=sent)).failures
+
+
+@pytest.mark.parametrize(
+    ("state", "result", "second", "said"),
+    [
+        ("SUCCESS", {"id": "run", "sum": 4950}, range(50, 61), "raised what is no Exception"),
+        ("FAILURE", "WorkerLostError()", range(50, 61), "raised what is no Exception"),
+        ("FAILURE", RAISED, range(51, 61), "lost 1 items, the first is 50"),
+        ("FAILURE", RAISED, range(50, 63), "did 2 items after it had failed"),
+        ("FAILURE", RAISED, range(49, 61), "repeated without a crash"),
+    ],
+)
+def test_an_item_that_exits_answers_for_no_repeat_and_no_loss(
+    state: str, result: Any, second: range, said: str
+) -> None:
+    sent = [Sent("run", "chaos.generator", ITEMS, state, result, exits=60)]
+    failures = judged(evidence(range(50), second, sent=sent)).failures
+    assert any(said in failure for failure in failures), failures
+
+
+@pytest.mark.parametrize(("last", "passes"), [(45, True), (39, False)])
+def test_an_atomic_run_that_exits_undoes_its_last_batch(last: int, passes: bool) -> None:
+    sent = [Sent("run", "chaos.atomic", ITEMS, "FAILURE", RAISED, exits=60)]
+    found = evidence(range(30), range(30, last), sent=sent, kind="atomic")
+    assert (judged(found).failures == []) is passes
+
+
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_what_nobody_admitted_may_never_have_come_to_the_broker(broker: str) -> None:
     sent = [Sent("run", "chaos.generator", ITEMS, uncertain=True)]

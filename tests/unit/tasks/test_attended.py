@@ -187,3 +187,15 @@ def test_a_call_of_the_users_own_is_kept(app: Any, shared: flag.StopFlag) -> Non
     assert in_thread(task, 1)() == 2
     assert task(2) == 3
     assert task.before == ["own", "own"]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_task_that_raises_it_by_itself_is_not_cut_off(
+    app: Any, shared: flag.StopFlag, late: bool
+) -> None:
+    @app.task(base=GracefulTask, raise_at_cut=True, acks_late=late, shared=False)
+    def raises() -> None:
+        raise CutOff
+
+    app.finalize()
+    assert isinstance(in_thread(raises)(), CutOff)
