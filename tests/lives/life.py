@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from celery_graceful.model import events as ev
 from celery_graceful.model.record import Outcome, State
+from tests.lives.neighbours import MESSAGES, SUMMARIES
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
 from tests.lives.settling import settle, step
@@ -228,6 +229,15 @@ class Life(RuleBasedStateMachine):
         elif how == "twice" and len(broker) < 4:
             # A second fresh message cannot be told from a re-used id: generation 0 is left out.
             broker += [Message(m.generation, True, m.use) for m in broker if m.generation][:1]
+
+    @precondition(lambda self: self.world.neighbours < 3)
+    @rule(
+        message=st.sampled_from(list(MESSAGES.values())),
+        summary=st.sampled_from([None, *SUMMARIES.values()]),
+    )
+    def a_neighbour_is_damaged(self, message: bytes, summary: str | None) -> None:
+        """In a calm life too: it is none of this run's business."""
+        self.world.damage_neighbour(message, summary)
 
     # -- operators ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from celery_graceful.model.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.memory import MemoryStore
 
@@ -21,6 +22,9 @@ class Place(Protocol):
     def shift(self, seconds: float) -> None:
         """Set the store's clock forward by ``seconds``, or backward if they are negative."""
 
+    def damage(self, run: RunKey, summary: str) -> None:
+        """Put ``summary`` in place of what the record of ``run`` has there."""
+
 
 class MemoryPlace:
     """A store in memory, with a number for a clock."""
@@ -31,6 +35,9 @@ class MemoryPlace:
 
     def shift(self, seconds: float) -> None:
         self.now += seconds
+
+    def damage(self, run: RunKey, summary: str) -> None:
+        pass  # there is no text that could be damaged
 
 
 class RedisPlace:
@@ -49,11 +56,18 @@ class RedisPlace:
                 self._client.zadd(index, {member: moved})
                 self._client.hset(f"{self._prefix}run:".encode() + member, "d", moved)
 
+    def damage(self, run: RunKey, summary: str) -> None:
+        self._client.hset(f"{self._prefix}run:{run.task}:{run.id}", "m", summary)
+
 
 class SqlPlace:
     """A namespace in a database."""
 
     _SHIFT = text("UPDATE graceful_runs SET due_at = due_at - :by WHERE namespace = :ns")
+    _DAMAGE = text(
+        "UPDATE graceful_runs SET extra = :extra"
+        " WHERE namespace = :ns AND task = :task AND id = :id"
+    )
 
     def __init__(self, store: Store, engine: Engine, namespace: str) -> None:
         self.store = store
@@ -63,3 +77,8 @@ class SqlPlace:
     def shift(self, seconds: float) -> None:
         with self._engine.begin() as connection:
             connection.execute(self._SHIFT, {"by": seconds, "ns": self._namespace})
+
+    def damage(self, run: RunKey, summary: str) -> None:
+        given = {"extra": summary, "ns": self._namespace, **run._asdict()}
+        with self._engine.begin() as connection:
+            connection.execute(self._DAMAGE, given)

@@ -19,6 +19,7 @@ from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import _Attempt
 from tests.lives.cast import ITEMS, RUN, Leg, Message, Worker
 from tests.lives.legs import Legs
+from tests.lives.neighbours import add_neighbour
 from tests.lives.pen import Pen
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
@@ -59,6 +60,8 @@ class World(Legs):
         #: The store answers nobody.
         self.away = False
         self.jumped = self.troubled = False
+        #: How many other runs there are, none of which can be rescued.
+        self.neighbours = 0
         self._meanwhile: Callable[[], object] | None = None
         project.sent()
 
@@ -171,6 +174,14 @@ class World(Legs):
         worker.loses, worker.blind_for, worker.beat_next = 0, 0.0, False
         if any(leg.worker is worker for leg in self.legs):
             self.place.store.beat(worker.name, [RUN], due_in=LEASE)
+
+    def damage_neighbour(self, message: bytes, summary: str | None) -> None:
+        """Another run becomes overdue whose message, or whose record, nobody can read."""
+        self.neighbours += 1
+        store = self.place.store
+        run = add_neighbour(store, f"neighbour-{self.neighbours}", message)
+        if summary is not None:
+            self.place.damage(run, summary)
 
     def jump(self, seconds: float) -> None:
         """The store's clock is set, and nothing else."""
