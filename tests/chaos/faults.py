@@ -11,12 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
+from tests.chaos import damage
 from tests.chaos.crew import Crew
 from tests.chaos.plan import Planned
 from tests.chaos.servers import Servers
 from tests.harness import Worker
 
 __all__ = ["Fault", "Faults"]
+
+#: Records that one fault damages; the rest of the chaos run goes on beside them.
+NEIGHBOURS = 5
 
 Undo = Callable[[], object]
 
@@ -54,6 +58,8 @@ class Faults:
 
     def can_strike(self, planned: Planned) -> bool:
         """Whether the target is there; one that is not yet will be."""
+        if planned.kind == "damaged_neighbour":
+            return not self.strikes_now("store")
         if server := _server_of(planned.kind):
             return not self.strikes_now(server)
         post = self.crew.posts[planned.worker]
@@ -151,6 +157,13 @@ class Faults:
     def _drop_store(self, planned: Planned, fault: Fault) -> None:
         self.servers.drop_store()
 
+    def _damaged_neighbour(self, planned: Planned, fault: Fault) -> None:
+        kind = list(damage.KINDS)[planned.number % len(damage.KINDS)]
+        with self.servers.store.client() as client:
+            for number in range(NEIGHBOURS):
+                name = f"neighbour-{planned.number}-{number}"
+                damage.damage_neighbour(client, "chaos", name, kind)
+
     def _drop_broker(self, planned: Planned, fault: Fault) -> None:
         self.servers.drop_broker()
 
@@ -160,6 +173,8 @@ class Faults:
     # -- words ------------------------------------------------------------------------------
 
     def _role(self, planned: Planned) -> str:
+        if planned.kind == "damaged_neighbour":
+            return list(damage.KINDS)[planned.number % len(damage.KINDS)]
         if server := _server_of(planned.kind):
             return server
         name = self.crew.posts[planned.worker].worker.name

@@ -14,7 +14,7 @@ WORKERS, CHILDREN = 3, 2
 #: How often a kind comes up in each round of twenty, and how long it lasts: from and to, in
 #: seconds, and whether a lease is added to both.
 _ROUND: dict[str, tuple[int, tuple[float, float], bool]] = {
-    "sigterm": (3, (0, 0), False),
+    "sigterm": (2, (0, 0), False),
     "sigterm_group": (1, (0, 0), False),
     "sigkill_child": (3, (0, 0), False),
     "sigkill_worker": (3, (0, 0), False),
@@ -26,6 +26,7 @@ _ROUND: dict[str, tuple[int, tuple[float, float], bool]] = {
     "store_silence": (1, (0.5, 2), True),
     "broker_restart": (1, (0.2, 2), False),
     "drop_store": (1, (0, 0), False),
+    "damaged_neighbour": (1, (0, 0), False),
     "drop_broker": (1, (0, 0), False),
     "drop_database": (1, (0, 0), False),
 }
