@@ -10,7 +10,19 @@ import json
 import math
 from typing import Any, NoReturn
 
-__all__ = ["LATEST", "MOST", "flag", "loads", "names", "number", "text", "whole"]
+__all__ = [
+    "LATEST",
+    "MOST",
+    "constant",
+    "finite",
+    "flag",
+    "loads",
+    "names",
+    "number",
+    "pairs",
+    "text",
+    "whole",
+]
 
 #: The largest whole number that every store and every reader of JSON keeps exactly.
 MOST = 2**53
@@ -112,24 +124,27 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """For ``parse_float``: no number that is too large to be finite."""
     value = float(digits)
     if not math.isfinite(value):
         raise ValueError(f"a number in it is too large: {digits[:40]}")
     return value
 
 
-def _constant(name: str) -> NoReturn:
+def constant(name: str) -> NoReturn:
+    """For ``parse_constant``: JSON has no NaN and no Infinity."""
     raise ValueError(f"{name} is no number")
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def pairs(found_in_order: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``object_pairs_hook``: no key twice."""
+    found = dict(found_in_order)
+    if len(found) != len(found_in_order):
         raise ValueError("a key stands in it twice")
     return found
 
 
 _decode = json.JSONDecoder(
-    object_pairs_hook=_pairs, parse_int=_whole, parse_float=_finite, parse_constant=_constant
+    object_pairs_hook=pairs, parse_int=_whole, parse_float=finite, parse_constant=constant
 ).decode

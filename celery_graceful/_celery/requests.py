@@ -27,7 +27,8 @@ def active_runs() -> list[tuple[str, str]]:
     Raises:
         StillChanging: nobody can say.
     """
-    return [(r.type, r.id) for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
+    runs = [r for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
+    return [(r.type, r.id) for r in runs if isinstance(r.id, str)]  # a stranger's id may be a list
 
 
 def revoked_active_runs() -> list[tuple[str, str]]:

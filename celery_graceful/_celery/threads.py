@@ -22,6 +22,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: Python raises where it is to wait for longer than the system can, in seconds.
+_LONGEST = 86400.0
 #: A copy of what other threads change succeeds soon.
 _TRIES = 100
 #: Seconds between the later tries; half of them take a twentieth of a second.
@@ -62,8 +64,8 @@ class Bell:
             return
 
     def wait(self, seconds: float) -> bool:
-        """Sleep so long, or until the bell rings; whether it did."""
-        return bool(self._lock.acquire(True, max(0.0, seconds)))
+        """Sleep so long, a day at most, or until the bell rings; whether it did."""
+        return bool(self._lock.acquire(True, min(max(0.0, seconds), _LONGEST)))
 
 
 class StillChanging(RuntimeError):

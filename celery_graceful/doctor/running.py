@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from celery_graceful import strict_json
+
 __all__ = ["Running", "from_answer"]
+
+logger = logging.getLogger("celery_graceful.doctor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +53,27 @@ def from_answer(answer: Any) -> Running | None:
     if not isinstance(said, Mapping) or not said.get("hostname"):
         return None
     known = {each.name: said[each.name] for each in fields(Running) if each.name in said}
-    known["queues"] = tuple(known.get("queues") or ())
-    return Running(**known)
+    try:
+        return _checked(Running(**known))
+    except ValueError as exc:
+        logger.warning("What a worker answers is passed over: %s", exc)
+        return None
+
+
+def _checked(worker: Running) -> Running:
+    """Anybody may answer for a worker."""
+    for each in fields(Running):
+        value, kind = getattr(worker, each.name), str(each.type)
+        if kind == "str":
+            strict_json.text(value, each.name)
+        elif kind == "int":
+            strict_json.whole(value, each.name)
+        elif kind == "bool":
+            strict_json.flag(value, each.name)
+        elif kind.startswith("float") and value is not None:
+            strict_json.number(value, each.name)
+    if not isinstance(worker.settings, Mapping):
+        raise ValueError("settings is no mapping")
+    for name, value in worker.settings.items():
+        strict_json.text(value, strict_json.text(name, "a setting's name"))
+    return replace(worker, queues=strict_json.names(worker.queues or (), "queues"))

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import celery_graceful.strict_json as strict_json
 from celery_graceful.errors import CursorError
 
 __all__ = ["MAX_BYTES", "Checkpoint", "decode", "encode"]
@@ -27,6 +28,8 @@ _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 #: Sets and lists deeper than this are taken for a mistake (or contain themselves).
 MAX_DEPTH = 32
+#: A history of items' times holds fewer than this, and its scale has fewer steps.
+MOST_IN_PACE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,15 @@ def decode(text: str) -> Checkpoint:
         CursorError: the text was not written by :func:`encode`.
     """
     try:
-        data = json.loads(text)
+        data = _loads(text)
         carry, steps, total = _rich(data["carry"]), data["steps"], data["total"]
-        if type(carry) is not dict or type(steps) is not int or not _is_count(total):
-            raise TypeError("carry, steps or total is of a wrong type")
+        if type(carry) is not dict or not _is_count(total):
+            raise TypeError("carry or total is of a wrong type")
+        strict_json.whole(steps, "steps")
         in_doubt, errors = _rich(data.get("in_doubt")), data.get("errors", 0)
         pace, batch = _read_pace(data.get("pace", ())), data.get("batch", 0)
-        if type(errors) is not int or type(batch) is not int:
-            raise TypeError("errors or batch is of a wrong type")
+        strict_json.whole(errors, "errors")
+        strict_json.whole(batch, "batch")
         return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt, errors, pace, batch)
     except (
         ValueError,
@@ -120,9 +124,18 @@ def decode(text: str) -> Checkpoint:
 
 def _read_pace(pairs: Any) -> tuple[tuple[int, int], ...]:
     pace = tuple((step, items) for step, items in pairs)
-    if not all(type(number) is int and number >= 0 for pair in pace for number in pair):
-        raise TypeError("pace is of a wrong type")
+    for pair in pace:
+        for number in pair:
+            strict_json.whole(number, "pace", 0, MOST_IN_PACE)
     return pace
+
+
+#: Its digits may be as many as those of a cursor, so it is not read by :mod:`strict_json`.
+_loads = json.JSONDecoder(
+    object_pairs_hook=strict_json.pairs,
+    parse_float=strict_json.finite,
+    parse_constant=strict_json.constant,
+).decode
 
 
 def _sizes(data: Mapping[str, Any]) -> str:
@@ -130,7 +143,7 @@ def _sizes(data: Mapping[str, Any]) -> str:
 
 
 def _is_count(value: object) -> bool:
-    return value is None or type(value) is int
+    return value is None or (type(value) is int and -strict_json.MOST <= value <= strict_json.MOST)
 
 
 def _show(value: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
 from collections.abc import Mapping
@@ -11,12 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from celery_graceful import strict_json
 from celery_graceful.stop.asking import Silent, Told, within
 from celery_graceful.stop.hooks import sleeps
 
 __all__ = ["Account", "account", "ask", "grace_in"]
 
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+#: An answer that is longer, in bytes, is no pod.
+LONGEST = 8 * 1024 * 1024
 #: What Kubernetes gives a worker whose hook took all the time, in seconds.
 AFTER_THE_HOOK = 2.0
 
@@ -79,9 +81,9 @@ def grace_in(pod: Any) -> float:
     """
     try:
         spec = pod["spec"]
-        seconds = float(spec["terminationGracePeriodSeconds"])
-        hook = _hook(spec.get("containers") or [])
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        seconds = strict_json.number(spec["terminationGracePeriodSeconds"], "the grace period")
+        hook = strict_json.number(_hook(spec.get("containers") or []), "the sleep of preStop")
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         raise Silent(f"the answer of Kubernetes is no pod: {exc!r}") from exc
     return max(seconds - hook, min(seconds, AFTER_THE_HOOK)) if hook else seconds
 
@@ -114,7 +116,8 @@ def _pod(own: Account, patience: float) -> Any:
     try:
         line.request("GET", path, headers={"Authorization": f"Bearer {own.token}"})
         answer = line.getresponse()
-        text = answer.read()
+        text = answer.read(LONGEST + 1)
+        answer.close()
     finally:
         line.close()
     if answer.status != 200:
@@ -122,4 +125,7 @@ def _pod(own: Account, patience: float) -> Any:
             f"Kubernetes answers {answer.status} {answer.reason} to GET {path}"
             " (the service account needs the verb get on pods)"
         )
-    return json.loads(text)
+    try:
+        return strict_json.loads(text, LONGEST)
+    except ValueError as exc:
+        raise Silent(f"the answer of Kubernetes to GET {path} is no pod: {exc}") from exc

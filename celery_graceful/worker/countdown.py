@@ -82,14 +82,28 @@ class Interrupter(StopThread):
             self.wait()
         countdown = Countdown(self.flag)
         while not self.ended and (countdown.left is None or countdown.left > 0):
-            countdown.tell(self._running)
+            self._tell(countdown)
             self.wait(countdown.pause)
         for _ in range(2):  # a task may swallow what is raised in it
-            if self.ended or not self._running():
+            if self.ended or not self._something_runs():
                 return
             self._interrupt()
             deadline = self.flag.deadline or time.monotonic() + 2 * LEAST
             self.wait(max(0.1, (deadline - time.monotonic()) / 2))
+
+    def _tell(self, countdown: Countdown) -> None:
+        """A line that cannot be written must not keep the task from being interrupted."""
+        try:
+            countdown.tell(self._running)
+        except Exception:
+            logger.exception("What still runs cannot be told")
+
+    def _something_runs(self) -> bool:
+        try:
+            return bool(self._running())
+        except Exception:
+            logger.exception("Whether something runs cannot be told, so it is interrupted")
+            return True
 
 
 def next_line_in(left: float | None) -> float:

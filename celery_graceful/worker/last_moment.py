@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from celery_graceful.stop.flag import StopFlag
@@ -9,6 +10,8 @@ from celery_graceful.worker.hand_over import HandOver
 from celery_graceful.worker.stop_thread import StopThread
 
 __all__ = ["LastMoment"]
+
+logger = logging.getLogger("celery_graceful.worker")
 
 #: So long before the kill the process ends by itself, whatever it is still at, in seconds.
 LAST_MOMENT = 0.4
@@ -40,9 +43,16 @@ class LastMoment(StopThread):
             late = (self.flag.cut or 0.0) + LATE - time.monotonic()
             if late <= 0 and not told:
                 told = True
-                self._hand_over.cut_without_main_thread()
+                self._cut()
             self.wait(left if told else min(left, late))
         self._hand_over.leave_unsettled()
+
+    def _cut(self) -> None:
+        """Whatever goes wrong with it: the process has to end in time all the same."""
+        try:
+            self._hand_over.cut_without_main_thread()
+        except Exception:
+            logger.exception("What still runs could not be told to end before the kill")
 
     def _last(self) -> float:
         return max(self.flag.cut or 0.0, (self.flag.deadline or 0.0) - LAST_MOMENT)

@@ -158,7 +158,7 @@ class Watch:
     def _leave(self) -> None:
         try:
             self._own_store.leave(self._name)
-        except StoreError as exc:
+        except Exception as exc:
             logger.warning("This worker's report stays until it is old: %s", exc)
 
     def _round(self) -> bool:

@@ -14,6 +14,7 @@ from uuid import UUID
 from celery_graceful._celery import wire
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.running import from_answer
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.maintenance.beat_owed import decode_owed
 from celery_graceful.maintenance.report import Busy, Report, decode_report, encode_report
@@ -192,6 +193,12 @@ def hear(message: dict[str, Any]) -> None:
     assert all(type(mode.version) is int and 0 < mode.version < 2**54 for mode in learned)
 
 
+def answer(mutator: Mutator) -> dict[str, Any]:
+    sound = {"hostname": "w@h", "slots": 2, "queues": ["a"], "grace": 5.0, "settings": {"a": "b"}}
+    name = mutator.pick([*sound, "forced", "margin", "prefetch"])
+    return {"vitals": mutator.pick([{**sound, name: mutator.value()}] * 9 + [mutator.value()])}
+
+
 # -- the rest ----------------------------------------------------------------------------------
 
 LEDGER = json.dumps(
@@ -233,6 +240,7 @@ TARGETS: dict[str, Target] = {
     ),
     "headers": Target(read_headers, make=headers),
     "control message": Target(hear, make=control_message),
+    "worker's answer": Target(from_answer, make=answer),
     "ledger": Target(decode_entry, [LEDGER], (ValueError,)),
     "beat's entries": Target(
         decode_owed, [json.dumps({"schema": 1, "owed": {"a": 1, "b": 2}, "mark": "m"})],

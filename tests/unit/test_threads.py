@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 
-from celery_graceful._celery.threads import StillChanging, snapshot
+from celery_graceful._celery.threads import Bell, StillChanging, snapshot
 
 
 class Restless(OrderedDict[int, int]):
@@ -36,3 +36,9 @@ def test_what_changes_all_the_time_is_not_taken_for_empty() -> None:
 
     with pytest.raises(StillChanging):
         snapshot(Never())
+
+
+def test_a_wait_that_is_longer_than_the_system_can_wait_raises_nothing() -> None:
+    bell = Bell()
+    bell.ring()
+    assert bell.wait(1e300)

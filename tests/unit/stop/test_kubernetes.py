@@ -49,7 +49,25 @@ def test_the_hook_of_the_workers_container_counts_in(described: Any, seconds: fl
     assert grace_in(described) == seconds
 
 
-@pytest.mark.parametrize("strange", [None, [], {}, {"spec": 1}, {"spec": {"containers": [1]}}])
+GRACE = "terminationGracePeriodSeconds"
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        None,
+        [],
+        {},
+        {"spec": 1},
+        {"spec": {"containers": [1]}},
+        {"spec": {GRACE: 10**400}},
+        {"spec": {GRACE: float("inf")}},
+        {"spec": {GRACE: float("nan")}},
+        {"spec": {GRACE: -1}},
+        {"spec": {GRACE: True}},
+    ],
+    ids=lambda strange: repr(strange)[:60],
+)
 def test_an_answer_that_is_no_pod_is_silence(strange: Any) -> None:
     with pytest.raises(Silent):
         grace_in(strange)
