@@ -10,7 +10,10 @@ __all__ = ["SHELLS", "Simple", "assignments", "simple_commands"]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 
-_REDIRECTION = re.compile(r"\d*[<>]+&\s*\d*-?|&>>?\s*\S+|\d*(?<![<>])[<>]{1,2}\s*[^\s<>&|;]+")
+#: Digits are looked at from their first on only: else many of them would take quadratic time.
+_REDIRECTION = re.compile(
+    r"(?<!\d)\d*[<>]+&\s*\d*-?|&>>?\s*\S+|(?<!\d)\d*(?<![<>])[<>]{1,2}\s*[^\s<>&|;]+"
+)
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
 #: Words that begin or end compound commands.

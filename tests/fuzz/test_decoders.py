@@ -19,12 +19,22 @@ import pytest
 from tests.fuzz.mutate import HOSTILE_TEXTS, Mutator
 from tests.fuzz.targets import TARGETS, Target
 
-SECONDS = float(os.environ.get("GRACEFUL_FUZZ_SECONDS", "8"))
+SECONDS = float(os.environ.get("GRACEFUL_FUZZ_SECONDS", "10"))
 SEED = int(os.environ.get("GRACEFUL_FUZZ_SEED", "0")) or random.SystemRandom().randrange(2**32)
 #: The processor time that a call may take, in seconds.
 MOST = 0.1
 #: Inputs that failed once: the decoder's name, and the input.
-CASES: list[tuple[str, Any]] = []
+CASES: list[tuple[str, Any]] = [
+    ("manifest", ("Procfile", "worker: " + "1" * 3900)),
+    ("manifest", ("Procfile", "worker: " + "$(" * 1900)),
+    ("manifest", ("Dockerfile", "FROM a\nENV " + "a" * 3900)),
+    ("manifest", ("supervisord.conf", "[program:a]\nenvironment=" + "a" * 3900)),
+    ("record", '{"format":1,"started_at":1' + "0" * 400 + "}"),
+    ("cursor", '{"cursor":1,"carry":{},"steps":1,"total":1,"pace":[[1,1' + "0" * 400 + "]]}"),
+    ("message", '{"headers":' + "[" * 200_000 + "\n"),
+    ("mode", '{"schema":1,"holds":[],"ramp":[1],"parked":false,"log":[]}'),
+    ("beat's entries", '{"schema":1,"owed":{"a":1e400},"mark":""}'),
+]
 
 
 @pytest.fixture(autouse=True)
