@@ -9,6 +9,8 @@ from contextlib import suppress
 
 import psutil
 
+from tests.harness.waiting import wait_for
+
 VARIABLE = "GRACEFUL_TEST_FAMILY"
 
 
@@ -48,7 +50,8 @@ class Family:
                 process.kill()  # psutil checks that the pid was not given to another process
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs([p for p in left.values() if p.pid != self.root], timeout=5)
+        # Not psutil's way: a first process may reap others a second later, or never.
+        wait_for(lambda: not any(map(_alive, left.values())), 5, lambda: f"the end of {left}")
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import TypeVar
 
 from tests.harness.family import Family
+from tests.harness.forkserver import ROOT as ROOT
+from tests.harness.forkserver import Forked, start
 from tests.harness.waiting import wait_for
-from tests.lifeline import bound_to_this_process
 
 T = TypeVar("T")
 
-ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"@\S+ ready\.")
 TAIL = 60  # lines of the log that an error shows
 
@@ -40,6 +40,7 @@ class Worker:
         env: variables added to this process's environment; ``None`` removes one.
         pool: the pool's name, as for ``-P``.
         logfile: where stdout and stderr go; a temporary file when ``None``.
+        cold: start a new Python, where the order of imports is the point.
         name: the first part of the node name; made from a running number when ``None``.
 
     Start it with ``with`` or ``start()``. Leaving ``with`` kills what is still there.
@@ -54,7 +55,9 @@ class Worker:
         pool: str = "prefork",
         logfile: str | os.PathLike[str] | None = None,
         name: str | None = None,
+        cold: bool = False,
     ) -> None:
+        self._cold = cold
         self.name = name or f"w{os.getpid()}-{len(started)}"
         self._argv = [
             *(sys.executable, "-m", "celery", "-A", app, "worker"),
@@ -69,7 +72,7 @@ class Worker:
                 self._env[key] = value
         self._temporary = logfile is None
         self.logfile = Path(logfile) if logfile is not None else _temporary_log()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | subprocess.Popen[bytes] | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -78,15 +81,7 @@ class Worker:
         if self._process is not None:
             raise RuntimeError(f"worker {self.name} was started already; make a new one")
         with self.logfile.open("ab") as log:
-            self._process = subprocess.Popen(
-                bound_to_this_process(self._argv),
-                cwd=ROOT,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = start(self._argv, env=self._env, output=log, cold=self._cold)
         self._family.root = self._process.pid
         started.append(self)
         return self
@@ -183,7 +178,7 @@ class Worker:
 
         return wait_for(condition, timeout, reason, error=WorkerError)
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Forked | subprocess.Popen[bytes]:
         if self._process is None:
             raise RuntimeError(f"worker {self.name} is not started")
         return self._process
