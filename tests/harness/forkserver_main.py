@@ -11,6 +11,7 @@ import importlib
 import json
 import mmap
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -21,7 +22,11 @@ import types
 from pathlib import Path
 from typing import Any
 
+#: Packages of ours that are imported with all their modules: without SQLAlchemy, which few use.
+ROOMS = ("_celery", "maintenance", "processes", "runs", "sources", "stop", "tasks", "worker")
 MODULES = (
+    "celery.app.control",
+    "celery.app.log",
     "celery.apps.beat",
     "celery.apps.worker",
     "celery.backends.redis",
@@ -33,7 +38,9 @@ MODULES = (
     "celery.worker.worker",
     "celery.worker.autoscale",
     "celery.worker.consumer",
+    "celery.events.state",
     "celery_graceful.plugin",
+    "celery_graceful.stores.redis",
     "kombu.transport.pyamqp",
     "kombu.transport.redis",
     "tests.harness.ledger",
@@ -160,9 +167,14 @@ def _show(libc: ctypes.CDLL, argv: list[str], env: dict[str, str]) -> None:
 def _import() -> None:
     for name in MODULES:
         importlib.import_module(name)
+    for room in ROOMS:
+        package = importlib.import_module(f"celery_graceful.{room}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     from celery import _state
 
     assert vars(_state)["default_app"] is None, "an import made a Celery application"
+    assert "sqlalchemy" not in sys.modules, "it is watched where a task has imported it"
     assert threading.active_count() == 1, threading.enumerate()
 
 
