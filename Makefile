@@ -4,23 +4,33 @@
 PYTHON ?= python3
 # Tests at the same time (most of them wait most of the time); 1 for a debugger or the output of a test: make test JOBS=1 ARGS="-s tests/unit"
 JOBS   ?= 4
+# The Celery of test-core
+CELERY ?= 5.5
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/installed.stamp
 CODE   := celery_graceful tests $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
+CORE   := .tox/core-celery$(CELERY)
+BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos lint bench clean
+.PHONY: help demo test test-all test-core fuzz chaos lint bench clean
 
 help:  ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 19
 
 demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that nothing is lost
 	$(BIN)/celery graceful demo
 
-test: $(READY)  ## run all tests; pick some with ARGS="tests/unit -k cursor"
-	$(BIN)/python -m pytest $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
+test: $(READY)  ## run the tests, each case once; pick some with ARGS="tests/unit -k cursor"
+	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
+
+test-all: $(READY)  ## run the whole matrix: every test on every broker, all combinations
+	$(BIN)/python -m pytest $(BESIDE) --all $(ARGS)
+
+test-core: $(CORE)/installed.stamp  ## run the core of the acceptance tests on another Celery: CELERY=5.6
+	$(CORE)/bin/python -m pytest $(BESIDE) -m core tests/acceptance $(ARGS)
 
 fuzz: $(READY)  ## fuzz each decoder for a minute, other inputs each time; FUZZ=600 for ten minutes each
 	GRACEFUL_FUZZ_SECONDS=$(or $(FUZZ),60) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/fuzz $(ARGS)
@@ -50,4 +60,10 @@ $(READY): pyproject.toml
 		{ echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu, install python3-venv."; exit 1; }
 	@echo "==> installing celery-graceful and its tools"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(CORE)/installed.stamp: pyproject.toml
+	@echo "==> making $(CORE) with $$($(PYTHON) --version) and Celery $(CELERY)"
+	@$(PYTHON) -m venv --clear $(CORE)
+	$(CORE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'celery[redis]==$(CELERY).*'
 	@touch $@

@@ -38,6 +38,7 @@ SOME = ("ignores-sigterm", "double-forked", "grandchildren", "never-ready")
 LIMIT = 7
 
 
+@pytest.mark.core
 def test_success(beside: Beside) -> None:
     beside.begin(not_ready=NOT_READY)
     beside.scene.ledger.add("enough")
@@ -111,6 +112,7 @@ def test_revoked_with_terminate(beside: Beside) -> None:
     beside.leave()
 
 
+@pytest.mark.core
 def test_a_warm_stop(beside: Beside) -> None:
     beside.begin(not_ready=NOT_READY)
     began = time.monotonic()
@@ -176,6 +178,7 @@ def test_what_a_crash_left_is_ended_by_the_next_worker(beside: Beside) -> None:
 POOLS = ("prefork", "threads", "gevent")
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("pool", [*POOLS, "solo"])
 def test_sigkill_of_the_worker(beside: Beside, pool: str) -> None:
     if pool == "gevent":

@@ -67,6 +67,7 @@ def test_a_chain_goes_on_once_after_a_run_at_its_start_middle_and_end(scene: Sce
     assert scene.ledger.counts()["told-start=112"] == 1
 
 
+@pytest.mark.core
 def test_groups_and_chords_count_an_interrupted_run_once(scene: Scene) -> None:
     first = scene.worker(concurrency=6)
     with scene.producer() as app, recorded_states(scene.backend) as states:
@@ -120,6 +121,7 @@ def test_a_chord_of_runs_that_give_their_slot_back_often(scene: Scene) -> None:
     assert scene.ledger.counts()["told=13"] == 1
 
 
+@pytest.mark.core
 def test_link_and_link_error_fire_once_with_the_final_outcome(scene: Scene) -> None:
     first = scene.worker(concurrency=3)
     with scene.producer() as app, recorded_states(scene.backend) as states:

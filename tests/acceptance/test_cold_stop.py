@@ -19,6 +19,7 @@ SETTINGS = {
 QUICKLY = 15
 
 
+@pytest.mark.core
 @pytest.mark.brokers("rabbitmq")
 def test_a_second_cold_signal_cuts_at_once(cut: Cut) -> None:
     cut.scene.settings.update(SETTINGS)

@@ -83,6 +83,7 @@ CHILD = rows(HERE, THERE)
 WORKER = rows(THERE, HERE)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(("broker_url", "style"), CHILD, indirect=["broker_url"])
 def test_a_killed_child(stage: Stage, style: str, figure: Figure) -> None:
     _, _, run = carried(stage, style, LONG_LEASE)
@@ -95,6 +96,7 @@ def test_a_killed_child(stage: Stage, style: str, figure: Figure) -> None:
     assert delay < CHILD_LATEST
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(("broker_url", "style"), WORKER, indirect=["broker_url"])
 def test_a_killed_worker(stage: Stage, style: str, figure: Figure) -> None:
     worker, waiting, run = carried(stage, style)
@@ -107,6 +109,7 @@ def test_a_killed_worker(stage: Stage, style: str, figure: Figure) -> None:
     assert delay < WORKER_LATEST
 
 
+@pytest.mark.core
 def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
     stage.settings.update(SETTINGS)
     stage.worker("carrying").wait_ready()

@@ -63,6 +63,7 @@ def check_same(scene: Scene, tag: str, least: int = 3, but: Collection[str] = ()
     return legs[0]
 
 
+@pytest.mark.core
 def test_each_leg_gets_what_the_caller_sent(scene: Scene) -> None:
     scene.worker("-Q", "celery,special,routed", concurrency=3)
     soon = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=1)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 LONG_GRACE = 30.0
 
 
+@pytest.mark.core
 @pytest.mark.brokers("redis", "rabbitmq")
 def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
     worker = cut.scene.worker(concurrency=3)

@@ -23,6 +23,7 @@ SHORT, ETA = 60, 2.0
 SETTINGS = {"worker_prefetch_multiplier": 4}
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("pool", POOLS)
 def test_reserved_and_eta_tasks_go_back_and_run_once(upkeep: Closing, pool: str) -> None:
     if pool == "gevent":

@@ -17,6 +17,7 @@ LEASE = 4.0
 SETTINGS = {"graceful_lease_ttl": LEASE, "graceful_rescue_interval": 0.5}
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_run_leaves_and_goes_on_without_a_repeat(upkeep: Closing, pool: str) -> None:
     if pool == "gevent":

@@ -168,6 +168,7 @@ def dropped(result: AsyncResult[Any], *workers: Worker) -> int:
 # -- Redis -----------------------------------------------------------------------------------
 
 
+@pytest.mark.core
 def test_connections_are_closed_by_redis(
     redis_url: str, ledger: Ledger, start_worker: StartWorker
 ) -> None:

@@ -52,6 +52,7 @@ def tries(scene: Scene, tag: str) -> list[int]:
     return [n for _, n in sorted(items.items(), key=lambda pair: int(pair[0].partition("?")[2]))]
 
 
+@pytest.mark.core
 def test_a_retry_goes_on_at_the_failed_item(scene: Scene) -> None:
     scene.worker(concurrency=2)
     with scene.producer() as app, recorded_states(scene.backend) as states:

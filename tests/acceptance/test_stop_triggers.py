@@ -103,6 +103,7 @@ TRIGGERS = [
 ]
 
 
+@pytest.mark.core
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "trigger",

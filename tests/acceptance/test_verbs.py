@@ -61,6 +61,7 @@ def check_revoked(scene: Scene, result: AsyncResult[Any], task: str = ENDLESS) -
     assert scene.wait_outcome(task, result.id) is Outcome.CANCELLED
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("terminate", [False, True])
 def test_a_revoked_run_ends_and_is_not_taken_up_again(scene: Scene, terminate: bool) -> None:
     worker = scene.worker(concurrency=1)
@@ -148,6 +149,7 @@ def test_a_run_may_last_longer_than_its_time_limit(scene: Scene) -> None:
     assert scene.ledger.counts()[f"task_prerun={result.id}"] >= 2
 
 
+@pytest.mark.core
 @pytest.mark.brokers("rabbitmq")
 def test_a_duplicate_of_a_run_under_way_is_dropped(scene: Scene) -> None:
     scene.settings["task_track_started"] = True
