@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness import Ledger, Worker
 from tests.harness.worker import forget_started, started
+from tests.order import reorder
 from tests.selection import add_option, deselect
 
 # A machine that others use as well is slow now and then.
@@ -31,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     deselect(config, items)
+    reorder(config, items)
 
 
 def pytest_configure(config: pytest.Config) -> None:

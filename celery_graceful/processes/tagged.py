@@ -15,6 +15,8 @@ __all__ = ["TAG", "Ended", "end", "hidden"]
 TAG = "CELERY_GRACEFUL_PROCESS"
 #: Seconds after SIGKILL until what is still there is given up.
 _KILL_PATIENCE = 2.0
+#: Seconds between two looks at processes that were asked to end.
+_LOOK_EVERY = 0.02
 #: Seconds by which the clocks of the ledger and of the system may differ.
 _CLOCKS = 2.0
 
@@ -33,20 +35,19 @@ def end(tag: str, stop_signal: int, grace: float) -> Ended:
     Raises:
         ImportError: psutil is not installed.
     """
-    import psutil
 
     if os.environ.get(TAG) == tag:
         return Ended([], [])  # this process is one of them
     found = _find(tag)
     _send(found, stop_signal)
-    psutil.wait_procs(found, timeout=grace)
+    _wait(found, grace)
     until, late = time.monotonic() + _KILL_PATIENCE, False
     # Again until nobody is found: one may have forked after the table was read, and have ended.
     # Once at least, however long the look took.
     while (left := _find(tag)) and not late:
         late = time.monotonic() >= until
         _send(left, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=max(0.0, until - time.monotonic()))
+        _wait(left, until - time.monotonic())
     return Ended([process.pid for process in found], [process.pid for process in left])
 
 
@@ -92,6 +93,25 @@ def _find(tag: str) -> list[Any]:
             if process.environ().get(TAG) == tag:
                 found.append(process)
     return found
+
+
+def _wait(processes: list[Any], seconds: float) -> None:
+    """Wait until all have ended. A zombie has: its parent may never reap it."""
+    import psutil
+
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, psutil.wait_procs(processes, timeout=0)[1])):
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(_LOOK_EVERY)
+
+
+def _is_alive(process: Any) -> bool:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _send(processes: list[Any], number: int) -> None:

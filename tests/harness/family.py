@@ -28,13 +28,13 @@ class Family:
             found = psutil.Process(self.root).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        alive = [process for process in found if _alive(process)]
+        alive = [process for process in found if is_alive(process)]
         self._seen.update((process.pid, process) for process in alive)
         return sorted(process.pid for process in alive)
 
     def left(self) -> list[int]:
         """The pids of those that ``look`` has seen and that live on."""
-        return sorted(pid for pid, process in [*self._seen.items()] if _alive(process))
+        return sorted(pid for pid, process in [*self._seen.items()] if is_alive(process))
 
     def kill(self) -> None:
         """SIGKILL the root, its group, and every descendant; waits until they are gone."""
@@ -51,10 +51,11 @@ class Family:
             except psutil.NoSuchProcess:
                 continue
         # Not psutil's way: a first process may reap others a second later, or never.
-        wait_for(lambda: not any(map(_alive, left.values())), 5, lambda: f"the end of {left}")
+        wait_for(lambda: not any(map(is_alive, left.values())), 5, lambda: f"the end of {left}")
 
 
-def _alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it has not ended; a zombie has."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from types import TracebackType
 import psutil
 import psycopg
 
+from tests.harness.family import is_alive
+from tests.harness.waiting import wait_for
 from tests.servers.process import HOST, MissingProgram, Process, ServerError, free_port
 
 START_TIMEOUT = 60.0
@@ -53,6 +56,27 @@ def _other_user() -> str | None:
     raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody")
 
 
+def _folder_for(user: str | None) -> Path:
+    """A new folder of ``user``, who may not be able to reach what is in ``TMPDIR``."""
+    if user is None:
+        return Path(tempfile.mkdtemp(prefix="postgres-"))
+    for parent in (tempfile.gettempdir(), "/var/tmp", "/tmp", "/dev/shm"):
+        if _everybody_reaches(Path(parent)):
+            folder = tempfile.mkdtemp(prefix="postgres-", dir=parent)
+            shutil.chown(folder, user)
+            return Path(folder)
+    raise ServerError(f"found no folder that the user {user} reaches; set TMPDIR to one")
+
+
+def _everybody_reaches(folder: Path) -> bool:
+    """Whether all users may enter ``folder``, and this one may write to it."""
+    path = folder.absolute()
+    open_to_all = all(
+        part.is_dir() and part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents)
+    )
+    return open_to_all and os.access(path, os.W_OK)
+
+
 class Postgres:
     """A server with the superuser ``postgres`` and no passwords, on a port of its own."""
 
@@ -60,9 +84,7 @@ class Postgres:
         self._initdb, self._server = find_program("initdb"), find_program("postgres")
         self.port = free_port()
         self._user = _other_user()
-        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-        if self._user is not None:
-            shutil.chown(self._folder, self._user)
+        self._folder = _folder_for(self._user)
         self._numbers = itertools.count(1)
         #: Databases that were given back; a new one costs ten megabytes on disk.
         self._empty: list[str] = []
@@ -99,7 +121,8 @@ class Postgres:
         postmaster = psutil.Process(self._running().pid)
         others = postmaster.children(recursive=True)
         self._running().kill()
-        psutil.wait_procs(others, timeout=10)  # else they hold memory that a start needs
+        # Else they hold memory that a start needs.
+        wait_for(lambda: not any(map(is_alive, others)), 10, lambda: f"the end of {others}")
 
     def restart(self) -> None:
         """Stop it, connections cut off, and start it on the same port with its data."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.worker import ROOT
-from tests.lifeline import bound_to_this_process
+from tests.harness.forkserver import run as run_python
 
 from .tasks import GENERATOR, TASK
 
@@ -27,12 +25,7 @@ def killed(how: str, number: str, database: str, folder: Path, *run: str) -> lis
     """What ``killer.py`` tells of each run."""
     store = f"sqlite:///{folder}/store.db"
     arguments = [how, number, database, store, str(folder), *run]
-    done = subprocess.run(
-        bound_to_this_process([sys.executable, "-m", KILLER, *arguments]),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = run_python([sys.executable, "-m", KILLER, *arguments], env=os.environ, timeout=600)
     assert done.returncode == 0, done.stderr[-5000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
@@ -13,7 +12,7 @@ import pytest
 from celery_graceful.processes.tagged import TAG
 from tests.harness import wait_for
 from tests.harness.family import Family
-from tests.harness.worker import ROOT
+from tests.harness.forkserver import start
 
 
 class Owner:
@@ -21,15 +20,14 @@ class Owner:
 
     def __init__(self, family: Family, way: str, child: str) -> None:
         self.family = family
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.processes.owner", way, child],
-            cwd=ROOT,
-            env={**os.environ, **family.mark},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,  # ``communicate`` passes over what ``readline`` has read beyond its line
-            start_new_session=True,
-        )
+        reading, writing = os.pipe()
+        self.output = os.fdopen(reading, "rb")
+        with os.fdopen(writing, "wb") as output:
+            self.process = start(
+                [sys.executable, "-m", "tests.integration.processes.owner", way, child],
+                env={**os.environ, **family.mark},
+                output=output,
+            )
         family.root = self.process.pid
 
     def begun(self) -> Owner:
@@ -40,12 +38,13 @@ class Owner:
 
     def line(self) -> str:
         """The next line that it says."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().decode()
+        return self.output.readline().decode()
 
     def said(self) -> str:
         """All that it says until its end."""
-        return self.process.communicate(timeout=60)[0].decode()
+        said = self.output.read().decode()
+        self.process.wait(60)
+        return said
 
     def left(self) -> list[psutil.Process]:
         """Processes with the mark, the owner and its forks apart."""
@@ -69,15 +68,16 @@ def own() -> Iterator[Callable[[str, str], Owner]]:
     family = Family()
     owners = []
 
-    def start(way: str, child: str) -> Owner:
+    def begin(way: str, child: str) -> Owner:
         owners.append(Owner(family, way, child))
         return owners[-1]
 
-    yield start
+    yield begin
     family.kill()
     for owner in owners:
         owner.process.kill()
-        owner.process.communicate()
+        owner.process.wait()
+        owner.output.close()
 
 
 @pytest.fixture

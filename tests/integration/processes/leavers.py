@@ -12,6 +12,7 @@ import psutil
 
 from celery_graceful.processes.leaks import table
 from tests.harness import wait_for
+from tests.harness.family import is_alive
 
 SLEEP = ["sleep", "600"]
 #: Takes SIGTERM for nothing, once it says so.
@@ -74,4 +75,4 @@ def end(pid: int) -> None:
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for process in processes:
         process.kill()
-    psutil.wait_procs(processes, timeout=5)
+    wait_for(lambda: not any(map(is_alive, processes)), 5, lambda: f"the end of {processes}")

@@ -33,8 +33,9 @@ def trapping(name: str) -> str:
 
 
 def test_a_signal_of_ones_own_choice() -> None:
+    # What the shell has put into the background ignores this one until the grace period ends.
     with background_process(
-        ["sh", "-c", trapping("INT")], stop_signal=signal.SIGINT, ready=UP
+        ["sh", "-c", trapping("INT")], stop_signal=signal.SIGINT, ready=UP, grace=0.5
     ) as process:
         pass
     assert process.output_tail == "up\ngot INT\n"

@@ -20,7 +20,7 @@ from tests.harness.waiting import wait_for
 from tests.unit.cli.shop import TASK, Run, data_of
 from tests.unit.maintenance.workers import IMPORT, MAIL, attend
 
-pytestmark = pytest.mark.usefixtures("queues")
+pytestmark = pytest.mark.usefixtures("queues", "quick_answers")
 
 
 def held(runtime: Runtime) -> list[str]:

@@ -12,12 +12,15 @@ import pytest
 from celery_graceful import Graceful
 from celery_graceful.errors import MaintenanceEnded, WaitTimedOut
 from celery_graceful.maintenance import waiting
-from celery_graceful.maintenance.hearing import LONG_QUIET, QUIET, Heard
+from celery_graceful.maintenance.hearing import Heard
 from celery_graceful.maintenance.waiting import watch
 from celery_graceful.model.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
+from tests.unit.conftest import LONG_QUIET, QUIET
 from tests.unit.maintenance.workers import IMPORT, MAIL, attend
+
+pytestmark = pytest.mark.usefixtures("quick_answers")
 
 
 class Meanwhile(threading.Thread):

@@ -16,6 +16,7 @@ from celery_graceful.model.mode_text import encode_mode
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.board import Notice
 from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.worker import watch
 from celery_graceful.worker.watch import Watch
 from tests.harness import wait_for
 
@@ -29,6 +30,12 @@ class Breaking(MemoryStore):
         if self.away:
             raise StoreUnavailable("away")
         return super().attend(worker, report, keep=keep, notice=notice, known=known)
+
+
+@pytest.fixture(autouse=True)
+def _not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most are asked without their thread, whose last round would be waited for."""
+    monkeypatch.setattr(watch, "LAST_ROUND", 0.1)
 
 
 @pytest.fixture
