@@ -18,12 +18,20 @@ def reorder(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests with real workers at the beginning of each process's part."""
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     if count > 1:
+        # RabbitMQ takes seconds to start: not in all of them.
+        items.sort(key=lambda item: not needs_rabbitmq(item))
         long = ["acceptance" in item.path.parts for item in items]
         items[:] = dealt(
             [item for item, is_long in zip(items, long, strict=True) if is_long],
             [item for item, is_long in zip(items, long, strict=True) if not is_long],
             count,
         )
+
+
+def needs_rabbitmq(item: pytest.Item) -> bool:
+    """Whether a test is marked so, or has one of the server's fixtures."""
+    names = getattr(item, "fixturenames", ())
+    return bool(item.get_closest_marker("rabbitmq")) or any("rabbit" in name for name in names)
 
 
 def dealt(first: Sequence[T], then: Sequence[T], count: int) -> list[T]:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.acceptance.scene import Scene
 from tests.harness import Ledger
+from tests.harness.forkserver import run
 
 APP = "tests.acceptance.apps.plain"
-ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = f"""\
 apiVersion: apps/v1
 kind: Deployment
@@ -54,13 +52,10 @@ def doctor(scene: Scene, *words: str, stdin: str = "") -> Told:
     )
     env = {"BROKER_URL": scene.broker, "RESULT_URL": scene.backend}
     env["SETTINGS"] = json.dumps(scene.settings)
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-c", code, "-A", APP, "graceful", "doctor", "--json", *words],
-        cwd=ROOT,
         env={**os.environ, **env},
-        input=stdin,
-        capture_output=True,
-        text=True,
+        stdin=stdin,
         timeout=60,
     )
     assert done.stdout, done.stderr

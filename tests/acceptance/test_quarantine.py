@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.acceptance.runs import Stage
 from tests.harness import Ledger, wait_for
+from tests.harness.forkserver import run
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def graceful(stage: Stage, *words: str) -> Any:
         "LEDGER": "none",
     }
     command = [sys.executable, "-c", COMMAND, *words, "--json"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    done = run(command, env=env, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -135,6 +136,7 @@ def start(
     env: Mapping[str, str],
     output: IO[bytes],
     errors: IO[bytes] | None = None,
+    source: IO[bytes] | None = None,
     cwd: Path = ROOT,
     cold: bool = False,
 ) -> Forked | subprocess.Popen[bytes]:
@@ -145,6 +147,7 @@ def start(
         env: its whole environment.
         output: what it writes to stdout.
         errors: what it writes to stderr; ``None``: with stdout.
+        source: what it reads from stdin; ``None``: nothing.
         cwd: its working directory.
         cold: start a new process in any case.
     """
@@ -155,27 +158,35 @@ def start(
             bound_to_this_process(argv),
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if source is None else source,
             stdout=output,
             stderr=errors,
             start_new_session=True,
         )
     request = {"argv": list(argv), "env": dict(env), "cwd": str(cwd)}
     with open(os.devnull, "rb") as nothing:
-        fds = [nothing.fileno(), output.fileno(), errors.fileno()]
+        fds = [(source or nothing).fileno(), output.fileno(), errors.fileno()]
         return Forked(server, server.ask(request, fds)["pid"])
 
 
 def run(
-    argv: Sequence[str], *, env: Mapping[str, str], timeout: float, cwd: Path = ROOT
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout: float,
+    stdin: str = "",
+    cwd: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
     """As ``subprocess.run`` with its output captured as text.
 
     Raises:
         subprocess.TimeoutExpired: it was killed after ``timeout`` seconds.
     """
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = start(argv, env=env, output=output, errors=errors, cwd=cwd)
+    with ExitStack() as stack:
+        source, output, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        source.write(stdin.encode())
+        source.seek(0)
+        process = start(argv, env=env, output=output, errors=errors, source=source, cwd=cwd)
         try:
             code = process.wait(timeout)
         finally:

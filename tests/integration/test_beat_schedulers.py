@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.harness.forkserver import run
 
 REDBEAT = """
 from redbeat import RedBeatScheduler, RedBeatSchedulerEntry
@@ -82,12 +81,5 @@ def test_finding_entries(package: str, script: str, redis_url: str, tmp_path: Pa
         "SETTINGS": json.dumps({"redbeat_redis_url": redis_url}),
         "DATABASE": str(tmp_path / "django.sqlite3") if package.startswith("django") else "",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run([sys.executable, "-c", script], env=env, timeout=60)
     assert done.returncode == 0, done.stderr
