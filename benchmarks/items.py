@@ -11,11 +11,10 @@ from statistics import median
 
 from benchmarks.figures import Figure, ratio_at_most
 from benchmarks.inside import inside_a_worker
-from benchmarks.loops import CLASS, ITEMS, Pair, long_pairs, pairs, register
+from benchmarks.loops import ITEMS, Pair, long_pairs, pairs, register
 
 __all__ = ["measure"]
 
-GENERATOR_BOUND, CLASS_BOUND = 1.65, 1.6
 ROUNDS, LONG_ROUNDS, QUICK_ROUNDS = 15, 3, 3
 
 
@@ -42,9 +41,7 @@ class Case:
 
     def figures(self) -> Iterator[Figure]:
         """The ratios of all rounds."""
-        what, bound = self.pair.what, GENERATOR_BOUND
-        if what.startswith(CLASS):
-            bound = CLASS_BOUND
+        what, bound = self.pair.what, self.pair.bound
         ours, bare = (median(r[i].clock for r in self.rounds) for i in (0, 1))
         processor = median(r[0].processor / r[1].processor for r in self.rounds)
         to_ns = 1e9 / self.pair.items
@@ -86,6 +83,7 @@ def _order(sides: int, backwards: bool) -> Iterator[int]:
 
 
 def _spent(loop: Callable[[], object]) -> Spent:
+    getattr(loop, "prepare", lambda: None)()
     gc.collect()
     clock, processor = time.perf_counter(), time.process_time()
     loop()

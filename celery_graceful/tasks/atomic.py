@@ -70,6 +70,10 @@ class AtomicLeg(Leg):
 
     # -- between two items ------------------------------------------------------------------
 
+    @property
+    def sees_each_item(self) -> bool:
+        return super().sees_each_item or bool(self.every.seconds)  # no ticker looks at the time
+
     def look(self, cursor: Any, done: int) -> None:
         self.pending += done
         super().look(cursor, done)

@@ -181,6 +181,7 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     if carried is not None:
         endings.finish(carried, result)
     else:
+        leg.check_saveable()
         leg.save_result(result)
     return result
 

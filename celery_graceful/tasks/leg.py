@@ -17,7 +17,7 @@ from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.pace import Pace
 from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.doubt import Doubt
-from celery_graceful.tasks.loop import Fuse, Stand
+from celery_graceful.tasks.loop import CHUNK, Fuse, Stand
 from celery_graceful.tasks.quarantine import Quarantine, allowance
 from celery_graceful.tasks.uncommitted import OpenWork
 
@@ -41,7 +41,10 @@ class Interrupted(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come, as of the loop's last look (at most a flush interval ago)."""
+    """How far a run has come.
+
+    Exact within an item, in the thread that runs the task; elsewhere as of the loop's last look.
+    """
 
     #: Items done since the run began, over all legs.
     current: int
@@ -130,17 +133,25 @@ class Leg:
 
     @property
     def to_retry(self) -> Checkpoint:
-        """Where a retry would go on."""
-        return self.checkpoint
+        """Where a retry would go on; asked within the item that asks for one."""
+        return self._within()
+
+    def _within(self) -> Checkpoint:
+        """The checkpoint, also between two looks."""
+        done = None if self.stand is None else self.stand.within()
+        if done is None:
+            return self.checkpoint
+        return replace(self.checkpoint, steps=self.steps + done[0], cursor=done[1])
 
     @property
     def progress(self) -> Progress:
         """How far the run has come."""
         started = datetime.fromtimestamp(self.started_at, timezone.utc)
+        now = self._within()
         return Progress(
-            self.steps,
+            now.steps,
             self.total,
-            self.cursor,
+            now.cursor,
             self.resumptions,
             started,
             self.doubt.item,
@@ -192,13 +203,23 @@ class Leg:
     # -- between two items ------------------------------------------------------------------
 
     def look(self, cursor: Any, done: int) -> None:
-        """Note every item: nobody else looks, so the cost does not matter."""
+        """Note how far it has come, and what would be an error in a worker."""
         self.settle(cursor, done)
         self.check_committed()
         if done and not self._checked:
-            self._checked = True
-            encode(self.checkpoint)  # what could not be saved is told in tests, not in production
-        self.fuse[:] = [0]
+            self.check_saveable()
+            self._checked = done >= CHUNK
+        if self.sees_each_item:
+            self.fuse[:] = [0]
+
+    @property
+    def sees_each_item(self) -> bool:
+        """Whether the loop has to look after every item."""
+        return bool(self.task.track_in_doubt)
+
+    def check_saveable(self) -> None:
+        """Raise what saving would raise: without a store, in tests instead of in production."""
+        encode(self.checkpoint)
 
     def check_committed(self) -> None:
         """Go back and raise if work of the task's own is in a transaction that is still open.

@@ -8,6 +8,7 @@ that no item is ever pulled and dropped. The fuse's numbers count the items for 
 from __future__ import annotations
 
 import keyword
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -62,6 +63,24 @@ class Stand:
     def begun(self) -> int:
         """How many items have begun since the loop did. From any thread."""
         return self._before + (_taken(self._numbers) or 0)
+
+    def within(self) -> tuple[int, Any] | None:
+        """The items done since the last look, and the cursor. Only from within an item.
+
+        Read from the loop's own variables, further up the stack: the loop does nothing for it.
+        """
+        frame = sys._getframe(1)
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename == LOOP_FILE or code in _GENERATOR_LOOPS:
+                known = frame.f_locals
+                if known.get("numbers") is self._numbers:
+                    done, cursor = known["done"] + 1, known["cursor"]
+                    if sys.version_info < (3, 13):
+                        known.clear()  # a copy, which would hold on to the item
+                    return done, cursor
+            frame = frame.f_back  # type: ignore[assignment]
+        return None
 
 
 def _taken(numbers: Iterator[int]) -> int | None:
@@ -126,12 +145,12 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
 
 def generator_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
     """One stretch of a generator of cursors."""
-    turn, cursor = -1, place.cursor
+    done, cursor = -1, place.cursor
     try:
-        for turn, cursor in zip(numbers, items):  # noqa: B007, B905 - the body is the generator's
+        for done, cursor in zip(numbers, items):  # noqa: B007, B905 - the body is the generator's
             pass
     finally:
-        place.cursor, place.turns = cursor, turn + 1
+        place.cursor, place.turns = cursor, done + 1
 
 
 def returning_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
@@ -148,8 +167,11 @@ def returning_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
         place.cursor, place.turns = cursor, done + 1
 
 
+_GENERATOR_LOOPS = (generator_turns.__code__, returning_turns.__code__)
+
+# What the loop uses is in its own variables: a global one costs more at each item.
 _TEMPLATE = """
-def turns(numbers, pairs, place):
+def turns(numbers, pairs, place, *, {variables}):
     done, cursor = -1, place.cursor
     try:
         for turn, (item, reached) in zip(numbers, pairs):
@@ -183,7 +205,7 @@ def call_shape(
     if around is not None:
         call = f"with around({given}): {call}"
     scope: dict[str, Any] = {"each": each, "around": around, **values}
-    exec(_compiled(call), scope)
+    exec(_compiled(call, tuple(scope)), scope)
     turns: Turns = scope["turns"]
     return turns
 
@@ -201,8 +223,10 @@ def _may_be_written(name: str) -> bool:
 _cache: dict[str, Any] = {}
 
 
-def _compiled(call: str) -> Any:
+def _compiled(call: str, names: tuple[str, ...]) -> Any:
     code = _cache.get(call)
     if code is None:
-        code = _cache[call] = compile(_TEMPLATE.format(call=call), LOOP_FILE, "exec")
+        variables = ", ".join(f"{name}={name}" for name in names)
+        text = _TEMPLATE.format(call=call, variables=variables)
+        code = _cache[call] = compile(text, LOOP_FILE, "exec")
     return code

@@ -69,6 +69,10 @@ class StagedLeg(Leg):
         self.resumptions = stage.resumptions
         self._checked = True  # the stage checks at every item
 
+    @property
+    def sees_each_item(self) -> bool:
+        return True
+
     def look(self, cursor: Any, done: int) -> None:
         super().look(cursor, done)
         self.stage.boundary(self, done)
