@@ -18,6 +18,7 @@ from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stop.held import has_to_leave, queue_of_delivery
 from celery_graceful.tasks import results, ticker
 from celery_graceful.tasks.leg import Interrupted
+from celery_graceful.tasks.loop import CHUNK
 from celery_graceful.tasks.pacing import Pacing
 from celery_graceful.tasks.saving import REASON_OF, SavingLeg
 
@@ -172,15 +173,19 @@ class CarriedLeg(SavingLeg):
 
     def look(self, cursor: Any, done: int) -> None:
         self.settle(cursor, done)
-        self.check_committed()
+        full = done >= CHUNK  # nothing is due, as a rule
+        self.check_committed(drivers=not full)
         if done and not self._checked:
             self._checked = True
             encode(self.checkpoint)
         now = self._waited()
         reason = self.stop_reason(now)
+        due = now >= self._flush_due or now < self._careful_until
+        if full and (due or reason is not None):
+            self.check_committed()
         if reason is not None:
             raise Interrupted(reason)
-        if now >= self._flush_due or now < self._careful_until:
+        if due:
             self.flush(now)
         if now < self._careful_until or self.task.track_in_doubt:
             self.fuse[:] = [0]

@@ -205,7 +205,7 @@ class Leg:
     def look(self, cursor: Any, done: int) -> None:
         """Note how far it has come, and what would be an error in a worker."""
         self.settle(cursor, done)
-        self.check_committed()
+        self.check_committed(drivers=done < CHUNK)
         if done and not self._checked:
             self.check_saveable()
             self._checked = done >= CHUNK
@@ -221,13 +221,16 @@ class Leg:
         """Raise what saving would raise: without a store, in tests instead of in production."""
         encode(self.checkpoint)
 
-    def check_committed(self) -> None:
+    def check_committed(self, *, drivers: bool = True) -> None:
         """Go back and raise if work of the task's own is in a transaction that is still open.
+
+        Args:
+            drivers: see :meth:`OpenWork.found`.
 
         Raises:
             TransactionError: it is; nothing of what was done since is saved.
         """
-        found = self.open_work.found(self.source)
+        found = self.open_work.found(self.source, drivers=drivers)
         if found is None:
             return
         cursor = self.cursor

@@ -38,13 +38,14 @@ class OpenWork:
         self._django.begin()
         self._drivers.begin()
 
-    def found(self, source: Any = None) -> str | None:
+    def found(self, source: Any = None, *, drivers: bool = True) -> str | None:
         """The first transaction that is open, for an error message; ``None`` when all is committed.
 
         Args:
             source: the generator or enumerator that the loop is at.
+            drivers: look for connections of plain drivers too, which takes the longest.
         """
-        return next(self._all(source), None)
+        return next(self._all(source, drivers), None)
 
     def lost(self, number: int) -> str | None:
         """The transaction of earlier items that ends, or has ended, undone by an error.
@@ -54,7 +55,8 @@ class OpenWork:
         """
         return next(self._django.open(), None) or self.alchemy.lost(number)
 
-    def _all(self, source: Any) -> Iterator[str]:
+    def _all(self, source: Any, drivers: bool) -> Iterator[str]:
         yield from self._django.open()
         yield from self.alchemy.open()
-        yield from self._drivers.open(source)
+        if drivers:
+            yield from self._drivers.open(source)

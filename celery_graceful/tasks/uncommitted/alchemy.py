@@ -66,6 +66,8 @@ class Watched:
     def open(self) -> Iterator[str]:
         """What was begun since and is neither committed nor rolled back."""
         _listen()  # the task itself may have been the first to import it
+        if not (self.levels or self.sessions):
+            return
         for connection, levels in list(self.levels.items()):
             first = _first(levels)
             if first.written and not connection.closed and connection.in_transaction():

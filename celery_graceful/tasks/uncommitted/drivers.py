@@ -151,8 +151,7 @@ def _kind(connection: Any) -> Callable[[Any], str | None] | None:
 
 def _connections(roots: Iterable[Any]) -> list[Any]:
     """The connections that ``roots`` are, or lead to."""
-    kinds = _kinds()
-    leading = {cls: by for name, by in _LEADING.items() if (cls := _loaded(*name)) is not None}
+    loaded = len(_kinds())
     found: dict[int, Any] = {}
     followed: set[int] = set()
     pending = list(roots)
@@ -160,17 +159,17 @@ def _connections(roots: Iterable[Any]) -> list[Any]:
         if not pending:
             break
         thing = pending.pop()
-        kind = type(thing)  # not ``isinstance``, which would wake lazy proxies
-        if kind in _FOLLOWED:
-            if id(thing) not in followed:
-                followed.add(id(thing))
-                pending += _inside(thing)
-        elif issubclass(kind, kinds):
+        kind: Any = type(thing)  # not ``isinstance``, which would wake lazy proxies
+        role = _role(kind, loaded)
+        if role is None:
+            continue
+        if role == _IS_ONE:
             found[id(thing)] = thing
-        else:
-            pending += [
-                getattr(thing, by, None) for cls, by in leading.items() if issubclass(kind, cls)
-            ]
+        elif role != _IS_FOLLOWED:
+            pending.append(getattr(thing, role, None))
+        elif id(thing) not in followed:
+            followed.add(id(thing))
+            pending += _inside(thing)
     return list(found.values())
 
 
@@ -195,6 +194,26 @@ def _inside(thing: Any) -> list[Any]:
         except ValueError:  # empty
             return []
     return [thing.gen if isinstance(thing, _MADE_BY_CONTEXTMANAGER) else thing.__self__]
+
+
+_IS_ONE, _IS_FOLLOWED = "", "*"
+
+
+@lru_cache(maxsize=1024)
+def _role(kind: Any, loaded: int) -> str | None:
+    """What objects of a class are to the walk: a connection, followed, the attribute that leads on.
+
+    ``loaded`` is the number of drivers there are: when one is imported, the answer may be another.
+    """
+    if kind in _FOLLOWED:
+        return _IS_FOLLOWED
+    if issubclass(kind, _kinds()):
+        return _IS_ONE
+    for name, attribute in _LEADING.items():
+        cls = _loaded(*name)
+        if cls is not None and issubclass(kind, cls):
+            return attribute
+    return None
 
 
 @lru_cache(maxsize=1024)
