@@ -20,6 +20,7 @@ NAMES = (
     "atomic",
     "scan",
     "quarantine",
+    "connections",
     "gate",
     "pause",
     "leaks",

@@ -58,8 +58,28 @@ class Short(IterableTask):
         return n
 
 
+class Counted(IterableTask):
+    """Items for some seconds, with a count, so that PROGRESS is written."""
+
+    name = "benchmarks.app.counted"
+
+    def build_enumerator(self, seconds: float, *, cursor: Any) -> Iterator[tuple[int, int]]:
+        until = time.monotonic() + seconds
+        number = 0 if cursor is None else cursor
+        while time.monotonic() < until:
+            number += 1
+            yield number, number
+
+    def each_iteration(self, item: int, seconds: float) -> None:
+        time.sleep(0.01)
+
+    def count(self, seconds: float) -> int:
+        return int(seconds * 100)
+
+
 def register(app: Celery) -> None:
     """Make tasks of them all."""
     for body in (short, paced, noted):
         app.task(base=IterableTask, name=f"benchmarks.app.{body.__name__}")(body)
     app.register_task(Short())
+    app.register_task(Counted())

@@ -30,10 +30,14 @@ class Pace:
 
     def __init__(self, saved: Iterable[tuple[int, int]] = ()) -> None:
         self._counts = [0] * (_STEPS + 1)
+        self._total = 0
+        #: Of twenty items, nineteen took no longer than so many seconds; 0 if nothing is known.
+        self.p95 = 0.0
+        if not saved:
+            return  # as in every short run
         for step, items in saved:
             self._counts[min(max(0, step), _STEPS)] += items
         self._total = sum(self._counts)
-        #: Of twenty items, nineteen took no longer than so many seconds; 0 if nothing is known.
         self.p95 = self._percentile()
 
     @property
