@@ -76,6 +76,10 @@ class MaxCrashesExceeded(GracefulError):
     """A run's legs crashed ``max_crashes`` times in a row without getting further."""
 
 
+class CheckpointLost(GracefulError):
+    """A run's record vanished from the store, and nothing else tells how far the run was."""
+
+
 class MaxItemErrorsExceeded(GracefulError):
     """More of a run's items failed than ``max_item_errors`` allows."""
 

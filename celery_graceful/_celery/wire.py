@@ -20,7 +20,9 @@ from celery_graceful.masking import mask_url
 __all__ = [
     "CHECKPOINT",
     "GENERATION",
+    "HEADER_LIMIT",
     "HOME",
+    "LEFT_OUT",
     "PROPERTIES",
     "QUEUE",
     "RAW",
@@ -32,6 +34,7 @@ __all__ = [
     "generation_of",
     "pack",
     "sent_home",
+    "travelling",
     "unpack",
     "uptime",
 ]
@@ -39,6 +42,8 @@ __all__ = [
 #: Header names. The third holds exchange, routing key and priority of a message that travels by
 #: another way than its own, ahead of a backlog.
 GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "graceful_home"
+#: Header: the size of a checkpoint that was too large to travel with its message, in bytes.
+LEFT_OUT = "graceful_left_out"
 #: Where :class:`~celery_graceful._celery.request.RunRequest` puts the raw body for the pool child.
 RAW = "graceful_raw"
 #: Where it puts the moment at which the worker received the message, by :func:`uptime`.
@@ -62,6 +67,8 @@ _DELAYED = re.compile(r"(?:^|_)celery_delayed_")
 _LEVELS = re.compile(r"^(?:[01]\.){28}")
 
 
+#: A checkpoint travels with its message up to this size, in bytes; the store has it anyway.
+HEADER_LIMIT = 32 * 1024
 #: As in the model, which this room does not know.
 MOST_GENERATIONS = 2**31 - 1
 #: Priorities that a broker knows.
@@ -88,12 +95,11 @@ class Envelope:
     def continued(self, generation: int, checkpoint: str | None) -> Envelope:
         """The same message for another generation, to start at once and never to expire."""
         headers = dict(self.headers)
-        for name in (CHECKPOINT, HOME, *_OF_DELIVERY):
+        for name in (CHECKPOINT, LEFT_OUT, HOME, *_OF_DELIVERY):
             headers.pop(name, None)
         headers.update(eta=None, expires=None)
         headers[GENERATION] = generation
-        if checkpoint is not None:
-            headers[CHECKPOINT] = checkpoint
+        headers.update(travelling(checkpoint))
         return replace(self, headers=headers)
 
     def moved(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Envelope:
@@ -120,6 +126,15 @@ class Envelope:
             properties["priority"] = home["priority"]
         moved = self.moved(home["exchange"], home["routing_key"], headers)
         return replace(moved, properties=properties)
+
+
+def travelling(checkpoint: str | None) -> dict[str, Any]:
+    """The headers that carry a checkpoint, or that say that it was too large for that."""
+    if checkpoint is None:
+        return {}
+    if len(checkpoint) > HEADER_LIMIT:
+        return {LEFT_OUT: len(checkpoint)}
+    return {CHECKPOINT: checkpoint}
 
 
 def sent_home(headers: Mapping[str, Any]) -> dict[str, Any]:

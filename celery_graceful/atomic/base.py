@@ -42,6 +42,8 @@ class Claim(NamedTuple):
     steps: int
     #: Seconds for which the store remembers a run that has ended.
     kept_for: float
+    #: The fence of the ended run whose id this one uses again; 0: the store knew of none.
+    after: int = 0
 
 
 class Row(NamedTuple):

@@ -26,7 +26,7 @@ def settled(row: Row | None, claim: Claim, now: float) -> Row:
 def _same_run(row: Row, claim: Claim, now: float) -> bool:
     if row.started == claim.started:
         return True
-    if claim.fence > row.fence:  # the store remembers that run, and that it ended
+    if claim.after >= row.fence:  # the store remembers that run, and that it ended
         return False
     # The store has forgotten it. After the end that is as it should be; before, data was lost,
     # and the row knows better.

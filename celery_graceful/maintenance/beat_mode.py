@@ -10,7 +10,7 @@ from celery_graceful.errors import StoreError
 from celery_graceful.maintenance.beat_board import BeatBoard
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.model.held import NOTHING, Held, held_by
-from celery_graceful.model.mode import Mode, without_ended
+from celery_graceful.model.mode import Mode, is_older, without_ended
 from celery_graceful.model.mode_text import decode_mode
 from celery_graceful.stores.board import Board
 
@@ -39,6 +39,7 @@ class BeatMode:
         self._clock = clock
         self._read_at = float("-inf")
         self._mode: Mode | None = None
+        self._vanished = False
         self._store_ahead = 0.0
         self._away = False
 
@@ -68,10 +69,19 @@ class BeatMode:
 
     def _read(self) -> None:
         try:
-            self._mode, now = self._board.ask(_mode)
+            found, now = self._board.ask(_mode)
         except StoreError as exc:
             self._say_away(exc)
             return
+        if self._mode is None or not is_older(found, self._mode):
+            self._mode, self._vanished = found, False
+        elif not self._vanished:
+            self._vanished = True
+            logger.warning(
+                "The maintenance mode has vanished from the store; beat keeps to the last it knows"
+                " (%s) until a worker has written it back",
+                self.describe() or "nothing is down",
+            )
         self._store_ahead = now - self._clock()
         if self._away:
             logger.info("The maintenance mode can be read again")

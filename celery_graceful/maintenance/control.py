@@ -23,7 +23,15 @@ from celery_graceful.errors import (
 from celery_graceful.maintenance.attending import members
 from celery_graceful.maintenance.hearing import BROKER_TIMEOUT
 from celery_graceful.masking import mask_text, mask_url
-from celery_graceful.model.mode import Deed, Mode, Scope, lift, lower, without_ended
+from celery_graceful.model.mode import (
+    Deed,
+    Mode,
+    Scope,
+    first_version,
+    lift,
+    lower,
+    without_ended,
+)
 from celery_graceful.model.mode_text import decode_mode, encode_mode
 
 if TYPE_CHECKING:
@@ -161,11 +169,13 @@ def _change(
         stored = decoded(notice.text, notice.version, notice.now)
         before = without_ended(stored, notice.now)
         after = changed(before, notice.now)
+        after = replace(after, was=0) if after != before else after
         text = encode_mode(_shortened(after))
         if after == stored and notice.text in ("", text):
             return Change(stored, stored, notice.now)
         try:
-            posted = runtime.store.post_notice(NOTICE, notice.version, text)
+            version = None if notice.version else first_version(notice.now)
+            posted = runtime.store.post_notice(NOTICE, notice.version, text, version=version)
         except StoreUnavailable as exc:
             raise StoreUnavailable(
                 f"{exc}. Whether the change was written is not known: see `graceful status`"

@@ -15,7 +15,9 @@ def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Dec
         _NEW,
         generation=min(m.generation, MOST_GENERATIONS),
         # Kept rising over a re-used id, so that a stalled runner of the ended run stays fenced.
-        fence=1 if record is None else record.fence + 1,
+        fence=m.fresh_fence if record is None else max(record.fence + 1, m.fresh_fence),
+        after=0 if record is None else record.fence,
+        version=m.fresh_fence,
         owner=m.owner,
         checkpoint=m.checkpoint,
         envelope=m.envelope,
@@ -23,6 +25,8 @@ def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Dec
         started_at=m.at,
     )
     verdict = Verdict.START if m.checkpoint is None else Verdict.RESUME
+    if record is None and m.left_out:
+        verdict = Verdict.LOST
     return Decision(verdict, "", fresh, due_in=policy.lease_ttl)
 
 

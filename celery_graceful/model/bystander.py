@@ -11,6 +11,7 @@ from celery_graceful.model.verdict import (
     Verdict,
     crashed,
     ended,
+    gone,
     paused,
     raised,
     refuse,
@@ -26,6 +27,14 @@ def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
     # The fence rises: the process that carried the run may live a moment longer.
     fenced = replace(record, fence=record.fence + 1, reason=e.reason)
     return ended(fenced, e.outcome, policy)
+
+
+def kill_unknown(record: None, e: ev.Kill, now: float, policy: Policy) -> Decision:
+    """The record vanished while the delivery ran: its process must not write it back."""
+    if e.generation is None:  # a message that no worker has admitted
+        return gone("the store has no record of this run")
+    stub = Record(State.ENDED, generation=e.generation, fence=1, reason=e.reason)
+    return ended(stub, e.outcome, policy)
 
 
 def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:

@@ -1,7 +1,8 @@
 """The heart: one table of (state, event) that says what becomes of a run.
 
 Pure functions of a record, an event and the store's time. A pair that is not in the table is
-refused and changes nothing, so that a surplus message or a late runner can do no harm.
+refused and changes nothing, so that a surplus message or a late runner can do no harm. "Nothing
+there" is an answer of its own: the owner of a run whose record vanished writes it back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from celery_graceful.model import admission, bystander, runner
 from celery_graceful.model import events as ev
 from celery_graceful.model.record import Record, State
-from celery_graceful.model.verdict import Decision, Policy, Verdict, refuse
+from celery_graceful.model.verdict import Decision, Policy, Verdict, gone, refuse
 
 __all__ = ["TABLE", "Decision", "Policy", "Verdict", "decide"]
 
@@ -23,17 +24,21 @@ def decide(record: Record | None, event: ev.Event, now: float, policy: Policy) -
     """What ``event`` does to ``record`` at ``now``, the store's time in seconds."""
     state = None if record is None else record.state
     rule = TABLE.get((state, type(event)))
-    if rule is None:
-        return refuse(f"{type(event).__name__.lower()} does not apply to a run that is {state}")
+    if record is None and rule is None:
+        return gone("the store has no record of this run")
     fence = getattr(event, "fence", None)
     if record is not None and fence is not None and fence != record.fence:
         return refuse(f"fence {fence} was superseded by {record.fence}")
+    if rule is None:
+        return refuse(f"{type(event).__name__.lower()} does not apply to a run that is {state}")
     return rule(record, event, now, policy)
 
 
 _S = State
 TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
     (None, ev.Admit): admission.start,
+    (None, ev.Restore): runner.restore,
+    (None, ev.Kill): bystander.kill_unknown,
     (_S.RUNNING, ev.Admit): admission.admit_running,
     (_S.HANDED_OVER, ev.Admit): admission.admit_pending,
     (_S.WAITING, ev.Admit): admission.admit_pending,

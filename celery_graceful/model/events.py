@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from celery_graceful.model.record import Outcome
+from celery_graceful.model.record import Outcome, Record
 
 __all__ = [
     "Admit",
@@ -19,6 +19,7 @@ __all__ = [
     "Reclaim",
     "Release",
     "Rescue",
+    "Restore",
     "Resume",
     "Retry",
     "Strand",
@@ -42,6 +43,10 @@ class Admit:
     waited: float = 0.0
     #: Whether a lease that is over is enough, since no rescuer could take the run.
     takes_over: bool = False
+    #: The fence of a run that begins: one that no earlier owner can hold whose record vanished.
+    fresh_fence: int = 1
+    #: The message should carry a checkpoint and does not: it was too large to travel.
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,17 @@ class Reclaim:
 
     fence: int
     owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The owner found no record of its run: it vanished from the store."""
+
+    fence: int
+    #: What the owner holds, the envelope included.
+    record: Record
+    #: A fence that no other owner can hold.
+    fresh_fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +180,7 @@ Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
     HandOver,
     Wait,
     Reclaim,
+    Restore,
     Finish,
     End,
     Kill,

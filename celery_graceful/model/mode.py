@@ -20,9 +20,13 @@ __all__ = [
     "Mode",
     "Ramp",
     "Scope",
+    "first_version",
+    "is_older",
     "lift",
     "lower",
+    "version_back",
     "without_ended",
+    "written_back",
 ]
 
 #: Deeds that are kept.
@@ -104,8 +108,15 @@ class Mode:
     log: tuple[Deed, ...] = ()
     #: Whether messages of tasks held by name may still be parked.
     parked: bool = False
-    #: Raised by the store at every change; 0 while nobody has changed it.
+    #: Raised at every change; 0 while nobody has changed it.
     version: int = 0
+    #: The version that it was, if it vanished and a worker has written it back; else 0.
+    was: int = 0
+
+    @property
+    def origin(self) -> int:
+        """The version at which somebody changed it, even if it was written back since."""
+        return self.was or self.version
 
     @property
     def down(self) -> bool:
@@ -119,6 +130,40 @@ class Mode:
     def next_end(self) -> float | None:
         """When the first of the holds ends by itself."""
         return min((h.until for h in self.holds if h.until is not None), default=None)
+
+
+def first_version(now: float) -> int:
+    """The version of a mode where there is none: above all that a vanished one can have had.
+
+    Counted from 1, a ``down`` over an emptied store would look older than what workers know, and
+    nobody would carry it out. One change a millisecond is more than there ever are.
+    """
+    return int(now * 1000)
+
+
+def written_back(mode: Mode, now: float, who: str) -> Mode:
+    """A mode that vanished from the store, as the worker ``who`` writes it back.
+
+    Its version has still to be set: see :func:`version_back`.
+    """
+    deed = Deed(now, who, "written back", (), "it had vanished from the store")
+    return replace(mode, was=mode.origin, log=_logged(mode.log, deed))
+
+
+def version_back(mode: Mode, found: int, now: float) -> int:
+    """The version of ``mode`` when it is written back over version ``found``."""
+    return max(mode.version + 1, found + 1, first_version(now))
+
+
+def is_older(found: Mode, known: Mode) -> bool:
+    """Whether the mode in the store is from before the one that a worker knows.
+
+    It vanished (version 0), or an older state came back, or a worker that had not heard of the
+    last change was the first to write back what it knew.
+    """
+    if found.version < known.version:
+        return True
+    return 0 < found.was < known.origin
 
 
 def without_ended(mode: Mode, now: float) -> Mode:

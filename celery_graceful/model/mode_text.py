@@ -28,6 +28,7 @@ def encode_mode(mode: Mode, *, log: bool = True) -> str:
             ],
             "ramp": [mode.ramp.since, mode.ramp.seconds] if mode.ramp else None,
             "parked": mode.parked,
+            **({"was": mode.was} if mode.was else {}),
             "log": [
                 [d.at, d.who, d.verb, [_scope(s) for s in d.scopes], d.reason, d.until]
                 for d in (mode.log if log else ())
@@ -66,6 +67,7 @@ def _mode(data: dict[str, Any]) -> Mode:
         ramp=None if data["ramp"] is None else _ramp(*_list(data["ramp"])),
         log=tuple(_deed(*deed) for deed in _list(data["log"])),
         parked=strict_json.flag(data["parked"], "parked"),
+        was=strict_json.whole(data.get("was", 0), "was"),
     )
 
 

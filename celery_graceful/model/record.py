@@ -75,6 +75,8 @@ class Record:
     generation: int = 0
     #: Raised at every admission; a write under an older fence is refused.
     fence: int = 0
+    #: The fence of the ended run whose id this one uses again; 0: the store knew of none.
+    after: int = 0
     #: The worker that holds the lease, or ``None`` when nobody does.
     owner: str | None = None
     due_at: float | None = None

@@ -50,6 +50,16 @@ def reclaim(record: Record, e: ev.Reclaim, now: float, policy: Policy) -> Decisi
     return Decision(Verdict.RESUME, "", taken, due_in=policy.lease_ttl)
 
 
+def restore(record: None, e: ev.Restore, now: float, policy: Policy) -> Decision:
+    """Write back what the owner holds.
+
+    Fence and version are new: an owner from before it, if there is one, still holds the old ones.
+    """
+    fence = max(e.record.fence + 1, e.fresh_fence)
+    back = replace(e.record, fence=fence, version=fence, stranded="")
+    return Decision(Verdict.DONE, "written back", back, due_in=policy.lease_ttl)
+
+
 def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision:
     done = replace(
         record,

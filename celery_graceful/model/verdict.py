@@ -15,6 +15,7 @@ __all__ = [
     "crashed",
     "drop",
     "ended",
+    "gone",
     "paused",
     "raised",
     "refuse",
@@ -33,6 +34,10 @@ class Verdict(str, Enum):
     DONE = "done"
     ASKED = "asked"
     REFUSED = "refused"
+    #: There is no record of the run: it never began, was forgotten after its end, or vanished.
+    GONE = "gone"
+    #: The run begins without the checkpoint that it had: its record vanished.
+    LOST = "lost"
 
     def __str__(self) -> str:
         return self.value
@@ -59,6 +64,10 @@ class Decision(NamedTuple):
 
 def refuse(why: str) -> Decision:
     return Decision(Verdict.REFUSED, why)
+
+
+def gone(why: str) -> Decision:
+    return Decision(Verdict.GONE, why)
 
 
 def drop(why: str) -> Decision:

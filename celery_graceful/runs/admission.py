@@ -13,6 +13,7 @@ from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import Patience, Transition, transition
+from celery_graceful.runs.vanished import fresh_fence, warn_begun
 from celery_graceful.runtime import Runtime
 
 __all__ = ["Admission", "admit"]
@@ -59,14 +60,17 @@ def admit(
             "Leave the task's Request as IterableTask sets it, and send it with a serializer that "
             "this worker can write"
         )
+    now = time.time()
     message = ev.Admit(
         generation=wire.generation_of(request),
         owner=worker,
         redelivered=bool((request.delivery_info or {}).get("redelivered")),
         checkpoint=_travelled(request),
         envelope=wire.pack(envelope),
-        at=time.time(),
+        at=now,
         waited=_waited(request),
+        fresh_fence=fresh_fence(now),
+        left_out=request.get(wire.LEFT_OUT) is not None,
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
@@ -81,6 +85,8 @@ def admit(
     if verdict is Verdict.DROP or done.record is None:
         return Admission(Verdict.DROP, done.decision.why)
     ticket = Ticket(runtime, run, done.record, worker)
+    if message.generation and done.record.version == message.fresh_fence:
+        warn_begun(run, done.record)
     return Admission(verdict, done.decision.why, ticket)
 
 

@@ -20,12 +20,10 @@ from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.held import queue_of_delivery
 
-__all__ = ["HEADER_LIMIT", "Send", "publish_record"]
+__all__ = ["Send", "publish_record"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
-#: A checkpoint travels with its message up to this size, in bytes; the store has it anyway.
-HEADER_LIMIT = 32 * 1024
 #: Who stops for one of these has given way on purpose, and queues up again.
 _GAVE_WAY = (StopReason.MAX_LEG_RUNTIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
@@ -46,14 +44,11 @@ def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | N
         PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
         CorruptRecord: the saved message cannot be read, or its content type is not accepted.
     """
-    checkpoint = record.checkpoint
-    if checkpoint is not None and len(checkpoint) > HEADER_LIMIT:
-        checkpoint = None
     seconds = runtime.settings.hand_over_timeout
     send = send or partial(publish, runtime.app, timeout=seconds)
     message = wire.unpack(record.envelope)
     check_accepted(runtime.app, message)
-    envelope = message.continued(record.generation, checkpoint)
+    envelope = message.continued(record.generation, record.checkpoint)
     try:
         _send_ahead(runtime, run, record, envelope, partial(_repeat_uncertain, send, seconds))
     except Unroutable as exc:

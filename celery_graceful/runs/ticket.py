@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
 from celery_graceful._celery import wire
+from celery_graceful._celery.wire import uptime
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
+from celery_graceful.model.verdict import refuse
 from celery_graceful.runs.sending import publish_record
-from celery_graceful.runs.transition import Patience, patiently, transition
+from celery_graceful.runs.transition import (
+    Patience,
+    Transition,
+    patiently,
+    repeatable,
+    transition,
+)
+from celery_graceful.runs.vanished import fresh_fence, warn_written_back
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed
 
@@ -15,6 +29,8 @@ __all__ = ["Ticket"]
 
 #: Items put aside are kept so many seconds beyond those for ended runs, lest a long run lose them.
 KEPT_WHILE_LIVE = 90 * 86400.0
+
+Own = TypeVar("Own", ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End)
 
 
 class Ticket:
@@ -30,6 +46,10 @@ class Ticket:
         self.patience: Patience = runtime.settings.lease_ttl
         #: Why the last write was refused.
         self.refused = "its checkpoint was refused"
+        #: When the store last accepted something, by a clock that goes on while the host sleeps.
+        self._heard_at = uptime()
+        #: A write of the record that vanished, whose answer has still to come.
+        self._restore: Callable[[Patience], Transition] | None = None
 
     @property
     def fence(self) -> int:
@@ -37,7 +57,11 @@ class Ticket:
 
     def stands(self) -> bool:
         """Whether the run is still this leg's, asked of the store once."""
+        if self._restore is not None and self._write_back(0.0):
+            return True
         found = self.runtime.store.load(self.run).record
+        if found is None and self._write_back(0.0):
+            return True
         if found is not None and found.fence == self.fence and found.state is State.RUNNING:
             return True
         self.refused = "another leg was admitted meanwhile, or the run has ended"
@@ -45,10 +69,13 @@ class Ticket:
 
     def flush(self, checkpoint: str, steps: int) -> Flushed:
         """Save a checkpoint once; does not wait for a store that is away."""
-        answer = self.runtime.store.checkpoint(
-            self.run, self.fence, checkpoint, steps, due_in=self.runtime.settings.lease_ttl
-        )
+        if self._restore is not None:
+            self._write_back(0.0)
+        answer = self._checkpoint(checkpoint, steps)
+        if answer.gone and self._write_back(0.0):
+            answer = self._checkpoint(checkpoint, steps)
         if answer.accepted:
+            self._heard_at = uptime()
             self.record = replace(
                 self.record,
                 checkpoint=checkpoint,
@@ -58,18 +85,28 @@ class Ticket:
             )
         return answer
 
+    def _checkpoint(self, checkpoint: str, steps: int) -> Flushed:
+        return self.runtime.store.checkpoint(
+            self.run, self.fence, checkpoint, steps, due_in=self.runtime.settings.lease_ttl
+        )
+
     def save(self, checkpoint: str, steps: int) -> Flushed:
         """Save a checkpoint, waiting for a store that is away."""
         return patiently(lambda: self.flush(checkpoint, steps), self.patience, what=str(self.run))
 
     def put_aside(self, ordinal: int, entry: str) -> bool:
         """Keep an item that failed; returns whether the run is still carried here."""
-        keep = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs
-        return patiently(
-            lambda: self.runtime.store.put_aside(self.run, self.fence, ordinal, entry, keep=keep),
-            self.patience,
-            what=str(self.run),
-        )
+        keep, store = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs, self.runtime.store
+
+        def put() -> bool:
+            if self._restore is not None:
+                self._write_back(0.0)
+            kept = store.put_aside(self.run, self.fence, ordinal, entry, keep=keep)
+            if not kept and store.load(self.run).record is None and self._write_back(0.0):
+                return store.put_aside(self.run, self.fence, ordinal, entry, keep=keep)
+            return kept
+
+        return patiently(put, self.patience, what=str(self.run))
 
     def begin_aside(self, steps: int) -> None:
         """Quarantined items after the last checkpoint run again: forget them, keep the others."""
@@ -126,21 +163,56 @@ class Ticket:
         """Close the run."""
         return self._apply(ev.End(self.fence, outcome, checkpoint, steps))
 
-    def _apply(self, event: ev.Event, patience: Patience | None = None) -> Decision:
-        done = transition(
+    def _apply(self, event: Own, patience: Patience | None = None) -> Decision:
+        patience = self.patience if patience is None else patience
+        if self._restore is not None and self._write_back(patience):
+            event = dataclasses.replace(event, fence=self.fence)
+        done = self._transition(event, patience)
+        if done.decision.verdict is Verdict.GONE and self._write_back(patience):
+            done = self._transition(dataclasses.replace(event, fence=self.fence), patience)
+        if done.decision.verdict is Verdict.GONE:  # again: it is deleted as fast as it is written
+            done = Transition(refuse(done.decision.why), None)
+        if done.decision.verdict is Verdict.REFUSED:
+            self.refused = done.decision.why
+        elif done.record is not None:
+            self.record = done.record
+            self._heard_at = uptime()
+        return done.decision
+
+    def _transition(self, event: ev.Event, patience: Patience) -> Transition:
+        return transition(
             self.runtime.store,
             self.run,
             event,
             self.runtime.policy,
             known=self.record,
             guess=True,
-            patience=self.patience if patience is None else patience,
+            patience=patience,
         )
-        if done.decision.verdict is Verdict.REFUSED:
+
+    # -- a record that vanished ---------------------------------------------------------------
+
+    def _write_back(self, patience: Patience) -> bool:
+        """Write back a record that vanished; returns whether the run is this leg's again.
+
+        What was away for as long as the store remembers an ended run does not: it may have ended.
+        """
+        settings = self.runtime.settings
+        away = uptime() - self._heard_at
+        if away > settings.lease_ttl + settings.keep_runs:
+            self.refused = f"the store has no record of it, and was not reached for {away:.0f} s"
+            return False
+        if self._restore is None:
+            event = ev.Restore(self.fence, self.record, fresh_fence(time.time()))
+            self._restore = repeatable(self.runtime.store, self.run, event, self.runtime.policy)
+        done = self._restore(patience)
+        self._restore = None
+        if done.record is None or done.decision.verdict is not Verdict.DONE:
             self.refused = done.decision.why
-        elif done.record is not None:
-            self.record = done.record
-        return done.decision
+            return False
+        self.record, self._heard_at = done.record, uptime()
+        warn_written_back(self.run, self.record)
+        return True
 
     def check_successor(self) -> None:
         """Raise where no message can be made of the record; it is not looked at in the store.

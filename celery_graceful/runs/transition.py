@@ -15,7 +15,7 @@ from celery_graceful.model.events import Admit, Event
 from celery_graceful.model.record import Record, RunKey, replace
 from celery_graceful.stores.base import Store, Swapped
 
-__all__ = ["Patience", "Transition", "patiently", "transition"]
+__all__ = ["Patience", "Transition", "patiently", "repeatable", "transition"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -59,6 +59,17 @@ def transition(
     """
     attempt = _Attempt(store, run, event, policy)
     return patiently(lambda: attempt(known, guess), patience, what=str(run))
+
+
+def repeatable(
+    store: Store, run: RunKey, event: Event, policy: Policy
+) -> Callable[[Patience], Transition]:
+    """An event for a run of which there is no record, to be tried until the store has answered.
+
+    Called again after :exc:`StoreUnavailable`, it knows what it has written itself.
+    """
+    attempt = _Attempt(store, run, event, policy)
+    return lambda patience: patiently(lambda: attempt(None, True), patience, what=str(run))
 
 
 class _Attempt:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from celery_graceful.model.record import Record, Request, RunKey
 from celery_graceful.stores.board import Board
 
-__all__ = ["Flushed", "Found", "Store", "Swapped"]
+__all__ = ["Flushed", "Found", "Store", "Swapped", "next_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class Found:
 
     record: Record | None
     now: float
+
+
+def next_version(expected: int, record: Record) -> int:
+    """The version that :meth:`Store.swap` gives to a record."""
+    return expected + 1 if expected else max(1, record.version)
 
 
 class Swapped(NamedTuple):
@@ -40,6 +45,8 @@ class Flushed:
     accepted: bool
     version: int = 0
     requested: Request | None = None
+    #: Refused since there is no record at all: the owner writes it back.
+    gone: bool = False
 
 
 @runtime_checkable
@@ -71,11 +78,12 @@ class Store(Board, Protocol):
     ) -> Swapped:
         """Replace the record if its version is ``expected`` (0: if there is none).
 
-        ``record.version``, ``record.due_at`` and ``record.ended_at`` are ignored: the store sets
-        the version to ``expected + 1`` and ``due_at`` to its own time plus ``due_in`` seconds
-        (``None``: never due). With ``keep``, for runs that have ended, the record is never due, is
-        forgotten that many seconds from now, and is read with ``ended_at``, the store's time of
-        this write; ``record.kept_for`` is ``keep`` then.
+        ``record.due_at`` and ``record.ended_at`` are ignored. The store sets the version to
+        ``expected + 1``; a record that begins has the version it comes with (at least 1), so that
+        none is like that of a record that vanished. It sets ``due_at`` to its own time plus
+        ``due_in`` seconds (``None``: never due). With ``keep``, for runs that have ended, the
+        record is never due, is forgotten that many seconds from now, and is read with
+        ``ended_at``, the store's time of this write; ``record.kept_for`` is ``keep`` then.
         """
 
     def checkpoint(
@@ -85,7 +93,7 @@ class Store(Board, Protocol):
 
         The fence stands even when the lease has ended meanwhile, as long as nobody was
         admitted since. An accepted checkpoint renews the lease (``due_at`` becomes now +
-        ``due_in``) and raises the version.
+        ``due_in``) and raises the version. Without a record the answer is ``gone``.
         """
 
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:

@@ -34,11 +34,15 @@ class Board(Protocol):
     def read_notice(self, name: str) -> Notice:
         """The notice of this name."""
 
-    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+    def post_notice(
+        self, name: str, expected: int, text: str, *, version: int | None = None
+    ) -> Notice | None:
         """Replace the notice if its version is ``expected`` (0: if there is none).
 
-        Returns it as it is now, with version ``expected + 1``; ``None`` when it has another
-        version and nothing was written.
+        Returns it as it is now; ``None`` when it has another version and nothing was written.
+
+        Args:
+            version: the version that it gets, above ``expected``; ``None``: ``expected + 1``.
         """
 
     def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:

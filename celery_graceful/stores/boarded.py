@@ -16,9 +16,11 @@ class Boarded:
         """See :meth:`Board.read_notice <celery_graceful.stores.board.Board.read_notice>`."""
         return self._board.read_notice(name)
 
-    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+    def post_notice(
+        self, name: str, expected: int, text: str, *, version: int | None = None
+    ) -> Notice | None:
         """See :meth:`Board.post_notice <celery_graceful.stores.board.Board.post_notice>`."""
-        return self._board.post_notice(name, expected, text)
+        return self._board.post_notice(name, expected, text, version=version)
 
     def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
         """See :meth:`Board.attend <celery_graceful.stores.board.Board.attend>`."""

@@ -78,6 +78,8 @@ def extra_of(record: Record) -> str:
 def _added(record: Record) -> str:
     """Fields that are mostly empty, and then left out."""
     added = f',"kept_for":{record.kept_for!r}' if record.kept_for else ""
+    if record.after:
+        added += f',"after":{record.after}'
     if record.last_crash or record.stranded:
         added += f',"last_crash":{_dumps(record.last_crash)},"stranded":{_dumps(record.stranded)}'
     return added
@@ -147,6 +149,7 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept["outcome"] = rest["outcome"]
     for name, missing in _ADDED.items():
         kept[name] = _typed({name: missing, **rest}, name, str)
+    kept["after"] = strict_json.whole(rest.get("after", 0), "after")
     kept["kept_for"] = strict_json.number(rest.get("kept_for", 0.0), "kept_for")
     return kept
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection
 
 from celery_graceful.model.record import Record, RunKey, State, replace
-from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.memory_aside import MemoryAside
 from celery_graceful.stores.memory_board import MemoryBoard
@@ -93,12 +93,13 @@ class MemoryStore(Boarded):
             due_at = None if due_in is None or keep is not None else now + due_in
             expires_at = None if keep is None else now + keep
             ended_at = None if keep is None else now
-            written = replace(record, version=expected + 1, due_at=due_at, ended_at=ended_at)
+            version = next_version(expected, record)
+            written = replace(record, version=version, due_at=due_at, ended_at=ended_at)
             self._rows[RunKey(*run)] = _Row(written, expires_at)
             if expires_at is not None:
                 heapq.heappush(self._expiring, (expires_at, RunKey(*run)))
             self._forget(now)
-            return Swapped(True, now, expected + 1)
+            return Swapped(True, now, version)
 
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
@@ -107,7 +108,9 @@ class MemoryStore(Boarded):
         with self._lock:
             now = self._clock()
             row = self._row(run, now)
-            if row is None or row.record.state is not State.RUNNING or row.record.fence != fence:
+            if row is None:
+                return Flushed(False, gone=True)
+            if row.record.state is not State.RUNNING or row.record.fence != fence:
                 return Flushed(False)
             row.record = replace(
                 row.record,

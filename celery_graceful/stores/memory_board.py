@@ -38,12 +38,14 @@ class MemoryBoard:
         with self._locked():
             return self._notice(name)
 
-    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+    def post_notice(
+        self, name: str, expected: int, text: str, *, version: int | None = None
+    ) -> Notice | None:
         """Replace a notice of the version ``expected``."""
         with self._locked():
             if self._notice(name).version != expected:
                 return None
-            self._notices[name] = expected + 1, text
+            self._notices[name] = version or expected + 1, text
             return self._notice(name)
 
     def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:

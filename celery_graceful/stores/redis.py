@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
-from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, text, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
@@ -88,7 +88,7 @@ class RedisStore(Boarded):
     ) -> Swapped:
         """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
         keys, member = self._keys, member_of(run)
-        key = keys.run_prefix + member
+        key, version = keys.run_prefix + member, next_version(expected, record)
         answer = self._call(
             scripts.SWAP,
             key,
@@ -97,14 +97,14 @@ class RedisStore(Boarded):
             keys.live,
             keys.ended,
             b"%d" % expected,
-            b"%d" % (expected + 1),
+            b"%d" % version,
             member,
             b"" if due_in is None else _seconds(due_in),
             b"" if keep is None else b"%d" % (keep * 1000),
             *fields_of(record),
         )
         if isinstance(answer, bytes):
-            return Swapped(True, float(answer), expected + 1)
+            return Swapped(True, float(answer), version)
         stamp, *there = answer
         return Swapped(False, float(stamp), record=self._record(key, *there))
 
@@ -127,8 +127,8 @@ class RedisStore(Boarded):
             _seconds(due_in),
             member,
         )
-        if answer == 0:
-            return Flushed(False)
+        if answer in (0, 3):
+            return Flushed(False, gone=answer == 3)
         if answer != 1:
             raise self._corrupt(key, "it lacks its state, fence or version")
         version, requested = rest

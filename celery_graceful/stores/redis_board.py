@@ -127,9 +127,11 @@ class RedisBoard:
         key = self._key(name)
         return self._notice(key, self._call(_READ, key, 1, key))
 
-    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+    def post_notice(
+        self, name: str, expected: int, text: str, *, version: int | None = None
+    ) -> Notice | None:
         """Replace a notice of the version ``expected``."""
-        key, version = self._key(name), expected + 1
+        key, version = self._key(name), version or expected + 1
         stamp = self._call(_POST, key, 1, key, b"%d" % expected, b"%d" % version, utf8(text))
         return None if stamp is None else Notice(version, text, float(stamp))
 

@@ -100,14 +100,15 @@ return stamp
 )
 
 # KEYS: run, live. ARGV: fence, checkpoint, steps, due_in, member.
-# Answers {1, version, requested}, {0} when refused, {2} when the record is damaged.
+# Answers {1, version, requested}, {0} when refused, {2} when the record is damaged, {3} when there
+# is none.
 CHECKPOINT = Script(
     NOW
     + """
 local r = redis.call('HMGET', KEYS[1], 's', 'f', 'q', 'v')
 if r[1] ~= 'running' or r[2] ~= ARGV[1] then
-  if not (r[1] and r[2]) and redis.call('EXISTS', KEYS[1]) == 1 then return {2} end
-  return {0}
+  if r[1] and r[2] then return {0} end
+  return {redis.call('EXISTS', KEYS[1]) == 1 and 2 or 3}
 end
 if not r[4] then return {2} end
 local version = redis.call('HINCRBY', KEYS[1], 'v', 1)
@@ -130,7 +131,7 @@ for i = 2, #KEYS do
   if r.err then
     table.insert(damaged, i - 2)
   elseif r[2] == ARGV[1] and (r[1] == 'running' or r[1] == 'finishing') then
-    if not r[3] or #r[3] > 15 or not string.find(r[3], '^%d+$') then
+    if not r[3] or #r[3] > 18 or not string.find(r[3], '^%d+$') then
       table.insert(damaged, i - 2)
     else
       redis.call('HINCRBY', KEYS[i], 'v', 1)

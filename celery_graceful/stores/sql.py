@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.record import Record, RunKey
-from celery_graceful.stores.base import Flushed, Found, Swapped
+from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
@@ -80,10 +80,11 @@ class SqlStore(Boarded):
         keep: float | None = None,
     ) -> Swapped:
         """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
+        version = next_version(expected, record)
         parameters = {
             **self._of(run),
             **parameters_of(record),
-            "new_version": expected + 1,
+            "new_version": version,
             "due_in": due_in if keep is None else None,
             "keep": keep,
         }
@@ -98,7 +99,7 @@ class SqlStore(Boarded):
                 return Swapped(False, there.now, record=there.record)
         if keep is not None:
             self._forget_sometimes()
-        return Swapped(True, now, expected + 1)
+        return Swapped(True, now, version)
 
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
@@ -119,8 +120,9 @@ class SqlStore(Boarded):
                 row = connection.execute(self._sql.requested, parameters).one_or_none()
             else:
                 row = None
-        if row is None:
-            return Flushed(False)
+            if row is None:
+                there = connection.execute(self._sql.load, self._of(run)).one_or_none()
+                return Flushed(False, gone=there is None)
         try:
             return Flushed(True, row.version, request_of(row.requested))
         except Unreadable as exc:

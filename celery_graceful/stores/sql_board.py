@@ -106,9 +106,11 @@ class SqlBoard:
         with self._connected(f"the notice {name}") as connection:
             return self._notice(connection, name, -1)
 
-    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
+    def post_notice(
+        self, name: str, expected: int, text: str, *, version: int | None = None
+    ) -> Notice | None:
         """Replace a notice of the version ``expected``."""
-        version = expected + 1
+        version = version or expected + 1
         values = {"named": _quoted(name), "new_version": version, "new_text": utf8(text)}
         with self._connected(f"the notice {name}") as connection:
             given = {**self._given(), **values}

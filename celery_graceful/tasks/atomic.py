@@ -178,6 +178,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
             record.checkpoint if self.steps else None,
             self.steps,
             runtime.settings.keep_runs,
+            record.after,
         )
 
     # -- the begin --------------------------------------------------------------------------

@@ -127,6 +127,8 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
         _enter(leg, carried)
         if carried is not None and _is_given_up(admission):
             poison.give_up(carried)
+        if carried is not None and _has_lost_checkpoint(carried, admission):
+            poison.fail_without_checkpoint(carried)
         return _through(leg, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
@@ -147,6 +149,11 @@ def _loop(leg: Leg, admission: Admission | None) -> Any:
 
 def _is_given_up(admission: Admission | None) -> bool:
     return admission is not None and admission.verdict is Verdict.GIVE_UP
+
+
+def _has_lost_checkpoint(leg: CarriedLeg, admission: Admission | None) -> bool:
+    """Whether nobody knows any more how far the run was; the row of an atomic one may."""
+    return admission is not None and admission.verdict is Verdict.LOST and not leg.resumed
 
 
 def _enter(leg: Leg, carried: CarriedLeg | None) -> None:

@@ -9,6 +9,7 @@ from celery.exceptions import Ignore, Retry
 
 from celery_graceful.errors import (
     BaseExceptionRaised,
+    CheckpointLost,
     CursorError,
     DefinitionError,
     MaxCrashesExceeded,
@@ -26,6 +27,7 @@ __all__ = ["LegOptions", "leg_options", "runs_in_main_process", "will_autoretry"
 #: What a retry would only meet again.
 FINAL_ERRORS = (
     BaseExceptionRaised,
+    CheckpointLost,
     CursorError,
     DefinitionError,
     MaxCrashesExceeded,

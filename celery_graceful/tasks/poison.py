@@ -1,4 +1,4 @@
-"""Giving up a run whose legs die one after the other without getting further."""
+"""Giving up a run: its legs die one after the other, or its checkpoint was lost."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import logging
 from typing import NoReturn
 
 from celery_graceful import signals
-from celery_graceful.errors import MaxCrashesExceeded
+from celery_graceful._celery.wire import LEFT_OUT
+from celery_graceful.errors import CheckpointLost, MaxCrashesExceeded
 from celery_graceful.tasks.carried import CarriedLeg
 
-__all__ = ["EVENT", "give_up"]
+__all__ = ["EVENT", "fail_without_checkpoint", "give_up"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -43,6 +44,23 @@ def give_up(leg: CarriedLeg) -> NoReturn:
         f"{leg.ticket.run}: {crashes} legs in a row died without getting past cursor "
         f"{leg.cursor!r:.200} ({leg.steps} items done), the last one: {last_crash}. The item after "
         "it is the likely cause: look for out-of-memory kills and segmentation faults at that time."
+    )
+
+
+def fail_without_checkpoint(leg: CarriedLeg) -> NoReturn:
+    """The run's record vanished, and its checkpoint was too large to travel with the message.
+
+    Raises:
+        CheckpointLost: always. Items would be repeated otherwise, from the first one on.
+    """
+    size = leg.request.get(LEFT_OUT)
+    logger.error("%s fails: its record vanished from the store with its checkpoint", leg.ticket.run)
+    raise CheckpointLost(
+        f"{leg.ticket.run}: its record vanished from the store, and its checkpoint of {size} bytes"
+        " was too large to travel with its message (at most 32 KiB): nobody knows how far it was."
+        " Find out what removed the record (FLUSHALL, an eviction, a restart without persistence,"
+        " a deleted key or row), and start the task anew with cursor=... after the last item done."
+        " A smaller carry travels with the message."
     )
 
 

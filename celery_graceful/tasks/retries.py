@@ -71,8 +71,9 @@ def send(leg: CarriedLeg) -> None:
     if decision.verdict is not Verdict.PUBLISH:
         exits.taken_out(leg)
     headers = dict(options.get("headers") or {})
-    for name in (wire.CHECKPOINT, wire.HOME):
+    for name in (wire.CHECKPOINT, wire.LEFT_OUT, wire.HOME):
         headers.pop(name, None)
+    headers.update(wire.travelling(leg.ticket.record.checkpoint))
     headers[wire.GENERATION] = leg.ticket.record.generation
     headers["parent_id"] = leg.request.parent_id  # Celery would make a root task its own parent
     options["headers"] = headers

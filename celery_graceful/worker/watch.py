@@ -12,8 +12,16 @@ from celery_graceful._celery.threads import Bell, StillChanging, native_lock, st
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.maintenance.report import Report, decode_report, encode_report
-from celery_graceful.model.mode import EVERYTHING, Hold, Mode, without_ended
-from celery_graceful.model.mode_text import decode_mode
+from celery_graceful.model.mode import (
+    EVERYTHING,
+    Hold,
+    Mode,
+    is_older,
+    version_back,
+    without_ended,
+    written_back,
+)
+from celery_graceful.model.mode_text import decode_mode, encode_mode
 from celery_graceful.stores.base import Store
 
 __all__ = ["Known", "Watch"]
@@ -81,6 +89,8 @@ class Watch:
         self._unreadable: int | None = None
         #: As read; what has ended by itself is still in it.
         self._mode = Mode(version=-1)
+        #: The last mode that could be read.
+        self._last_good = self._mode
         #: The store's clock minus the monotonic one.
         self._ahead = time.time() - time.monotonic()
         self._reached_at = time.monotonic()
@@ -107,7 +117,7 @@ class Watch:
         """A broadcast has brought a mode; an old one changes nothing."""
         with self._lock:
             if mode.version > self._mode.version:
-                self._mode = mode
+                self._mode = self._last_good = mode
         self._update()
 
     def look(self) -> bool:
@@ -189,10 +199,15 @@ class Watch:
             logger.warning("The store answers again")
         if notice.version != before:
             mode = self._read(notice.text, notice.version)
-            # A broadcast may have been quicker; a lower version is of a store that was emptied.
+            known = self._last_good
+            if self._unreadable is None and known.version > 0 and is_older(mode, known):
+                mode = self._written_back(store, mode, notice.now)
+            # A broadcast may have been quicker.
             with self._lock:
                 if self._mode.version == before:
                     self._mode = mode
+            if self._unreadable is None:
+                self._last_good = self._mode
         ramp = self._mode.ramp
         if ramp is not None and self.now < ramp.until:
             self._find_place(store)
@@ -217,6 +232,28 @@ class Watch:
             return last if goes_on else _hold_everything(str(exc), version)
         self._unreadable = None
         return mode
+
+    def _written_back(self, store: Store, found: Mode, now: float) -> Mode:
+        """Write back the mode that vanished from the store; returns the one that is in force."""
+        known = self._last_good
+        version = version_back(known, found.version, now)
+        text = encode_mode(written_back(known, now, self._name))
+        posted = store.post_notice(NOTICE, found.version, text, version=version)
+        if posted is None:  # another worker was quicker: what it wrote is read in the next round
+            self._bell.ring()
+            return self._mode
+        logger.warning(
+            "The maintenance mode had vanished from the store, or had gone back from version %d to"
+            " %d (FLUSHALL, an eviction, a restart without persistence, a deleted key or row). The"
+            " last known mode stays in force and is written back as version %d: %s",
+            known.version,
+            found.version,
+            version,
+            "; ".join(str(hold.scope) for hold in known.holds) + " down"
+            if known.holds
+            else "nothing is down",
+        )
+        return decode_mode(text, version)
 
     def _find_place(self, store: Store) -> None:
         reports = [(a, decode_report(a.report)) for a in store.attendance()]

@@ -22,6 +22,8 @@ class Message:
     redelivered: bool = False
     #: Which use of the id it belongs to: known to the test, not to the protocol.
     use: int = 1
+    #: What travels with it, for when the store knows nothing of the run.
+    checkpoint: str | None = None
 
 
 @dataclass(eq=False)
@@ -54,6 +56,8 @@ class Leg:
     why: str = ""
     #: The generation to publish.
     successor: int = 0
+    #: The checkpoint that travels with it.
+    sent: str | None = None
     #: Until when it holds its lease, as far as it knows; and when it last looked up.
     lease_until: float = 0.0
     looked_at: float = 0.0
@@ -63,6 +67,8 @@ class Leg:
     attempt: _Attempt | None = None
     since: float = 0.0
     then: Callable[[Transition], None] | None = None
+    #: The write of a record that vanished, until its answer has come.
+    restore: _Attempt | None = None
 
     @property
     def carries(self) -> bool:

@@ -39,6 +39,7 @@ class Legs:
     killed: int
     failed: bool
     hurt: int
+    lossy: bool
 
     def _pen(self: Any, leg: Leg) -> Any:
         world: World = self
@@ -58,7 +59,12 @@ class Legs:
         fresh = leg.message.generation == 0 and not leg.message.redelivered
         first_guess = leg.record is not None or fresh
         try:
+            if leg.restore is not None:
+                self._write_back(leg)
             done = leg.attempt(leg.record, first_guess)
+            if done.decision.verdict is Verdict.GONE and self._write_back(leg):
+                assert leg.attempt is not None
+                done = leg.attempt(leg.record, True)
         except StoreUnavailable:
             if leg.phase != "ask":
                 leg.phase = "write"
@@ -66,9 +72,31 @@ class Legs:
         if done.decision.verdict in (Verdict.DROP, Verdict.REFUSED) and done.record is not None:
             assert done.record.stamp != leg.attempt.stamp, "it does not know its own write"
         then, leg.attempt, leg.then = leg.then, None, None
-        if done.decision.verdict is not Verdict.REFUSED and leg.record is not None:
+        refused = done.decision.verdict in (Verdict.REFUSED, Verdict.GONE)
+        if not refused and leg.record is not None:
             leg.record = done.record
         then(done)
+
+    def _write_back(self, leg: Leg) -> bool:
+        """The owner found no record; returns whether the run is its own again."""
+        assert leg.record is not None
+        if leg.restore is None:
+            event = ev.Restore(leg.fence, leg.record, self.fresh_fence())
+            leg.restore = _Attempt(self._pen(leg), RUN, event, self.policy)
+        done = leg.restore(None, True)
+        leg.restore = None
+        if done.decision.verdict is not Verdict.DONE:
+            return False
+        leg.record = done.record
+        if leg.attempt is not None:
+            own: Any = leg.attempt.event
+            event = replace(own, fence=leg.fence)
+            leg.attempt = _Attempt(self._pen(leg), RUN, event, self.policy)
+        return True
+
+    def fresh_fence(self) -> int:
+        self.asked += 1
+        return 1000 * self.asked
 
     def give_up_asking(self, leg: Leg) -> None:
         """A lease has gone by without an answer; the message goes back, if it is still there."""
@@ -77,6 +105,8 @@ class Legs:
         self.hurt += 1
         if not isinstance(event, (ev.End, ev.Reclaim)):
             self.broker.append(replace(leg.message, redelivered=True))
+        else:
+            self.lossy = True
 
     # -- a leg -------------------------------------------------------------------------------
 
@@ -91,6 +121,8 @@ class Legs:
             message.redelivered,
             envelope=self.project.envelope,
             at=1e6 * self.asked + worker.skew,
+            checkpoint=message.checkpoint,
+            fresh_fence=1000 * self.asked,
         )
         leg.lease_until = self.clock + LEASE
         self.ask(leg, event, lambda done: self._admitted(leg, done))
@@ -136,7 +168,11 @@ class Legs:
     def flush(self, leg: Leg) -> None:
         pen, at, asked_at = self._pen(leg), leg.position, self.clock
         try:
+            if leg.restore is not None:
+                self._write_back(leg)
             answer = pen.checkpoint(RUN, leg.fence, str(at), at, due_in=LEASE)
+            if answer.gone and self._write_back(leg):
+                answer = pen.checkpoint(RUN, leg.fence, str(at), at, due_in=LEASE)
         except StoreUnavailable:
             if asked_at < leg.lease_until:
                 leg.looked_at, leg.overran = self.clock, False
@@ -165,6 +201,7 @@ class Legs:
         if done.decision.verdict is Verdict.PUBLISH and done.record is not None:
             leg.phase = "give_back" if why == "returned" else "publish"
             leg.successor = done.record.generation
+            leg.sent = done.record.checkpoint
         else:
             self.legs.remove(leg)
 
@@ -180,7 +217,9 @@ class Legs:
             self.broker.append(replace(leg.message, redelivered=True))
             return
         copies = {"sent": 1, "twice": 2}.get(how, 0)
-        self.broker += [Message(leg.successor, use=leg.use) for _ in range(copies)]
+        self.lossy = self.lossy or not copies
+        sent = Message(leg.successor, use=leg.use, checkpoint=leg.sent)
+        self.broker += [replace(sent) for _ in range(copies)]
 
     def _reclaimed(self, leg: Leg, asked_at: float, done: Transition) -> None:
         if done.decision.verdict is Verdict.RESUME:

@@ -3,6 +3,8 @@
 # mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -12,7 +14,7 @@ from tests.lives.neighbours import MESSAGES, SUMMARIES
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
 from tests.lives.settling import settle, step
-from tests.lives.world import ITEMS, Leg, Message, World
+from tests.lives.world import ITEMS, Leg, World
 
 __all__ = ["Life"]
 
@@ -33,17 +35,20 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(self.project, self.place())
-        self.rough = self.operated = False
+        self.rough = self.operated = self.vanishing = False
 
     @initialize(
         rough=st.sampled_from([True, True, False]),
         operated=st.booleans(),
+        vanishing=st.booleans(),
         poison=st.sampled_from([None, None, None, 3]),
         what=MEANWHILE,
     )
-    def kind_of_life(self, rough: bool, operated: bool, poison: int | None, what: str) -> None:
+    def kind_of_life(
+        self, rough: bool, operated: bool, vanishing: bool, poison: int | None, what: str
+    ) -> None:
         # Harm everywhere would leave the promises of a calm life untested.
-        self.rough, self.operated = rough, operated
+        self.rough, self.operated, self.vanishing = rough, operated, vanishing
         self.world.poison = poison if rough else None
         self._meanwhile(what)
         self.world.deliver(self.world.broker[0], self.world.workers[0])
@@ -206,13 +211,17 @@ class Life(RuleBasedStateMachine):
         elif how == "recover" and (worker.cut or worker.frozen) and not world.away:
             world.recover(worker)
         elif how == "back":
-            world.away = False
+            world.away = world.refuses = False
 
     @precondition(lambda self: self.rough)
-    @rule(pick=PICK, how=st.sampled_from(["clock", "clock", "answer", "answer"]))
+    @rule(pick=PICK, how=st.sampled_from(["clock", "clock", "answer", "answer", "refuses"]))
     def the_store_does_harm(self, pick: int, how: str) -> None:
         if how == "clock":
             self.world.jump(HOUR if pick % 2 else -HOUR)
+        elif how == "refuses":
+            # A rescuer that can read may act in the moment in which writes are taken again.
+            self.world.refuses = self.world.troubled = True
+            self.world.hurt += 1
         else:
             self.world.workers[pick % 2].loses += 1
 
@@ -222,13 +231,19 @@ class Life(RuleBasedStateMachine):
         world, broker = self.world, self.world.broker
         if how == "again" and world.legs and len(broker) < 4:
             message = world.legs[pick % len(world.legs)].message
-            broker.append(Message(message.generation, True, message.use))
+            broker.append(replace(message, redelivered=True))
         elif how == "purged" and all(m.use <= world.use for m in broker):
             # A message that nobody has admitted yet is the broker's: only a known run's are lost.
             broker.clear()
+            world.lossy = True
         elif how == "twice" and len(broker) < 4:
             # A second fresh message cannot be told from a re-used id: generation 0 is left out.
-            broker += [Message(m.generation, True, m.use) for m in broker if m.generation][:1]
+            broker += [replace(m, redelivered=True) for m in broker if m.generation][:1]
+
+    @precondition(lambda self: self.vanishing and self.world.may_vanish)
+    @rule()
+    def the_record_vanishes(self) -> None:
+        self.world.vanish()
 
     @precondition(lambda self: self.world.neighbours < 3)
     @rule(
@@ -257,7 +272,9 @@ class Life(RuleBasedStateMachine):
     @rule()
     def kill(self) -> None:
         assert self.world.latest is not None
-        self.world.told(ev.Kill(Outcome.FAILED, "hard time limit"))
+        record = self.world.record
+        generation = self.world.latest.message.generation if record is None else None
+        self.world.told(ev.Kill(Outcome.FAILED, "hard time limit", generation))
         self.world.legs.remove(self.world.latest)
 
     @precondition(lambda self: self.world.record is not None and not self.world.record.live)
@@ -281,7 +298,7 @@ class Life(RuleBasedStateMachine):
     def one_that_thinks_so(self) -> None:
         """While nobody sets the store's clock, a lease is a lease."""
         world = self.world
-        if world.jumped or self.operated or world.use > 1:
+        if world.jumped or world.vanished or self.operated or world.use > 1:
             return
         sure = [g for g in world.legs if g.phase == "run" and world.clock < g.lease_until]
         assert len(sure) <= 1, sure

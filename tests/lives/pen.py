@@ -45,6 +45,8 @@ class Pen:
     def _write(self, call: Callable[[], T]) -> T:
         self._reach()
         self._world.let_happen()
+        if self._world.refuses and self._worker is not None:
+            raise StoreUnavailable("refused")
         before = self._world.record
         answer = call()
         if getattr(answer, "done", False) or getattr(answer, "accepted", False):
@@ -58,6 +60,9 @@ class Pen:
         world, after = self._world, self._world.record
         assert after is not None
         leg, anew = self._leg, before is None or not before.live
+        if world.missing and before is None:
+            self._judge_back(after)
+            return
         if leg is not None and leg.record is not None:
             assert leg is world.latest, f"a stale leg wrote: {leg}"
         if before is not None:
@@ -78,3 +83,17 @@ class Pen:
         world.saved = position
         if after.outcome is Outcome.COMPLETED and not after.live:
             assert set(world.done) == set(range(world.items)), f"lost items: {world.done}"
+
+    def _judge_back(self, after: Record) -> None:
+        """The run is in the store again after its record vanished."""
+        world, leg = self._world, self._leg
+        if not after.live and after.reason == "hard time limit":
+            world.missing = False
+            return
+        assert leg is not None, "written back by nobody's leg"
+        assert after.live, "ended without a trace"
+        if leg.record is None or leg is not world.latest:
+            # By a message, which knows what was done when it was sent; or by an owner from before.
+            world.hurt += 1
+        world.latest, world.missing = leg, False
+        world.saved = int(after.checkpoint or 0)

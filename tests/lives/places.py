@@ -25,6 +25,9 @@ class Place(Protocol):
     def damage(self, run: RunKey, summary: str) -> None:
         """Put ``summary`` in place of what the record of ``run`` has there."""
 
+    def forget(self, run: RunKey) -> None:
+        """Have the record of ``run`` vanish, as after an eviction."""
+
 
 class MemoryPlace:
     """A store in memory, with a number for a clock."""
@@ -38,6 +41,10 @@ class MemoryPlace:
 
     def damage(self, run: RunKey, summary: str) -> None:
         pass  # there is no text that could be damaged
+
+    def forget(self, run: RunKey) -> None:
+        store: Any = self.store
+        store._rows.pop(run, None)
 
 
 class RedisPlace:
@@ -59,6 +66,9 @@ class RedisPlace:
     def damage(self, run: RunKey, summary: str) -> None:
         self._client.hset(f"{self._prefix}run:{run.task}:{run.id}", "m", summary)
 
+    def forget(self, run: RunKey) -> None:
+        self._client.delete(f"{self._prefix}run:{run.task}:{run.id}")
+
 
 class SqlPlace:
     """A namespace in a database."""
@@ -68,6 +78,8 @@ class SqlPlace:
         "UPDATE graceful_runs SET extra = :extra"
         " WHERE namespace = :ns AND task = :task AND id = :id"
     )
+
+    _FORGET = text("DELETE FROM graceful_runs WHERE namespace = :ns AND task = :task AND id = :id")
 
     def __init__(self, store: Store, engine: Engine, namespace: str) -> None:
         self.store = store
@@ -82,3 +94,7 @@ class SqlPlace:
         given = {"extra": summary, "ns": self._namespace, **run._asdict()}
         with self._engine.begin() as connection:
             connection.execute(self._DAMAGE, given)
+
+    def forget(self, run: RunKey) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(self._FORGET, {"ns": self._namespace, **run._asdict()})

@@ -37,7 +37,7 @@ def step(world: World, leg: Leg) -> None:
 
 def settle(world: World) -> None:
     """Without further harm the run has to end, and soon."""
-    world.away = False
+    world.away = world.refuses = False
     for worker in world.workers:
         world.recover(worker)
     for _ in range(ROUNDS):
@@ -45,6 +45,9 @@ def settle(world: World) -> None:
         record = world.record
         if record is not None and not record.live:
             _check_poison(world)
+            return
+        if record is None and world.missing:
+            assert world.lossy, "its owner or its message knew of it"
             return
         _wait(world, record)
     raise AssertionError(f"no way forward: {world.record}")

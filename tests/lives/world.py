@@ -59,6 +59,12 @@ class World(Legs):
         self.begin(0)
         #: The store answers nobody.
         self.away = False
+        #: The store answers what is read, and refuses what is written.
+        self.refuses = False
+        #: Whether the record has vanished, and is missing still.
+        self.vanished = self.missing = False
+        #: Whether a message was lost: then nobody may know of a run whose record vanishes.
+        self.lossy = False
         self.jumped = self.troubled = False
         #: How many other runs there are, none of which can be rescued.
         self.neighbours = 0
@@ -125,16 +131,23 @@ class World(Legs):
         except StoreUnavailable:
             worker.rescuer.store_was_away()
         sent = self.project.sent()
-        if not lost:
-            self.broker += [Message(generation, use=self.use) for generation in sent]
+        if lost and sent:
+            self.lossy = True
+        elif sent:
+            record = self.record
+            checkpoint = None if record is None else record.checkpoint
+            self.broker += [Message(g, use=self.use, checkpoint=checkpoint) for g in sent]
 
     def told(self, event: ev.Event, *, lost: bool = False) -> Decision:
         """An operator, who publishes if told to."""
         pen: Any = Pen(self, None)
         done = _Attempt(pen, RUN, event, self.policy)(None, False)
         publish = done.decision.verdict is Verdict.PUBLISH
-        if publish and done.record is not None and not lost:
-            self.broker.append(Message(done.record.generation, use=self.use))
+        if publish and lost:
+            self.lossy = True
+        elif publish and done.record is not None:
+            record = done.record
+            self.broker.append(Message(record.generation, False, self.use, record.checkpoint))
         return done.decision
 
     def use_again(self) -> None:
@@ -153,7 +166,7 @@ class World(Legs):
 
     def _turn(self, worker: Worker, lost: bool) -> None:
         legs = [leg for leg in self.legs if leg.worker is worker]
-        if self.away and worker.frozen:
+        if (self.away or self.refuses) and worker.frozen:
             self.hurt += 1  # it does not see the outage, nor that it gave others no chance to beat
         if worker.frozen or worker.cut:
             worker.blind_for += SLICE
@@ -162,7 +175,7 @@ class World(Legs):
             worker.beat_next = True
         if worker.frozen:
             return
-        silent = worker.cut or self.away
+        silent = worker.cut or self.away or self.refuses
         if not silent and worker.beat_next and legs:
             self.place.store.beat(worker.name, [RUN], due_in=LEASE)
         worker.beat_next = not worker.beat_next or silent
@@ -172,7 +185,7 @@ class World(Legs):
         """It reaches the store again, or runs again, and beats at once."""
         worker.cut = worker.frozen = False
         worker.loses, worker.blind_for, worker.beat_next = 0, 0.0, False
-        if any(leg.worker is worker for leg in self.legs):
+        if any(leg.worker is worker for leg in self.legs) and not self.refuses:
             self.place.store.beat(worker.name, [RUN], due_in=LEASE)
 
     def damage_neighbour(self, message: bytes, summary: str | None) -> None:
@@ -182,6 +195,19 @@ class World(Legs):
         run = add_neighbour(store, f"neighbour-{self.neighbours}", message)
         if summary is not None:
             self.place.damage(run, summary)
+
+    @property
+    def may_vanish(self) -> bool:
+        """Whether somebody would know of the run without its record."""
+        record = self.record
+        once = self.use == 1 and all(message.use == 1 for message in self.broker)
+        known = self.broker or any(leg.record is not None for leg in self.legs)
+        return once and bool(known) and record is not None and record.live
+
+    def vanish(self) -> None:
+        """The store loses the record, and nobody is told."""
+        self.place.forget(RUN)
+        self.vanished = self.missing = True
 
     def jump(self, seconds: float) -> None:
         """The store's clock is set, and nothing else."""

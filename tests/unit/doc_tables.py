@@ -11,14 +11,17 @@ __all__ = ["options_of", "transitions"]
 
 #: The events in the order of a run's life.
 _EVENTS: tuple[type[ev.Event], ...] = (
-    *(ev.Admit, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End),
+    *(ev.Admit, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End, ev.Restore),
     *(ev.Release, ev.Rescue, ev.Strand, ev.Kill),
     *(ev.Pause, ev.Resume, ev.Cancel, ev.Retry),
 )
 
 
 def transitions() -> str:
-    """The table of (event, state) in Markdown: the rule that decides, or a dash for *refused*."""
+    """The table of (event, state) in Markdown: the rule that decides, or a dash.
+
+    A dash means *gone* where there is no record, and *refused* elsewhere.
+    """
     assert {event for _, event in TABLE} == set(_EVENTS)
     states = (None, *State)
     heads = ["event", *("(no record)" if s is None else f"`{s}`" for s in states)]

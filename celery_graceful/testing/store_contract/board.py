@@ -61,6 +61,14 @@ class NoticeContract:
         assert store.post_notice(NAME, expected, "three") is None
         assert posted(store.read_notice(NAME)) == (2, "two")
 
+    def test_a_version_may_be_given(self, store: Store) -> None:
+        high = 1_900_000_000_000
+        assert posted(store.post_notice(NAME, 0, "one", version=high)) == (high, "one")
+        assert posted(store.post_notice(NAME, high, "two", version=high + 5)) == (high + 5, "two")
+        assert store.post_notice(NAME, 0, "three", version=high + 9) is None
+        assert posted(store.read_notice(NAME)) == (high + 5, "two")
+        assert posted(store.post_notice(NAME, high + 5, "four")) == (high + 6, "four")
+
     def test_a_post_at_a_version_without_a_notice_is_refused(self, store: Store) -> None:
         assert store.post_notice(NAME, 1, "text") is None
         assert store.read_notice(NAME).version == 0

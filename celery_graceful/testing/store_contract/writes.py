@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
-from celery_graceful.stores.base import Store, Swapped
+from celery_graceful.stores.base import Flushed, Store, Swapped
 from celery_graceful.testing.store_contract.samples import (
     FULL,
     OWNER,
@@ -45,9 +45,21 @@ class SwapContract:
         assert store.swap(RUN, 1, Record(State.PAUSED)).done
         assert read(store) == Record(State.PAUSED, version=2)
 
-    def test_version_and_due_at_of_the_record_are_ignored(self, store: Store) -> None:
-        store.swap(RUN, 0, replace(RUNNING, version=41, due_at=5.0))
-        assert read(store) == replace(RUNNING, version=1)
+    def test_a_record_begins_at_its_own_version(self, store: Store) -> None:
+        """One that vanished and is written anew is never taken for what it was before."""
+        begun = 1_900_000_000_000_000
+        assert store.swap(RUN, 0, replace(RUNNING, version=begun, due_at=5.0)).version == begun
+        assert read(store) == replace(RUNNING, version=begun)
+        assert not store.swap(RUN, 1, FULL).done
+        assert store.checkpoint(RUN, 1, "c", 1, due_in=60).version == begun + 1
+        store.beat(OWNER, [RUN], due_in=60)
+        assert read(store).version == begun + 2
+        assert store.swap(RUN, begun + 2, FULL).version == begun + 3
+
+    def test_version_and_due_at_are_the_stores_from_then_on(self, store: Store) -> None:
+        put(store)
+        store.swap(RUN, 1, replace(RUNNING, version=41, due_at=5.0))
+        assert read(store) == replace(RUNNING, version=2)
 
     @pytest.mark.parametrize("expected", [0, 1, 3])
     def test_another_version_is_refused(self, store: Store, expected: int) -> None:
@@ -162,17 +174,18 @@ class LeaseContract:
     @pytest.mark.parametrize("fence", [0, 2, 11])
     def test_it_is_refused_under_another_fence(self, store: Store, fence: int) -> None:
         before = put(store)
-        assert not store.checkpoint(RUN, fence, "c", 1, due_in=9).accepted
+        assert store.checkpoint(RUN, fence, "c", 1, due_in=9) == Flushed(False)
         assert read(store) == before
 
     @pytest.mark.parametrize("state", [state for state in State if state is not State.RUNNING])
     def test_it_is_refused_when_not_running(self, store: Store, state: State) -> None:
         before = put(store, replace(RUNNING, state=state))
-        assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
+        assert store.checkpoint(RUN, 1, "c", 1, due_in=9) == Flushed(False)
         assert read(store) == before
 
-    def test_it_is_refused_without_a_record(self, store: Store) -> None:
-        assert not store.checkpoint(RUN, 0, "c", 1, due_in=9).accepted
+    def test_without_a_record_the_answer_is_another(self, store: Store) -> None:
+        """Its owner writes it back; who is refused under its fence has lost the run."""
+        assert store.checkpoint(RUN, 0, "c", 1, due_in=9) == Flushed(False, gone=True)
         assert store.load(RUN).record is None
 
     def test_it_makes_an_older_version_lose(self, store: Store) -> None:

@@ -33,10 +33,11 @@ def test_the_task_was_not_atomic_for_a_while() -> None:
 
 
 def test_a_used_id_begins_anew() -> None:
-    assert settled(ROW._replace(started="9.5"), CLAIM, NOW).checkpoint == "store's"
+    claim = CLAIM._replace(after=2)
+    assert settled(ROW._replace(started="9.5"), claim, NOW).checkpoint == "store's"
 
 
-@pytest.mark.parametrize("fence", [3, 9])
+@pytest.mark.parametrize("fence", [1, 3, 9])
 def test_the_store_has_lost_the_run(fence: int) -> None:
     row = settled(ROW._replace(started="9.5", fence=fence), CLAIM, NOW)
     assert row == Row(3, "10.5", "row's", 7, None, NOW)

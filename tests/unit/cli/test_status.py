@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from celery_graceful.maintenance.control import me
+from celery_graceful.maintenance.control import me, read
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import Run, data_of
-from tests.unit.maintenance.workers import MAIL, attend
+from tests.unit.maintenance.workers import LATEST, MAIL, attend
 
 pytestmark = pytest.mark.usefixtures("queues")
 
@@ -30,28 +30,29 @@ def test_status_of_running_workers(call: Run, runtime: Runtime) -> None:
 
 def test_status_in_maintenance(call: Run, runtime: Runtime) -> None:
     call("down", "-Q", "mail", "--reason", "deploy 42", "--for", "30m")
-    attend(runtime.store, version=1)
+    attend(runtime.store, version=LATEST)
     attend(runtime.store, "slow@host", version=0, busy=(MAIL,))
-    attend(runtime.store, "stubborn@host", version=1, forced=True)
+    attend(runtime.store, "stubborn@host", version=LATEST, forced=True)
     done = call("status")
     assert done.exit_code == 10
     text = re.sub(" +", " ", done.stdout)
-    assert text.startswith("In maintenance (mode version 1)")
+    assert text.startswith("In maintenance (mode version 1")
     assert re.search(rf"queue mail .*Z \(.+ ago\) .*\(in .*\) {me()} leave deploy 42", text)
-    assert "w1@host prefork partly paused 1 0/4" in text
+    assert f"w1@host prefork partly paused {LATEST} 0/4" in text
     assert "slow@host prefork pausing 0 1/4" in text
-    assert "stubborn@host prefork forced 1 0/4" in text
+    assert f"stubborn@host prefork forced {LATEST} 0/4" in text
     assert re.search(rf"Lately:\n .*Z {me()} down queue mail, until .*Z: deploy 42", text)
 
 
 def test_status_as_data(call: Run, runtime: Runtime) -> None:
     call("down", "--reason", "deploy 42")
     call("up", "--ramp", "5m")
-    attend(runtime.store, version=2, busy=(MAIL,))
+    attend(runtime.store, version=LATEST, busy=(MAIL,))
     done = call("status", "--json")
     assert done.exit_code == 0
     data = data_of(done.stdout)
-    assert (data["app"], data["down"], data["version"], data["holds"]) == ("shop", False, 2, [])
+    assert (data["app"], data["down"], data["holds"]) == ("shop", False, [])
+    assert data["version"] == read(runtime).mode.version
     assert data["ramp"]["until"] - data["ramp"]["since"] == 300
     assert [deed["verb"] for deed in data["log"]] == ["down", "up"]
     (worker,) = data["workers"]

@@ -36,8 +36,11 @@ class Weather(MemoryStore):
     def read_notice(self, name: str) -> Notice:
         return self._over_the_line(lambda: super(Weather, self).read_notice(name))
 
-    def post_notice(self, name: str, expected: int, text: str) -> Notice | None:
-        return self._over_the_line(lambda: super(Weather, self).post_notice(name, expected, text))
+    def post_notice(
+        self, name: str, expected: int, text: str, *, version: int | None = None
+    ) -> Notice | None:
+        post = super().post_notice
+        return self._over_the_line(lambda: post(name, expected, text, version=version))
 
     def _over_the_line(self, call: Callable[[], Notice | None]) -> Notice:
         now = self.forecast.pop(0) if self.forecast else "fine"

@@ -18,7 +18,7 @@ from celery_graceful.model.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
 from tests.unit.conftest import LONG_QUIET, QUIET
-from tests.unit.maintenance.workers import IMPORT, MAIL, attend
+from tests.unit.maintenance.workers import IMPORT, LATEST, MAIL, attend
 
 pytestmark = pytest.mark.usefixtures("quick_answers")
 
@@ -39,7 +39,7 @@ class Meanwhile(threading.Thread):
 def test_it_ends_when_the_last_one_has_paused(graceful: Graceful, runtime: Runtime) -> None:
     attend(runtime.store, version=0, paused=False, busy=(IMPORT,))
     attend(runtime.store, "forced@host", version=0, paused=False, forced=True, busy=(MAIL,))
-    meanwhile = Meanwhile(runtime, lambda: attend(runtime.store, version=1))
+    meanwhile = Meanwhile(runtime, lambda: attend(runtime.store, version=LATEST))
     meanwhile.start()
     done = graceful.maintenance.down(wait=True, timeout=20)
     meanwhile.join()
@@ -74,9 +74,9 @@ class Asked:
 def test_one_that_answers_late_is_waited_for(
     graceful: Graceful, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, soon: tuple[str, ...]
 ) -> None:
-    attend(runtime.store, version=1)
+    attend(runtime.store, version=LATEST)
     for host in soon:
-        attend(runtime.store, host, version=1)
+        attend(runtime.store, host, version=LATEST)
     asked = Asked(soon, late=("stranger@host",))
     monkeypatch.setattr(waiting, "hear", asked)
     with pytest.raises(WaitTimedOut, match="stranger@host: runs without celery-graceful"):
@@ -87,7 +87,7 @@ def test_one_that_answers_late_is_waited_for(
 def test_nobody_is_waited_for_where_all_that_are_known_answer(
     graceful: Graceful, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attend(runtime.store, version=1)
+    attend(runtime.store, version=LATEST)
     asked = Asked(("w1@host",))
     monkeypatch.setattr(waiting, "hear", asked)
     assert graceful.maintenance.down(wait=True, timeout=20).standing is not None
@@ -95,7 +95,7 @@ def test_nobody_is_waited_for_where_all_that_are_known_answer(
 
 
 def test_it_times_out_and_names_what_still_runs(graceful: Graceful, runtime: Runtime) -> None:
-    attend(runtime.store, version=1, busy=(IMPORT,))
+    attend(runtime.store, version=LATEST, busy=(IMPORT,))
     with pytest.raises(WaitTimedOut) as told:
         graceful.maintenance.down(wait=True, timeout="0.5s")
     assert "w1@host: shop.import[i1] has run for 12.0 s" in str(told.value)
@@ -136,7 +136,7 @@ def test_what_ends_by_itself_is_not_waited_for(graceful: Graceful, runtime: Runt
 
 
 def test_what_others_hold_besides_is_not_waited_for(graceful: Graceful, runtime: Runtime) -> None:
-    attend(runtime.store, version=9, busy=(IMPORT,))
+    attend(runtime.store, version=LATEST, busy=(IMPORT,))
     graceful.maintenance.down(["celery"])
     assert graceful.maintenance.down(["mail"], wait=True, timeout=20).standing is not None
 
@@ -146,6 +146,6 @@ def test_each_look_is_shown(graceful: Graceful, runtime: Runtime) -> None:
     done = graceful.maintenance.down()
     looks = watch(runtime, done.mode, (EVERYTHING,), 20)
     assert not next(looks).clear
-    attend(runtime.store, version=1)
+    attend(runtime.store, version=LATEST)
     *_, last = looks
     assert last.clear

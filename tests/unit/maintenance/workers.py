@@ -8,8 +8,10 @@ from celery_graceful.maintenance.attending import Member
 from celery_graceful.maintenance.report import Busy, Report, encode_report
 from celery_graceful.stores.board import Board
 
-__all__ = ["IMPORT", "MAIL", "attend", "member", "report"]
+__all__ = ["IMPORT", "LATEST", "MAIL", "attend", "member", "report"]
 
+#: Whatever version the mode has: the worker has heard of it.
+LATEST = 10**15
 MAIL = Busy("shop.mail", "m1", "mail", 3.0)
 IMPORT = Busy("shop.import", "i1", "celery", 12.0, run=True)
 

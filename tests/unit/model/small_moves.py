@@ -18,6 +18,10 @@ class Explorer:
     workers: int
     #: Whether items of a later use of the id may not repeat either.
     strict: bool
+    #: How often the record may vanish.
+    vanishes: int = 0
+    #: Whether the first fence of a record is one that nobody else can hold.
+    unique_fences: bool = True
 
     def moves(self, w: World) -> Iterator[Move]:
         if len(w.legs) < self.workers:
@@ -32,6 +36,40 @@ class Explorer:
                 yield from self.harm(w, leg)
         yield from self.bystanders(w)
         yield from self.operators(w)
+        yield from self.vanish(w)
+
+    def vanish(self, w: World) -> Iterator[Move]:
+        """The record is gone; where somebody knows of the run, it has to end all the same."""
+        r = self.record(w)
+        known = w.messages or any(leg.phase != "dead" for leg in w.legs)
+        if w.vanished < self.vanishes and r is not None and r.live and known:
+            yield Move("vanish", w._replace(record=0, vanished=w.vanished + 1), free=False)
+
+    def fresh_fence(self, w: World) -> int:
+        return 1 + 100 * w.vanished if self.unique_fences else 1
+
+    def admit(self, w: World, m: Message) -> ev.Admit:
+        fresh = self.fresh_fence(w)
+        travels = m.travels or None
+        return ev.Admit(m.generation, OWNER, m.redelivered, travels, fresh_fence=fresh)
+
+    def held(self, number: int) -> int:
+        return number if self.vanishes else 0
+
+    def travels(self, number: int) -> str:
+        record = self.book.records[number]
+        return (record.checkpoint or "") if self.vanishes and record is not None else ""
+
+    def write_back(self, w: World, leg: Leg) -> Move:
+        """The owner found nothing, and writes what it holds."""
+        held = self.book.records[leg.held]
+        assert held is not None
+        verdict, after = self.book.ask(0, ev.Restore(leg.fence, held, self.fresh_fence(w)))
+        back = self.book.records[after]
+        assert verdict is Verdict.DONE
+        assert back is not None
+        again = leg._replace(fence=back.fence, latest=True, held=after)
+        return Move("write back", w._replace(record=after).leg(leg, again))
 
     def record(self, w: World) -> Record | None:
         return self.book.records[w.record]
@@ -42,7 +80,7 @@ class Explorer:
     def admissions(self, w: World) -> Iterator[Move]:
         r = self.record(w)
         for m in dict.fromkeys(w.messages):
-            verdict, after = self.book.ask(w.record, ev.Admit(m.generation, OWNER, m.redelivered))
+            verdict, after = self.book.ask(w.record, self.admit(w, m))
             rest = w.take(m)
             taken = self.book.records[after]
             if verdict is Verdict.DROP or taken is None:
@@ -50,17 +88,18 @@ class Explorer:
                 continue
             phases = {Verdict.RETURN_SAVED: "finish", Verdict.GIVE_UP: "give_up"}
             again = verdict is Verdict.START and r is not None and m.use == w.use
-            if verdict is Verdict.START:
+            if m.use != rest.use:  # what was done before its record vanished stays done
                 rest = rest._replace(use=m.use, done=(0,) * self.items)
             position, phase = int(taken.checkpoint or 0), phases.get(verdict, "run")
-            leg = Leg(m, taken.fence, position, rest.use, phase)
+            leg = Leg(m, taken.fence, position, rest.use, phase, held=self.held(after))
             t = rest.leg(None, leg)._replace(record=after)
             yield Move(str(verdict), t, wrong="started again after its end" if again else "")
 
     def by(self, w: World, leg: Leg, event: ev.Event) -> tuple[Verdict, World, str]:
         """A leg's own event; only the one that was admitted last may have any effect."""
         verdict, after = self.book.ask(w.record, event)
-        stale = verdict is not Verdict.REFUSED and not leg.latest
+        refused = verdict in (Verdict.REFUSED, Verdict.GONE)
+        stale = not refused and not leg.latest
         return verdict, w._replace(record=after), "a stale leg wrote" if stale else ""
 
     def leg_moves(self, w: World, leg: Leg) -> Iterator[Move]:
@@ -68,6 +107,8 @@ class Explorer:
             yield from self.loop_moves(w, leg)
         elif leg.phase == "told":
             yield self.leave(w, leg, leg.detail)
+        elif w.record == 0 and leg.phase in ("finish", "give_up"):
+            yield self.write_back(w, leg)
         elif leg.phase == "publish":
             yield from self.publish_moves(w, leg)
         elif leg.phase == "give_back":
@@ -78,16 +119,21 @@ class Explorer:
             yield Move(f"end: {verdict}", t.leg(leg, None), wrong=wrong)
 
     def publish_moves(self, w: World, leg: Leg) -> Iterator[Move]:
-        message = Message(int(leg.detail), False, leg.use)
+        travels = str(leg.position) if self.vanishes else ""
+        message = Message(int(leg.detail), False, leg.use, travels)
         yield Move("publish", w.put(message).leg(leg, None))
         if w.faults:
             hurt = w._replace(faults=w.faults - 1)
             yield Move("publish lost", hurt.leg(leg, None), False)
             yield Move("publish uncertain", hurt.put(message), False)
+            if w.record == 0:
+                yield self.write_back(hurt, leg)
+                return
             verdict, t, wrong = self.by(hurt, leg, ev.Reclaim(leg.fence, OWNER))
             r, again = self.record(t), None
             if verdict is Verdict.RESUME and r is not None:
-                again = leg._replace(fence=r.fence, phase="run", detail="")
+                held = self.held(t.record)
+                again = leg._replace(fence=r.fence, phase="run", detail="", held=held)
             yield Move("publish refused", t.leg(leg, again), False, wrong)
 
     def loop_moves(self, w: World, leg: Leg) -> Iterator[Move]:
@@ -97,10 +143,14 @@ class Explorer:
             if leg.use == w.use:
                 t = t._replace(done=(*w.done[:at], min(w.done[at] + 1, 2), *w.done[at + 1 :]))
             yield Move("item", t)
+        if w.record == 0:
+            yield self.write_back(w, leg)
+            return
         if at == self.items:
             event = ev.Finish(leg.fence, str(at), at, "r", Outcome.COMPLETED)
             verdict, t, wrong = self.by(w, leg, event)
-            after = leg._replace(phase="finish") if verdict is Verdict.DONE else None
+            held = self.held(t.record)
+            after = leg._replace(phase="finish", held=held) if verdict is Verdict.DONE else None
             yield Move("finish", t.leg(leg, after), True, wrong)
         yield self.flush(w, leg)
         if w.stops:
@@ -114,12 +164,17 @@ class Explorer:
         if after is None:
             return Move("fenced", w.leg(leg, None))
         r, t = self.book.records[after], w._replace(record=after)
+        saved = leg._replace(held=self.held(after))
         if r is not None and r.requested is not None:
             reason = "paused" if r.requested is Request.PAUSE else "cancelled"
-            t = t.leg(leg, leg._replace(phase="told", detail=reason))
+            saved = saved._replace(phase="told", detail=reason)
+        if saved != leg:
+            t = t.leg(leg, saved)
         return Move("flush", t, wrong="" if leg.latest else "a stale leg flushed")
 
     def leave(self, w: World, leg: Leg, why: str) -> Move:
+        if w.record == 0:
+            return self.write_back(w, leg)
         saved = (leg.fence, str(leg.position), leg.position, why)
         hand_over = ev.HandOver(*saved, successor=why != "returned")
         event = ev.Wait(*saved, delay=1.0) if why == "retry" else hand_over
@@ -127,7 +182,8 @@ class Explorer:
         r, after = self.record(t), None
         if verdict is Verdict.PUBLISH and r is not None:
             phase = "give_back" if why == "returned" else "publish"
-            after = leg._replace(phase=phase, detail=str(r.generation))
+            held = self.held(t.record)
+            after = leg._replace(phase=phase, detail=str(r.generation), held=held)
         return Move(f"leave: {why} {verdict}", t.leg(leg, after), leg.phase == "told", wrong)
 
     def harm(self, w: World, leg: Leg) -> Iterator[Move]:
@@ -167,10 +223,11 @@ class Explorer:
             self.book.records[after],
         )
         if verdict is Verdict.PUBLISH and r is not None:
-            yield Move(label, t.put(Message(r.generation, False, w.use)), free)
+            message = Message(r.generation, False, w.use, self.travels(after))
+            yield Move(label, t.put(message), free)
             if w.faults:
                 yield Move(f"{label}, lost", t._replace(faults=w.faults - 1), False)
-        elif verdict is not Verdict.REFUSED:
+        elif verdict not in (Verdict.REFUSED, Verdict.GONE):
             yield Move(label, t, free)
 
     def operators(self, w: World) -> Iterator[Move]:
@@ -212,5 +269,7 @@ class Explorer:
         r = self.record(w)
         if r is None or (r.live and m.generation >= r.generation):
             return False
-        verdict, _ = self.book.ask(w.record, ev.Admit(m.generation, OWNER, m.redelivered))
+        if self.vanishes > w.vanished:
+            return False
+        verdict, _ = self.book.ask(w.record, self.admit(w, m))
         return verdict is Verdict.DROP

@@ -18,6 +18,8 @@ class Message(NamedTuple):
     redelivered: bool
     #: Which use of the id it belongs to: known to the test, not to the protocol.
     use: int
+    #: The checkpoint that travels with it, where records may vanish.
+    travels: str = ""
 
 
 class Leg(NamedTuple):
@@ -30,6 +32,8 @@ class Leg(NamedTuple):
     latest: bool = True
     #: The generation to publish, or why it was told to stop.
     detail: str = ""
+    #: The number of the record as it last saw it, where records may vanish.
+    held: int = 0
 
 
 class World(NamedTuple):
@@ -42,6 +46,8 @@ class World(NamedTuple):
     verbs: int
     uses: int
     use: int = 0
+    #: How often the record has vanished.
+    vanished: int = 0
 
     def put(self, message: Message) -> World:
         if self.messages.count(message) > 1:  # a third adds states, not behaviour
@@ -83,7 +89,9 @@ class Book:
     def number(self, record: Record, due_in: float | None) -> int:
         """File a record without what no rule reads, or what only doubles a wait."""
         due = None if due_in is None else (AHEAD if due_in > 0 else NOW)
-        plain = replace(record, due_at=due, leg_steps=0, resumptions=0, republished=0, reason="")
+        plain = replace(
+            record, due_at=due, leg_steps=0, resumptions=0, republished=0, reason="", version=0
+        )
         if not self.policy.max_crashes:
             plain = replace(plain, crashes=0, crash_steps=-1)
         if plain not in self.numbers:

@@ -40,8 +40,11 @@ def explore(
     uses: int = 0,
     max_crashes: int = 0,
     strict: bool = True,
+    vanishes: int = 0,
+    unique_fences: bool = True,
 ) -> Explored:
-    x = Explorer(Book(Policy(lease_ttl=1.0, max_crashes=max_crashes)), items, workers, strict)
+    book = Book(Policy(lease_ttl=1.0, max_crashes=max_crashes))
+    x = Explorer(book, items, workers, strict, vanishes, unique_fences)
     first = World(0, (Message(0, False, 0),), (), (0,) * items, faults, stops, verbs, uses)
     numbers, worlds = {first: 0}, [first]
     trail: list[tuple[int, str]] = [(-1, "")]
@@ -60,7 +63,7 @@ def explore(
                 worlds.append(target)
                 trail.append((n, label))
                 before.append([])
-                wrong = wrong or x.wrong(target, target.faults == faults)
+                wrong = wrong or x.wrong(target, target.faults == faults and not target.vanished)
                 if not wrong:
                     todo.append(t)
             if wrong:
@@ -122,6 +125,16 @@ COMPLETED = {Outcome.COMPLETED}
             COMPLETED,
             id="a re-used id",
         ),
+        pytest.param(
+            {"items": 2, "faults": 0, "stops": 1, "vanishes": 1},
+            COMPLETED,
+            id="the record vanishes",
+        ),
+        pytest.param(
+            {"items": 1, "faults": 0, "stops": 1, "vanishes": 2},
+            COMPLETED,
+            id="the record vanishes twice",
+        ),
     ],
 )
 def test_no_reachable_state_is_unsafe_or_stuck(
@@ -142,3 +155,19 @@ def test_the_exploration_reaches_every_verdict_and_move() -> None:
         "publish uncertain", "publish refused", "give back", "crash", "release", "redelivery",
         "stall", "time passes", "rescue", "rescue, lost", "cancel", "pause", "retry", "kill",
     }  # fmt: skip
+
+
+def test_an_execution_goes_on_without_its_record() -> None:
+    found = explore(items=2, faults=0, stops=1, vanishes=1)
+    assert found.labels >= {"vanish", "write back"}
+
+
+def test_after_a_fault_a_record_that_vanishes_makes_no_two_runners() -> None:
+    """A run of which nobody knows any more may be lost; two of it may not be."""
+    found = explore(items=1, faults=1, stops=0, vanishes=1)
+    assert not found.unsafe, "\n".join(found.unsafe)
+
+
+def test_fences_that_are_counted_from_one_would_collide() -> None:
+    found = explore(items=1, faults=1, stops=0, vanishes=1, unique_fences=False)
+    assert found.unsafe

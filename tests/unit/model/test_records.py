@@ -42,8 +42,37 @@ def _after(record: Record | None, event: ev.Event) -> Record:
 
 def test_a_start_knows_its_message() -> None:
     r = _after(None, ev.Admit(0, "w1", envelope=b"new", at=7.0))
-    expected = Record(State.RUNNING, fence=1, owner="w1", envelope=b"new", started_at=7.0)
+    expected = Record(
+        State.RUNNING, fence=1, owner="w1", envelope=b"new", started_at=7.0, version=1
+    )
     assert r == expected
+
+
+def test_the_fence_of_a_run_that_begins_is_one_that_nobody_else_holds() -> None:
+    """Counted from 1, it could be that of an owner whose record vanished."""
+    fresh = replace(FRESH, fresh_fence=1000)
+    assert _after(None, fresh).fence == 1000
+    assert _after(ENDED, fresh).fence == 1000
+    assert _after(replace(ENDED, fence=2000), fresh).fence == 2001
+
+
+def test_a_run_knows_whether_its_id_was_used_before() -> None:
+    assert _after(None, FRESH).after == 0
+    assert _after(ENDED, FRESH).after == FENCE
+
+
+@pytest.mark.parametrize("held", [RUNNING, FINISHING, HANDED_OVER], ids=name)
+@pytest.mark.parametrize(("fresh", "fence"), [(1000, 1000), (1, FENCE + 1)])
+def test_the_owner_writes_back_all_it_holds(held: Record, fresh: int, fence: int) -> None:
+    after = _after(None, ev.Restore(FENCE, held, fresh))
+    assert after == replace(held, fence=fence, version=fence)
+
+
+def test_who_was_killed_cannot_write_its_record_back() -> None:
+    killed = _after(None, replace(KILL, generation=GENERATION))
+    assert (killed.outcome, killed.generation) == (KILL.outcome, GENERATION)
+    restore = ev.Restore(FENCE, RUNNING, 1000)
+    assert decide(killed, restore, NOW, POLICY).verdict is Verdict.REFUSED
 
 
 def test_an_admission_fences_off_whoever_had_the_run() -> None:

@@ -46,10 +46,11 @@ FINISH = ev.Finish(FENCE, "six", 6, "result", Outcome.COMPLETED)
 END = ev.End(FENCE, Outcome.COMPLETED)
 KILL = ev.Kill(Outcome.FAILED, "hard time limit")
 RELEASE = ev.Release("w0", GENERATION)
+RESTORE = ev.Restore(FENCE, RUNNING, 1000)
 STRAND = ev.Strand(GENERATION, "no queue takes it")
 SAMPLES: tuple[ev.Event, ...] = (
     FRESH, REDELIVERED, OLDER, EQUAL, NEWER, HAND_OVER, RETURNED, WAIT, RECLAIM, FINISH, END, KILL,
-    RELEASE, ev.Rescue(), STRAND, ev.Cancel(), ev.Pause(), ev.Resume(), ev.Retry(),
+    RESTORE, RELEASE, ev.Rescue(), STRAND, ev.Cancel(), ev.Pause(), ev.Resume(), ev.Retry(),
 )  # fmt: skip
 
 S, V = State, Verdict
@@ -60,6 +61,12 @@ ROWS: list[Row] = [
     (None, {}, FRESH, V.START, S.RUNNING, LEASE),
     (None, {}, NEWER, V.START, S.RUNNING, LEASE),
     (None, {}, replace(NEWER, checkpoint="four"), V.RESUME, S.RUNNING, LEASE),
+    (None, {}, replace(NEWER, left_out=True), V.LOST, S.RUNNING, LEASE),
+    (None, {}, RESTORE, V.DONE, S.RUNNING, LEASE),
+    (None, {}, replace(RESTORE, record=FINISHING), V.DONE, S.FINISHING, LEASE),
+    (None, {}, replace(RESTORE, record=HANDED_OVER), V.DONE, S.HANDED_OVER, LEASE),
+    (None, {}, KILL, V.GONE, None, None),
+    (None, {}, replace(KILL, generation=GENERATION), V.DONE, S.ENDED, None),
     (RUNNING, {}, OLDER, V.DROP, None, None),
     (RUNNING, LOST, OLDER, V.DROP, None, None),
     (RUNNING, {}, EQUAL, V.DROP, None, None),
@@ -185,7 +192,8 @@ def test_any_state_and_any_event(record: Record | None, event: ev.Event) -> None
                 changed = replace(changed, due_at=due_at)
             d = decide(changed, event, NOW, POLICY)
             if (record and record.state, type(event)) not in TABLE:
-                assert (d.verdict, d.record) == (Verdict.REFUSED, None)
+                no = Verdict.GONE if record is None else Verdict.REFUSED
+                assert (d.verdict, d.record) == (no, None)
             _sound(changed, d)
 
 
@@ -193,10 +201,10 @@ def _sound(before: Record | None, d: Decision) -> None:
     """What holds for every decision."""
     after = d.record
     if after is None:
-        assert d.verdict in (Verdict.DROP, Verdict.REFUSED, Verdict.ASKED)
+        assert d.verdict in (Verdict.DROP, Verdict.REFUSED, Verdict.ASKED, Verdict.GONE)
         assert d.why, "nothing is written, and nobody is told why"
         return
-    assert d.verdict not in (Verdict.DROP, Verdict.REFUSED)
+    assert d.verdict not in (Verdict.DROP, Verdict.REFUSED, Verdict.GONE)
     if before is not None:
         assert after.fence >= before.fence
         assert after.generation >= before.generation or not before.live

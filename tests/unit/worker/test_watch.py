@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.maintenance.report import Report
 from celery_graceful.model.mode import EVERYTHING, Mode, lift, lower
-from celery_graceful.model.mode_text import encode_mode
+from celery_graceful.model.mode_text import decode_mode, encode_mode
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.board import Notice
 from celery_graceful.stores.memory import MemoryStore
@@ -195,3 +197,106 @@ def test_nothing_is_reported_while_nobody_knows_what_runs(store: Breaking) -> No
     watch = Watch("w", lambda: store, unknown, lambda: None, poll=0.2, lease=30.0)
     assert not watch.look()
     assert store.attendance() == []
+
+
+# -- a mode that vanished ----------------------------------------------------------------------
+
+
+class Emptied(Breaking):
+    """A store that can lose all that is on its board."""
+
+    def empty(self) -> None:
+        board: Any = self._board
+        board._notices.clear()
+        board._reports.clear()
+
+
+@pytest.fixture
+def emptied() -> Emptied:
+    return Emptied()
+
+
+def test_a_mode_that_vanished_is_written_back(
+    emptied: Emptied, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told(emptied)
+    post(emptied, held(emptied), 0)
+    told.watch.look()
+    emptied.empty()
+    told.watch.look()
+    assert told.watch.known.mode.down
+    there = emptied.read_notice(NOTICE)
+    assert there.version == told.watch.known.mode.version > 1
+    assert decode_mode(there.text, there.version).holds == told.watch.known.mode.holds
+    assert [d.verb for d in told.watch.known.mode.log] == ["down", "written back"]
+    assert "is written back as version" in caplog.text
+    assert len(emptied.attendance()) == 1, "its report is there again"
+
+
+def test_it_is_written_back_once(emptied: Emptied) -> None:
+    one, two = Told(emptied), Told(emptied)
+    post(emptied, held(emptied), 0)
+    for told in (one, two):
+        told.watch.look()
+    emptied.empty()
+    for _ in range(2):
+        for told in (one, two):
+            told.watch.look()
+    there = emptied.read_notice(NOTICE)
+    assert one.watch.known.mode == two.watch.known.mode == decode_mode(there.text, there.version)
+    assert [d.verb for d in one.watch.known.mode.log] == ["down", "written back"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_last_change_wins_whoever_writes_back_first(emptied: Emptied, first: int) -> None:
+    """One of the two had not heard of it when the store was emptied."""
+    both = one, late = Told(emptied), Told(emptied)
+    down = held(emptied)
+    post(emptied, down, 0)
+    late.watch.look()
+    post(emptied, lift(down, [], now=down.holds[0].since + 1, who="w"), 1)
+    one.watch.look()
+    emptied.empty()
+    for told in (both[first], both[1 - first]) * 3:
+        told.watch.look()
+    there = emptied.read_notice(NOTICE)
+    assert one.watch.known.mode == late.watch.known.mode == decode_mode(there.text, there.version)
+    assert not one.watch.known.mode.down
+
+
+def test_an_older_state_of_the_store_comes_back(emptied: Emptied) -> None:
+    """A failover to a replica that lagged behind."""
+    told = Told(emptied)
+    down = held(emptied)
+    post(emptied, Mode(), 0)
+    post(emptied, down, 1)
+    told.watch.look()
+    emptied.empty()
+    post(emptied, Mode(), 0)
+    told.watch.look()
+    assert told.watch.known.mode.down
+    assert emptied.read_notice(NOTICE).version > 2
+
+
+def test_what_was_changed_after_it_was_written_back_counts(emptied: Emptied) -> None:
+    told = Told(emptied)
+    post(emptied, held(emptied), 0)
+    told.watch.look()
+    emptied.empty()
+    told.watch.look()
+    there = emptied.read_notice(NOTICE)
+    mode = decode_mode(there.text, there.version)
+    up = lift(mode, [], now=there.now, who="w")
+    post(emptied, replace(up, was=0), there.version)
+    told.watch.look()
+    assert not told.watch.known.mode.down
+
+
+def test_a_mode_that_could_not_be_read_is_not_written_back(emptied: Emptied) -> None:
+    told = Told(emptied)
+    assert emptied.post_notice(NOTICE, 0, "no JSON") is not None
+    told.watch.look()
+    emptied.empty()
+    told.watch.look()
+    assert emptied.read_notice(NOTICE).version == 0
+    assert not told.watch.known.mode.down
