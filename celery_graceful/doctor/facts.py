@@ -260,3 +260,7 @@ class Seen:
     workers: int = 0
     #: Those that answered over the broker.
     running: tuple[Running, ...] = ()
+    #: The ``maxmemory-policy`` of a Redis store; empty: not known.
+    eviction: str = ""
+    #: Whether the store's data survive a restart of its server; ``None``: not known.
+    persistent: bool | None = None

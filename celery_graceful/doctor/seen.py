@@ -12,7 +12,7 @@ from celery_graceful.model.cursor import decode
 from celery_graceful.model.pace import Pace
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.runtime import Runtime
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import Durability, Store
 
 __all__ = ["look_around"]
 
@@ -36,6 +36,7 @@ def look_around(
     store = runtime.store if store is None else store
     attending, newest = members(store), patience(runtime.settings)
     runs = list(store.runs(most_runs)) if most_runs else []
+    kept = _durability(store)
     return Seen(
         longest=_longest(attending),
         runs=_runs(runs, time.time()),
@@ -47,7 +48,14 @@ def look_around(
             for queue in member.report.queues
         ),
         workers=sum(member.age <= newest for member in attending),
+        eviction=kept.eviction,
+        persistent=kept.persistent,
     )
+
+
+def _durability(store: Store) -> Durability:
+    tell = getattr(store, "durability", None)
+    return tell() if callable(tell) else Durability()
 
 
 def _longest(attending: Iterable[Member]) -> dict[str, float]:

@@ -30,6 +30,7 @@ class Settings:
     keep_runs: float
     hand_over_timeout: float
     store_timeout: float
+    store_patience: float | None
     rescue_interval: float
     resume_queue: str | None
     resume_priority: int | None

@@ -136,6 +136,17 @@ _LINES = (
         "seconds",
     ),
     Setting(
+        "graceful_store_patience",
+        optional(seconds()),
+        None,
+        'seconds, 0 or more, a text such as "5s", or None',
+        "2",
+        "How long a run continues while its checkpoint cannot be saved; then it waits between two"
+        " items until the store is back. A crash in that time repeats these items as well. `None`:"
+        " twice the flush interval; never longer than the lease.",
+        "seconds",
+    ),
+    Setting(
         "graceful_rescue_interval",
         seconds(above=0),
         1.0,

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from celery_graceful.model.record import Record, Request, RunKey
 from celery_graceful.stores.board import Board
 
-__all__ = ["Flushed", "Found", "Store", "Swapped", "next_version"]
+__all__ = ["Durability", "Flushed", "Found", "Store", "Swapped", "next_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,15 @@ class Flushed:
     requested: Request | None = None
     #: Refused since there is no record at all: the owner writes it back.
     gone: bool = False
+
+
+class Durability(NamedTuple):
+    """Whether a store keeps what it was given; a store may tell by ``durability()``."""
+
+    #: Redis's ``maxmemory-policy``; empty: not known.
+    eviction: str = ""
+    #: Whether data survive a restart; ``None``: not known.
+    persistent: bool | None = None
 
 
 @runtime_checkable

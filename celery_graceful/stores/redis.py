@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
+from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
 
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
-from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
+from celery_graceful.stores.base import Durability, Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, text, utf8
 from celery_graceful.stores.listing import Entry, Skipped, collect, joined
@@ -206,6 +206,24 @@ class RedisStore(Boarded):
             raise translated(exc, self._address, "INFO") from exc
         judge(info, self._address)
 
+    def durability(self) -> Durability:
+        """What becomes of the data when memory runs out or the server restarts.
+
+        Many servers do not say: a managed one, or an ACL without CONFIG and INFO.
+
+        Raises:
+            StoreUnavailable: the server does not answer.
+        """
+        try:
+            policy = _asked(lambda: self._own_client().config_get("maxmemory-policy"))
+            save = _asked(lambda: self._own_client().config_get("save"))
+            log = _asked(lambda: self._own_client().config_get("appendonly"))
+        except (RedisError, OSError) as exc:
+            raise translated(exc, self._address, "CONFIG GET") from exc
+        saves, logs = save.get("save"), log.get("appendonly")
+        persistent = None if saves is None or logs is None else bool(saves) or logs == "yes"
+        return Durability(policy.get("maxmemory-policy", ""), persistent)
+
     def close(self) -> None:
         """Give back the connections; the next call opens new ones."""
         self._own_client().connection_pool.disconnect()
@@ -270,6 +288,19 @@ class RedisStore(Boarded):
 
     def _unread_board(self, key: bytes, why: object) -> CorruptRecord:
         return unread_board(f"{_shown(key)} in {self._address}", why)
+
+
+def _asked(question: Callable[[], Any]) -> dict[str, str]:
+    """The answer to CONFIG GET as text; nothing where the server does not allow that."""
+    try:
+        found = question()
+    except ResponseError:  # no such command, or no rights to it
+        return {}
+    return {_config_text(name): _config_text(value) for name, value in dict(found).items()}
+
+
+def _config_text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _seconds(value: float) -> bytes:

@@ -28,6 +28,8 @@ logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds between two attempts to save a checkpoint while the store is away.
 STORE_RETRY = 0.5
+#: Without ``graceful_store_patience``: flush intervals in which items go on without the store.
+INTERVALS = 2
 
 
 class SavingLeg(Leg):
@@ -55,6 +57,11 @@ class SavingLeg(Leg):
         )
         self._warned_still = False
         self._outage_since: float | None = None
+        patience = ticket.runtime.settings.store_patience
+        #: How long items go on while no checkpoint can be saved, in seconds.
+        self._store_patience = INTERVALS * self.options.flush_interval
+        if patience is not None:
+            self._store_patience = patience
         now = time.monotonic()
         self._lease_until = now + ticket.runtime.settings.lease_ttl
         self._flush_due = now + self.options.flush_interval
@@ -98,10 +105,10 @@ class SavingLeg(Leg):
                 raise
             except StoreError as exc:  # it does not answer, or somebody has to mend it
                 now = time.monotonic()  # a silent store has cost a whole time-out
-                self._outage(now, exc)
-                if now < self._lease_until and not needed:
+                if now < self._outage(now, exc) and not needed:
                     return
-            # The lease may be over: another worker may have the run, so no item goes on.
+            # What is done now would be repeated after a crash; once the lease is over, another
+            # worker may have the run. So no item goes on.
             time.sleep(STORE_RETRY)
             now = time.monotonic()
             reason = self.stop_reason(now)
@@ -121,18 +128,22 @@ class SavingLeg(Leg):
         if answer.requested is not None:
             raise Interrupted(REASON_OF[answer.requested])
 
-    def _outage(self, now: float, exc: StoreError) -> None:
-        self._flush_due = now + STORE_RETRY
+    def _outage(self, now: float, exc: StoreError) -> float:
+        """The store took no checkpoint; returns until when items go on all the same."""
+        since = now if self._outage_since is None else self._outage_since
+        until = min(since + self._store_patience, self._lease_until)
+        self._flush_due = min(now + STORE_RETRY, max(now, until))
         if self._outage_since is None:
             self._outage_since = now
             logger.warning(
-                "%s: the checkpoint at cursor %.200r could not be saved; working on until the "
-                "lease ends in %.0f s: %s",
+                "%s: the checkpoint at cursor %.200r could not be saved; items continue for %.1f s"
+                " (graceful_store_patience), then the run waits for the store: %s",
                 self.ticket.run,
                 self.cursor,
-                self._lease_until - now,
+                max(0.0, until - now),
                 exc,
             )
+        return until
 
     def _warn_of_still_cursor(self, text: str) -> None:
         still = self.steps > self.ticket.record.steps and cursor_part(text) == cursor_part(

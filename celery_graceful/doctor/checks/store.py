@@ -84,6 +84,31 @@ def exempt_queues(scene: Scene) -> Iterator[Sight]:
         )
 
 
+def evicts(scene: Scene) -> Iterator[Sight]:
+    """A Redis that deletes records when its memory runs out."""
+    policy = scene.seen.eviction
+    if policy in ("", "noeviction") or not _has_runs(scene):
+        return
+    yield Sight(
+        f"the store {scene.app.store_url} has maxmemory-policy {policy}: it deletes records of runs"
+        " when its memory runs out",
+        "maxmemory-policy noeviction, or a Redis of its own for graceful_store",
+        setting="graceful_store",
+    )
+
+
+def not_persistent(scene: Scene) -> Iterator[Sight]:
+    """A Redis that begins empty after a restart."""
+    if scene.seen.persistent is not False or not _has_runs(scene):
+        return
+    yield Sight(
+        f"the store {scene.app.store_url} has neither snapshots nor an append-only file: it is"
+        " empty after a restart",
+        "appendonly yes, or save 60 1; or another store in graceful_store",
+        setting="graceful_store",
+    )
+
+
 def _consumed(worker: Deployed, scene: Scene) -> frozenset[str]:
     queues = worker.command.queues
     return scene.app.consumed_by_default if queues is None else frozenset(queues)
@@ -123,5 +148,23 @@ CHECKS = (
         "It is a typing error most of the time: the queue that was meant stops in maintenance.",
         "the right name in `graceful_maintenance_exempt_queues`",
         exempt_queues,
+    ),
+    Check(
+        "GD805",
+        Severity.WARNING,
+        "A Redis store whose `maxmemory-policy` is not `noeviction`",
+        "When its memory runs out it deletes keys: records of runs, their quarantined items, the"
+        " maintenance mode. A run under way writes its record back; a paused one is gone.",
+        "`maxmemory-policy noeviction`, or a Redis of its own in `graceful_store`",
+        evicts,
+    ),
+    Check(
+        "GD806",
+        Severity.WARNING,
+        "A Redis store without persistence",
+        "After a restart it is empty: paused runs, summaries, quarantined items and the maintenance"
+        " mode are gone. Runs under way write their records back.",
+        "`appendonly yes`, or `save 60 1`",
+        not_persistent,
     ),
 )

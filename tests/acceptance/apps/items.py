@@ -59,6 +59,18 @@ class Enumerated(IterableTask):
         return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
 
 
+@app.task(name="items.heavy", base=IterableTask, bind=True)
+def heavy(
+    self: Any, path: str, items: int, pause: float, *, cursor: int = -1
+) -> Generator[int, None, int]:
+    """Its checkpoint is too large to travel with a message."""
+    self.carry["weight"] = "x" * 40_000
+    for item in range(cursor + 1, items):
+        do(item, path, pause)
+        yield item
+    return items
+
+
 @app.task(name="items.poison", base=IterableTask)
 def poison(path: str, items: int, bad: int, *, cursor: int = -1) -> Iterator[int]:
     """Item ``bad`` kills the process that runs it."""

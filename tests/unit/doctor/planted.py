@@ -266,6 +266,8 @@ THE_REST = (
     in_app("GD803", {"resume_queue": "resumed"}, {"resume_queue": "celery"}, file=U),
     in_app("GD804", {"exempt_queues": frozenset({"alrts"})},
            {"exempt_queues": frozenset({"celery"})}, file=U),
+    in_app("GD805", {}, {"tasks": plain()[1:]}, seen=Seen(eviction="allkeys-lru")),
+    in_app("GD806", {}, {"tasks": plain()[1:]}, seen=Seen(persistent=False)),
 )  # fmt: skip
 
 PLANTED = (*TIMING, *SIGNALS, *STARTS, *PODS, *ACKS, *BROKER, *THE_REST)
