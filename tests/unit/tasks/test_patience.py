@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from celery_graceful.errors import StoreUnavailable
 from celery_graceful.tasks import carried
+from celery_graceful.tasks.saving import STORE_RETRY, SavingLeg
 
 LEASE = 30.0
 
@@ -42,3 +44,23 @@ def test_who_waits_already_has_a_lease_from_the_stop_on(clock: SimpleNamespace) 
     assert not enough(2 * LEASE)
     clock.now += LEASE
     assert enough(3 * LEASE)
+
+
+@pytest.mark.parametrize(
+    ("patience", "lease_left", "for_seconds"),
+    [(2.0, LEASE, 2.0), (0.0, LEASE, 0.0), (0.2, LEASE, 0.2), (100.0, 5.0, 5.0)],
+)
+def test_how_long_items_continue_without_the_store(
+    patience: float, lease_left: float, for_seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not until the lease ends: a crash would repeat all of that."""
+    leg: Any = SavingLeg.__new__(SavingLeg)
+    leg.ticket, leg.cursor = SimpleNamespace(run="task[id]"), 7
+    leg._outage_since, leg._store_patience = None, patience
+    leg._lease_until = 1000.0 + lease_left
+    gone = StoreUnavailable("connection refused")
+    assert leg._outage(1000.0, gone) == 1000.0 + for_seconds
+    assert leg._flush_due == 1000.0 + min(STORE_RETRY, for_seconds)
+    assert leg._outage(1000.4, gone) == 1000.0 + for_seconds, "from the first failure on"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"items continue for {for_seconds:.1f} s (graceful_store_patience)" in line
