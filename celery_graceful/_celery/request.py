@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
-from billiard.einfo import ExceptionInfo
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import states
 from celery.exceptions import Reject
@@ -147,7 +147,8 @@ class RunRequest(Request):  # type: ignore[misc]
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> Any:
         exc = exc_info.exception
-        exc = getattr(exc, "exc", exc)  # billiard's wrapper, which carries the traceback
+        if isinstance(exc, ExceptionWithTraceback):  # not what Retry was raised for, often None
+            exc = exc.exc
         if self._was_raised_beside_the_run(exc):
             return self._fail(exc)
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))

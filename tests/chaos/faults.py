@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -23,6 +24,9 @@ __all__ = ["Fault", "Faults"]
 NEIGHBOURS = 5
 
 Undo = Callable[[], object]
+
+#: Within so many seconds a record that vanished is written back: at the next checkpoint.
+WRITTEN_BACK = 5.0
 
 
 @dataclass
@@ -61,7 +65,12 @@ class Faults:
         if planned.kind == "damaged_neighbour":
             return not self.strikes_now("store")
         if server := _server_of(planned.kind):
-            return not self.strikes_now(server)
+            if self.strikes_now(server):
+                return False
+            # Whoever dies before it has written its record back has lost more than a crash may.
+            return planned.kind != "store_forgets" or (
+                self.crew.all_able and bool(self.servers.running())
+            )
         post = self.crew.posts[planned.worker]
         return post.able and bool(post.worker.children())
 
@@ -149,6 +158,15 @@ class Faults:
     def _store_silence(self, planned: Planned, fault: Fault) -> Undo:
         self.servers.store.freeze()
         return self.servers.store.thaw
+
+    def _store_refuses(self, planned: Planned, fault: Fault) -> Undo:
+        self.servers.refuse(True)
+        return partial(self.servers.refuse, False)
+
+    def _store_forgets(self, planned: Planned, fault: Fault) -> None:
+        keys = self.servers.running()
+        if keys:
+            self.servers.forget(keys[planned.number % len(keys)], WRITTEN_BACK)
 
     def _broker_restart(self, planned: Planned, fault: Fault) -> Undo:
         self.servers.broker.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -28,6 +29,28 @@ class Servers:
         self.database = Postgres()
         self.database_url = ""
         self._stack = ExitStack()
+
+    def running(self) -> list[bytes]:
+        """The keys of the runs that are under way, in an order of their own."""
+        with self.store.client() as client:
+            keys = sorted(client.scan_iter("graceful:*:run:*", count=1000))
+            return [key for key in keys if client.hget(key, "s") == b"running"]
+
+    def forget(self, key: bytes, patience: float) -> bool:
+        """Delete a record; returns whether its owner has written it back within ``patience``."""
+        with self.store.client() as client:
+            client.delete(key)
+            until = time.monotonic() + patience
+            while not client.exists(key):
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.05)
+        return True
+
+    def refuse(self, refuses: bool) -> None:
+        """Have the store refuse all that is written, as without memory; or no longer."""
+        with self.store.client() as client:
+            client.config_set("maxmemory", "100kb" if refuses else "0")
 
     def drop_store(self) -> None:
         """Cut all connections to the store."""

@@ -96,4 +96,5 @@ class Pen:
             # By a message, which knows what was done when it was sent; or by an owner from before.
             world.hurt += 1
         world.latest, world.missing = leg, False
+        world.failed = after.outcome is Outcome.FAILED  # a message knows nothing of that
         world.saved = int(after.checkpoint or 0)
