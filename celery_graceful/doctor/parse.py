@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -128,12 +129,12 @@ def _worker(
 ) -> Command:
     options: dict[str, str] = {}
     flags: set[str] = set()
-    rest = list(words)
+    rest = deque(words)
     while rest:
-        word = rest.pop(0)
+        word = rest.popleft()
         name, equals, value = word.partition("=")
         if word in _BY_OPTION:
-            options[_BY_OPTION[word]] = rest.pop(0) if rest else ""
+            options[_BY_OPTION[word]] = rest.popleft() if rest else ""
         elif equals and name in _BY_OPTION:
             options[_BY_OPTION[name]] = value
         elif word in _BY_FLAG:
@@ -162,15 +163,14 @@ def _short(word: str, options: dict[str, str], flags: set[str]) -> None:
 
 def _wrappers(words: Sequence[str]) -> tuple[Wrapper, ...]:
     """The programs among the words in front of celery, each with the options behind it."""
-    found: list[Wrapper] = []
+    found: list[tuple[str, list[str]]] = []
     for word in words:
         if word[:1] == "-":
             if found:
-                last = found[-1]
-                found[-1] = Wrapper(last.program, (*last.options, word))
+                found[-1][1].append(word)
         elif word != "exec":
-            found.append(Wrapper(_base(word)))
-    return tuple(found)
+            found.append((_base(word), []))
+    return tuple(Wrapper(program, tuple(options)) for program, options in found)
 
 
 def _base(word: str) -> str:

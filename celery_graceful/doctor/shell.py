@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from itertools import dropwhile
 
 __all__ = ["SHELLS", "Simple", "assignments", "simple_commands"]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 
-#: Digits are looked at from their first on only: else many of them would take quadratic time.
+#: Digits and arrows are looked at from their first on only: else it would take quadratic time.
 _REDIRECTION = re.compile(
-    r"(?<!\d)\d*[<>]+&\s*\d*-?|&>>?\s*\S+|(?<!\d)\d*(?<![<>])[<>]{1,2}\s*[^\s<>&|;]+"
+    r"(?<![\d<>])\d*[<>]+&\s*\d*-?|&>>?\s*\S+"
+    r"|(?<![\d<>])\d*(?<![<>])[<>]{1,2}\s*[^\s<>&|;]+"
 )
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
@@ -54,8 +56,9 @@ def simple_commands(text: str) -> list[Simple]:
 
 
 def _end(found: list[Simple], words: list[str], operator: str) -> None:
-    while words and (words[0] in _OPENING or words[0].endswith(")")):
-        words.pop(0)  # of a compound command, or the label of a case
+    # Words of a compound command, or the label of a case.
+    own = dropwhile(lambda word: word in _OPENING or word.endswith(")"), list(words))
+    words[:] = own
     if words and words[0] in _CLOSING:
         words.clear()
     if words:
@@ -67,9 +70,10 @@ def _end(found: list[Simple], words: list[str], operator: str) -> None:
 def assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """What is set in front of a command (``A=1 env B=2 celery``), and the rest of the words."""
     given: dict[str, str] = {}
-    rest = list(words)
-    while rest and (_ASSIGNMENT.match(rest[0]) or rest[0] in ("env", "export", "/usr/bin/env")):
-        name, equals, value = rest.pop(0).partition("=")
+    for at, word in enumerate(words):
+        if not (_ASSIGNMENT.match(word) or word in ("env", "export", "/usr/bin/env")):
+            return given, words[at:]
+        name, equals, value = word.partition("=")
         if equals:
             given[name] = value
-    return given, rest
+    return given, []

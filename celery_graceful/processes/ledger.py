@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from celery_graceful import strict_json
 from celery_graceful.errors import ProcessError
+from celery_graceful.files import read_regular
 from celery_graceful.processes import tagged
 
 __all__ = ["Entry", "decode_entry", "enter", "entries", "folder", "is_empty", "sweep"]
@@ -125,8 +127,8 @@ def sweep() -> list[Entry]:
     _remove_drafts()
     for path, entry in _read():
         try:
-            fd = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:
             continue  # it has just ended, or another worker was faster
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,7 +158,9 @@ def _remove_drafts() -> None:
         return
     for path in folder().iterdir():
         with contextlib.suppress(FileNotFoundError):
-            if path.suffix != _SUFFIX and time.time() - path.stat().st_mtime > _DRAFT_AGE:
+            about = path.lstat()
+            is_draft = path.suffix != _SUFFIX and stat.S_ISREG(about.st_mode)
+            if is_draft and time.time() - about.st_mtime > _DRAFT_AGE:
                 path.unlink()
 
 
@@ -183,10 +187,13 @@ def _read() -> Iterator[tuple[Path, Entry]]:
         return
     for path in folder().glob(f"*{_SUFFIX}"):
         try:
-            yield path, decode_entry(path.read_text())
+            entry = decode_entry(read_regular(path, _LONGEST, own=True).decode())
+            if entry.tag != path.stem:
+                raise ValueError(f"its tag is {entry.tag!r:.60}, and its name another")
+            yield path, entry
         except FileNotFoundError:
             continue  # it has just ended
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             _warn_of(path, error)
 
 

@@ -34,8 +34,11 @@ def end(tag: str, stop_signal: int, grace: float) -> Ended:
 
     Raises:
         ImportError: psutil is not installed.
+        ValueError: the tag is empty.
     """
 
+    if not isinstance(tag, str) or not tag:
+        raise ValueError(f"{tag!r} is no tag: it would match processes without one")
     if os.environ.get(TAG) == tag:
         return Ended([], [])  # this process is one of them
     found = _find(tag)

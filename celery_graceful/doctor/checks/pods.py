@@ -12,7 +12,7 @@ from celery_graceful.doctor.finding import Severity
 
 __all__ = ["CHECKS"]
 
-_ASKS = re.compile(r"\bcelery\b.*\b(?:inspect|status)\b")
+_ASKS = re.compile(r"(?m)^(?:(?!\bcelery\b).)*\bcelery\b.*\b(?:inspect|status)\b")
 #: A ping waits one second for answers, after Celery and the app were imported.
 _QUICKEST = 3.0
 #: Images of proxies that a worker's connections go through.

@@ -19,11 +19,11 @@ from celery_graceful.doctor.finding import Severity
 
 __all__ = ["CHECKS"]
 
-_HANGUP = re.compile(r"\bkill\b.*-(?:s\s*)?(?:SIG)?(?:HUP\b|1\b)")
-_SHUTDOWN = re.compile(r"\bcontrol\b.*\bshutdown\b")
+_HANGUP = re.compile(r"(?m)^(?:(?!\bkill\b).)*\bkill\b.*-(?:s\s*)?(?:SIG)?(?:HUP\b|1\b)")
+_SHUTDOWN = re.compile(r"(?m)^(?:(?!\bcontrol\b).)*\bcontrol\b.*\bshutdown\b")
 _DESTINATION = re.compile(r"(?:^|\s)(?:-d|--destination)\b")
 _BY_NAME = re.compile(r"\b(?:pkill|killall)\b")
-_OLDEST = re.compile(r"\bpkill\b.*(?:-o\b|--oldest|-P\b|--parent)")
+_OLDEST = re.compile(r"(?m)^(?:(?!\bpkill\b).)*\bpkill\b.*(?:-o\b|--oldest|-P\b|--parent)")
 #: Signals that Celery takes for a stop.
 _STOPS = ("SIGTERM", QUIT, "SIGINT")
 

@@ -17,6 +17,7 @@ from celery_graceful.doctor.readers.texts import (
     filled_in,
     read_duration,
     signal_name,
+    text_of,
     variables,
 )
 from celery_graceful.doctor.readers.yaml_tree import Node
@@ -110,7 +111,7 @@ def _image(service: Node) -> Image:
     path = _context(service) / (build.get("dockerfile").text or "Dockerfile")
     if not path.is_file():
         return Image()
-    stages = images(path.read_text(encoding="utf-8", errors="replace"), normpath(path))
+    stages = images(text_of(path), normpath(path))
     target = build.get("target").text
     return stages.get(target) or (list(stages.values())[-1] if stages else Image())
 
@@ -132,7 +133,7 @@ def _environment(service: Node, image: Image) -> dict[str, Given[str]]:
     given = dict(image.environment)
     for path in _env_files(service):
         if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = text_of(path).splitlines()
             given.update(variables(enumerate(lines, 1), str(path)))
     node = service.get("environment")
     for name, value in node.items():

@@ -14,9 +14,9 @@ from celery_graceful.doctor.readers.texts import environment_of, signal_name
 
 __all__ = ["Image", "images", "is_dockerfile", "read_dockerfile"]
 
-_FROM = re.compile(r"(?im)^\s*FROM\s+\S+")
+_FROM = re.compile(r"(?im)^[ \t]*FROM[ \t]+\S+")
 _STAGE = re.compile(r"(?i)^(?:--\S+\s+)*(?P<base>\S+)(?:\s+AS\s+(?P<name>\S+))?")
-_PAIR = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
+_PAIR = re.compile(r"\b(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Image:
 def is_dockerfile(text: str) -> bool:
     """Whether a text looks like a Dockerfile."""
     return bool(_FROM.search(text)) and bool(
-        re.search(r"(?im)^\s*(CMD|ENTRYPOINT|RUN|COPY)\b", text)
+        re.search(r"(?im)^[ \t]*(CMD|ENTRYPOINT|RUN|COPY)\b", text)
     )
 
 

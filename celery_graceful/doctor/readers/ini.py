@@ -37,18 +37,21 @@ def entries(text: str, file: str, *, backslash: bool) -> Iterator[Entry]:
         backslash: whether a line goes on after a backslash at its end (systemd); else the next
             line goes on when it is indented further (Python's ini files).
     """
-    section, key, value, number, indent = "", "", "", 0, 0
+    section, key, number, indent = "", "", 0, 0
+    parts: list[str] = []  # of the value
+    between = " " if backslash else "\n"
     for at, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         depth = len(line) - len(line.lstrip())
-        goes_on = value.endswith("\\") if backslash else depth > indent
-        if key and goes_on and bare and not bare.startswith(("#", ";")):
-            value = f"{value.removesuffix(chr(92)).rstrip()}{' ' if backslash else chr(10)}{bare}"
+        goes_on = bool(key) and (parts[-1].endswith("\\") if backslash else depth > indent)
+        if goes_on and bare and not bare.startswith(("#", ";")):
+            parts[-1] = parts[-1].removesuffix("\\").rstrip()
+            parts.append(bare)
             continue
         if not bare or bare.startswith(("#", ";")):
             continue
         if key:
-            yield Entry(section, key, value, Place(file, number))
+            yield Entry(section, key, between.join(parts), Place(file, number))
             key = ""
         heading = _SECTION.match(bare)
         if heading:
@@ -56,6 +59,6 @@ def entries(text: str, file: str, *, backslash: bool) -> Iterator[Entry]:
             continue
         name, equals, rest = bare.partition("=")
         if equals:
-            key, value, number, indent = name.strip(), rest.strip(), at, depth
+            key, parts, number, indent = name.strip(), [rest.strip()], at, depth
     if key:
-        yield Entry(section, key, value, Place(file, number))
+        yield Entry(section, key, between.join(parts), Place(file, number))

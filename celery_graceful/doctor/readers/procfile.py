@@ -9,7 +9,7 @@ from pathlib import Path
 
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.parse import parse_shell
-from celery_graceful.doctor.readers.texts import environment_of, variables
+from celery_graceful.doctor.readers.texts import environment_of, text_of, variables
 
 __all__ = ["is_procfile", "read_procfile"]
 
@@ -47,5 +47,5 @@ def _dot_env(procfile: Path) -> dict[str, Given[str]]:
     path = procfile.with_name(".env")
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = text_of(path).splitlines()
     return variables(enumerate(lines, 1), str(path))

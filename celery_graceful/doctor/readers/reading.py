@@ -16,6 +16,7 @@ from celery_graceful.doctor.readers.procfile import is_procfile, read_procfile
 from celery_graceful.doctor.readers.script import is_script, read_script
 from celery_graceful.doctor.readers.supervisord import is_supervisord, read_supervisord
 from celery_graceful.doctor.readers.systemd import is_unit, read_unit
+from celery_graceful.doctor.readers.texts import MOST, text_of
 from celery_graceful.doctor.readers.yaml_tree import Node, NotYaml, documents
 
 __all__ = ["read_file", "read_files", "read_text"]
@@ -55,15 +56,20 @@ def _ours(outcome: Outcome) -> Outcome:
 def read_file(name: str) -> Outcome:
     """Read one file; never raises for what stands in it."""
     if name == STDIN:
-        return read_text(sys.stdin.read(), STDIN_NAME)
+        return _read_stdin()
     path = _unit_of(Path(name))
     try:
-        return read_text(path.read_text(encoding="utf-8"), str(path))
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        return _failed(Trouble(Place(name), f"it cannot be read: {reason}", "name a file"))
-    except UnicodeDecodeError:
-        return _failed(Trouble(Place(name), "it is no text in UTF-8", "name a text file"))
+        return read_text(text_of(path, strict=True), str(path))
+    except Trouble as trouble:
+        return _failed(trouble)
+
+
+def _read_stdin() -> Outcome:
+    text = sys.stdin.read(MOST + 1)
+    if len(text) > MOST:
+        what = f"it is larger than {MOST >> 20} MiB, and was not read"
+        return _failed(Trouble(Place(STDIN_NAME), what, "pass on what deploys workers"))
+    return read_text(text, STDIN_NAME)
 
 
 def read_text(text: str, file: str) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Manager, Place
 from celery_graceful.doctor.parse import parse_shell
+from celery_graceful.doctor.readers.texts import text_of
 
 __all__ = ["is_script", "read_script", "script_behind"]
 
@@ -40,7 +41,7 @@ def script_behind(words: tuple[str, ...], folder: Path) -> tuple[Command, Place]
     for word in words:
         path = folder / word
         if "/" in word and not word.startswith("/") and path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = text_of(path)
             command = _parse(text) if is_script(text) else Command("")
             return (command, _place(text, str(path))) if command.is_worker else None
     return None

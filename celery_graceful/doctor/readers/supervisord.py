@@ -14,7 +14,7 @@ from celery_graceful.doctor.readers.texts import environment_of, signal_name
 __all__ = ["is_supervisord", "read_supervisord"]
 
 GRACE = 10.0
-_PAIR = re.compile(r"(?P<name>\w+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^,\n]*)")
+_PAIR = re.compile(r"\b(?P<name>\w+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^,\n]*)")
 
 
 def is_supervisord(text: str) -> bool:

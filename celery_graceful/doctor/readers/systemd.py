@@ -10,7 +10,7 @@ from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Hook, Manager
 from celery_graceful.doctor.parse import parse_words
 from celery_graceful.doctor.readers.ini import Entry, entries, sections
-from celery_graceful.doctor.readers.texts import environment_of, signal_name, variables
+from celery_graceful.doctor.readers.texts import environment_of, signal_name, text_of, variables
 from celery_graceful.durations import parse
 
 __all__ = ["is_unit", "read_unit"]
@@ -32,7 +32,7 @@ def read_unit(text: str, file: str) -> Iterator[Deployed]:
     """The worker that a unit starts, as its drop-ins change it."""
     lines = [*entries(text, file, backslash=True)]
     for path in _drop_ins(Path(file)):
-        dropped = path.read_text(encoding="utf-8", errors="replace")
+        dropped = text_of(path)
         lines += entries(dropped, str(path), backslash=True)
     service = [line for line in lines if line.section == "Service"]
     start = _last(service, "ExecStart")

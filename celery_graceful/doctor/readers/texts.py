@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Given, Place
+from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.durations import parse
+from celery_graceful.files import TooLarge, read_regular
 
-__all__ = ["environment_of", "filled_in", "read_duration", "signal_name", "variables"]
+__all__ = ["environment_of", "filled_in", "read_duration", "signal_name", "text_of", "variables"]
+
+#: Bytes: far more than any deployment file has, and read within a second.
+MOST = 1 << 20
 
 _VARIABLE = re.compile(
-    r"\$\{(?P<name>\w+)(?::?-(?P<default>[^}]*))?[^}]*\}|\$(?P<bare>[A-Za-z_]\w*)"
+    r"\$\{(?P<name>\w+)(?::?-(?P<default>[^}]{0,500}))?[^}]{0,500}\}|\$(?P<bare>[A-Za-z_]\w*)"
 )
+
+
+def text_of(path: Path, *, strict: bool = False) -> str:
+    """The text of a file.
+
+    Args:
+        path: The file.
+        strict: It has to be UTF-8; else what is not is passed over.
+
+    Raises:
+        Trouble: it cannot be read, is no regular file, too large or (``strict``) no text.
+    """
+    try:
+        data = read_regular(path, MOST)
+        return data.decode("utf-8", "strict" if strict else "replace")
+    except TooLarge:
+        raise Trouble(
+            Place(str(path)),
+            f"it is larger than {MOST >> 20} MiB, which no deployment file is, and was not read",
+            "name the part of it that deploys workers, as a file of its own",
+        ) from None
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise Trouble(Place(str(path)), f"it cannot be read: {reason}", "name a file") from exc
+    except UnicodeDecodeError as exc:
+        raise Trouble(Place(str(path)), "it is no text in UTF-8", "name a text file") from exc
 
 
 def signal_name(text: str) -> str:
