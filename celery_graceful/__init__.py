@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from celery_graceful import log_lines
+
 if TYPE_CHECKING:
     from celery_graceful.atomic import Atomic
     from celery_graceful.errors import CutOff
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from celery_graceful.tasks import GracefulTask, IterableTask, iterable_task
 
 __version__ = "0.1.0"
+
+log_lines.install()
 
 __all__ = [
     "Atomic",

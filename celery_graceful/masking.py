@@ -41,7 +41,7 @@ _PAIR = re.compile(
 )
 _ODBC = re.compile(r"(?P<name>\bodbc_connect=)\S+", re.IGNORECASE)
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^\s'\"<>]*")
-_LOGIN = re.compile(r"(?<![\w/])(?P<user>[^\s:/@'\"(=,;]*):(?P<secret>[^\s]+)@(?=[\w\[])")
+_LOGIN = re.compile(r"(?<![\w/])(?P<user>[^\s:/@'\"(=,;]*):(?!//)(?P<secret>[^\s]+)@(?=[\w\[])")
 _ENDS = ".,:;!?)]}"
 #: Shorter pieces of a password are not looked for in a text: they are in any word.
 _SHORTEST = 3

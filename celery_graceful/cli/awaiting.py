@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-import click
-
+from celery_graceful.cli.output import say
 from celery_graceful.cli.workers_shown import summary
 from celery_graceful.maintenance.barrier import Block, Standing
 
@@ -54,7 +53,7 @@ def _in_lines(looks: Iterable[Standing], seen: list[Standing]) -> None:
         now = [_apart_from_time(block) for block in standing.blocks]
         if now and now != before:
             for line in _lines(standing):
-                click.echo(line, err=True)
+                say(line, err=True)
         before = now
 
 

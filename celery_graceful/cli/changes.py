@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.desk import Desk, desk
-from celery_graceful.cli.output import print_json
+from celery_graceful.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from celery_graceful.runs.control import Change
@@ -81,7 +81,7 @@ def _change(ctx: click.Context, verb: str, run_id: str, as_json: bool) -> None:
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    say(line, err=True)
 
 
 def _outcome(change: Change) -> str:

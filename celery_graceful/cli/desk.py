@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.exits import WrongApp, exits
+from celery_graceful.cli.output import say
 from celery_graceful.masking import mask_url
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _check_reach(runtime: Runtime) -> None:
             " process and cannot be seen from here. Set it to a Redis or a database."
         )
     if runtime.store_is_fallback:
-        click.echo(
+        say(
             f"Looking into {runtime.store_url}, since neither graceful_store nor broker nor result"
             " backend names a shared store: this is right only in the workers' own folder.",
             err=True,

@@ -10,6 +10,7 @@ import click
 from celery_graceful.cli.asking import duration
 from celery_graceful.cli.desk import loaded
 from celery_graceful.cli.exits import exits
+from celery_graceful.cli.output import say
 
 if TYPE_CHECKING:
     from celery_graceful.doctor.examine import Examination
@@ -116,7 +117,7 @@ def _with_answers(runtime: Runtime, seen: Seen | None, timeout: float) -> Seen |
     try:
         running = ask_workers(runtime, known.queues, quiet=timeout)
     except NobodyAnswers as exc:
-        click.echo(f"Running workers tell nothing: {exc}", err=True)
+        say(f"Running workers tell nothing: {exc}", err=True)
         return seen
     workers = max(known.workers, len(running))
     return replace(known, running=running, workers=workers)
@@ -128,7 +129,7 @@ def _on_this_host() -> list[Deployed]:
     from celery_graceful.doctor.tree import workers_in
 
     if not readable():
-        click.echo(f"The processes of this host were left out: {HOW_TO}", err=True)
+        say(f"The processes of this host were left out: {HOW_TO}", err=True)
         return []
     return workers_in(all_processes())
 
@@ -140,8 +141,8 @@ def _print(
     from celery_graceful.cli.processes_shown import print_processes
 
     for line in findings_lines(findings, runtime.namespace):
-        click.echo(line)
-    click.echo(examined_line(examined, findings, seen))
+        say(line, styled=True)
+    say(examined_line(examined, findings, seen))
     print_processes()
 
 

@@ -12,6 +12,7 @@ import click
 from celery_graceful.doctor.examine import Examination
 from celery_graceful.doctor.facts import Deployed, Seen
 from celery_graceful.doctor.finding import Finding, Severity
+from celery_graceful.printable import printable
 
 __all__ = ["examined_line", "finding_as_data", "findings_lines", "worker_as_data"]
 
@@ -23,7 +24,7 @@ def findings_lines(findings: Iterable[Finding], app: str) -> Iterator[str]:
     """The findings, file by file; each reason once."""
     explained: set[str] = set()
     for file, group in groupby(findings, key=lambda finding: finding.file):
-        yield click.style(file or f"Configuration of {app}", bold=True)
+        yield click.style(printable(file or f"Configuration of {app}"), bold=True)
         for finding in group:
             yield from _lines(finding, why=finding.id not in explained)
             explained.add(finding.id)
@@ -33,12 +34,12 @@ def findings_lines(findings: Iterable[Finding], app: str) -> Iterator[str]:
 def _lines(finding: Finding, *, why: bool) -> Iterator[str]:
     word = click.style(f"{finding.severity.word} {finding.id}", fg=_COLORS[finding.severity])
     at = f"line {finding.line}" if finding.file and finding.line else finding.subject
-    yield f"  {word}{f' {at}' if at else ''}"
-    yield from _block(f"{finding.what.rstrip('.')}.")
+    yield f"  {word}{f' {printable(at)}' if at else ''}"
+    yield from _block(printable(f"{finding.what.rstrip('.')}."))
     if why:
         yield from _block(f"Why: {finding.why}")
     # A line to copy is not to be broken.
-    yield f"      Mend: {finding.mend}"
+    yield f"      Mend: {printable(finding.mend)}"
 
 
 def _block(text: str) -> Iterator[str]:

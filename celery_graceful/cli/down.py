@@ -9,7 +9,7 @@ import click
 from celery_graceful.cli.asking import duration, names_of, scope_options
 from celery_graceful.cli.desk import Desk, desk
 from celery_graceful.cli.exits import INTERRUPTED, Refusal, TimedOut, Unavailable
-from celery_graceful.cli.output import print_json, print_table, whom
+from celery_graceful.cli.output import print_json, print_table, say, whom
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.barrier import Standing
@@ -211,17 +211,17 @@ def _show_plan(at: Desk, scopes: tuple[Scope, ...], interrupt: bool, as_json: bo
             awaited=[workers_shown.awaited_as_data(each) for each in found.awaited],
         )
         return
-    click.echo(f"Queues held: {', '.join(found.queues) or 'none'}")
-    click.echo(f"Tasks held by name: {', '.join(found.tasks) or 'none'}")
+    say(f"Queues held: {', '.join(found.queues) or 'none'}")
+    say(f"Tasks held by name: {', '.join(found.tasks) or 'none'}")
     beat = ", ".join(f"{name}: {policy}" for name, policy in found.beat.items())
-    click.echo(f"Beat entries that would be held: {beat}")
+    say(f"Beat entries that would be held: {beat}")
     if found.awaited:
         rows = [workers_shown.awaited_as_row(each) for each in found.awaited]
         print_table(workers_shown.AWAITED_HEADINGS, rows)
     else:
-        click.echo("Nothing runs that would have to be waited for.")
+        say("Nothing runs that would have to be waited for.")
 
 
 def _say(*lines: str) -> None:
     for line in lines:
-        click.echo(line, err=True)
+        say(line, err=True)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import click
 
 from celery_graceful.masking import mask_text
+from celery_graceful.printable import printable_lines
 
 __all__ = [
     "INTERRUPTED",
@@ -58,12 +59,17 @@ def exits() -> Iterator[None]:
     try:
         yield
     except (errors.SettingsError, errors.DefinitionError, errors.UnknownScope) as exc:
-        raise WrongApp(mask_text(str(exc))) from exc
+        raise WrongApp(_said(exc)) from exc
     except (control.Refused, control.UnknownRun, errors.CorruptRecord) as exc:
-        raise Refusal(mask_text(str(exc))) from exc
+        raise Refusal(_said(exc)) from exc
     except (errors.ScopeNotDown, errors.ScopeRefused) as exc:
-        raise Refusal(mask_text(str(exc))) from exc
+        raise Refusal(_said(exc)) from exc
     except (errors.StoreError, control.NotSent, errors.PublishUncertain) as exc:
-        raise Unavailable(mask_text(str(exc))) from exc
+        raise Unavailable(_said(exc)) from exc
     except OperationalError as exc:
-        raise Unavailable(f"The broker does not answer: {mask_text(str(exc))}") from exc
+        raise Unavailable(f"The broker does not answer: {_said(exc)}") from exc
+
+
+def _said(exc: Exception) -> str:
+    """It may quote what others wrote, and a driver's text with a password in it."""
+    return printable_lines(mask_text(str(exc)), "  ")

@@ -6,10 +6,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import click
-
 from celery_graceful.cli.mode_shown import short
-from celery_graceful.cli.output import print_table
+from celery_graceful.cli.output import print_table, say
 from celery_graceful.masking import mask_text
 from celery_graceful.processes.ledger import Entry, entries
 
@@ -25,7 +23,7 @@ def on_this_host() -> list[Entry]:
     try:
         return entries()
     except (OSError, ProcessError) as exc:
-        click.echo(f"The ledger of background processes cannot be read: {exc}", err=True)
+        say(f"The ledger of background processes cannot be read: {exc}", err=True)
         return []
 
 
@@ -33,7 +31,7 @@ def print_processes() -> None:
     """A table of the processes, if there are any on this host."""
     found = on_this_host()
     if found:
-        click.echo()
+        say()
         print_table(HEADINGS, [_as_row(entry, time.time()) for entry in found])
 
 

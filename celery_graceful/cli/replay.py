@@ -8,7 +8,7 @@ import click
 
 from celery_graceful.cli.desk import desk
 from celery_graceful.cli.exits import Refusal
-from celery_graceful.cli.output import print_json
+from celery_graceful.cli.output import print_json, say
 
 __all__ = ["replay"]
 
@@ -37,9 +37,7 @@ def replay(
 
     with desk(ctx) as at:
         run = control.find(at.runtime, run_id)
-        click.echo(
-            f"App {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}", err=True
-        )
+        say(f"App {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}", err=True)
         store = at.runtime.store
         there = {entry.ordinal for entry in aside.chosen(store, run.key, items)}
         if missing := sorted(set(items) - there):
@@ -53,7 +51,7 @@ def replay(
         count = len(there) or aside.count(store, run.key)
         some = f"at least {count}" if count >= aside.MOST_COUNTED else str(count)
         plural = "item" if some == "1" else "items"
-        click.echo(f"Sent: {run.key.task}[{sent}] replays {some} {plural} of {run.key}.", err=True)
-        click.echo(f"See what comes of it: {at.line('runs', sent)}", err=True)
+        say(f"Sent: {run.key.task}[{sent}] replays {some} {plural} of {run.key}.", err=True)
+        say(f"See what comes of it: {at.line('runs', sent)}", err=True)
         if as_json:
             print_json(shown.SCHEMA, verb="replay", run=run.key.id, sent=sent, items=count)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.desk import Desk, desk
-from celery_graceful.cli.output import print_json, print_pairs, print_table
+from celery_graceful.cli.output import print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
     from celery_graceful.runs.control import Run
@@ -59,11 +59,11 @@ def _show_all(at: Desk, limit: int, state: str | None, as_json: bool) -> None:
         return
     if not found:
         which = f"No run is {state}" if state else "No runs"
-        click.echo(f"{which} (app {at.runtime.namespace}, store {at.store}).", err=True)
+        say(f"{which} (app {at.runtime.namespace}, store {at.store}).", err=True)
         return
     print_table(shown.HEADINGS, [shown.as_row(run) for run in found])
     if len(found) == limit:
-        click.echo(f"The first {limit}; more with --limit.", err=True)
+        say(f"The first {limit}; more with --limit.", err=True)
 
 
 def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
@@ -86,14 +86,15 @@ def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
     if more:
         there = aside.count(at.runtime.store, run.key)
         all_ = f"at least {there}" if there >= aside.MOST_COUNTED else str(there)
-        click.echo(f"The first {MOST_ITEMS} of {all_} quarantined items.", err=True)
+        say(f"The first {MOST_ITEMS} of {all_} quarantined items.", err=True)
     if as_json:
         data = {**shown.as_data(run), "put_aside": [shown.item_as_data(item) for item in items]}
         print_json(shown.SCHEMA, run=data)
         return
     print_pairs(shown.as_details(run))
     if items:
-        click.echo("\nItems put aside:")
+        say()
+        say("Items put aside:")
         print_table(shown.ITEM_HEADINGS, [shown.item_as_row(item) for item in items])
         again = at.line("replay", run_id)
-        click.echo(f"Tracebacks: --json. Try them again: {again}", err=True)
+        say(f"Tracebacks: --json. Try them again: {again}", err=True)

@@ -8,7 +8,7 @@ import click
 
 from celery_graceful.cli.desk import Desk, desk
 from celery_graceful.cli.exits import IN_MAINTENANCE, Unavailable
-from celery_graceful.cli.output import print_json, print_table
+from celery_graceful.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Status
@@ -36,7 +36,7 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
         else:
             _print(found)
         if found.trouble:
-            click.echo(f"The workers could not be asked over the broker: {found.trouble}", err=True)
+            say(f"The workers could not be asked over the broker: {found.trouble}", err=True)
         if not found.standing.live:
             raise Unavailable(
                 f"No worker of the app {at.runtime.namespace} is there"
@@ -52,23 +52,24 @@ def _print(found: Status) -> None:
 
     mode = found.mode
     if mode.down:
-        click.echo(f"In maintenance (mode version {mode.version})")
+        say(f"In maintenance (mode version {mode.version})")
         rows = [mode_shown.hold_as_row(hold, found.now) for hold in mode.holds]
         print_table(mode_shown.HOLD_HEADINGS, rows)
     else:
-        click.echo(f"Running (mode version {mode.version})")
+        say(f"Running (mode version {mode.version})")
     if mode.ramp is not None and mode.ramp.until > found.now:
         left, whole = mode.ramp.until - found.now, mode.ramp.seconds
         done = f"{1 - left / whole:.0%} of {mode_shown.short(whole)}"
-        click.echo(f"Work is taken up slowly: {done}")
+        say(f"Work is taken up slowly: {done}")
     if found.workers:
-        click.echo()
+        say()
         print_table(workers_shown.HEADINGS, [workers_shown.as_row(each) for each in found.workers])
     print_processes()
     if mode.log:
-        click.echo("\nLately:")
+        say()
+        say("Lately:")
         for deed in mode.log[-LOG_LINES:]:
-            click.echo(f"  {mode_shown.log_line(deed)}")
+            say(f"  {mode_shown.log_line(deed)}")
 
 
 def _print_data(at: Desk, found: Status) -> None:

@@ -8,7 +8,7 @@ import click
 
 from celery_graceful.cli.asking import duration, names_of, scope_options
 from celery_graceful.cli.desk import desk
-from celery_graceful.cli.output import print_json, whom
+from celery_graceful.cli.output import print_json, say, whom
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.control import Change
@@ -48,9 +48,9 @@ def up(
         lifted = [hold for hold in change.before.holds if change.mode.hold_of(hold.scope) is None]
         undo = mode_shown.redo(at, lifted, change.now)
         for line in (_outcome(change, ramp), *change.warnings):
-            click.echo(line, err=True)
+            say(line, err=True)
         for command in undo:
-            click.echo(f"Undo: {command}", err=True)
+            say(f"Undo: {command}", err=True)
         if as_json:
             print_json(
                 mode_shown.SCHEMA,

@@ -33,6 +33,7 @@ from celery_graceful.model.mode import (
     without_ended,
 )
 from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.printable import printable
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -112,9 +113,14 @@ def down(
 
     def lowered(mode: Mode, now: float) -> Mode:
         until = None if seconds is None else now + seconds
-        doer = who or me()
         after = lower(
-            mode, scopes, now=now, who=doer, reason=reason, until=until, interrupt=interrupt
+            mode,
+            scopes,
+            now=now,
+            who=printable(who or me()),
+            reason=printable(reason),  # what is stored is shown to everybody
+            until=until,
+            interrupt=interrupt,
         )
         _check_size(after)
         return after
@@ -135,7 +141,7 @@ def up(
         StoreUnavailable: the store did not answer.
         CorruptRecord: scopes were named, and what is held cannot be read; nothing was changed.
     """
-    doer = who or me()
+    doer = printable(who or me())
 
     def lifted(mode: Mode, now: float) -> Mode:
         return lift(mode, scopes, now=now, who=doer, ramp=ramp)

@@ -34,7 +34,6 @@ def encode_mode(mode: Mode, *, log: bool = True) -> str:
                 for d in (mode.log if log else ())
             ],
         },
-        ensure_ascii=False,
         separators=(",", ":"),
     )
 

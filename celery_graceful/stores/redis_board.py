@@ -170,7 +170,7 @@ class RedisBoard:
         version, posted = content
         try:
             return Notice(
-                strict_json.whole(whole(version), "its version"), text(posted), float(stamp)
+                strict_json.whole(whole(version), "its version"), _text(posted), float(stamp)
             )
         except ValueError as exc:
             raise self._unread(key, exc) from exc
@@ -179,7 +179,7 @@ class RedisBoard:
         stamp, _, report = (written or b"").partition(b" ")
         try:
             written_at = strict_json.number(float(stamp), "when it was written")
-            found = Attendance(text(worker), text(report), max(0.0, now - written_at))
+            found = Attendance(text(worker), _text(report), max(0.0, now - written_at))
         except ValueError as exc:
             self._tell(worker, "it is not there" if written is None else str(exc))
             return None
@@ -195,3 +195,11 @@ class RedisBoard:
                 self._keys.reports,
                 why,
             )
+
+
+def _text(written: bytes) -> str:
+    """One wrong byte, in a reason say, must not hide all the rest from everybody."""
+    try:
+        return text(written)
+    except UnicodeDecodeError:
+        return written.decode("utf-8", "replace")

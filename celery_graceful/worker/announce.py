@@ -10,6 +10,7 @@ from typing import Any
 from celery_graceful import signals
 from celery_graceful.durations import format_seconds
 from celery_graceful.model.mode import Hold
+from celery_graceful.printable import printable
 from celery_graceful.worker.watch import Known
 
 __all__ = ["Announcer", "describe"]
@@ -87,8 +88,8 @@ class Announcer:
         details = {
             "worker": self._worker.hostname,
             "scopes": [str(hold.scope) for hold in holds],
-            "reason": "; ".join(dict.fromkeys(h.reason for h in holds if h.reason)),
-            "who": ", ".join(dict.fromkeys(hold.who for hold in holds)),
+            "reason": printable("; ".join(dict.fromkeys(h.reason for h in holds if h.reason))),
+            "who": printable(", ".join(dict.fromkeys(hold.who for hold in holds))),
         }
         entered = what == "entered"
         signal = signals.maintenance_entered if entered else signals.maintenance_left
