@@ -64,7 +64,7 @@ class _Safe(logging.Filter):
             record.msg = printable_lines(record.msg, "    ")
         elif isinstance(record.args, tuple):
             record.args = tuple(
-                arg if isinstance(arg, _PLAIN) else _Shown(arg) for arg in record.args
+                arg if isinstance(arg, (*_PLAIN, _Shown)) else _Shown(arg) for arg in record.args
             )
         return True
 
