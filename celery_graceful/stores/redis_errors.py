@@ -6,6 +6,7 @@ from redis import exceptions as redis_errors
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.masking import mask_text
+from celery_graceful.stores.redis_rights import rule
 from celery_graceful.stores.unread import unread
 
 __all__ = ["translated"]
@@ -46,8 +47,7 @@ def translated(exc: Exception, address: str, key: str) -> StoreError:
     if isinstance(exc, _REFUSED) or refused:
         return StoreError(
             f"{address} refused the operation on {key}: {said}. Check the user and password in "
-            "graceful_store, and that the user may run EVALSHA, EVAL and the commands of hashes "
-            "and sorted sets on keys that begin with 'graceful:'."
+            f"graceful_store, and give the user these rights: ACL SETUSER <user> {rule()}"
         )
     if isinstance(exc, _CLUSTER) or _has(said, ("CROSSSLOT", "MOVED")):
         return StoreError(

@@ -158,8 +158,10 @@ for _ = 1, 100 do
   if ARGV[1] == 'due' then
     members = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', stamp, 'LIMIT', at, wanted)
   else
-    local command = ARGV[1] == 'up' and 'ZRANGE' or 'ZREVRANGE'
-    members = redis.call(command, KEYS[1], at, at + wanted - 1)
+    local back = ARGV[1] ~= 'up'
+    local from, to = at, at + wanted - 1
+    members = back and redis.call('ZREVRANGE', KEYS[1], from, to)
+      or redis.call('ZRANGE', KEYS[1], from, to)
   end
   for _, member in ipairs(members) do
     if #out >= count then break end
