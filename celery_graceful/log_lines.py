@@ -17,6 +17,7 @@ __all__ = ["NAMES", "install"]
 NAMES = (
     "celery_graceful.atomic",
     "celery_graceful.beat",
+    "celery_graceful.doctor",
     "celery_graceful.maintenance",
     "celery_graceful.processes",
     "celery_graceful.processes.at_exit",
