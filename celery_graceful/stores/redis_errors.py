@@ -57,7 +57,9 @@ def translated(exc: Exception, address: str, key: str) -> StoreError:
     if isinstance(exc, _AWAY) or _has(said, _AWAY_CODES):
         return StoreUnavailable(f"{address} does not answer now (about {key}): {said}")
     if isinstance(exc, redis_errors.OutOfMemoryError) or _has(said, ("OOM",)):
-        return StoreError(
+        # As if it were away: the same call succeeds once somebody has made room, so that what a run
+        # has to say is said again, and nothing is given up that was done.
+        return StoreUnavailable(
             f"{address} has no memory left to write {key}: {said}. Raise its maxmemory, or remove "
             "data from it."
         )

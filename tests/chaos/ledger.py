@@ -20,7 +20,7 @@ CREATE TABLE effects (
     run text NOT NULL,
     item integer NOT NULL,
     kind text NOT NULL,
-    fence integer NOT NULL,
+    fence bigint NOT NULL,
     pid integer NOT NULL,
     worker integer NOT NULL,
     at double precision NOT NULL,
