@@ -79,6 +79,10 @@ class Rescuer:
         # Those of other brokers, and those that maintenance holds, must not hide the others.
         passed_over = len(self._foreign) + len(self._held_at)
         overdue = self.store.due(BATCH + min(passed_over, MOST_PASSED_OVER))
+        if any(record.owner is not None for _, record in overdue):
+            # Reads may be answered while writes are refused (no memory, a full disk): then their
+            # owners cannot renew their leases.
+            self.store.check()
         if self._healthy_since is None:
             self._healthy_since = now
         patient = now >= self._healthy_since + self.runtime.settings.lease_ttl

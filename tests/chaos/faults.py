@@ -68,9 +68,7 @@ class Faults:
             if self.strikes_now(server):
                 return False
             # Whoever dies before it has written its record back has lost more than a crash may.
-            return planned.kind != "store_forgets" or (
-                self.crew.all_able and bool(self.servers.running())
-            )
+            return planned.kind != "store_forgets" or (self.crew.all_able and bool(self._running()))
         post = self.crew.posts[planned.worker]
         return post.able and bool(post.worker.children())
 
@@ -163,8 +161,12 @@ class Faults:
         self.servers.refuse(True)
         return partial(self.servers.refuse, False)
 
+    def _running(self) -> list[bytes]:
+        """Runs whose owner lives: of another's record nobody may know what was in it."""
+        return self.servers.running({post.worker.name for post in self.crew.posts if post.able})
+
     def _store_forgets(self, planned: Planned, fault: Fault) -> None:
-        keys = self.servers.running()
+        keys = self._running()
         if keys:
             self.servers.forget(keys[planned.number % len(keys)], WRITTEN_BACK)
 

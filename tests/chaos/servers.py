@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -30,11 +31,15 @@ class Servers:
         self.database_url = ""
         self._stack = ExitStack()
 
-    def running(self) -> list[bytes]:
-        """The keys of the runs that are under way, in an order of their own."""
+    def running(self, workers: Collection[str]) -> list[bytes]:
+        """The keys of the runs that one of these workers has, in an order of their own."""
+        found = []
         with self.store.client() as client:
-            keys = sorted(client.scan_iter("graceful:*:run:*", count=1000))
-            return [key for key in keys if client.hget(key, "s") == b"running"]
+            for key in sorted(client.scan_iter("graceful:*:run:*", count=1000)):
+                state, owner = client.hmget(key, "s", "o")
+                if state == b"running" and (owner or b"").partition(b"@")[0].decode() in workers:
+                    found.append(key)
+        return found
 
     def forget(self, key: bytes, patience: float) -> bool:
         """Delete a record; returns whether its owner has written it back within ``patience``."""

@@ -219,9 +219,7 @@ class Life(RuleBasedStateMachine):
         if how == "clock":
             self.world.jump(HOUR if pick % 2 else -HOUR)
         elif how == "refuses":
-            # A rescuer that can read may act in the moment in which writes are taken again.
             self.world.refuses = self.world.troubled = True
-            self.world.hurt += 1
         else:
             self.world.workers[pick % 2].loses += 1
 

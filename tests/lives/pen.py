@@ -38,6 +38,15 @@ class Pen:
     def checkpoint(self, *args: Any, **times: Any) -> Flushed:
         return self._write(lambda: self._world.place.store.checkpoint(*args, **times))
 
+    def check(self) -> None:
+        self._reach()
+        self._refuse()
+        self._world.place.store.check()
+
+    def _refuse(self) -> None:
+        if self._world.refuses and self._worker is not None:
+            raise StoreUnavailable("refused")
+
     def _reach(self) -> None:
         if self._worker is not None and (self._worker.cut or self._world.away):
             raise StoreUnavailable("away")
@@ -45,8 +54,7 @@ class Pen:
     def _write(self, call: Callable[[], T]) -> T:
         self._reach()
         self._world.let_happen()
-        if self._world.refuses and self._worker is not None:
-            raise StoreUnavailable("refused")
+        self._refuse()
         before = self._world.record
         answer = call()
         if getattr(answer, "done", False) or getattr(answer, "accepted", False):

@@ -156,3 +156,20 @@ def test_a_leg_wakes_up_after_another_was_admitted(world: World, what: str) -> N
         getattr(world, what)(stale)
     assert world.legs == [other]
     assert _record(world) == before
+
+
+@pytest.mark.parametrize("slices", range(5, 10))
+def test_a_rescuer_that_could_read_takes_no_run_whose_owner_could_not_write(
+    world: World, slices: int
+) -> None:
+    """A store without memory answers reads; whoever has a run cannot renew its lease meanwhile."""
+    leg, other = _carried(world), world.workers[1]
+    world.pass_time(A_LEASE_AND_MORE)
+    world.refuses = True
+    world.pass_time(slices)
+    world.refuses = False
+    for _ in range(2):
+        world.look(other)
+    assert _record(world).owner == leg.worker.name
+    settle(world)
+    assert _record(world).outcome is Outcome.COMPLETED
