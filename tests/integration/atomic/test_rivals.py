@@ -99,10 +99,12 @@ def test_stalled_between_admission_and_claim(project: Project, at: str) -> None:
         check_exact(project)
         stalled.__exit__()
     else:  # it holds the row's lock: the other waits for it
+        first = project.record(run)
+        assert first is not None
         other = threading.Thread(target=project.carry_on, args=(run, 8))
         other.start()
         record = project.record
-        wait_for(lambda: (found := record(run)) is not None and found.fence == 2, 10)
+        wait_for(lambda: (now := record(run)) is not None and now.fence > first.fence, 10)
         stalled.__exit__()
         other.join(20)
     check_exact(project)
