@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs import aside
+from celery_graceful.tasks import endings
 from tests.integration.atomic.project import Project, new_id, own_task
 from tests.integration.atomic.tasks import effects
 
@@ -49,9 +50,13 @@ def test_an_item_put_aside_leaves_no_trace_in_the_batch(project: Project) -> Non
     assert "ZeroDivisionError: item 2" in found[1].traceback
 
 
-def test_crashes_leave_no_item_aside_that_is_done_later(project: Project) -> None:
+def test_crashes_leave_no_item_aside_that_is_done_later(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
-        pass
+        """What a signal that ends the process would raise."""
+
+    monkeypatch.setattr(endings, "is_stop", lambda exc, *_: isinstance(exc, Killed))
 
     broken = True
 

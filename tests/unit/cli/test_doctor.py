@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from celery import Celery
 
 from celery_graceful.maintenance.report import Report, encode_report
@@ -17,6 +19,16 @@ from tests.unit.cli.shop import Run
 from tests.unit.doctor import sound
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _store_is_sound(redis_url: str) -> Iterator[None]:
+    """The tests' server keeps nothing, of which the doctor would warn each time."""
+    with redis.Redis.from_url(redis_url) as client:
+        before = client.config_get("save")
+        client.config_set("save", "86400 1000000000")
+        yield
+        client.config_set("save", before["save"])
 
 
 @pytest.fixture
