@@ -151,8 +151,12 @@ class World(Legs):
         return done.decision
 
     def use_again(self) -> None:
-        """A fresh message under the same id; one at a time, else they cannot be told apart."""
-        if all(m.use <= self.use for m in self.broker):
+        """A fresh message under the same id; one at a time, else they cannot be told apart.
+
+        Nor while a delivery of the last one still asks to be admitted.
+        """
+        asking = any(leg.phase == "ask" for leg in self.legs)
+        if not asking and all(m.use <= self.use for m in self.broker):
             self.published_uses += 1
             self.broker.append(Message(0, use=self.published_uses))
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
+from celery_graceful.model.record import MOST_GENERATIONS, Outcome, Record, Request, RunKey, State
 from celery_graceful.stores.base import Store
 
 Open = Callable[..., Store]
@@ -27,7 +27,7 @@ _due_in = st.none() | st.integers(-9000, -1000) | st.integers(1000, 9000)
 _records = st.builds(
     Record,
     state=st.sampled_from(State),
-    generation=_ints,
+    generation=st.integers(0, MOST_GENERATIONS),
     fence=_fences,
     owner=st.none() | _owners,
     checkpoint=st.none() | _texts,
