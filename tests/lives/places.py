@@ -61,7 +61,9 @@ class RedisPlace:
             if due != float("inf"):
                 moved = f"{due - seconds:.6f}"
                 self._client.zadd(index, {member: moved})
-                self._client.hset(f"{self._prefix}run:".encode() + member, "d", moved)
+                key = f"{self._prefix}run:".encode() + member
+                if self._client.exists(key):  # or it would begin anew, of this field alone
+                    self._client.hset(key, "d", moved)
 
     def damage(self, run: RunKey, summary: str) -> None:
         self._client.hset(f"{self._prefix}run:{run.task}:{run.id}", "m", summary)
