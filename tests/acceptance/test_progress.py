@@ -33,16 +33,16 @@ def test_a_worker_opens_no_connection_for_progress_and_leaves_an_abort_alone(
         def written() -> int:
             return min(states.of(result.id).count("PROGRESS") for result in results)
 
-        wait_for(lambda: written() >= 3, 30, "PROGRESS of all runs")
+        wait_for(lambda: written() >= 3, 90, "PROGRESS of all runs")
         before = opened(redis_url)
-        wait_for(lambda: written() >= 15, 30, "more PROGRESS of all runs")
+        wait_for(lambda: written() >= 15, 90, "more PROGRESS of all runs")
         # Of 48 writes and more; a worker's other threads may open one at their first use.
         assert opened(redis_url) - before <= 10
         for result in results:
             AbortableAsyncResult(result.id, app=app).abort()
         for n, result in enumerate(results):
             # ``get`` would take ABORTED for an answer.
-            wait_for(lambda r=result: "SUCCESS" in states.of(r.id), 20, "the end")  # type: ignore[misc]
+            wait_for(lambda r=result: "SUCCESS" in states.of(r.id), 60, "the end")  # type: ignore[misc]
             assert result.get(timeout=5) == f"run{n}"
             seen = states.of(result.id)
             assert seen[seen.index("ABORTED") :] == ["ABORTED", "SUCCESS"]
