@@ -174,6 +174,7 @@ def test_the_store_is_away_for_two_seconds(tmp_path: Path, redis_url: str) -> No
         Valkey(appendonly=True) as store,
         Stage(redis_url, redis_url, tmp_path, store=store.url).open() as stage,
     ):
+        stage.settings["graceful_store_patience"] = LONG_LEASE
         worker, _, run = carried(stage, STYLES[0], LONG_LEASE)
         store.kill()
         away_since = time.monotonic()
