@@ -25,6 +25,7 @@ SEED = int(os.environ.get("GRACEFUL_FUZZ_SEED", "0")) or random.SystemRandom().r
 MOST = 0.1
 #: Inputs that failed once: the decoder's name, and the input.
 CASES: list[tuple[str, Any]] = [
+    ("manifest", ("Procfile", "# p\ud800oce the shop")),
     ("manifest", ("Procfile", "worker: " + "1" * 3900)),
     ("manifest", ("Procfile", "worker: " + "$(" * 1900)),
     ("manifest", ("Dockerfile", "FROM a\nENV " + "a" * 3900)),

@@ -80,6 +80,9 @@ def documents(text: str, file: str) -> Iterator[Node]:
         loader = kind(text)
         while loader.check_node():
             yield _node(loader, loader.get_node(), file, {})
+    except UnicodeEncodeError as exc:  # bytes on stdin that are no text; only the C parser minds
+        line = text.count("\n", 0, exc.start) + 1
+        raise NotYaml(Place(file, line), "this is not text", "write it as UTF-8") from exc
     except yaml.YAMLError as exc:
         if _BRACES in text:
             raise _template(file, _line_of_braces(text)) from exc

@@ -107,12 +107,10 @@ class Watch:
                     self._table.keep(one.found)
         for one in left:
             said = last_output(one.found.pid)
-            log.warning(
-                "%s; it %s%s",
-                one,
-                "is ended" if one.found in to_end else "runs on",
-                f"; its last output:\n{said}" if said else "",
-            )
+            does = "is ended" if one.found in to_end else "runs on"
+            output = f"; its last output:\n{said}" if said else ""
+            # Without arguments: lines are kept, and indented. In an argument they would be escaped.
+            log.warning(f"{one}; it {does}{output}")
         return to_end
 
     def _take(self, found: Sequence[Found], ended: Execution) -> None:

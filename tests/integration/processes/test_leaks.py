@@ -288,7 +288,7 @@ def test_the_last_lines_that_it_wrote_to_a_file(warned: Tasks, tmp_path: Path) -
     lines = warned.run(lambda: writing(tmp_path / "log", r"one\ntwo\nthree\nno \377 route\n"))
     (line,) = (each for each in lines if "behind" in each)
     assert line.endswith(
-        "; it runs on; its last output:\ntwo\nthree\nno \N{REPLACEMENT CHARACTER} route"
+        "; it runs on; its last output:\n    two\n    three\n    no \N{REPLACEMENT CHARACTER} route"
     )
 
 

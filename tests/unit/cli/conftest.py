@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -13,6 +14,14 @@ from celery_graceful import Graceful, IterableTask
 from celery_graceful.cli import graceful
 from celery_graceful.runtime import Runtime, forget, runtime_of
 from tests.unit.cli.shop import ID, TASK, Run, queued
+
+
+@pytest.fixture(autouse=True)
+def _no_process_of_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The ledger of background processes is the user's: tests beside these have some there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("own")))
+        yield
 
 
 @pytest.fixture
