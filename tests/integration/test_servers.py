@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import psycopg
 import pytest
 import redis
 from kombu import Connection
 
 from tests.servers import Postgres, RabbitMQ, Valkey
+from tests.servers.process import ServerError, free_port
 
 
 def test_valkey_gives_empty_databases(valkey_server: Valkey) -> None:
@@ -46,6 +49,24 @@ def test_valkey_appendonly_outlives_a_crash() -> None:
         server.kill()
         server.start()
         assert client.get("key") == b"kept"
+
+
+def test_a_server_on_the_port_of_another_is_an_error(own_valkey: Valkey) -> None:
+    other = Valkey()
+    other.port, other._argv = own_valkey.port, own_valkey._argv
+    try:
+        with pytest.raises(ServerError, match="Address already in use"):
+            other.start()
+    finally:
+        other.close()
+
+
+def test_processes_with_the_same_random_numbers_choose_different_ports() -> None:
+    chosen = set()
+    for _ in range(5):
+        random.seed(14)  # as Hypothesis does in each process of the tests
+        chosen.add(free_port())
+    assert len(chosen) > 1
 
 
 def test_valkey_falls_silent(own_valkey: Valkey) -> None:

@@ -17,6 +17,9 @@ from tests.lifeline import bound_to_this_process
 
 HOST = "127.0.0.1"
 _PORTS = range(15_000, 32_000)  # below what systems give to outgoing connections
+# Not the module's functions: Hypothesis seeds those, and processes beside each other would choose
+# the same ports.
+_CHOICE = random.SystemRandom()
 
 
 class ServerError(RuntimeError):
@@ -33,7 +36,7 @@ class MissingProgram(Exception):
 def free_port() -> int:
     """A port of the loopback address that nobody listens on."""
     for _ in range(200):
-        port = random.choice(_PORTS)
+        port = _CHOICE.choice(_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
@@ -91,10 +94,12 @@ class Process:
         deadline = time.monotonic() + timeout
         while True:
             late = time.monotonic() > deadline  # before the look: it may take long itself
-            if answers():
-                return
+            answered = answers()
+            # Also after an answer: it may have come from another program, which has the port.
             if (code := self.popen.poll()) is not None:
                 raise ServerError(f"{self.name} ended with {code}\n{self.tail()}")
+            if answered:
+                return
             if late:
                 self.kill()
                 raise ServerError(f"{self.name} not up after {timeout:g} s\n{self.tail()}")

@@ -126,7 +126,8 @@ class Valkey:
     def _answers(self) -> bool:
         try:
             with self.client() as client:
-                return bool(client.ping())
+                # Another server may have taken the port, and this one is about to end for that.
+                return int(client.info("server")["process_id"]) == self.pid
         except redis.RedisError:
             return False  # not listening yet, or still loading its data
 
