@@ -8,30 +8,28 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
 
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
 from celery_graceful.stores.base import Durability, Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
-from celery_graceful.stores.codec import Unreadable, text, utf8
-from celery_graceful.stores.listing import Entry, Skipped, collect, joined
+from celery_graceful.stores.codec import Unreadable, utf8
+from celery_graceful.stores.listing import Skipped
 from celery_graceful.stores.redis_aside import RedisAside
 from celery_graceful.stores.redis_board import RedisBoard
 from celery_graceful.stores.redis_errors import translated
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
-from celery_graceful.stores.redis_judge import judge
-from celery_graceful.stores.redis_keys import Keys, member_of, run_of
+from celery_graceful.stores.redis_judge import durability, judge
+from celery_graceful.stores.redis_keys import Keys, member_of, shown
 from celery_graceful.stores.redis_line import Line
+from celery_graceful.stores.redis_listing import RedisListing
 from celery_graceful.stores.unread import unread, unread_board
 
 __all__ = ["RedisStore"]
 
 logger = logging.getLogger("celery_graceful.stores")
-
-#: Runs that the server reads in one go: a long listing must not hold up others.
-_LISTED_AT_ONCE = 250
 
 
 class RedisStore(Boarded):
@@ -70,6 +68,7 @@ class RedisStore(Boarded):
         self._aside = RedisAside(self._call, self._keys)
         self._board = RedisBoard(self._call, self._keys, self._unread_board)
         self._skipped = Skipped()
+        self._listing = RedisListing(self._call, self._keys, self._skipped)
 
     def load(self, run: RunKey) -> Found:
         """See :meth:`Store.load <celery_graceful.stores.base.Store.load>`."""
@@ -154,16 +153,15 @@ class RedisStore(Boarded):
             *members,
         )
         for position in damaged:
-            self._skipped.warn(_shown(keys[position]), "it is no record of a run")
+            self._skipped.warn(shown(keys[position]), "it is no record of a run")
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
-        return self._list(b"due", self._keys.live, limit)
+        return self._listing.due(limit)
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
-        live = self._list(b"up", self._keys.live, limit)
-        return joined(limit, live, self._list(b"down", self._keys.ended, limit))
+        return self._listing.runs(limit)
 
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
@@ -215,14 +213,9 @@ class RedisStore(Boarded):
             StoreUnavailable: the server does not answer.
         """
         try:
-            policy = _asked(lambda: self._own_client().config_get("maxmemory-policy"))
-            save = _asked(lambda: self._own_client().config_get("save"))
-            log = _asked(lambda: self._own_client().config_get("appendonly"))
+            return durability(self._own_client())
         except (RedisError, OSError) as exc:
             raise translated(exc, self._address, "CONFIG GET") from exc
-        saves, logs = save.get("save"), log.get("appendonly")
-        persistent = None if saves is None or logs is None else bool(saves) or logs == "yes"
-        return Durability(policy.get("maxmemory-policy", ""), persistent)
 
     def close(self) -> None:
         """Give back the connections; the next call opens new ones."""
@@ -248,32 +241,7 @@ class RedisStore(Boarded):
                 # A demoted master: connect again, its name may lead to the new one by now.
                 client.connection_pool.disconnect(inuse_connections=False)
                 self._line.close()
-            raise translated(exc, self._address, _shown(about)) from exc
-
-    def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
-        def fetch(offset: int, count: int) -> list[Entry]:
-            entries: list[Entry] = []
-            while len(entries) < count:
-                wanted = min(count - len(entries), _LISTED_AT_ONCE)
-                at = b"%d" % (offset + len(entries))
-                found = self._call(
-                    scripts.LIST, index, 2, index, self._keys.run_prefix, kind, at, b"%d" % wanted
-                )
-                entries += [self._entry(*entry) for entry in found]
-                if len(found) < wanted:
-                    break
-            return entries
-
-        return collect(limit, fetch)
-
-    def _entry(self, member: bytes, fields: list[bytes | None] | None = None) -> Entry:
-        try:
-            if fields is None:
-                raise Unreadable("it is no hash")
-            return run_of(member), record_of(fields)
-        except Unreadable as exc:
-            self._skipped.warn(_shown(self._keys.run_prefix + member), exc)
-            return None
+            raise translated(exc, self._address, shown(about)) from exc
 
     def _record(self, key: bytes, exists: int, fields: list[bytes | None]) -> Record | None:
         if not exists:
@@ -284,31 +252,11 @@ class RedisStore(Boarded):
             raise self._corrupt(key, exc) from exc
 
     def _corrupt(self, key: bytes, why: object) -> CorruptRecord:
-        return unread(f"at {_shown(key)} in {self._address}", why)
+        return unread(f"at {shown(key)} in {self._address}", why)
 
     def _unread_board(self, key: bytes, why: object) -> CorruptRecord:
-        return unread_board(f"{_shown(key)} in {self._address}", why)
-
-
-def _asked(question: Callable[[], Any]) -> dict[str, str]:
-    """The answer to CONFIG GET as text; nothing where the server does not allow that."""
-    try:
-        found = question()
-    except ResponseError:  # no such command, or no rights to it
-        return {}
-    return {_config_text(name): _config_text(value) for name, value in dict(found).items()}
-
-
-def _config_text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return unread_board(f"{shown(key)} in {self._address}", why)
 
 
 def _seconds(value: float) -> bytes:
     return b"%.6f" % value
-
-
-def _shown(key: bytes) -> str:
-    try:
-        return text(key)
-    except UnicodeDecodeError:
-        return repr(key)

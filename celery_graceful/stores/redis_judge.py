@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
-from celery_graceful.errors import StoreError
+from redis import Redis
+from redis.exceptions import ResponseError
 
-__all__ = ["judge"]
+from celery_graceful.errors import StoreError
+from celery_graceful.stores.base import Durability
+
+__all__ = ["durability", "judge"]
 
 logger = logging.getLogger("celery_graceful.stores")
 
@@ -43,3 +48,30 @@ def judge(info: dict[str, Any], address: str) -> None:
             address,
             policy,
         )
+
+
+def durability(client: Redis) -> Durability:
+    """What becomes of the data when memory runs out or the server restarts.
+
+    Raises:
+        RedisError: The server does not answer.
+    """
+    policy = _asked(lambda: client.config_get("maxmemory-policy"))
+    save = _asked(lambda: client.config_get("save"))
+    log = _asked(lambda: client.config_get("appendonly"))
+    saves, logs = save.get("save"), log.get("appendonly")
+    persistent = None if saves is None or logs is None else bool(saves) or logs == "yes"
+    return Durability(policy.get("maxmemory-policy", ""), persistent)
+
+
+def _asked(question: Callable[[], Any]) -> dict[str, str]:
+    """The answer to CONFIG GET as text; nothing where the server does not allow that."""
+    try:
+        found = question()
+    except ResponseError:  # no such command, or no rights to it
+        return {}
+    return {_config_text(name): _config_text(value) for name, value in dict(found).items()}
+
+
+def _config_text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.codec import Unreadable, text, utf8
 
-__all__ = ["Keys", "member_of", "run_of"]
+__all__ = ["Keys", "member_of", "run_of", "shown"]
 
 
 def _quoted(name: str) -> str:
@@ -31,6 +31,14 @@ def run_of(member: bytes) -> RunKey:
     if not colon:
         raise Unreadable("it does not name a run")
     return RunKey(_unquoted(task), run_id)
+
+
+def shown(key: bytes) -> str:
+    """A key for people."""
+    try:
+        return text(key)
+    except UnicodeDecodeError:
+        return repr(key)
 
 
 class Keys:

@@ -87,26 +87,27 @@ def exempt_queues(scene: Scene) -> Iterator[Sight]:
 def evicts(scene: Scene) -> Iterator[Sight]:
     """A Redis that deletes records when its memory runs out."""
     policy = scene.seen.eviction
-    if policy in ("", "noeviction") or not _has_runs(scene):
-        return
-    yield Sight(
-        f"the store {scene.app.store_url} has maxmemory-policy {policy}: it deletes records of runs"
-        " when its memory runs out",
-        "maxmemory-policy noeviction, or a Redis of its own for graceful_store",
-        setting="graceful_store",
-    )
+    if policy not in ("", "noeviction"):
+        yield from _of_store(
+            scene,
+            f"has maxmemory-policy {policy}: it deletes records of runs when its memory runs out",
+            "maxmemory-policy noeviction, or a Redis of its own for graceful_store",
+        )
 
 
 def not_persistent(scene: Scene) -> Iterator[Sight]:
     """A Redis that begins empty after a restart."""
-    if scene.seen.persistent is not False or not _has_runs(scene):
-        return
-    yield Sight(
-        f"the store {scene.app.store_url} has neither snapshots nor an append-only file: it is"
-        " empty after a restart",
-        "appendonly yes, or save 60 1; or another store in graceful_store",
-        setting="graceful_store",
-    )
+    if scene.seen.persistent is False:
+        yield from _of_store(
+            scene,
+            "has neither snapshots nor an append-only file: it is empty after a restart",
+            "appendonly yes, or save 60 1; or another store in graceful_store",
+        )
+
+
+def _of_store(scene: Scene, what: str, better: str) -> Iterator[Sight]:
+    if _has_runs(scene):
+        yield Sight(f"the store {scene.app.store_url} {what}", better, setting="graceful_store")
 
 
 def _consumed(worker: Deployed, scene: Scene) -> frozenset[str]:

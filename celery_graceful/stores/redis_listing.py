@@ -1,0 +1,67 @@
+"""Listings of runs in Redis: read from an index, a few hundred at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from celery_graceful.model.record import Record, RunKey
+from celery_graceful.stores import redis_scripts as scripts
+from celery_graceful.stores.codec import Unreadable
+from celery_graceful.stores.listing import Entry, Skipped, collect, joined
+from celery_graceful.stores.redis_fields import record_of
+from celery_graceful.stores.redis_keys import Keys, run_of, shown
+
+__all__ = ["RedisListing"]
+
+#: Runs that the server reads in one go: a long listing must not hold up others.
+_LISTED_AT_ONCE = 250
+
+
+class RedisListing:
+    """What a store answers about many runs at once.
+
+    Args:
+        call: Runs a script: the script, the key it is about, how many keys, keys and arguments.
+        keys: The names of the namespace.
+        skipped: Warns of records that cannot be read.
+    """
+
+    def __init__(self, call: Callable[..., Any], keys: Keys, skipped: Skipped) -> None:
+        self._call = call
+        self._keys = keys
+        self._skipped = skipped
+
+    def due(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """Runs whose ``due_at`` has passed."""
+        return self._list(b"due", self._keys.live, limit)
+
+    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+        """Runs that have not ended, then those that have."""
+        live = self._list(b"up", self._keys.live, limit)
+        return joined(limit, live, self._list(b"down", self._keys.ended, limit))
+
+    def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
+        def fetch(offset: int, count: int) -> list[Entry]:
+            entries: list[Entry] = []
+            while len(entries) < count:
+                wanted = min(count - len(entries), _LISTED_AT_ONCE)
+                at = b"%d" % (offset + len(entries))
+                found = self._call(
+                    scripts.LIST, index, 2, index, self._keys.run_prefix, kind, at, b"%d" % wanted
+                )
+                entries += [self._entry(*entry) for entry in found]
+                if len(found) < wanted:
+                    break
+            return entries
+
+        return collect(limit, fetch)
+
+    def _entry(self, member: bytes, fields: list[bytes | None] | None = None) -> Entry:
+        try:
+            if fields is None:
+                raise Unreadable("it is no hash")
+            return run_of(member), record_of(fields)
+        except Unreadable as exc:
+            self._skipped.warn(shown(self._keys.run_prefix + member), exc)
+            return None
