@@ -13,9 +13,10 @@ from amqp.exceptions import NotFound
 from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 
+from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.request import RunRequest
-from celery_graceful._celery.wire import Envelope, envelope_of
+from celery_graceful._celery.wire import Envelope, envelope_of, is_name
 from celery_graceful.errors import PublishUncertain, Unroutable
 from celery_graceful.masking import mask_text
 
@@ -68,17 +69,33 @@ class Lot:
         try:
             send = self._connected(declare=changed == self._parked)
             for request in requests:
-                send(changed(self._envelope(request.message)))
-                sent.append(request)
+                envelope = self._read(request.message, RunRequest.queue_of)
+                if envelope is not None and self._arrives(changed(envelope), send, what):
+                    sent.append(request)
         except (OperationalError, PublishUncertain) as exc:
             logger.error("Tasks that are held could not be %s: %s", what, exc)
             self.close()
         return sent
 
-    def _envelope(self, message: Any) -> Envelope:
-        queue_of = RunRequest.queue_of
-        queue = queue_of(message) if queue_of is not None else None
-        return envelope_of(message, self._broker, queue)
+    def _read(
+        self, message: Any, queue_of: Callable[[Any], str | None] | None = None
+    ) -> Envelope | None:
+        try:
+            queue = queue_of(message) if queue_of is not None else None
+            return envelope_of(message, self._broker, queue)
+        except Exception as exc:  # whatever a stranger wrote: the others have to go their way
+            logger.error("A message stays where it is, since it cannot be read: %.400r", exc)
+            return None
+
+    def _arrives(self, envelope: Envelope, send: Sender, what: str) -> bool:
+        """Whether a queue took it; one that does not is no reason to keep the others."""
+        try:
+            send(envelope)
+        except Unroutable as exc:
+            logger.error("A task that is held could not be %s: %s", what, exc)
+            self._declared = False
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection, in the thread that has put messages here."""
@@ -98,7 +115,7 @@ class Lot:
     def empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
         """Send all messages back to their queues, but those whose task is still ``held``.
 
-        One that no queue takes any more stays as well.
+        One that no queue takes any more stays as well, and so does one that cannot be read.
 
         Each is taken off only when it has arrived: after a crash at that moment it is in both
         places.
@@ -125,18 +142,28 @@ class Lot:
             connection.channel() as channel,
         ):
             queue = Queue(self.name, routing_key=self.name, channel=channel)
+            unreadable = []
             for _ in range(_length(queue)):
                 message = queue.get(no_ack=False)
                 if message is None:
                     break
-                envelope = envelope_of(message, self._broker)
-                stays = held(str(envelope.headers.get("task")))
-                stays = stays or not _send_back(envelope, send)
-                if stays:
-                    send(self._parked(envelope))
+                envelope = self._read(message)
+                if envelope is None:
+                    unreadable.append(message)
+                    continue
+                stays = self._stays(envelope, held, send)
                 message.ack()
                 kept, moved = kept + stays, moved + (not stays)
-        return moved, kept
+            for message in unreadable:  # now: earlier, it might be the next to come again
+                message.requeue()
+        return moved, kept + len(unreadable)
+
+    def _stays(self, envelope: Envelope, held: Callable[[str], bool], send: Sender) -> bool:
+        """Send a message back, or to the end of the parking queue; whether it stays."""
+        stays = held(task_and_id(self._app, envelope)[0]) or not _send_back(envelope, send)
+        if stays:
+            send(self._parked(envelope))
+        return stays
 
     def _parked(self, envelope: Envelope) -> Envelope:
         where = [envelope.exchange, envelope.routing_key]
@@ -155,7 +182,7 @@ def _send_back(envelope: Envelope, send: Sender) -> bool:
     """Whether there is still a queue that takes the message: it must not be in others' way."""
     headers = dict(envelope.headers)
     where = headers.pop(PARKED, None)
-    if not isinstance(where, (list, tuple)) or [type(name) for name in where] != [str, str]:
+    if not isinstance(where, (list, tuple)) or len(where) != 2 or not all(map(is_name, where)):
         logger.error("A parked message stays, its %s says no queue: %.200r", PARKED, where)
         return False
     exchange, routing_key = where

@@ -9,6 +9,7 @@ from amqp.exceptions import NotFound
 from kombu import Producer, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
+from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
 from celery_graceful.masking import mask_text, mask_url
@@ -66,7 +67,7 @@ class Sender:
             kind = Unroutable if isinstance(exc, NotFound) else PublishUncertain
             raise kind(
                 f"the broker {mask_url(envelope.broker)} did not confirm the message for "
-                f"{_name(envelope)} ({_route(envelope)}): {mask_text(repr(exc))}"
+                f"{_name(self._app, envelope)} ({_route(envelope)}): {mask_text(repr(exc))}"
             ) from exc
 
     def declare(self, queue: str) -> None:
@@ -128,8 +129,9 @@ def publish(app: Any, envelope: Envelope, *, timeout: float) -> None:
         send(envelope)
 
 
-def _name(envelope: Envelope) -> str:
-    return f"{envelope.headers.get('task')}[{envelope.headers.get('id')}]"
+def _name(app: Any, envelope: Envelope) -> str:
+    task, task_id = task_and_id(app, envelope)
+    return f"{task}[{task_id}]"
 
 
 def _route(envelope: Envelope) -> str:
@@ -146,7 +148,9 @@ def _check_route(app: Any, channel: Any, envelope: Envelope) -> None:
             queue.bind(channel).declare()
     queues = lookup(envelope.exchange, envelope.routing_key)
     if not [queue for queue in queues if queue != channel.deadletter_queue]:
-        raise Unroutable(f"no queue takes the message for {_name(envelope)}: {_route(envelope)}")
+        raise Unroutable(
+            f"no queue takes the message for {_name(app, envelope)}: {_route(envelope)}"
+        )
 
 
 def _properties(envelope: Envelope) -> dict[str, Any]:
@@ -182,6 +186,6 @@ def _send(app: Any, connection: Any, envelope: Envelope, *, timeout: float) -> N
         )
     if returned:
         raise Unroutable(
-            f"the broker returned the message for {_name(envelope)}: no queue takes exchange "
+            f"the broker returned the message for {_name(app, envelope)}: no queue takes exchange "
             f"{envelope.exchange!r} with key {envelope.routing_key!r} ({returned[0]})"
         )

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from celery_graceful._celery.wire import GENERATION
+from celery_graceful._celery.protocol_1 import task_and_id
+from celery_graceful._celery.wire import GENERATION, generation_of
 
 __all__ = ["leave_unknown_runs"]
 
@@ -28,13 +29,10 @@ def leave_unknown_runs(worker: Any, is_run: Callable[[str, str, int, bool], bool
     theirs = consumer.on_unknown_task
 
     def on_unknown_task(body: Any, message: Any, exc: Exception) -> None:
-        headers = message.headers
-        generation = headers.get(GENERATION)
+        task, task_id = task_and_id(worker.app, message)
         redelivered = bool((message.delivery_info or {}).get("redelivered"))
-        known = isinstance(generation, int) and isinstance(headers.get("id"), str)
-        if (known or redelivered) and is_run(
-            headers.get("task", ""), headers.get("id", ""), generation or 0, redelivered
-        ):
+        may_be = bool(task_id) and (redelivered or GENERATION in message.headers)
+        if may_be and is_run(task, task_id, generation_of(message.headers), redelivered):
             message.ack_log_error(logger, consumer.connection_errors)
         else:
             theirs(body, message, exc)

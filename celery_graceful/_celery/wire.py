@@ -32,6 +32,7 @@ __all__ = [
     "capture",
     "envelope_of",
     "generation_of",
+    "is_name",
     "pack",
     "sent_home",
     "travelling",
@@ -73,6 +74,8 @@ HEADER_LIMIT = 32 * 1024
 MOST_GENERATIONS = 2**31 - 1
 #: Priorities that a broker knows.
 _PRIORITIES = 255
+#: Bytes of a name in AMQP.
+_NAME_LIMIT = 255
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -143,13 +146,18 @@ def sent_home(headers: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(home, (list, tuple)) or len(home) != 3:
         return {}
     exchange, routing_key, priority = home
-    if not (_is_name(exchange) and _is_name(routing_key) and _is_priority(priority)):
+    if not all(map(_is_name_or_none, (exchange, routing_key))) or not _is_priority(priority):
         return {}
     return dict(zip(("exchange", "routing_key", "priority"), home, strict=True))
 
 
-def _is_name(value: object) -> bool:
-    return value is None or isinstance(value, str)
+def is_name(value: object) -> bool:
+    """Whether a value can be the name of an exchange or queue: AMQP takes 255 bytes."""
+    return isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= _NAME_LIMIT
+
+
+def _is_name_or_none(value: object) -> bool:
+    return value is None or is_name(value)
 
 
 def _is_priority(value: object) -> bool:
@@ -276,7 +284,7 @@ def unpack(data: bytes) -> Envelope:
         texts = (envelope.exchange, envelope.routing_key, envelope.broker, envelope.content_type)
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("a name is no text")
-        if not _is_name(envelope.content_encoding):
+        if not _is_name_or_none(envelope.content_encoding):
             raise TypeError("the encoding is no text")
         if not isinstance(envelope.headers, dict) or not isinstance(envelope.properties, dict):
             raise TypeError("headers or properties are no mapping")

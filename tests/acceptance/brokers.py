@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kombu import Connection
+from kombu import Connection, Producer
 
-__all__ = ["held_by_redis", "restoring"]
+__all__ = ["held_by_redis", "restoring", "send_by_protocol_1"]
+
+
+def send_by_protocol_1(url: str, task: str, *args: Any) -> str:
+    """Send a message as clients in other languages write it: all in the body, no header at all.
+
+    Args:
+        url: of the broker.
+        task: the task's name.
+        args: its positional arguments.
+
+    Returns:
+        The task id.
+    """
+    task_id = str(uuid.uuid4())
+    own = {"id": task_id, "task": task, "args": list(args), "kwargs": {}}
+    body = {**own, "retries": 0, "eta": None, "expires": None}
+    with Connection(url) as connection:
+        Producer(connection).publish(body, routing_key="celery", serializer="json")
+    return task_id
 
 
 @contextmanager

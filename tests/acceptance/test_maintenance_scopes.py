@@ -10,6 +10,7 @@ import pytest
 from kombu import Connection
 from kombu.exceptions import ChannelError
 
+from tests.acceptance.brokers import send_by_protocol_1
 from tests.acceptance.closing import Closing
 from tests.harness import wait_for
 
@@ -94,16 +95,18 @@ def test_tasks_held_by_name_hold_up_no_others(upkeep: Closing) -> None:
         sent.append(upkeep.send("other", number))
         sent.append(upkeep.send("short", number))
     sent += [upkeep.send("other", f"late-{n}", countdown=1) for n in range(3)]
+    elsewhere = send_by_protocol_1(upkeep.scene.broker, "upkeep.other", "of protocol 1")
+    sent.append(upkeep.app.AsyncResult(elsewhere))
     for result in sent[1:60:2]:
         result.get(timeout=20)
-    wait_for(lambda: upkeep.reports()[worker.name].parked == 33, 20, lambda: worker.log()[-3000:])
+    wait_for(lambda: upkeep.reports()[worker.name].parked == 34, 20, lambda: worker.log()[-3000:])
     assert upkeep.noted("other") == []
     assert waiting(upkeep, "celery") == 0
 
     upkeep.up()
     for result in sent:
         result.get(timeout=20)
-    once(upkeep, 63)
+    once(upkeep, 64)
     wait_for(lambda: not upkeep.mode().parked, 10, "that nothing is parked")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import uuid
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
 import pytest
-from kombu import Connection, Producer
 
+from tests.acceptance.brokers import send_by_protocol_1
 from tests.acceptance.runs import Run, Stage
 from tests.acceptance.scene import Scene, StartWorker, signatures
 from tests.acceptance.test_envelope import check_same
@@ -18,40 +17,26 @@ from tests.harness import Ledger, wait_for
 pytestmark = pytest.mark.slow
 
 
-def send_as_gocelery_does(stage: Stage, name: str, items: int, pause: float) -> Run:
-    """A message as clients in other languages write it: all in the body, no header at all."""
-    ledger = Ledger(stage.folder / "protocol-1.jsonl")
-    task_id = str(uuid.uuid4())
-    body = {
-        "id": task_id,
-        "task": name,
-        "args": [str(ledger.path), items, pause],
-        "kwargs": {},
-        "retries": 0,
-        "eta": None,
-        "expires": None,
-    }
-    with Connection(stage.broker) as connection:
-        Producer(connection).publish(body, routing_key="celery", serializer="json")
-    return Run(stage.app.AsyncResult(task_id), ledger, items)
-
-
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_run_survives_a_stop_and_a_crash(redis_stage: Stage, pool: str) -> None:
-    redis_stage.settings.update(graceful_lease_ttl=3, graceful_rescue_interval=0.3)
-    first = redis_stage.worker("first", pool=pool)
-    second = redis_stage.waiting("second", pool=pool)
+@pytest.mark.parametrize(
+    "pool", [pytest.param("prefork", marks=pytest.mark.brokers("redis", "rabbitmq")), "threads"]
+)
+def test_a_run_survives_a_stop_and_a_crash(stage: Stage, pool: str) -> None:
+    stage.settings.update(graceful_lease_ttl=3, graceful_rescue_interval=0.3)
+    first = stage.worker("first", pool=pool)
+    second = stage.waiting("second", pool=pool)
     first.wait_ready()
-    run = send_as_gocelery_does(redis_stage, "items.generator", 400, 0.03)
+    ledger = Ledger(stage.folder / "protocol-1.jsonl")
+    task_id = send_by_protocol_1(stage.broker, "items.generator", str(ledger.path), 400, 0.03)
+    run = Run(stage.app.AsyncResult(task_id), ledger, 400)
     run.wait_items(10)
     second.wait_ready()
-    redis_stage.let_in(second)
+    stage.let_in(second)
     first.signal(SIGTERM)
     assert first.wait(20) == 0
     stopped_at = len(run.ledger)
     run.wait_items(stopped_at + 10)
     run.check_exact_so_far()
-    third = redis_stage.worker("third", pool=pool)
+    third = stage.worker("third", pool=pool)
     third.wait_ready()
     second.signal(SIGKILL)
     killed_at = len(run.ledger)

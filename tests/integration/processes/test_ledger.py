@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -197,3 +198,27 @@ def test_workers_that_start_together() -> None:
     with ThreadPoolExecutor() as workers:
         for sweep in [workers.submit(ledger.sweep) for _ in range(4)]:
             assert sweep.result(60) == []
+
+
+#: Starts a command with the tag, says its pid, and never reaps it.
+CARELESS = f"""
+import os, subprocess, sys
+child = subprocess.Popen(["sleep", "600"], env={{**os.environ, "{tagged.TAG}": "left"}})
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_has_ended_is_not_waited_for_though_nobody_reaps_it() -> None:
+    """A zombie is still in the process table; its parent may live for as long as it likes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CARELESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        began = time.monotonic()
+        assert tagged.end("left", signal.SIGTERM, grace=20) == ([pid], [])
+        took = time.monotonic() - began
+        assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        parent.communicate()
+    assert took < 10, "it ended at once"
