@@ -62,6 +62,9 @@ class Durability(NamedTuple):
 class Store(Board, Protocol):
     """Compare-and-set on the records of runs, and the notice board of their workers.
 
+    There may be a million records. A call reads and writes a few hundred of them at a time, so that
+    none holds up the server, and finds them by an index.
+
     Every time is the store's own, so that the clocks of workers do not matter. Every call may
     raise :exc:`~celery_graceful.errors.StoreUnavailable` (try again later) or
     :exc:`~celery_graceful.errors.CorruptRecord` (a person has to look). A store is safe to share

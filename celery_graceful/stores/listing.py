@@ -4,52 +4,78 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores.unread import why_skipped
 
-__all__ = ["Entry", "Skipped", "collect", "joined"]
+__all__ = ["AT_ONCE", "Entry", "Page", "Skipped", "collect", "joined"]
 
 logger = logging.getLogger("celery_graceful.stores")
+
+#: Records that a store reads in one go: a long listing must not hold up others.
+AT_ONCE = 250
+#: Pages of one listing that may hold less than was asked for, so that a store full of damage
+#: cannot hold a worker for long.
+_MAX_POOR_PAGES = 50
+#: Keys remembered as warned of.
+_MAX_WARNED = 1000
 
 #: A listed run, or ``None`` for one that was skipped.
 Entry = tuple[RunKey, Record] | None
 
-#: Pages read for one listing, so that a store full of damage cannot hold a worker for long.
-_MAX_PAGES = 50
-#: Keys remembered as warned of.
-_MAX_WARNED = 1000
+
+class Page(NamedTuple):
+    """A part of a listing."""
+
+    entries: list[Entry]
+    #: The key of the last record that was looked at; the next page begins behind it. A number of
+    #: records to skip would not do: the server would read them all again, and a record that moves
+    #: meanwhile would hide another. ``None``: there are no more.
+    after: tuple[Any, ...] | None
 
 
-def collect(limit: int, fetch: Callable[[int, int], list[Entry]]) -> list[tuple[RunKey, Record]]:
+def collect(
+    limit: int, fetch: Callable[[tuple[Any, ...] | None, int], Page]
+) -> list[tuple[RunKey, Record]]:
     """Read pages until ``limit`` readable records are found or nothing is left.
 
     Args:
         limit: How many records to return at most.
-        fetch: Called with an offset and a count; returns fewer entries than asked only at the end.
+        fetch: Called with the key to continue after (``None``: from the beginning) and how many
+            records to read at most.
     """
     found: list[tuple[RunKey, Record]] = []
-    offset = 0
-    for _ in range(_MAX_PAGES):
-        wanted = limit - len(found)
-        if wanted <= 0:
+    after, poor = None, 0
+    while len(found) < limit and poor <= _MAX_POOR_PAGES:
+        wanted = AT_ONCE if poor else min(limit - len(found), AT_ONCE)
+        entries, after = fetch(after, wanted)
+        readable = [entry for entry in entries if entry is not None]
+        found += readable
+        if after is None:
             break
-        page = fetch(offset, wanted)
-        found += [entry for entry in page if entry is not None]
-        offset += len(page)
-        if len(page) < wanted:
-            break
-    return found
+        poor += len(readable) < wanted
+    return found[: max(limit, 0)]
 
 
 def joined(
-    limit: int, live: list[tuple[RunKey, Record]], ended: list[tuple[RunKey, Record]]
+    limit: int,
+    live: list[tuple[RunKey, Record]],
+    ended: Callable[[int], list[tuple[RunKey, Record]]],
 ) -> list[tuple[RunKey, Record]]:
-    """Two listings as one: a run that ended between them, or began anew, counts as live."""
+    """Two listings as one: a run that ended between them, or began anew, counts as live.
+
+    Args:
+        limit: How many records to return at most.
+        live: The first listing, of up to ``limit``.
+        ended: Reads the second, up to a limit; not called when the first is enough.
+    """
+    if len(live) >= limit:
+        return live
     found = dict(live)
-    for run, record in ended:
+    for run, record in ended(limit):
         found.setdefault(run, record)
-    return list(found.items())[: max(limit, 0)]
+    return list(found.items())[:limit]
 
 
 class Skipped:

@@ -16,7 +16,7 @@ from celery_graceful.stores import redis_scripts as scripts
 from celery_graceful.stores.base import Durability, Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
-from celery_graceful.stores.listing import Skipped
+from celery_graceful.stores.listing import AT_ONCE, Skipped
 from celery_graceful.stores.redis_aside import RedisAside
 from celery_graceful.stores.redis_board import RedisBoard
 from celery_graceful.stores.redis_errors import translated
@@ -139,21 +139,8 @@ class RedisStore(Boarded):
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
         """See :meth:`Store.beat <celery_graceful.stores.base.Store.beat>`."""
         members = [member_of(run) for run in runs]
-        if not members:
-            return
-        keys = [self._keys.run_prefix + member for member in members]
-        damaged = self._call(
-            scripts.BEAT,
-            self._keys.live,
-            len(keys) + 1,
-            self._keys.live,
-            *keys,
-            utf8(owner),
-            _seconds(due_in),
-            *members,
-        )
-        for position in damaged:
-            self._skipped.warn(shown(keys[position]), "it is no record of a run")
+        for first in range(0, len(members), AT_ONCE):
+            self._beat(owner, members[first : first + AT_ONCE], due_in)
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
@@ -242,6 +229,13 @@ class RedisStore(Boarded):
                 client.connection_pool.disconnect(inuse_connections=False)
                 self._line.close()
             raise translated(exc, self._address, shown(about)) from exc
+
+    def _beat(self, owner: str, members: list[bytes], due_in: float) -> None:
+        live = self._keys.live
+        keys = [self._keys.run_prefix + member for member in members]
+        given = (live, *keys, utf8(owner), _seconds(due_in), *members)
+        for position in self._call(scripts.BEAT, live, len(keys) + 1, *given):
+            self._skipped.warn(shown(keys[position]), "it is no record of a run")
 
     def _record(self, key: bytes, exists: int, fields: list[bytes | None]) -> Record | None:
         if not exists:

@@ -22,7 +22,7 @@ __all__ = ["RedisAside"]
 _PAGE = 500
 #: Entries that one call answers, takes or forgets by their ordinals.
 _ENTRIES_AT_ONCE = 100
-_ORDINALS_AT_ONCE = 500
+_ORDINALS_AT_ONCE = 250
 #: Pages that one call visits.
 _PAGES_AT_ONCE = 20
 _PROLONGED_AT_ONCE = 500

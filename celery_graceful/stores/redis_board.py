@@ -48,16 +48,17 @@ return stamp
 """
 )
 
+#: A step of the sweep; each report written and each page read takes one.
 _FORGET = """
-local gone
-repeat
-  gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', stamp, 'LIMIT', 0, 500)
-  if #gone > 0 then
-    redis.call('ZREM', KEYS[2], unpack(gone))
-    redis.call('HDEL', KEYS[1], unpack(gone))
-  end
-until #gone < 500
+local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', stamp, 'LIMIT', 0, 100)
+if gone[1] then
+  redis.call('ZREM', KEYS[2], unpack(gone))
+  redis.call('HDEL', KEYS[1], unpack(gone))
+end
 """
+
+#: Reports that the server is asked for in one go.
+_REPORTS_AT_ONCE = 100
 
 # KEYS: reports, index, notice. ARGV: worker, report, keep in ms, known version.
 # Answers as above, without the text when the version is known.
@@ -78,15 +79,20 @@ return {stamp, kind, v, (v == ARGV[4] and '') or redis.call('HGET', KEYS[3], 't'
 """
 )
 
-# KEYS: reports, index. Answers the stamp, then workers and reports by turns.
+# KEYS: reports, index. ARGV: where to continue ('0': from the beginning), how many.
+# Answers the stamp, where to continue ('0' at the end), then workers and reports by turns.
+# By ZSCAN, which misses none that is there all the time; in the order of the index they move.
 _ATTENDANCE = Script(
     NOW
     + _FORGET
     + """
-local out = {stamp}
-for _, worker in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-  table.insert(out, worker)
-  table.insert(out, redis.call('HGET', KEYS[1], worker))
+local scanned = redis.call('ZSCAN', KEYS[2], ARGV[1], 'COUNT', ARGV[2])
+local out, found = {stamp, scanned[1]}, scanned[2]
+for i = 1, #found, 2 do
+  if tonumber(found[i + 1]) > now then
+    table.insert(out, found[i])
+    table.insert(out, redis.call('HGET', KEYS[1], found[i]))
+  end
 end
 return out
 """
@@ -147,11 +153,14 @@ class RedisBoard:
         A live worker soon writes the next one, and answers over the broker.
         """
         reports, index = self._keys.reports, self._keys.attending
-        stamp, *found = self._call(_ATTENDANCE, reports, 2, reports, index)
-        now = float(stamp)
-        pairs = zip(found[::2], found[1::2], strict=True)
-        read = [self._attendance(worker, report, now) for worker, report in pairs]
-        return sorted(it for it in read if it is not None)
+        read: dict[bytes, Attendance | None] = {}  # a scan may answer one twice
+        at, wanted = b"0", b"%d" % _REPORTS_AT_ONCE
+        while True:
+            stamp, at, *found = self._call(_ATTENDANCE, reports, 2, reports, index, at, wanted)
+            for worker, report in zip(found[::2], found[1::2], strict=True):
+                read[worker] = self._attendance(worker, report, float(stamp))
+            if at == b"0":
+                return sorted(it for it in read.values() if it is not None)
 
     def leave(self, worker: str) -> None:
         """Forget a report."""

@@ -1,4 +1,8 @@
-"""Listings of runs in Redis: read from an index, a few hundred at a time."""
+"""Listings of runs in Redis: read from an index, page by page.
+
+A page begins behind a score and a member, not at a rank: runs move in the index while a listing is
+read, and one that moves must not hide another.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,11 @@ from typing import Any
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
 from celery_graceful.stores.codec import Unreadable
-from celery_graceful.stores.listing import Entry, Skipped, collect, joined
+from celery_graceful.stores.listing import Entry, Page, Skipped, collect, joined
 from celery_graceful.stores.redis_fields import record_of
 from celery_graceful.stores.redis_keys import Keys, run_of, shown
 
 __all__ = ["RedisListing"]
-
-#: Runs that the server reads in one go: a long listing must not hold up others.
-_LISTED_AT_ONCE = 250
 
 
 class RedisListing:
@@ -39,21 +40,15 @@ class RedisListing:
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """Runs that have not ended, then those that have."""
         live = self._list(b"up", self._keys.live, limit)
-        return joined(limit, live, self._list(b"down", self._keys.ended, limit))
+        return joined(limit, live, lambda left: self._list(b"down", self._keys.ended, left))
 
     def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
-        def fetch(offset: int, count: int) -> list[Entry]:
-            entries: list[Entry] = []
-            while len(entries) < count:
-                wanted = min(count - len(entries), _LISTED_AT_ONCE)
-                at = b"%d" % (offset + len(entries))
-                found = self._call(
-                    scripts.LIST, index, 2, index, self._keys.run_prefix, kind, at, b"%d" % wanted
-                )
-                entries += [self._entry(*entry) for entry in found]
-                if len(found) < wanted:
-                    break
-            return entries
+        def fetch(after: tuple[bytes, bytes] | None, count: int) -> Page:
+            given = (kind, b"%d" % count, *(after or (b"", b"")))
+            score, member, *found = self._call(
+                scripts.LIST, index, 2, index, self._keys.run_prefix, *given
+            )
+            return Page([self._entry(*each) for each in found], (score, member) if score else None)
 
         return collect(limit, fetch)
 

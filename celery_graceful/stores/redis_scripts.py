@@ -20,6 +20,9 @@ __all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "NOW", "SWAP", "Script
 
 _FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
 
+#: A page of a listing ends after so many bytes: checkpoints and results may be large.
+_MOST_BYTES: Final = 1_000_000
+
 #: Sets ``now``, and ``stamp``, which is written and answered.
 NOW: Final = """
 local t = redis.call('TIME')
@@ -144,39 +147,71 @@ return damaged
 """
 )
 
-# KEYS: the index to list, prefix of runs. ARGV: 'due', 'up' or 'down', offset, count.
-# Answers entries: {member, fields} or, for what is no hash, {member}; fewer than asked at the end.
-# Members without a record leave the index here.
+# KEYS: the index to list, prefix of runs. ARGV: 'due', 'up' or 'down', count, then the score and
+# the member to continue after ('' and '': from the beginning).
+# Answers {score, member, entry …}: where to continue ('' and '' at the end), and for each run
+# {member, fields} or, for what is no hash, {member}. Members without a record leave the index here.
+# Members with one score are found by halves; compared as bytes, since Lua's '<' goes by the locale.
 LIST = Script(
     NOW
     + f"""
-local first, count = tonumber(ARGV[2]), tonumber(ARGV[3])
-local out = {{}}
-for _ = 1, 100 do
-  local at, wanted = first + #out, math.max(count - #out, 100)
-  local members
-  if ARGV[1] == 'due' then
-    members = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', stamp, 'LIMIT', at, wanted)
-  else
-    local back = ARGV[1] ~= 'up'
-    local from, to = at, at + wanted - 1
-    members = back and redis.call('ZREVRANGE', KEYS[1], from, to)
-      or redis.call('ZRANGE', KEYS[1], from, to)
+local index, count = KEYS[1], tonumber(ARGV[2])
+local function behind(member, other)
+  for i = 1, math.min(#member, #other) do
+    local a, b = string.byte(member, i), string.byte(other, i)
+    if a ~= b then return a > b end
   end
-  for _, member in ipairs(members) do
-    if #out >= count then break end
-    local key = KEYS[2] .. member
-    local r = redis.pcall('HMGET', key, {_FIELDS})
-    if r.err then
-      table.insert(out, {{member}})
-    elseif r[1] or redis.call('EXISTS', key) == 1 then
-      table.insert(out, {{member, r}})
+  return #member > #other
+end
+local function up_to(score, member)  -- how many there are, those two included
+  local least = redis.call('ZCOUNT', index, '-inf', '(' .. score)
+  local most = least + redis.call('ZCOUNT', index, score, score)
+  while least < most do
+    local middle = math.floor((least + most) / 2)
+    if behind(redis.call('ZRANGE', index, middle, middle)[1], member) then
+      most = middle
     else
-      redis.call('ZREM', KEYS[1], member)
+      least = middle + 1
     end
   end
-  if #out >= count or #members < wanted then break end
+  return least
 end
+local back, at = ARGV[1] == 'down', 0
+if ARGV[3] ~= '' then
+  at = up_to(ARGV[3], ARGV[4])
+  if back then
+    local there = redis.call('ZSCORE', index, ARGV[4])
+    if there and tonumber(there) == tonumber(ARGV[3]) then at = at - 1 end
+    at = redis.call('ZCARD', index) - at
+  end
+end
+local members
+if back then
+  members = redis.call('ZREVRANGE', index, at, at + count - 1, 'WITHSCORES')
+else
+  members = redis.call('ZRANGE', index, at, at + count - 1, 'WITHSCORES')
+end
+local out, bytes = {{'', ''}}, 0
+for i = 1, #members, 2 do
+  local member, score = members[i], members[i + 1]
+  if ARGV[1] == 'due' and tonumber(score) > now then
+    out[1], out[2] = '', ''
+    return out
+  end
+  out[1], out[2] = score, member
+  local key = KEYS[2] .. member
+  local r = redis.pcall('HMGET', key, {_FIELDS})
+  if r.err then
+    table.insert(out, {{member}})
+  elseif r[1] or redis.call('EXISTS', key) == 1 then
+    table.insert(out, {{member, r}})
+    for _, value in ipairs(r) do bytes = bytes + (value and #value or 0) end
+    if bytes > {_MOST_BYTES} then return out end
+  else
+    redis.call('ZREM', index, member)
+  end
+end
+if #members < 2 * count then out[1], out[2] = '', '' end
 return out
 """
 )

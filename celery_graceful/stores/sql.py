@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from celery_graceful.errors import CorruptRecord, StoreError
@@ -17,13 +17,15 @@ from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
-from celery_graceful.stores.listing import Entry, Skipped, collect, joined
+from celery_graceful.stores.listing import Skipped
 from celery_graceful.stores.sql_aside import SqlAside
 from celery_graceful.stores.sql_board import SqlBoard
 from celery_graceful.stores.sql_errors import translated
 from celery_graceful.stores.sql_fields import parameters_of, record_of, request_of
 from celery_graceful.stores.sql_forked import ForkSafeEngine
-from celery_graceful.stores.sql_statements import Statements, table
+from celery_graceful.stores.sql_listing import SqlListing
+from celery_graceful.stores.sql_statements import Statements
+from celery_graceful.stores.sql_tables import table
 from celery_graceful.stores.unread import unread, unread_board
 
 __all__ = ["SqlStore"]
@@ -62,7 +64,7 @@ class SqlStore(Boarded):
         self._returns = bool(engine.dialect.update_returning)
         self._aside = SqlAside(self._sql)
         self._board = SqlBoard(self._sql, self._connected, self._given, self._unread_board)
-        self._skipped = Skipped()
+        self._listing = SqlListing(self._sql, Skipped())
         self._ended = 0
 
     def load(self, run: RunKey) -> Found:
@@ -149,13 +151,12 @@ class SqlStore(Boarded):
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
         with self._connected("the runs that are due") as connection:
-            return collect(limit, self._pages(connection, self._sql.due))
+            return self._listing.due(connection, self._given(), limit)
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._connected("the list of runs") as connection:
-            live = collect(limit, self._pages(connection, self._sql.live))
-            return joined(limit, live, collect(limit, self._pages(connection, self._sql.ended)))
+            return self._listing.runs(connection, self._given(), limit)
 
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
@@ -217,23 +218,6 @@ class SqlStore(Boarded):
             return Found(record_of(row._mapping), row[0])
         except Unreadable as exc:
             raise self._corrupt(run, exc) from exc
-
-    def _pages(self, connection: Connection, statement: Any) -> Callable[[int, int], list[Entry]]:
-        parameters = self._given()
-
-        def fetch(offset: int, count: int) -> list[Entry]:
-            page = {**parameters, "first": offset, "count": count}
-            return [self._entry(row._mapping) for row in connection.execute(statement, page)]
-
-        return fetch
-
-    def _entry(self, row: RowMapping) -> Entry:
-        run = RunKey(row["task"], row["id"])
-        try:
-            return run, record_of(row)
-        except Unreadable as exc:
-            self._skipped.warn(f"{_shown(run)} of graceful_runs", exc)
-            return None
 
     def _forget_sometimes(self) -> None:
         self._ended += 1

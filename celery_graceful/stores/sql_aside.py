@@ -30,17 +30,15 @@ from sqlalchemy.exc import IntegrityError
 
 from celery_graceful.model.record import State
 from celery_graceful.stores.codec import text, utf8
-from celery_graceful.stores.sql_statements import (
-    Statements,
-    quarantine_expiry,
-    quarantined,
-    table,
-)
+from celery_graceful.stores.sql_statements import Statements
+from celery_graceful.stores.sql_tables import quarantine_expiry, quarantined, table
 
 __all__ = ["SqlAside"]
 
 #: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
 _AT_ONCE = 500
+#: Entries that one statement reads, and that it counts.
+_READ_AT_ONCE, _COUNTED_AT_ONCE = 250, 5_000
 #: Runs whose rows one sweep deletes, a step of each.
 _RUNS_AT_ONCE = 5
 #: An expiry that has to move is moved by so much more.
@@ -104,15 +102,28 @@ class SqlAside:
             .order_by(_q.ordinal)
             .limit(bindparam("count"))
         )
-        ordinals = select(_q.ordinal).where(mine, from_first, alive).limit(bindparam("count"))
-        self._count = select(func.count()).select_from(ordinals.subquery())
+        counted = (
+            select(_q.ordinal)
+            .where(mine, from_first, alive)
+            .order_by(_q.ordinal)
+            .limit(bindparam("count"))
+        ).subquery()
+        self._count = select(func.count(), func.max(counted.c.ordinal))
         self._next = (
             select(_q.ordinal)
             .where(mine, from_first, _q.ordinal <= bindparam("last", type_=BigInteger))
             .order_by(_q.ordinal)
             .limit(bindparam("count"))
         )
-        gone = delete(quarantined).where(mine, _q.ordinal.in_(bindparam("gone", expanding=True)))
+        # With a range as well: PostgreSQL takes it to the index, and the list as a rule only when
+        # it knows by its statistics that the run has many.
+        gone = delete(quarantined).where(
+            mine,
+            _q.ordinal.between(
+                bindparam("least", type_=BigInteger), bindparam("most", type_=BigInteger)
+            ),
+            _q.ordinal.in_(bindparam("gone", expanding=True)),
+        )
         self._delete, self._delete_owned, self._delete_over = (
             gone,
             gone.where(owned),
@@ -161,13 +172,28 @@ class SqlAside:
         self, connection: Connection, of: dict[str, Any], first: int, limit: int
     ) -> list[tuple[int, str]]:
         """Entries by their ordinals."""
-        page = {**of, "first": first, "count": max(limit, 0)}
-        return [(row.ordinal, text(row.entry)) for row in connection.execute(self._list, page)]
+        entries: list[tuple[int, str]] = []
+        while len(entries) < limit:
+            wanted = min(limit - len(entries), _READ_AT_ONCE)
+            page = {**of, "first": first, "count": wanted}
+            rows = connection.execute(self._list, page).all()
+            entries += [(row.ordinal, text(row.entry)) for row in rows]
+            if len(rows) < wanted:
+                break
+            first = entries[-1][0] + 1
+        return entries
 
     def count(self, connection: Connection, of: dict[str, Any], first: int, limit: int) -> int:
         """How many there are, up to ``limit``."""
-        given = {**of, "first": first, "count": max(limit, 0)}
-        count: int = connection.execute(self._count, given).scalar_one()
+        count = 0
+        while count < limit:
+            wanted = min(limit - count, _COUNTED_AT_ONCE)
+            given = {**of, "first": first, "count": wanted}
+            found, last = connection.execute(self._count, given).one()
+            count += found
+            if found < wanted:
+                break
+            first = last + 1
         return count
 
     def drop(
@@ -178,7 +204,7 @@ class SqlAside:
         fence: int | None,
     ) -> None:
         """Forget entries, if the fence (``None``: whatever it is) stands."""
-        gone = list(ordinals)
+        gone = sorted(ordinals)
         for first in range(0, len(gone), _AT_ONCE):
             self._drop(connection, of, gone[first : first + _AT_ONCE], fence)
 
@@ -213,7 +239,7 @@ class SqlAside:
     def _forget_some(self, connection: Connection, of: dict[str, Any]) -> bool:
         """Delete a step of a run's expired entries; returns whether nothing more can be."""
         gone = self._some(connection, of, -_LAST, _LAST)
-        deleted = bool(gone) and _written(connection, self._delete_over, {**of, "gone": gone})
+        deleted = bool(gone) and _written(connection, self._delete_over, _these(of, gone))
         if deleted and len(gone) == _AT_ONCE:
             return False
         connection.execute(self._forget, of)
@@ -226,10 +252,14 @@ class SqlAside:
     def _drop(
         self, connection: Connection, of: dict[str, Any], gone: list[int], fence: int | None
     ) -> bool:
-        given = {**of, "gone": gone}
+        given = _these(of, gone)
         if fence is None:
             return _written(connection, self._delete, given)
         return _written(connection, self._delete_owned, {**given, "expected_fence": fence})
+
+
+def _these(of: dict[str, Any], ordinals: list[int]) -> dict[str, Any]:
+    return {**of, "gone": ordinals, "least": ordinals[0], "most": ordinals[-1]}
 
 
 def _written(connection: Connection, statement: Any, parameters: dict[str, Any]) -> bool:

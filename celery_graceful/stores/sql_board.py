@@ -27,14 +27,18 @@ from celery_graceful import strict_json
 from celery_graceful.errors import StoreError
 from celery_graceful.stores.board import Attendance, Notice
 from celery_graceful.stores.codec import text, utf8, whole
-from celery_graceful.stores.sql_statements import Statements, notices, reports
+from celery_graceful.stores.sql_statements import Statements
+from celery_graceful.stores.sql_tables import notices, reports
 
 __all__ = ["SqlBoard"]
 
 logger = logging.getLogger("celery_graceful.stores")
 
-#: Every so many reports the store deletes those that have expired.
+#: Every so many reports the store deletes up to ``_FORGET_AT_ONCE`` that have expired.
 _FORGET_EVERY = 50
+_FORGET_AT_ONCE = 200
+#: Reports that one statement reads.
+_READ_AT_ONCE = 100
 
 _n, _r = notices.c, reports.c
 _UNREADABLE = (ValueError, TypeError, AttributeError, ArithmeticError)
@@ -93,12 +97,18 @@ class SqlBoard:
         self._begin = insert(reports).values(
             namespace=bindparam("ns"), worker=bindparam("me"), **written
         )
-        self._list = select(_r.worker, _r.report, _r.written_at, now.label("now")).where(
-            _r.namespace == bindparam("ns"), _r.expires_at > statements.moment
+        self._first = (
+            select(_r.worker, _r.report, _r.written_at, now.label("now"))
+            .where(_r.namespace == bindparam("ns"), _r.expires_at > statements.moment)
+            .order_by(_r.worker)
+            .limit(_READ_AT_ONCE)
         )
+        self._onward = self._first.where(_r.worker > bindparam("after"))
         self._leave = delete(reports).where(mine)
+        expired = and_(_r.namespace == bindparam("ns"), _r.expires_at <= statements.moment)
+        self._expired = select(_r.worker).where(expired).limit(_FORGET_AT_ONCE)
         self._forget = delete(reports).where(
-            _r.namespace == bindparam("ns"), _r.expires_at <= statements.moment
+            expired, _r.worker.in_(bindparam("gone", expanding=True))
         )
 
     def read_notice(self, name: str) -> Notice:
@@ -141,7 +151,11 @@ class SqlBoard:
         A live worker soon writes the next one, and answers over the broker.
         """
         with self._connected("the reports of workers") as connection:
-            rows = connection.execute(self._list, self._given()).all()
+            rows = page = list(connection.execute(self._first, self._given()))
+            while len(page) == _READ_AT_ONCE:
+                after = {**self._given(), "after": page[-1].worker}
+                page = list(connection.execute(self._onward, after))
+                rows += page
         read = [self._attendance(row) for row in rows]
         return sorted(it for it in read if it is not None)
 
@@ -200,7 +214,10 @@ class SqlBoard:
             return
         try:
             with self._connected("expired reports") as connection:
-                connection.execute(self._forget, self._given())
+                given = self._given()
+                gone = list(connection.execute(self._expired, given).scalars())
+                if gone:
+                    connection.execute(self._forget, {**given, "gone": gone})
         except StoreError as exc:
             # The report itself is written, and the next ones will try again.
             logger.warning("Expired reports could not be deleted: %s", exc)

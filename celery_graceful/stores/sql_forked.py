@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from celery_graceful.stores.forks import ForkGate
-from celery_graceful.stores.sql_statements import metadata
+from celery_graceful.stores.sql_tables import metadata
 
 __all__ = ["ForkSafeEngine"]
 

@@ -46,6 +46,13 @@ class ListContract:
         assert [run.id for run, _ in store.runs(1)] == ["e"]
         assert store.runs(0) == []
 
+    def test_a_long_listing_has_each_run_once(self, store: Store) -> None:
+        names = [f"{number:03}" for number in range(600)]
+        for name in names:  # all of them at the same place in the order
+            store.swap(RunKey("t", name), 0, RUNNING)
+        assert sorted(run.id for run, _ in store.runs(1000)) == names
+        assert len({run for run, _ in store.runs(300)}) == 300
+
     def test_what_is_kept_for_a_time_is_never_due(self, store: Store) -> None:
         store.swap(RUN, 0, ENDED, due_in=-1, keep=60)
         assert store.due(5) == []

@@ -2,17 +2,75 @@
 
 from __future__ import annotations
 
-from celery_graceful.model.record import Record, RunKey, State
-from celery_graceful.stores.listing import joined
+from collections.abc import Iterable
 
-A, B = RunKey("t", "a"), RunKey("t", "b")
+from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.stores.listing import AT_ONCE, Entry, Page, collect, joined
+
+A, B, C = RunKey("t", "a"), RunKey("t", "b"), RunKey("t", "c")
 RUNNING, ENDED = Record(State.RUNNING), Record(State.ENDED)
 
 
 def test_a_run_that_ended_between_two_looks_is_listed_once() -> None:
-    assert joined(9, [(A, RUNNING)], [(A, ENDED), (B, ENDED)]) == [(A, RUNNING), (B, ENDED)]
+    ended = [(A, ENDED), (B, ENDED)]
+    assert joined(9, [(A, RUNNING)], lambda _: ended) == [(A, RUNNING), (B, ENDED)]
 
 
-def test_no_more_than_asked_for() -> None:
-    assert joined(1, [(A, RUNNING)], [(B, ENDED)]) == [(A, RUNNING)]
-    assert joined(0, [(A, RUNNING)], []) == []
+def test_at_most_as_many_as_asked_for() -> None:
+    assert joined(2, [(A, RUNNING)], lambda _: [(B, ENDED), (C, ENDED)]) == [
+        (A, RUNNING),
+        (B, ENDED),
+    ]
+    assert joined(1, [(A, RUNNING)], _not_read) == [(A, RUNNING)]
+    assert joined(0, [], _not_read) == []
+
+
+def _not_read(limit: int) -> list[tuple[RunKey, Record]]:
+    raise AssertionError("the first listing was enough")
+
+
+def numbered(numbers: Iterable[int]) -> list[Entry]:
+    """Runs by their numbers; every damaged one is ``None``."""
+    return [(RunKey("t", str(number)), RUNNING) for number in numbers]
+
+
+def test_a_long_listing_is_read_in_pages_each_behind_the_last() -> None:
+    asked: list[tuple[object, int]] = []
+
+    def fetch(after: tuple[int] | None, count: int) -> Page:
+        asked.append((after, count))
+        first = 0 if after is None else after[0] + 1
+        last = min(first + count, 600)
+        return Page(numbered(range(first, last)), (last - 1,) if last < 600 else None)
+
+    assert [int(run.id) for run, _ in collect(550, fetch)] == list(range(550))
+    assert asked == [(None, AT_ONCE), ((249,), AT_ONCE), ((499,), 50)]
+
+
+def test_damaged_records_do_not_hide_the_others() -> None:
+    """The first 1,000 cannot be read, and one is asked for: pages grow."""
+    pages = []
+
+    def fetch(after: tuple[int] | None, count: int) -> Page:
+        first = 0 if after is None else after[0] + 1
+        pages.append(count)
+        entries: list[Entry] = [
+            entry if int(entry[0].id) >= 1000 else None
+            for entry in numbered(range(first, first + count))
+            if entry is not None
+        ]
+        return Page(entries, (first + count - 1,))
+
+    assert [run.id for run, _ in collect(1, fetch)] == ["1000"]
+    assert len(pages) <= 6
+
+
+def test_a_listing_of_nothing_but_damage_ends() -> None:
+    pages = []
+
+    def fetch(after: tuple[int] | None, count: int) -> Page:
+        pages.append(count)
+        return Page([None] * count, (len(pages),))
+
+    assert collect(10, fetch) == []
+    assert len(pages) <= 60

@@ -1,0 +1,147 @@
+"""The tables of the SQL store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import mysql
+
+__all__ = [
+    "RECORD_COLUMNS",
+    "metadata",
+    "notices",
+    "quarantine_expiry",
+    "quarantined",
+    "reports",
+    "table",
+]
+
+metadata = MetaData()
+
+
+# Compared byte by byte everywhere; MySQL would otherwise take "a" for "A".
+def _name(length: int) -> String:
+    binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(binary, "mysql", "mariadb")
+
+
+_KEY = _name(255)
+#: As long as MySQL can have it beside a namespace in one key.
+_LONG_KEY = _name(500)
+_BYTES = LargeBinary(2**32 - 1)
+
+table = Table(
+    "graceful_runs",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("task", _KEY, primary_key=True),
+    Column("id", _KEY, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", Text),
+    Column("due_at", Double),
+    Column("checkpoint", _BYTES),
+    Column("steps", BigInteger, nullable=False),
+    Column("requested", String(16)),
+    Column("result", _BYTES),
+    Column("envelope", _BYTES),
+    Column("extra", Text, nullable=False),
+    Column("expires_at", Double),
+)
+
+# Listings are read in the order of an index, so that a page of them costs the same among a million
+# runs. Live runs have one, ended ones another: each row is in one of them.
+_PARTIAL = ("postgresql", "sqlite")
+
+
+def _partial(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    return dialect.name in _PARTIAL
+
+
+def _whole(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    return dialect.name not in _PARTIAL
+
+
+_t = table.c
+for _name_of, _when, _which in (
+    ("graceful_runs_due", _t.due_at, _t.expires_at.is_(None)),
+    ("graceful_runs_expires", _t.expires_at, _t.expires_at.is_not(None)),
+):
+    Index(
+        _name_of,
+        *(_t.namespace, _when, _t.task, _t.id),
+        postgresql_where=_which,
+        sqlite_where=_which,
+    ).ddl_if(callable_=_partial)
+# MySQL has no partial ones, and the key of a row follows in each index by itself.
+Index("graceful_runs_due", _t.namespace, _t.expires_at, _t.due_at).ddl_if(callable_=_whole)
+Index("graceful_runs_expires", _t.namespace, _t.expires_at).ddl_if(callable_=_whole)
+
+quarantined = Table(
+    "graceful_quarantined_items",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("task", _KEY, primary_key=True),
+    Column("id", _KEY, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", _BYTES, nullable=False),
+)
+
+# A row for each run that has any: a million items are kept longer, or are over, by one write.
+quarantine_expiry = Table(
+    "graceful_quarantine_expiry",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("task", _KEY, primary_key=True),
+    Column("id", _KEY, primary_key=True),
+    Column("expires_at", Double, nullable=False),
+    Index("graceful_quarantine_expires", "namespace", "expires_at"),
+)
+
+notices = Table(
+    "graceful_notices",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("name", _LONG_KEY, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("text", _BYTES, nullable=False),
+)
+
+# Few rows, each written every few seconds: no index but the key.
+reports = Table(
+    "graceful_reports",
+    metadata,
+    Column("namespace", _KEY, primary_key=True),
+    Column("worker", _LONG_KEY, primary_key=True),
+    Column("report", _BYTES, nullable=False),
+    Column("written_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+RECORD_COLUMNS = (
+    _t.version,
+    _t.state,
+    _t.fence,
+    _t.owner,
+    _t.due_at,
+    _t.checkpoint,
+    _t.steps,
+    _t.requested,
+    _t.result,
+    _t.envelope,
+    _t.extra,
+    _t.expires_at,
+)
