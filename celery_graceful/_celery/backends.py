@@ -10,7 +10,7 @@ from celery import _state as _typed_state
 from celery import states
 from celery.backends.base import DisabledBackend
 
-__all__ = ["close_of_this_thread", "may_be_replaced", "recover", "state_of"]
+__all__ = ["backend_of", "close_of_this_thread", "may_be_replaced", "recover", "state_of"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -19,6 +19,19 @@ celery_state: Any = _typed_state
 _BEFORE_THE_END = frozenset(
     {None, states.PENDING, states.RECEIVED, states.STARTED, states.RETRY, "PROGRESS"}
 )
+
+
+def backend_of(task: Any) -> Any:
+    """A task's result backend, for a thread that uses it again and again.
+
+    Celery's database backend opens a connection at each use, except in a process that was forked
+    after the backend was made. This thread's own is made to keep its connection.
+    """
+    backend = task.backend
+    sessions = getattr(backend, "session_manager", None)
+    if sessions is not None and backend is getattr(task.app._local, "backend", None):
+        sessions.forked = True
+    return backend
 
 
 def state_of(backend: Any, task_id: str) -> tuple[str | None, Any]:

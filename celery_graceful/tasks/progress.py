@@ -102,7 +102,7 @@ class ProgressReport:
         if time.monotonic() > saved_at + self._valid_for:
             return
         try:
-            backend = self._task.backend
+            backend = backends.backend_of(self._task)
             there, result = backends.state_of(backend, self._request.id)
             if _may_replace(there, result):
                 backend.store_result(self._request.id, meta, STATE, request=self._request)
