@@ -51,6 +51,15 @@ def test_valkey_appendonly_outlives_a_crash() -> None:
         assert client.get("key") == b"kept"
 
 
+def test_valkey_has_loaded_its_data_when_it_is_started() -> None:
+    with Valkey(appendonly=True) as server, server.client() as client:
+        for _ in range(10):
+            client.eval("for n = 1, 50000 do redis.call('rpush', 'list', n) end", 0)
+        server.kill()
+        server.start()
+        assert client.llen("list") == 500_000
+
+
 def test_a_server_on_the_port_of_another_is_an_error(own_valkey: Valkey) -> None:
     other = Valkey()
     other.port, other._argv = own_valkey.port, own_valkey._argv

@@ -126,6 +126,7 @@ class Valkey:
     def _answers(self) -> bool:
         try:
             with self.client() as client:
+                client.ping()  # INFO is answered while the data is still being loaded
                 # Another server may have taken the port, and this one is about to end for that.
                 return int(client.info("server")["process_id"]) == self.pid
         except redis.RedisError:
