@@ -8,7 +8,7 @@ from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
 
-__all__ = ["notice_lost_connection", "stop_consuming", "wake_poll"]
+__all__ = ["notice_lost_connection", "polling", "stop_consuming", "wake_poll"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -46,7 +46,7 @@ def _mend_poller(worker: Any, connection: Any) -> None:
     if hub is None or getattr(cycle, "poller", None) in (None, hub.poller):
         return
     cycle.poller = hub.poller
-    for channel in _polling(connection):
+    for channel in polling(connection):
         cycle._register(channel, channel.client, "BRPOP")
 
 
@@ -61,7 +61,7 @@ def wake_poll(worker: Any) -> None:
     if connection is None or not getattr(worker, "use_eventloop", False):
         return
     try:
-        for channel in _polling(connection):
+        for channel in polling(connection):
             _unblock(channel)
     except Exception as exc:
         logger.debug("Could not end the poll for messages: %r", exc)
@@ -100,7 +100,7 @@ def _unblock(channel: Any) -> None:
 
 def _drain(connection: Any) -> bool:
     until = time.monotonic() + _BOUND
-    while _polling(connection):
+    while polling(connection):
         if time.monotonic() >= until:
             return False
         try:
@@ -110,7 +110,8 @@ def _drain(connection: Any) -> bool:
     return True
 
 
-def _polling(connection: Any) -> list[Any]:
+def polling(connection: Any) -> list[Any]:
+    """The channels of a Redis connection that wait for the answer to a BRPOP."""
     transport = getattr(connection, "transport", None)
     cycle = getattr(transport, "cycle", None)
     channels = getattr(cycle, "_channels", None) or ()

@@ -10,6 +10,7 @@ from typing import Any
 from celery import bootsteps
 from celery import signals as celery_signals
 
+from celery_graceful._celery.lost_poll import end_polls_before_closing
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -67,6 +68,7 @@ class GateStep(bootsteps.StartStopStep):
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
+        end_polls_before_closing(consumer)
 
     def start(self, consumer: Any) -> None:
         consumer.controller.graceful_attendant.reconnected(consumer)
