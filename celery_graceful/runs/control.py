@@ -168,8 +168,6 @@ def cancel(runtime: Runtime, run: Run) -> Change:
     change = _apply(runtime, run, ev.Cancel())
     if change.record.outcome is not Outcome.CANCELLED:
         return change  # its runner will tell the result backend
-    # Quarantined items are kept as long as the run's summary.
-    runtime.store.keep_aside(run.key, keep=runtime.settings.keep_runs)
     trouble = store_revoked(runtime.app, run.key, run.record.envelope)
     return Change(run, change.record, change.verdict, change.why, trouble)
 

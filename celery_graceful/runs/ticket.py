@@ -17,6 +17,7 @@ from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import (
     Patience,
     Transition,
+    keep_items,
     patiently,
     repeatable,
     transition,
@@ -126,10 +127,6 @@ class Ticket:
             what=str(self.run),
         )
 
-    def keep_aside(self) -> None:
-        """The run has ended: what it has put aside is kept as long as its summary."""
-        self.runtime.store.keep_aside(self.run, keep=self.runtime.settings.keep_runs)
-
     def hand_over(
         self,
         checkpoint: str | None,
@@ -158,10 +155,27 @@ class Ticket:
         return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome))
 
     def end(
-        self, outcome: Outcome, checkpoint: str | None = None, steps: int | None = None
+        self,
+        outcome: Outcome,
+        checkpoint: str | None = None,
+        steps: int | None = None,
+        *,
+        items: bool = True,
     ) -> Decision:
-        """Close the run."""
-        return self._apply(ev.End(self.fence, outcome, checkpoint, steps))
+        """Close the run.
+
+        Args:
+            outcome: What became of it.
+            checkpoint: The last one; by default the one that is saved.
+            steps: How many items were done up to it.
+            items: Whether it may have quarantined any. An earlier execution may have, before the
+                task's option was taken away.
+        """
+        may_have = items or self.record.resumptions > 0
+        decision = self._apply(ev.End(self.fence, outcome, checkpoint, steps))
+        if may_have and decision.keep is not None:
+            keep_items(self.runtime.store, self.run, decision.keep, self.patience)
+        return decision
 
     def _apply(self, event: Own, patience: Patience | None = None) -> Decision:
         patience = self.patience if patience is None else patience

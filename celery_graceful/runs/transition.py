@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeVar, Union
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.decide import Decision, Policy, decide
-from celery_graceful.model.events import Admit, Event
+from celery_graceful.model.events import Admit, End, Event
 from celery_graceful.model.record import Record, RunKey, replace
 from celery_graceful.stores.base import Store, Swapped
 
-__all__ = ["Patience", "Transition", "patiently", "repeatable", "transition"]
+__all__ = ["Patience", "Transition", "keep_items", "patiently", "repeatable", "transition"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -58,7 +58,22 @@ def transition(
         StoreUnavailable: the store did not answer; the event may or may not have been applied.
     """
     attempt = _Attempt(store, run, event, policy)
-    return patiently(lambda: attempt(known, guess), patience, what=str(run))
+    done = patiently(lambda: attempt(known, guess), patience, what=str(run))
+    if done.decision.keep is not None and not isinstance(event, End):
+        keep_items(store, run, done.decision.keep, patience)
+    return done
+
+
+def keep_items(store: Store, run: RunKey, keep: float, patience: Patience = 0.0) -> None:
+    """A run has ended: its quarantined items are kept as long as its summary, and no longer.
+
+    Whoever ends a run for its owner does so by :func:`transition`. The owner itself knows whether
+    there may be any, and saves short runs a call to the store.
+    """
+    try:
+        patiently(lambda: store.keep_aside(run, keep=keep), patience, what=str(run))
+    except StoreError as exc:  # the run has ended all the same
+        logger.warning("%s: its quarantined items are kept longer than its summary: %s", run, exc)
 
 
 def repeatable(

@@ -176,7 +176,6 @@ def close(leg: CarriedLeg, outcome: Outcome) -> None:
     """Celery has stored the outcome: the run has ended."""
     text, steps = _last_good_checkpoint(leg)
     forget_replayed(leg)
-    if leg.ticket.end(outcome, text, steps).verdict is not Verdict.REFUSED:
+    items = bool(leg.task.max_item_errors)
+    if leg.ticket.end(outcome, text, steps, items=items).verdict is not Verdict.REFUSED:
         leg.forget()
-    if leg.task.max_item_errors:
-        leg.ticket.keep_aside()

@@ -226,8 +226,6 @@ def taken_out(leg: CarriedLeg) -> NoReturn:
     if record.outcome is not None:
         leg.forget()
         forget_replayed(leg)
-        if leg.task.max_item_errors:
-            leg.ticket.keep_aside()
     if record.outcome is Outcome.CANCELLED:
         results.store_revoked(leg.task, leg.request)
         signals.emit(signals.run_cancelled, leg.task, **leg.details)
