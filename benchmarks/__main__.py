@@ -9,6 +9,7 @@ import sys
 import time
 
 from benchmarks.figures import Figure, as_json, as_table
+from benchmarks.stores import KINDS
 
 NAMES = (
     "items",
@@ -26,16 +27,20 @@ NAMES = (
     "leaks",
     "background",
 )
+#: Those that measure one kind of store after the other.
+OF_STORES = ("scan", "quarantine")
 
 
 def main() -> int:
     """Measure and print; returns 1 when a bound was missed in a full measurement."""
     options = _options()
     figures: list[Figure] = []
-    for name in options.names or NAMES:
+    for asked in options.names or NAMES:
+        name, _, store = asked.partition(":")
         began = time.monotonic()
-        print(f"measuring {name} …", file=sys.stderr, flush=True)
-        found = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick)
+        print(f"measuring {asked} …", file=sys.stderr, flush=True)
+        more = {"only": store} if store else {}
+        found = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick, **more)
         figures += found
         print(f"  took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(as_json(figures) if options.json else as_table(figures))
@@ -49,11 +54,17 @@ def _options() -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Measure what the plugin costs. Exit code 1: a bound was missed.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(NAMES)}; {' and '.join(OF_STORES)} also of one store: scan:redis",
+    )
     parser.add_argument("--quick", action="store_true", help="few rounds, never exit code 1")
     parser.add_argument("--json", action="store_true", help="figures as JSON on stdout")
     options = parser.parse_args()
-    unknown = sorted(set(options.names) - set(NAMES))
+    of_one = {f"{name}:{kind.lower()}" for name in OF_STORES for kind in KINDS}
+    unknown = sorted(set(options.names) - set(NAMES) - of_one)
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
     return options
