@@ -15,7 +15,7 @@ CORE   := .tox/core-celery$(CELERY)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core fuzz chaos lint bench clean
+.PHONY: help demo test test-all test-core fuzz lives chaos lint bench clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 19
@@ -34,6 +34,10 @@ test-core: $(CORE)/installed.stamp  ## run the core of the acceptance tests on a
 
 fuzz: $(READY)  ## fuzz each decoder for a minute, other inputs each time; FUZZ=600 for ten minutes each
 	GRACEFUL_FUZZ_SECONDS=$(or $(FUZZ),60) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/fuzz $(ARGS)
+
+lives: $(READY)  ## random lives of runs on each store for a minute; LIVES=600 for ten minutes each
+	GRACEFUL_LIVES_SECONDS=$(or $(LIVES),60) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rP \
+		tests/integration/stores/test_lives.py tests/unit/model/test_lives_in_memory.py $(ARGS)
 
 chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis"
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -8,12 +8,11 @@ from itertools import count
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import create_engine
 
 from tests.integration.stores.test_corrupt import Open
 from tests.lives.life import Life
+from tests.lives.living import live
 from tests.lives.places import Place, RedisPlace, SqlPlace
 from tests.lives.project import Project
 
@@ -54,12 +53,4 @@ def test_lives(project: Project, make_place: MakePlace) -> None:
             return opened[-1]
 
     Somewhere.project = project
-    run_state_machine_as_test(
-        Somewhere,
-        settings=settings(
-            max_examples=20,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    live(Somewhere, lives=20, steps=30)

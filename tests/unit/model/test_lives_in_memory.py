@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.lives.life import Life
+from tests.lives.living import live
 from tests.lives.places import MemoryPlace, Place
 from tests.lives.project import Project
 
@@ -26,12 +25,4 @@ def test_lives(project: Project) -> None:
             return MemoryPlace()
 
     InMemory.project = project
-    run_state_machine_as_test(
-        InMemory,
-        settings=settings(
-            max_examples=200,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    live(InMemory, lives=200, steps=40)
