@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
@@ -52,6 +53,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def _no_worker_is_left() -> Iterator[None]:
     yield
     forget_started()
+
+
+@pytest.fixture(autouse=True)
+def _no_message_is_left() -> Iterator[None]:
+    """The queues of ``memory://`` are the process's: the next test would take what is left."""
+    yield
+    memory = sys.modules.get("kombu.transport.memory")
+    if memory is not None:
+        memory.Channel.queues.clear()
+        memory.Transport.global_state.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,7 +24,7 @@ from celery_graceful.stores.redis_scripts import Script
 
 __all__ = ["Line"]
 
-_RECEIVE = 65536
+_RECEIVE = 16384
 _KINDS: dict[str, type[ResponseError]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 
 

@@ -86,6 +86,9 @@ class AtomicLeg(Leg):
             # Cut short and not made anew: a fuse that has blown meanwhile has to stay so.
             del self.fuse[self.every.items - self.pending :]
 
+    def passed(self, cursor: Any, done: int) -> None:
+        self.look(cursor, done)
+
     def _batch_is_full(self) -> bool:
         full = bool(self.every.items) and self.pending >= self.every.items
         return full or (self.pending > 0 and time.monotonic() >= self.commit_due)
@@ -228,6 +231,9 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
             self.commit_due = soon if not self.every.seconds else min(self.commit_due, soon)
 
     # -- between two items ------------------------------------------------------------------
+
+    def passed(self, cursor: Any, done: int) -> None:
+        self.look(cursor, done)
 
     def _batch_is_full(self) -> bool:
         return super()._batch_is_full() or (self.pending > 0 and self.flag.raised)

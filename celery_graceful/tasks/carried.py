@@ -18,7 +18,6 @@ from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stop.held import has_to_leave, queue_of_delivery
 from celery_graceful.tasks import results, ticker
 from celery_graceful.tasks.leg import Interrupted
-from celery_graceful.tasks.loop import CHUNK
 from celery_graceful.tasks.pacing import Pacing
 from celery_graceful.tasks.saving import REASON_OF, SavingLeg
 
@@ -37,6 +36,9 @@ LAST_ITEM = 1.0
 
 class CarriedLeg(SavingLeg):
     """A leg that a worker carries: it can be stopped, and hands its run over."""
+
+    #: After 1, 17, 273 … items: looks are what a short run pays for.
+    growth = 16
 
     def __init__(
         self,
@@ -173,22 +175,23 @@ class CarriedLeg(SavingLeg):
 
     def look(self, cursor: Any, done: int) -> None:
         self.settle(cursor, done)
-        full = done >= CHUNK  # nothing is due, as a rule
-        self.check_committed(drivers=not full)
-        if done and not self._checked:
-            self._checked = True
-            encode(self.checkpoint)
+        if done:
+            self.check_committed()
+            if not self._checked:
+                self._checked = True
+                encode(self.checkpoint)
         now = self._waited()
         reason = self.stop_reason(now)
-        due = now >= self._flush_due or now < self._careful_until
-        if full and (due or reason is not None):
-            self.check_committed()
         if reason is not None:
             raise Interrupted(reason)
-        if due:
+        if now >= self._flush_due or now < self._careful_until:
             self.flush(now)
         if now < self._careful_until or self.task.track_in_doubt:
             self.fuse[:] = [0]
+
+    def passed(self, cursor: Any, done: int) -> None:
+        """Nothing is due: the ticker, or a signal, would have blown the fuse."""
+        self.settle(cursor, done)
 
     def stop_reason(self, now: float) -> str | None:
         """Why the leg has to leave, if it has to."""

@@ -29,7 +29,7 @@ __all__ = [
 #: The name under which the compiled loop appears in tracebacks.
 LOOP_FILE = "<celery_graceful loop>"
 
-#: Items between two rebuilds of the loop; large enough to cost nothing, small enough to copy.
+#: Items between two rebuilds of the loop; large enough to cost nothing, small enough for a cache.
 CHUNK = 1024
 
 #: Emptied by the ticker: ``fuse.clear()``.
@@ -94,11 +94,16 @@ class Watcher(Protocol):
     """Whoever looks up from the loop when the fuse has blown."""
 
     fuse: Fuse
+    #: How many times longer each of the first stretches is than the one before.
+    growth: int
     #: Where the loop stands, for another thread; ``None`` while it stands still between items.
     stand: Stand | None
 
     def look(self, cursor: Any, done: int) -> None:
         """Deal with whatever is due; raises to leave the loop. ``done`` items since last time."""
+
+    def passed(self, cursor: Any, done: int) -> None:
+        """A whole stretch of items went by, and the fuse has not blown. May look up as well."""
 
     def settle(self, cursor: Any, done: int) -> None:
         """Note where the loop ended, however it ended."""
@@ -116,8 +121,8 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
     place = Place(cursor)
     fuse = watcher.fuse
     watcher.look(cursor, 0)
-    # The next looks come after 1, 3, 7 … items: a cursor that cannot be saved, or a transaction
-    # that is left open, is reported early.
+    # The next ones come at growing strides: a cursor that cannot be saved, or a transaction that is
+    # left open, is reported early.
     stride, begun = 1, 0
     fuse[:] = _TURNS[:stride]
     while True:
@@ -137,8 +142,11 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
         if _taken(numbers) is not None:
             watcher.settle(place.cursor, done)
             return place.returned
+        if done == len(fuse) == CHUNK:  # if it blows from here on, the next turn sees it
+            watcher.passed(place.cursor, done)
+            continue
         # Rearmed first: what blows it from here on is looked at in the next turn.
-        stride = min(2 * stride, CHUNK)
+        stride = min(watcher.growth * stride, CHUNK)
         fuse[:] = _TURNS[:stride]
         watcher.look(place.cursor, done)
 

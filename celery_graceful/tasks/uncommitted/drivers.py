@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from inspect import unwrap
 from types import (
@@ -41,14 +43,16 @@ class Watched:
 
     def begin(self) -> None:
         """What is open now belongs to the caller."""
-        if _kinds():
-            self._before = [c for c in self._reached(None) if state(c) is not None]
+        kinds = _kinds()
+        if kinds:
+            self._before = [c for c in self._reached(None, kinds) if state(c) is not None]
 
     def open(self, source: Any) -> Iterator[str]:
         """What was opened since, in ``source`` or in what the task's code names."""
-        if not _kinds():
+        kinds = _kinds()
+        if not kinds:
             return
-        for connection in self._reached(source):
+        for connection in self._reached(source, kinds):
             if any(connection is other for other in self._before):
                 continue
             how = state(connection)
@@ -56,15 +60,15 @@ class Watched:
                 kind = type(connection)
                 yield f"a transaction of {kind.__module__}.{kind.__qualname__} ({how})"
 
-    def _reached(self, source: Any) -> list[Any]:
+    def _reached(self, source: Any, kinds: tuple[type, ...]) -> list[Any]:
         task = self._task
-        roots = [source, *vars(task).values()]
+        roots = [source, *task.__dict__.values()]
         kind: Any = type(task)
-        for function in _functions(kind, task.body):
-            roots += function.__closure__ or ()
-            names = function.__globals__
-            roots += [names[name] for name in _names(function.__code__) if name in names]
-        return _connections(roots)
+        for place in _places(kind, task.body):
+            roots += place.cells
+            known = place.known
+            roots += [known[name] for name in place.names if name in known]
+        return _connections(roots, len(kinds))
 
 
 # -- the state of one connection -------------------------------------------------------------
@@ -135,7 +139,18 @@ def _loaded(module: str, name: str) -> Any:
 
 def _kinds() -> tuple[type, ...]:
     """The classes of connections that this process can have."""
-    return tuple(cls for cls in (_loaded(*name) for name in _STATES) if cls is not None)
+    get = sys.modules.get
+    modules = (get("sqlite3"), get("psycopg"), get("psycopg2.extensions"))
+    known = _kinds_of.get(modules)
+    if known is None:
+        known = tuple(cls for cls in (_loaded(*name) for name in _STATES) if cls is not None)
+        if len(known) == sum(module is not None for module in modules):  # none is half imported
+            _kinds_of[modules] = known
+    return known
+
+
+#: By the drivers' modules.
+_kinds_of: dict[tuple[Any, ...], tuple[type, ...]] = {}
 
 
 def _kind(connection: Any) -> Callable[[Any], str | None] | None:
@@ -149,12 +164,12 @@ def _kind(connection: Any) -> Callable[[Any], str | None] | None:
 # -- where they are --------------------------------------------------------------------------
 
 
-def _connections(roots: Iterable[Any]) -> list[Any]:
-    """The connections that ``roots`` are, or lead to."""
-    loaded = len(_kinds())
+def _connections(roots: Iterable[Any], loaded: int) -> list[Any]:
+    """The connections that ``roots`` are, or lead to; ``loaded`` as for :func:`_role`."""
     found: dict[int, Any] = {}
     followed: set[int] = set()
-    pending = list(roots)
+    dull = _dull[loaded]
+    pending = [thing for thing in roots if type(thing) not in dull]
     for _ in range(_MOST):
         if not pending:
             break
@@ -162,6 +177,8 @@ def _connections(roots: Iterable[Any]) -> list[Any]:
         kind: Any = type(thing)  # not ``isinstance``, which would wake lazy proxies
         role = _role(kind, loaded)
         if role is None:
+            if len(dull) < _MOST_DULL:
+                dull.add(kind)
             continue
         if role == _IS_ONE:
             found[id(thing)] = thing
@@ -197,6 +214,10 @@ def _inside(thing: Any) -> list[Any]:
 
 
 _IS_ONE, _IS_FOLLOWED = "", "*"
+#: By the number of drivers: classes whose objects lead nowhere, which nearly all are.
+_dull: defaultdict[int, set[type]] = defaultdict(set)
+#: A program that makes classes all the time must not fill the memory.
+_MOST_DULL = 1024
 
 
 @lru_cache(maxsize=1024)
@@ -216,14 +237,34 @@ def _role(kind: Any, loaded: int) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one of a task's functions can reach besides its arguments."""
+
+    cells: tuple[Any, ...]
+    known: dict[str, Any]
+    names: tuple[str, ...]
+
+
 @lru_cache(maxsize=1024)
-def _names(code: CodeType) -> tuple[str, ...]:
+def _places(cls: Any, body: Callable[..., Any] | None) -> tuple[Place, ...]:
+    """The places in which the user's functions that make a task find what they use."""
+    return tuple(
+        Place(
+            function.__closure__ or (),
+            function.__globals__,
+            tuple(dict.fromkeys(_names(function.__code__))),
+        )
+        for function in _functions(cls, body)
+    )
+
+
+def _names(code: CodeType) -> list[str]:
     """The global names, and attributes, that code uses."""
     inner = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
-    return tuple(dict.fromkeys([*code.co_names, *inner]))
+    return [*code.co_names, *inner]
 
 
-@lru_cache(maxsize=1024)
 def _functions(cls: type, body: Callable[..., Any] | None) -> tuple[FunctionType, ...]:
     """The user's functions that make a task."""
     things: list[Any] = [] if body is None else [body, unwrap(body)]
@@ -231,4 +272,4 @@ def _functions(cls: type, body: Callable[..., Any] | None) -> tuple[FunctionType
         if not f"{base.__module__}.".startswith(("celery.", "celery_graceful.tasks.", "builtins.")):
             things += vars(base).values()
     plain = [getattr(thing, "__func__", thing) for thing in things]
-    return tuple(thing for thing in plain if isinstance(thing, FunctionType))
+    return tuple(dict.fromkeys(thing for thing in plain if isinstance(thing, FunctionType)))

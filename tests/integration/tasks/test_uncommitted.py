@@ -176,7 +176,7 @@ def test_what_counts_as_written(engine: Engine, run: Any, statement: str) -> Non
 def test_an_error_repeats_the_items_that_it_undoes(
     engine: Engine, make_app: MakeApp, style: str
 ) -> None:
-    """Opened after the look at 15 items, to be closed before that at 31: no look sees it."""
+    """Opened after the look at 17 items, to be closed before that at 273: no look sees it."""
     app = make_app("memory://", result_backend="cache+memory://")
     app.tasks.pop(TASK)
     failed: list[int] = []
@@ -201,10 +201,10 @@ def test_an_error_repeats_the_items_that_it_undoes(
 
         def build_enumerator(self, *, cursor: int | None) -> Any:
             begin = 0 if cursor is None else cursor + 1
-            for item in range(begin, 16):
+            for item in range(begin, 20):
                 yield (item, None), item
             with engine.begin() as connection:
-                for item in range(max(begin, 16), 30):
+                for item in range(max(begin, 20), 30):
                     yield (item, connection), item
             for item in range(max(begin, 30), 40):
                 yield (item, None), item
@@ -217,11 +217,11 @@ def test_an_error_repeats_the_items_that_it_undoes(
                 work(item, connection)
 
     def body(*, cursor: int = -1) -> Any:
-        for item in range(cursor + 1, 16):
+        for item in range(cursor + 1, 20):
             single(item)
             yield item
         with engine.begin() as connection:
-            for item in range(max(cursor + 1, 16), 30):
+            for item in range(max(cursor + 1, 20), 30):
                 work(item, connection)
                 yield item
         for item in range(max(cursor + 1, 30), 40):

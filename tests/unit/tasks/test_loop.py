@@ -29,6 +29,8 @@ class Stop(BaseException):
 class Watch:
     """Notes what the loop tells, and stops it when a given number of looks is reached."""
 
+    growth = 2
+
     def __init__(self, stop_at: int | None = None, careful: bool = False) -> None:
         self.fuse: Fuse = []
         self.stand: Stand | None = None
@@ -46,6 +48,9 @@ class Watch:
             raise Stop
         if self.careful:
             self.fuse[:] = [0]
+
+    def passed(self, cursor: Any, done: int) -> None:
+        self.cursor, self.done = cursor, self.done + done
 
     def settle(self, cursor: Any, done: int) -> None:
         self.settled += 1
@@ -255,19 +260,47 @@ def test_a_blown_fuse_is_seen_after_the_item_under_way(style: str) -> None:
     assert source.done == list(range(1, 7))
 
 
+class Noting(Watch):
+    """Notes after how many items it looked up, and after how many it was only told."""
+
+    def __init__(self, growth: int) -> None:
+        super().__init__()
+        self.growth = growth
+        self.seen: list[int] = []
+        self.told: list[int] = []
+
+    def look(self, cursor: Any, done: int) -> None:
+        super().look(cursor, done)
+        self.seen.append(self.done)
+
+    def passed(self, cursor: Any, done: int) -> None:
+        super().passed(cursor, done)
+        self.told.append(self.done)
+
+
 @STYLES
-def test_looks_come_at_growing_strides(style: str) -> None:
-    looks: list[int] = []
-
-    class Noting(Watch):
-        def look(self, cursor: Any, done: int) -> None:
-            super().look(cursor, done)
-            looks.append(self.done)
-
-    watch = Noting()
+@pytest.mark.parametrize(
+    ("growth", "looks"), [(2, [2**n - 1 for n in range(12)]), (16, [0, 1, 17, 273, 273 + CHUNK])]
+)
+def test_looks_come_at_growing_strides_and_then_only_when_something_is_due(
+    style: str, growth: int, looks: list[int]
+) -> None:
+    watch = Noting(growth)
     run(style, Source(4 * CHUNK, watch), watch)
-    growing = [2**n - 1 for n in range(12)]
-    assert looks == [*growing, growing[-1] + CHUNK, growing[-1] + 2 * CHUNK]
+    assert watch.seen == looks[: len(watch.seen)]
+    assert len(watch.seen) >= len(looks) - 1
+    assert watch.told == [watch.seen[-1] + n * CHUNK for n in (1, 2)] or watch.told == [
+        watch.seen[-1] + n * CHUNK for n in (1, 2, 3)
+    ]
+
+
+@STYLES
+def test_blown_in_a_whole_stretch_it_looks_up(style: str) -> None:
+    watch = Noting(16)
+    last = 1 + 16 + 256 + 2 * CHUNK  # the last item of a stretch, so that all of it goes by
+    run(style, Source(4 * CHUNK, watch, frozenset([last])), watch)
+    assert last in watch.seen
+    assert watch.done == 4 * CHUNK
 
 
 @pytest.mark.parametrize("turns", [generator_turns, returning_turns])
