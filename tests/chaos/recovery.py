@@ -43,7 +43,8 @@ class Recovery:
 
     ``seconds`` counts from the strike, or from the end of the last trouble with the store or the
     broker before the admission, and leaves out ``queued``: the time in which all children of
-    all workers on duty had a leg.
+    all workers on duty had an execution, or in which a fault had stopped the process that then
+    admitted it.
     """
 
     run: str
@@ -80,6 +81,13 @@ def struck(fault: Fault, pid: int, worker: int) -> bool:
     return fault.kind in CRASHES and worker == fault.worker
 
 
+def _stopped(fault: Fault, leg: Leg) -> bool:
+    """Whether a fault stopped the process that a leg was to run in, or its main process."""
+    if fault.kind in ("sigstop_main", "sigstop_worker"):
+        return leg.worker == fault.worker
+    return fault.kind == "sigstop_child" and leg.pid in fault.pids
+
+
 class Gaps:
     """The gaps between the legs of each run.
 
@@ -105,14 +113,14 @@ class Gaps:
             fault = self._cut_off_by(one, next_)
             if fault is not None:
                 quick = fault.kind == "sigkill_child"  # released and requeued at once
-                gap = self._measure(one.run, fault.at, next_.began, 0 if quick else self._lease)
+                gap = self._measure(next_, fault.at, 0 if quick else self._lease)
                 yield Recovery(one.run, fault, *gap)
 
     def hand_overs(self) -> Iterator[float]:
         """Seconds from a leg's hand-over to the next admission, counted like recoveries."""
         for one, next_ in self._pairs():
             if one.left is not None and self._cut_off_by(one, next_) is None:
-                yield self._measure(one.run, one.left, next_.began, 0)[0]
+                yield self._measure(next_, one.left, 0)[0]
 
     def _pairs(self) -> Iterator[tuple[Leg, Leg]]:
         for run in self._runs.values():
@@ -129,36 +137,41 @@ class Gaps:
                 return fault
         return None
 
-    def _measure(
-        self, run: str, began: float, ended: float, unpublished: float
-    ) -> tuple[float, float, float]:
+    def _measure(self, next_: Leg, began: float, unpublished: float) -> tuple[float, float, float]:
         """What counts, what was spent in the queue, and all of it.
 
         A message is in the queue once it was rescued, at the latest ``unpublished`` seconds after
         what cut off its leg: then the broker's own copy may be admitted.
         """
-        since = began
+        since, ended = began, next_.began
         for fault in self._faults:
             of_a_server = any(name in fault.kind for name in _SERVERS)
             if of_a_server and since < fault.until and fault.at < ended:
                 since = min(fault.until, ended)
-        rescued = [at for at in self._rescues[run] if began <= at <= ended]
+        rescued = [at for at in self._rescues[next_.run] if began <= at <= ended]
         published = max(since, min([*rescued, began + unpublished]))
-        queued = self._all_busy(min(published, ended), ended)
+        queued = self._waited(min(published, ended), next_)
         return ended - since - queued, queued, ended - began
 
-    def _all_busy(self, since: float, until: float) -> float:
-        """For how long no child that could take a message was free."""
+    def _waited(self, since: float, next_: Leg) -> float:
+        """For how long no child that could take a message was free, or its taker was stopped."""
+        until = next_.began
+        stops = [(fault.at, fault.until) for fault in self._faults if _stopped(fault, next_)]
         moments = {since, until}
-        for span in (*((leg.began, leg.until) for leg in self._legs), *self._duty_spans()):
+        spans = ((leg.began, leg.until) for leg in self._legs)
+        for span in (*spans, *self._duty_spans(), *stops):
             moments.update(moment for moment in span if since < moment < until)
-        busy = 0.0
-        for one, next_ in pairwise(sorted(moments)):
-            able = [duty.worker for duty in self._duties if duty.since <= one < duty.until]
-            carried = sum(leg.worker in able and leg.began <= one < leg.until for leg in self._legs)
-            if carried >= CHILDREN * len(able):
-                busy += next_ - one
-        return busy
+        waited = 0.0
+        for one, after in pairwise(sorted(moments)):
+            stopped = any(began <= one < ended for began, ended in stops)
+            if stopped or self._all_busy(one):
+                waited += after - one
+        return waited
+
+    def _all_busy(self, moment: float) -> bool:
+        able = [duty.worker for duty in self._duties if duty.since <= moment < duty.until]
+        running = sum(leg.worker in able and leg.began <= moment < leg.until for leg in self._legs)
+        return running >= CHILDREN * len(able)
 
     def _duty_spans(self) -> Iterator[tuple[float, float]]:
         for duty in self._duties:

@@ -266,3 +266,23 @@ def test_the_queue_is_left_out_once_the_message_is_in_it() -> None:
     # Rescued after a lease, at 3.5: from then to 8.0 nobody could have taken it.
     assert recovery.queued == pytest.approx(4.5)
     assert recovery.seconds == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "worker", "pids", "passes"),
+    [
+        ("sigstop_child", SECOND, (SECOND_CHILD,), True),
+        ("sigstop_child", SECOND, (SECOND_CHILD + 1,), False),
+        ("sigstop_main", SECOND, (), True),
+        ("sigstop_worker", SECOND, (SECOND_CHILD,), True),
+        ("sigstop_worker", FIRST, (FIRST_CHILD,), False),
+    ],
+)
+def test_the_time_in_which_the_admitting_process_was_stopped_is_left_out(
+    kind: str, worker: int, pids: tuple[int, ...], passes: bool
+) -> None:
+    stop = Fault(2, kind, "somebody", 4.0, 8.7, worker, pids)
+    faults = (fault("sigkill_worker", 0.5), stop)
+    verdict = judged(evidence(range(50), range(50, 100), faults=faults, resumed=8.9))
+    assert (verdict.failures == []) is passes
+    assert verdict.recoveries[0].seconds == pytest.approx(3.7 if passes else 8.4)
