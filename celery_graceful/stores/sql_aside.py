@@ -66,6 +66,8 @@ class SqlAside:
     """
 
     def __init__(self, statements: Statements) -> None:
+        #: Where the sweep of an expired run continues, by the run and the time it expired.
+        self._swept: dict[tuple[str, str, float], int] = {}
         now = statements.clock
         until = now + bindparam("keep", type_=Double)
         running = and_(
@@ -130,7 +132,7 @@ class SqlAside:
             gone.where(not_(alive)),
         )
         self._expired = (
-            select(_e.task, _e.id)
+            select(_e.task, _e.id, _e.expires_at)
             .where(_e.namespace == bindparam("ns"), _e.expires_at <= statements.moment)
             .limit(bindparam("count"))
         )
@@ -161,8 +163,9 @@ class SqlAside:
 
     def _opened(self, connection: Connection, given: dict[str, Any]) -> bool:
         """Begin the run's list, without what an expired run of the same id has left."""
-        while not self._forget_some(connection, given):
-            pass
+        at: int | None = -_LAST
+        while at is not None:
+            at = self._forget_some(connection, given, at)
         try:
             return _written(connection, self._begin, given)
         except IntegrityError:
@@ -219,7 +222,7 @@ class SqlAside:
         """Forget the entries from ``first`` to ``last``, if the fence stands."""
         at, until = first, _LAST if last is None else last
         while gone := self._some(connection, of, at, until):
-            if not self._drop(connection, of, gone, fence):
+            if not self._drop(connection, of, gone, fence) and fence is not None:
                 return
             at = gone[-1] + 1
 
@@ -230,20 +233,28 @@ class SqlAside:
     def forget(self, connection: Connection, parameters: dict[str, Any]) -> bool:
         """Delete some of those whose time is over; returns whether there are more."""
         page = {**parameters, "count": _RUNS_AT_ONCE}
-        more = False
-        for task, id_ in connection.execute(self._expired, page).all():
-            of = {**parameters, "run_task": task, "run_id": id_}
-            more = not self._forget_some(connection, of) or more
-        return more
+        swept: dict[tuple[str, str, float], int] = {}
+        for task, id_, expires_at in connection.execute(self._expired, page).all():
+            of, head = {**parameters, "run_task": task, "run_id": id_}, (task, id_, expires_at)
+            onward = self._forget_some(connection, of, self._swept.get(head, -_LAST))
+            if onward is not None:
+                swept[head] = onward
+        self._swept = swept
+        return bool(swept)
 
-    def _forget_some(self, connection: Connection, of: dict[str, Any]) -> bool:
-        """Delete a step of a run's expired entries; returns whether nothing more can be."""
-        gone = self._some(connection, of, -_LAST, _LAST)
-        deleted = bool(gone) and _written(connection, self._delete_over, _these(of, gone))
-        if deleted and len(gone) == _AT_ONCE:
-            return False
+    def _forget_some(self, connection: Connection, of: dict[str, Any], first: int) -> int | None:
+        """Delete a step of a run's expired entries; returns where to continue.
+
+        From the beginning, a database that keeps deleted rows for a while, as PostgreSQL does,
+        would read all of them again at each step.
+        """
+        gone = self._some(connection, of, first, _LAST)
+        if gone:
+            connection.execute(self._delete_over, _these(of, gone))
+        if len(gone) == _AT_ONCE:  # also where another worker has just deleted these
+            return gone[-1] + 1
         connection.execute(self._forget, of)
-        return True
+        return None
 
     def _some(self, connection: Connection, of: dict[str, Any], first: int, last: int) -> list[int]:
         page = {**of, "first": first, "last": last, "count": _AT_ONCE}
