@@ -13,7 +13,7 @@ from celery.result import AsyncResult
 
 from celery_graceful.processes.tagged import TAG
 from tests.acceptance.conftest import Figure
-from tests.acceptance.scene import Scene
+from tests.acceptance.scene import Scene, wait_listening
 from tests.harness import Worker, wait_for
 from tests.harness.family import VARIABLE
 from tests.integration.processes.children import CHILDREN
@@ -53,6 +53,8 @@ class Beside:
         """Start all; returns when all processes run."""
         kinds = kinds or tuple(CHILDREN)
         self.worker = self.start(concurrency=len(kinds), pool=pool)
+        # Its event loop has two sockets of its own from its first turn on, when it is ready.
+        wait_listening(self.app, self.worker)
         self.sockets_before = self.sockets()
         not_ready = options.pop("not_ready", READY)
         error = options.pop("error", "")

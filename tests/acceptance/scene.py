@@ -216,7 +216,9 @@ def recorded_states(url: str) -> Iterator[States]:
 def wait_listening(app: Celery, worker: Worker) -> None:
     """Wait until a worker hears remote control, which may be a moment after it is ready."""
     where = [f"{worker.name}@localhost"]
-    wait_for(lambda: app.control.ping(destination=where, timeout=1), 60, f"a pong of {where}")
+    wait_for(
+        lambda: app.control.ping(destination=where, timeout=1, limit=1), 60, f"a pong of {where}"
+    )
 
 
 def add_consumer(app: Celery, queue: str, worker: Worker) -> None:

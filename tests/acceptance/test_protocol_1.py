@@ -17,6 +17,7 @@ from tests.harness import Ledger, wait_for
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     "pool", [pytest.param("prefork", marks=pytest.mark.brokers("redis", "rabbitmq")), "threads"]
 )

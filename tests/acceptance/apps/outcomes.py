@@ -132,7 +132,7 @@ def plain_exit(tag: str) -> None:
 
 
 @app.task(name="outcomes.note_failure")
-def note_failure(task_id: str, tag: str) -> None:
+def note_failure(request: Any, exc: Any, traceback: Any, tag: str) -> None:
     """An error callback."""
     note(f"{tag} failed")
 
