@@ -12,11 +12,11 @@ from sqlalchemy import create_engine
 
 from tests.integration.stores.test_corrupt import Open
 from tests.lives.life import Life
-from tests.lives.living import live
+from tests.lives.living import PATIENCE, live
 from tests.lives.places import Place, RedisPlace, SqlPlace
 from tests.lives.project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE)]
 
 #: Makes a place in the namespace given.
 MakePlace = Callable[[str], Place]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lives.life import Life
-from tests.lives.living import live
+from tests.lives.living import PATIENCE, live
 from tests.lives.places import MemoryPlace, Place
 from tests.lives.project import Project
 
@@ -19,6 +19,7 @@ def project() -> Iterator[Project]:
     project.close()
 
 
+@pytest.mark.timeout(PATIENCE)
 def test_lives(project: Project) -> None:
     class InMemory(Life):
         def place(self) -> Place:
