@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import socket
 from base64 import b64encode
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from celery_graceful.stop.asking import Silent, Told, within
 __all__ = ["ask", "grace_in"]
 
 METHOD = "supervisor.getAllConfigInfo"
+#: An answer has about 2 kB for each program; bytes.
+LONGEST = 8 * 1024 * 1024
 
 
 def ask(environ: Mapping[str, str], patience: float) -> Told | None:
@@ -43,9 +46,11 @@ def grace_in(programs: Any, group: str, name: str) -> float:
     Raises:
         Silent: it is not there, or this supervisord does not tell it.
     """
-    for each in programs:
-        if (each.get("group"), each.get("name")) == (group, name) and "stopwaitsecs" in each:
-            return float(each["stopwaitsecs"])
+    for each in programs if isinstance(programs, list) else []:
+        own = isinstance(each, dict) and (each.get("group"), each.get("name")) == (group, name)
+        seconds = each.get("stopwaitsecs") if own else None
+        if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf:
+            return float(seconds)
     raise Silent(f"supervisord does not tell the stopwaitsecs of {group}:{name}")
 
 
@@ -68,12 +73,24 @@ def _programs(url: str, headers: dict[str, str], patience: float) -> Any:
     try:
         line.request("POST", "/RPC2", xmlrpc.dumps((), METHOD), headers)
         answer = line.getresponse()
-        text = answer.read()
+        text = answer.read(LONGEST + 1)
+        answer.close()
     finally:
         line.close()
     if answer.status != 200:
         raise Silent(f"supervisord at {_shown(url)} answers {answer.status} {answer.reason}")
-    (programs,), _ = xmlrpc.loads(text)
+    if len(text) > LONGEST:
+        raise Silent(f"supervisord at {_shown(url)} answers with more than {LONGEST} bytes")
+    return _answer(text)
+
+
+def _answer(text: bytes) -> Any:
+    try:
+        (programs,), _ = xmlrpc.loads(text)
+    except xmlrpc.Error:
+        raise
+    except Exception as exc:  # whatever the parser makes of what is no answer
+        raise ValueError(f"its answer cannot be read: {exc!r:.200}") from exc
     return programs
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from xmlrpc.server import (
@@ -16,6 +17,7 @@ from xmlrpc.server import (
 
 import pytest
 
+from celery_graceful.stop import supervisord
 from celery_graceful.stop.asking import Silent, Told
 from celery_graceful.stop.supervisord import ask, grace_in
 
@@ -108,7 +110,49 @@ def test_a_supervisord_that_cannot_be_reached_is_silent(url: str) -> None:
         ask(environ(url), 1)
 
 
-@pytest.mark.parametrize("programs", [[], [{"group": "shop", "name": "worker-1"}]])
-def test_one_that_does_not_tell_is_silent(programs: list[dict[str, Any]]) -> None:
+OWN = {"group": "shop", "name": "worker-1"}
+
+
+@pytest.mark.parametrize(
+    "programs",
+    [
+        *([], None, 7, "programs", [None, "worker-1"], [OWN]),
+        *([{**OWN, "stopwaitsecs": what}] for what in ("45", None, [45], -1, float("inf"))),
+    ],
+)
+def test_one_that_does_not_tell_is_silent(programs: Any) -> None:
     with pytest.raises(Silent, match="shop:worker-1"):
         grace_in(programs, "shop", "worker-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"<methodResponse>",
+        b"<methodResponse><params></params></methodResponse>",
+        b"<methodResponse><params><param><value><int>x</int></value></param></params>"
+        b"</methodResponse>",
+        b"x" * (supervisord.LONGEST + 1),
+    ],
+)
+def test_what_is_no_answer_is_silence(text: bytes) -> None:
+    class Strange(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):  # who asks hangs up when it has read enough
+                self.wfile.write(text)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Strange)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    try:
+        with pytest.raises(Silent):
+            ask(environ(f"http://127.0.0.1:{server.server_port}"), 5)
+    finally:
+        thread.join()
+        server.server_close()
