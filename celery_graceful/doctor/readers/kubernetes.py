@@ -37,12 +37,14 @@ def is_manifest(document: Node) -> bool:
 
 def read_manifest(document: Node) -> Iterator[Deployed]:
     """The workers of one object, or of all objects of a ``List``."""
-    kind = document.get("kind").text
-    if kind == "List" or (kind.endswith("List") and document.get("items").given):
-        for item in document.get("items").each():
-            yield from read_manifest(item)
-    else:
-        yield from _workers(document, kind)
+    pending = [document]
+    while pending:
+        each = pending.pop()
+        kind = each.get("kind").text
+        if kind == "List" or (kind.endswith("List") and each.get("items").given):
+            pending += reversed(each.get("items").each())
+        else:
+            yield from _workers(each, kind)
 
 
 def _workers(document: Node, kind: str) -> Iterator[Deployed]:

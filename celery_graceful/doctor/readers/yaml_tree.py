@@ -15,6 +15,8 @@ __all__ = ["Node", "NotYaml", "documents"]
 _BRACES = "{{"
 #: Deeper than any manifest.
 _DEEPEST = 100
+#: Values that aliases may stand for, all together: more than any deployment has.
+_MOST_REPEATED = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -102,14 +104,36 @@ def _check_depth(text: str, file: str) -> None:
 
 
 def _check_nesting(events: Iterable[Any], file: str) -> None:
-    """The parser that gives events does not call itself; the one that makes a tree does."""
-    depth = 0
+    """The parser that gives events does not call itself; the one that makes a tree does.
+
+    What aliases stand for is counted as well: readers visit it once for each of them.
+    """
+    open_now: list[tuple[str | None, int]] = []  # anchors, and how much came before
+    sizes: dict[str, int] = {}
+    seen = repeated = 0
     for event in events:
-        name = type(event).__name__
-        depth += name.endswith(("MappingStartEvent", "SequenceStartEvent"))
-        depth -= name.endswith(("MappingEndEvent", "SequenceEndEvent"))
-        if depth > _DEEPEST:
+        name, anchor = type(event).__name__, getattr(event, "anchor", None)
+        if name == "AliasEvent":
+            endless = any(anchor == each for each, _ in open_now)  # within what it names
+            size = _MOST_REPEATED + 1 if endless else sizes.get(str(anchor), 0)
+            seen, repeated = seen + size, repeated + size
+        elif name in ("MappingStartEvent", "SequenceStartEvent"):
+            open_now.append((anchor, seen))
+            seen += 1
+        elif name in ("MappingEndEvent", "SequenceEndEvent"):
+            anchor, before = open_now.pop()
+            if anchor is not None:
+                sizes[anchor] = seen - before
+        elif name == "ScalarEvent":
+            seen += 1
+            if anchor is not None:
+                sizes[anchor] = 1
+        if len(open_now) > _DEEPEST:
             raise _too_deep(file, event.start_mark.line + 1)
+        if repeated > _MOST_REPEATED:
+            line = event.start_mark.line + 1
+            what = f"its aliases stand for more than {_MOST_REPEATED} values"
+            raise Trouble(Place(file, line), what, "write out what the workers need")
 
 
 def _too_deep(file: str, line: int) -> Trouble:

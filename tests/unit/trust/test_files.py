@@ -92,6 +92,21 @@ SLOW = {
     "aliases": "a0: &a0 [x]\n" + "".join(
         f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 60)
     ),
+    "lists of lists": "a0: &a0 {kind: Pod}\n" + "".join(
+        f"a{i}: &a{i} {{kind: List, items: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n"
+        for i in range(1, 60)
+    ) + "apiVersion: v1\nkind: List\nitems: [*a59]\n",
+    "a list within itself": "apiVersion: v1\nkind: List\nitems: &a [{kind: List, items: *a}]\n",
+    "a chain of lists": "a0: &a0 {kind: Pod}\n" + "".join(
+        f"a{i}: &a{i} {{kind: List, items: [*a{i - 1}]}}\n" for i in range(1, 5000)
+    ) + "apiVersion: v1\nkind: List\nitems: [*a4999]\n",
+    "one container often": "x: &x {command: celery -A p worker, env: [" + "{name: a}, " * 20_000
+    + "]}\napiVersion: v1\nkind: Pod\nspec: {containers: [" + "*x, " * 150_000 + "]}\n",
+    "one service often": "x: &x {command: celery -A p worker, environment: {"
+    + "".join(f"a{i}: b, " for i in range(20_000)) + "}}\nservices:\n"
+    + "".join(f"  s{i}: *x\n" for i in range(40_000)),
+    "one merged often": "x: &x {" + "".join(f"a{i}: b, " for i in range(20_000))
+    + "}\nservices:\n" + "".join(f"  s{i}: {{<<: *x}}\n" for i in range(30_000)),
     "brackets": "[" * MOST,
     "braces": "{a: " * (MOST // 4),
     "dashes": "- " * (MOST // 2),
