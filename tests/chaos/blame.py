@@ -52,14 +52,19 @@ class Blame:
     def repeats(self, effects: Sequence[Effect]) -> Iterator[Repeat]:
         """The items of one run that were done more than once."""
         by_item: dict[int, list[Effect]] = defaultdict(list)
+        began: dict[int, float] = {}
         for effect in sorted(effects, key=lambda effect: (effect.fence, effect.at)):
             by_item[effect.item].append(effect)
+            began.setdefault(effect.fence, effect.at)
         for executions in by_item.values():
             for first, again in pairwise(executions):
-                yield Repeat(first, again, self._answers(first, again))
+                fault = self._record_vanished(first, again, began[again.fence])
+                yield Repeat(first, again, fault or self._answers(first, again))
 
     def may_repeat(self, fault: Fault, effects: Sequence[Effect]) -> int:
         """How many of the ``effects`` of the legs that a fault cut off it may answer for."""
+        if fault.kind == "store_forgets":  # from the checkpoint that the message carried
+            return len(effects)
         times = [effect.at for effect in effects]
         lately = done_in(INTERVALS * self._flush, fault.at, times, self._with_store)
         until = fault.until
@@ -68,6 +73,19 @@ class Blame:
         elif fault.kind in _STOPS:  # it went on until its leg was done
             until = float("inf")
         return lately + sum(fault.at < at <= until for at in times)
+
+    def _record_vanished(self, first: Effect, again: Effect, began: float) -> Fault | None:
+        """A copy of the message found no record before the owner had written it back.
+
+        A limit of the guarantees: one of them gets the run, and items may be repeated.
+        """
+        if first.fence == again.fence:
+            return None
+        for fault in self._faults:
+            admitted = fault.at <= began <= fault.until + RETRY
+            if fault.run == first.run and admitted and first.at <= fault.until + self._flush:
+                return fault
+        return None
 
     def _answers(self, first: Effect, again: Effect) -> Fault | None:
         """The fault that cut off the leg that did the item under the lower fence."""

@@ -41,6 +41,8 @@ class Fault:
     #: The main process that it struck, and the processes in particular.
     worker: int = 0
     pids: tuple[int, ...] = ()
+    #: The run whose record it deleted.
+    run: str = ""
 
 
 class Faults:
@@ -168,7 +170,9 @@ class Faults:
     def _store_forgets(self, planned: Planned, fault: Fault) -> None:
         keys = self._running()
         if keys:
-            self.servers.forget(keys[planned.number % len(keys)], WRITTEN_BACK)
+            key = keys[planned.number % len(keys)]
+            fault.run = key.decode().rpartition(":")[2]
+            self.servers.forget(key, WRITTEN_BACK)
 
     def _broker_restart(self, planned: Planned, fault: Fault) -> Undo:
         self.servers.broker.kill()

@@ -286,3 +286,23 @@ def test_the_time_in_which_the_admitting_process_was_stopped_is_left_out(
     verdict = judged(evidence(range(50), range(50, 100), faults=faults, resumed=8.9))
     assert (verdict.failures == []) is passes
     assert verdict.recoveries[0].seconds == pytest.approx(3.7 if passes else 8.4)
+
+
+@pytest.mark.parametrize(
+    ("run", "at", "kind", "passes"),
+    [
+        ("run", 2.5, "plain", True),
+        ("another", 2.5, "plain", False),
+        ("run", 1.0, "plain", False),  # the owner wrote it back long before
+        ("run", 3.5, "plain", False),  # the copy was admitted before
+        ("run", 2.5, "atomic", False),
+    ],
+)
+def test_a_copy_of_the_message_may_repeat_a_run_whose_record_vanished(
+    run: str, at: float, kind: str, passes: bool
+) -> None:
+    vanished = Fault(1, "store_forgets", "store", at, at + 0.6, run=run)
+    found = evidence(range(90), range(10, 100), faults=(vanished,), kind=kind, resumed=2.95)
+    verdict = judged(found)
+    assert (verdict.failures == []) is passes
+    assert verdict.repeated("outage") == (80 if passes else 0)
