@@ -52,7 +52,7 @@ def carry(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], items: int) 
         leg = task.request.graceful_leg
         assert isinstance(leg, CarriedLeg)
         assert leg.steps == items, f"{leg.steps} of {items} items"
-        leg.ticket.end(Outcome.COMPLETED)  # what Celery's postrun signal does
+        leg.ticket.end(Outcome.COMPLETED, items=False)  # what Celery's postrun signal does
     finally:
         task.pop_request()
 

@@ -21,9 +21,10 @@ __all__ = ["end_polls_before_closing"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
-#: How long to wait for the answer on a connection that still stands, in seconds. The server sends
-#: it after a second at most.
-_WAIT = 1.5
+#: How long to wait for the answer on a connection that still stands, in seconds: longer than the
+#: server lets a poll wait (a second, or the transport option ``polling_interval``), since a message
+#: that it sends to a connection closed just now is lost. No longer than Celery 5.7 itself waits.
+_SPARE, _LONGEST = 0.5, 5.0
 
 
 def end_polls_before_closing(consumer: Any) -> None:
@@ -35,8 +36,10 @@ def end_polls_before_closing(consumer: Any) -> None:
     close = consumer.on_connection_error_after_connected
 
     def on_connection_error_after_connected(exc: Exception) -> None:
-        _end_polls(consumer.connection)
-        close(exc)
+        try:
+            _end_polls(consumer.connection)
+        finally:
+            close(exc)
 
     consumer.on_connection_error_after_connected = on_connection_error_after_connected
 
@@ -46,7 +49,7 @@ def _end_polls(connection: Any) -> None:
         socket = getattr(channel._in_poll, "_sock", None)
         try:
             if socket is not None:
-                socket.settimeout(_WAIT)
+                socket.settimeout(min((channel.brpop_timeout or _LONGEST) + _SPARE, _LONGEST))
             channel._brpop_read()  # delivers the message if there is one; the poll ends either way
         except Empty:
             pass

@@ -174,7 +174,7 @@ class Ticket:
         may_have = items or self.record.resumptions > 0
         decision = self._apply(ev.End(self.fence, outcome, checkpoint, steps))
         if may_have and decision.keep is not None:
-            keep_items(self.runtime.store, self.run, decision.keep, self.patience)
+            keep_items(self.runtime.store, self.run, decision.keep)
         return decision
 
     def _apply(self, event: Own, patience: Patience | None = None) -> Decision:

@@ -60,18 +60,20 @@ def transition(
     attempt = _Attempt(store, run, event, policy)
     done = patiently(lambda: attempt(known, guess), patience, what=str(run))
     if done.decision.keep is not None and not isinstance(event, End):
-        keep_items(store, run, done.decision.keep, patience)
+        keep_items(store, run, done.decision.keep)
     return done
 
 
-def keep_items(store: Store, run: RunKey, keep: float, patience: Patience = 0.0) -> None:
+def keep_items(store: Store, run: RunKey, keep: float) -> None:
     """A run has ended: its quarantined items are kept as long as its summary, and no longer.
+
+    Tried once: nothing but their removal waits for it, and a stop must not.
 
     Whoever ends a run for its owner does so by :func:`transition`. The owner itself knows whether
     there may be any, and saves short runs a call to the store.
     """
     try:
-        patiently(lambda: store.keep_aside(run, keep=keep), patience, what=str(run))
+        store.keep_aside(run, keep=keep)
     except StoreError as exc:  # the run has ended all the same
         logger.warning("%s: its quarantined items are kept longer than its summary: %s", run, exc)
 

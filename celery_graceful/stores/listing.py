@@ -54,7 +54,9 @@ def collect(
         found += readable
         if after is None:
             break
-        poor += len(readable) < wanted
+        poor += not entries or len(readable) < len(
+            entries
+        )  # a page of large records is no poor one
     return found[: max(limit, 0)]
 
 

@@ -78,6 +78,8 @@ class CarriedLeg(SavingLeg):
         self._hold_on_until = 0.0
         self._held_number = b""
         self._told_of_pacing = False
+        #: Whether items went by since the last look for open transactions.
+        self._passed = False
         now = time.monotonic()
         self._brief_until = min(self._flush_due, self._lease_until)
         self.pacing = Pacing(self, flag)
@@ -175,7 +177,8 @@ class CarriedLeg(SavingLeg):
 
     def look(self, cursor: Any, done: int) -> None:
         self.settle(cursor, done)
-        if done:
+        if done or self._passed:
+            self._passed = False
             self.check_committed()
             if not self._checked:
                 self._checked = True
@@ -191,6 +194,7 @@ class CarriedLeg(SavingLeg):
 
     def passed(self, cursor: Any, done: int) -> None:
         """Nothing is due: the ticker, or a signal, would have blown the fuse."""
+        self._passed = True
         self.settle(cursor, done)
 
     def stop_reason(self, now: float) -> str | None:

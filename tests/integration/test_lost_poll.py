@@ -27,9 +27,9 @@ CONTROL = Queue(
 class Worker:
     """What a Celery worker has open: a consumer of tasks, and one of remote control."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
         self.messages: list[Any] = []
-        self.connection = Connection(url, transport_options={"brpop_timeout": 1})
+        self.connection = Connection(url, transport_options=options)
         self.tasks: Any = Consumer(
             self.connection, [Queue("celery")], on_message=self.messages.append, accept=["json"]
         )
@@ -111,3 +111,41 @@ def test_a_silent_broker_is_not_waited_for(worker: Worker, own_valkey: Valkey) -
         assert not polling(worker.connection)
     finally:
         own_valkey.thaw()
+
+
+def test_a_poll_that_waits_longer_is_waited_for(own_valkey: Valkey) -> None:
+    """Of a message that the server sends to a closed connection nobody has a copy."""
+    worker = Worker(own_valkey.url, polling_interval=3)
+    try:
+        worker.take_one()
+        end_polls_before_closing(worker.consumer)
+        began = time.monotonic()
+        worker.lose_connection()
+        assert time.monotonic() - began >= 2
+        with own_valkey.client() as client:
+            clients: Any = client.client_list()
+        assert not [one for one in clients if one["cmd"] == "brpop"]
+    finally:
+        with suppress(Exception):
+            worker.connection.release()
+
+
+class Broken:
+    """A consumer whose connection cannot even be looked at."""
+
+    def __init__(self) -> None:
+        self.closed: list[Exception] = []
+        self.on_connection_error_after_connected = self.closed.append
+
+    @property
+    def connection(self) -> Any:
+        raise RuntimeError("broken")
+
+
+def test_celery_closes_the_connection_whatever_becomes_of_the_polls() -> None:
+    consumer = Broken()
+    end_polls_before_closing(consumer)
+    lost = ConnectionError("lost")
+    with pytest.raises(RuntimeError, match="broken"):
+        consumer.on_connection_error_after_connected(lost)
+    assert consumer.closed == [lost]

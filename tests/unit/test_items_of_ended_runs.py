@@ -149,3 +149,23 @@ def test_a_store_that_fails_in_between_does_not_undo_the_end(
     assert done.record is not None
     assert not done.record.live
     assert "its quarantined items are kept longer than its summary: gone" in caplog.text
+
+
+class Away(MemoryStore):
+    """Takes transitions, and no longer answers when items are to be kept."""
+
+    asked = 0
+
+    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+        self.asked += 1
+        raise StoreUnavailable("away")
+
+
+def test_a_run_that_has_ended_does_not_wait_for_its_items() -> None:
+    store = Away()
+    store.swap(RUN, 0, Record(State.RUNNING, generation=1, fence=1, owner="w"), due_in=30)
+    done = transition(
+        store, RUN, ev.Kill(Outcome.FAILED, "hard time limit", 1), POLICY, patience=60.0
+    )
+    assert done.record is not None
+    assert (done.record.state, store.asked) == (State.ENDED, 1)

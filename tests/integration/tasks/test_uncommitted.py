@@ -16,7 +16,9 @@ from celery_graceful import IterableTask
 from celery_graceful.errors import TransactionError
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop import flag
+from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.loop import CHUNK
 
 from .conftest import TASK, MakeApp, as_seen_by_a_child, take
 
@@ -111,6 +113,30 @@ def test_it_opens_later_and_comes_to_its_end_in_a_look(engine: Engine, run: Any)
     with pytest.raises(TransactionError, match="insert into done"):
         run(body)
     assert items(engine) == list(range(40))
+
+
+@pytest.mark.parametrize("run", ["carried"], indirect=True)
+def test_it_opens_in_a_stretch_that_goes_by_and_the_stop_comes_right_after(
+    engine: Engine, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No item is between that stretch and the look, which has to find it all the same."""
+    passed = CarriedLeg.passed
+
+    def passed_and_stopped(leg: CarriedLeg, cursor: Any, done: int) -> None:
+        passed(leg, cursor, done)
+        stop()
+
+    monkeypatch.setattr(CarriedLeg, "passed", passed_and_stopped)
+
+    def body(*, cursor: int = -1) -> Any:
+        yield from range(cursor + 1, 400)
+        with engine.begin() as connection:
+            write(connection, 400)
+            yield from range(400, 4 * CHUNK)
+
+    with pytest.raises(TransactionError, match="insert into done"):
+        run(body)
+    assert items(engine) == []
 
 
 def stop() -> None:

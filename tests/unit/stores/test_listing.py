@@ -47,6 +47,15 @@ def test_a_long_listing_is_read_in_pages_each_behind_the_last() -> None:
     assert asked == [(None, AT_ONCE), ((249,), AT_ONCE), ((499,), 50)]
 
 
+def test_pages_that_are_short_since_their_records_are_large_do_not_end_a_listing() -> None:
+    def fetch(after: tuple[int] | None, count: int) -> Page:
+        first = 0 if after is None else after[0] + 1
+        last = min(first + min(count, 4), 3000)
+        return Page(numbered(range(first, last)), (last - 1,) if last < 3000 else None)
+
+    assert [int(run.id) for run, _ in collect(2500, fetch)] == list(range(2500))
+
+
 def test_damaged_records_do_not_hide_the_others() -> None:
     """The first 1,000 cannot be read, and one is asked for: pages grow."""
     pages = []
