@@ -167,8 +167,10 @@ class BackgroundProcess:
         try:
             self._handle.report.on_end = None
             self._disarm()
-        except ProcessEnded:
-            self._disarm()  # cut short in the last moment: the end of the block says the same
+        except BaseException as struck:  # in the last moment, by a time limit perhaps
+            self._disarm()
+            if not isinstance(struck, ProcessEnded):  # of that the end of the block says the same
+                raise
         finally:
             self.stop()
         report = self._handle.report

@@ -186,6 +186,8 @@ class CarriedLeg(SavingLeg):
         now = self._waited()
         reason = self.stop_reason(now)
         if reason is not None:
+            if reason is StopReason.MAX_LEG_RUNTIME:
+                self.pacing.left_early(now, self.steps - self.began_at[0])
             raise Interrupted(reason)
         if now >= self._flush_due or now < self._careful_until:
             self.flush(now)

@@ -106,6 +106,16 @@ class Pacing:
         over = longest and now + need >= self._began + longest
         return bool(over or (limit and need and now + need >= self._began + limit))
 
+    def left_early(self, now: float, items: int) -> None:
+        """The leg leaves at ``now`` with so many items, perhaps before a tick has seen any of them.
+
+        What they took is not lost: else one slow item of earlier would have every leg from then on
+        end after a single one.
+        """
+        took = now - self._began
+        if took < 2 * TICK:
+            self._leg.pace.add(took / items, items)
+
     def may_overrun(self, now: float) -> bool:
         """The same for an item that begins before the next tick."""
         return self.overruns(now + TICK)

@@ -30,6 +30,8 @@ CASES: list[tuple[str, Any]] = [
     ("manifest", ("Procfile", "worker: " + "$(" * 1900)),
     ("manifest", ("Dockerfile", "FROM a\nENV " + "a" * 3900)),
     ("manifest", ("supervisord.conf", "[program:a]\nenvironment=" + "a" * 3900)),
+    ("manifest", ("supervisord.conf", "[program:a]\ncommand=celery worker\nnumprocs=21e400")),
+    ("manifest", ("compose.yaml", "services: {a: {command: celery worker, scale: .inf}}")),
     ("record", '{"format":1,"started_at":1' + "0" * 400 + "}"),
     ("cursor", '{"cursor":1,"carry":{},"steps":1,"total":1,"pace":[[1,1' + "0" * 400 + "]]}"),
     ("message", '{"headers":' + "[" * 200_000 + "\n"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.parse import parse_words
 from celery_graceful.doctor.readers.ini import entries, sections
-from celery_graceful.doctor.readers.texts import environment_of, signal_name
+from celery_graceful.doctor.readers.texts import environment_of, finite, signal_name
 
 __all__ = ["is_supervisord", "read_supervisord"]
 
@@ -67,10 +67,8 @@ def _number(
     found = options.get(key)
     if found is None:
         return Given(default, place, written=False)
-    try:
-        return Given(float(found.value), found.place)
-    except ValueError:
-        return None  # such as %(ENV_GRACE)s
+    value = finite(found.value)  # or %(ENV_GRACE)s
+    return None if value is None else Given(value, found.place)
 
 
 def _copies(options: dict[str, Given[str]], place: Place) -> Given[int] | None:

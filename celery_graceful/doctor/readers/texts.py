@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,15 @@ from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.durations import parse
 from celery_graceful.files import TooLarge, read_regular
 
-__all__ = ["environment_of", "filled_in", "read_duration", "signal_name", "text_of", "variables"]
+__all__ = [
+    "environment_of",
+    "filled_in",
+    "finite",
+    "read_duration",
+    "signal_name",
+    "text_of",
+    "variables",
+]
 
 #: Bytes: far more than any deployment file has, and read within a second.
 MOST = 1 << 20
@@ -88,3 +97,12 @@ def environment_of(
     """What a worker's environment holds: the manager's, then what its command line sets."""
     own = {name: Given(value, place) for name, value in command.environment.items()}
     return {**given, **own}
+
+
+def finite(text: str) -> float | None:
+    """A number that people write; ``None`` for what is none, ``inf`` and ``1e999`` included."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

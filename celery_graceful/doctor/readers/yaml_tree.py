@@ -9,6 +9,7 @@ from typing import Any
 
 from celery_graceful.doctor.facts import Given, Place
 from celery_graceful.doctor.readers.outcome import Trouble
+from celery_graceful.doctor.readers.texts import finite
 
 __all__ = ["Node", "NotYaml", "documents"]
 
@@ -61,10 +62,8 @@ class Node:
 
     def number(self) -> Given[float] | None:
         """A scalar as a number, if it is one."""
-        try:
-            return Given(float(self.text), self.place)
-        except ValueError:
-            return None
+        value = finite(self.text)
+        return None if value is None else Given(value, self.place)
 
 
 def documents(text: str, file: str) -> Iterator[Node]:

@@ -94,6 +94,29 @@ def test_struck_while_it_disarms_nothing_stays_armed(
     assert signal.getsignal(signal.SIGURG) is before
 
 
+class Limit(Exception):
+    """As a soft time limit raises it."""
+
+
+def test_struck_by_something_else_as_it_disarms_nothing_stays_armed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disarm, calls = interrupting._MainThread.disarm, []
+
+    def struck(self: interrupting._MainThread) -> None:
+        calls.append(self)
+        if len(calls) == 1:
+            raise Limit
+        disarm(self)
+
+    before = signal.getsignal(signal.SIGURG)
+    monkeypatch.setattr(interrupting._MainThread, "disarm", struck)
+    with pytest.raises(Limit), background_process(["sleep", "60"], interrupt=True):
+        pass
+    assert interrupting._armed == []
+    assert signal.getsignal(signal.SIGURG) is before
+
+
 def test_a_process_that_was_stopped_has_not_ended_early() -> None:
     with background_process(["sleep", "60"]) as process:
         process.stop()

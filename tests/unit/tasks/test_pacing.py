@@ -209,3 +209,18 @@ def test_no_item_begins_that_the_worker_would_cut_off(shared: flag.StopFlag) -> 
     shared.set_cut(now + 10)
     assert not pace.would_be_cut(now)
     assert pace.would_be_cut(now + 8)
+
+
+def test_after_one_slow_item_legs_grow_again(shared: flag.StopFlag) -> None:
+    """Though each ends before a tick has seen what its only item takes."""
+    options = SimpleNamespace(max_leg_runtime=0.5, time_limit=None)
+    leg: Any = SimpleNamespace(pace=Pace(), options=options)
+    leg.pace.add(2.0)
+    legs = 0
+    while legs < 100:
+        one, now = pacing.Pacing(leg, shared), time.monotonic()
+        if not one.overruns(now + 0.005):
+            break
+        one.left_early(now + 0.005, 1)
+        legs += 1
+    assert 0 < legs < 30
