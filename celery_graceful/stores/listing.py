@@ -15,8 +15,8 @@ logger = logging.getLogger("celery_graceful.stores")
 
 #: Records that a store reads in one go: a long listing must not hold up others.
 AT_ONCE = 250
-#: Pages of one listing that may hold less than was asked for, so that a store full of damage
-#: cannot hold a worker for long.
+#: Pages of one listing that may be empty or hold damaged records, so that a store full of damage
+#: cannot hold up a worker for long. A page that is short because its records are large is neither.
 _MAX_POOR_PAGES = 50
 #: Keys remembered as warned of.
 _MAX_WARNED = 1000
@@ -54,9 +54,7 @@ def collect(
         found += readable
         if after is None:
             break
-        poor += not entries or len(readable) < len(
-            entries
-        )  # a page of large records is no poor one
+        poor += not entries or len(readable) < len(entries)
     return found[: max(limit, 0)]
 
 

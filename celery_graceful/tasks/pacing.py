@@ -46,7 +46,7 @@ class Pacing:
         self._batches = decisions.Pace()
         self._batches_done = 0
         self._batch_began = 0.0
-        #: What the ticker has to do to the leg's history: it alone writes there.
+        #: What the ticker has to do to the leg's history, which it is writing.
         self._scales: list[float] = []
 
     def enter(self) -> None:
@@ -107,10 +107,10 @@ class Pacing:
         return bool(over or (limit and need and now + need >= self._began + limit))
 
     def left_early(self, now: float, items: int) -> None:
-        """The leg leaves at ``now`` with so many items, perhaps before a tick has seen any of them.
+        """The execution leaves at ``now`` after so many items, perhaps before any tick.
 
-        What they took is not lost: else one slow item of earlier would have every leg from then on
-        end after a single one.
+        Their time is added here, or one slow item would make every later execution end after a
+        single item. The ticker may add at the same moment; one item more or less does no harm.
         """
         took = now - self._began
         if took < 2 * TICK:

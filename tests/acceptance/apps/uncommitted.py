@@ -14,6 +14,7 @@ from django.conf import settings
 from sqlalchemy import create_engine, text
 
 from celery_graceful import IterableTask, stopping
+from celery_graceful.tasks.current import current_leg
 from tests.acceptance.apps.making import make_app, note
 
 FOLDER = os.environ.get("ROWS", "/nowhere")
@@ -27,7 +28,7 @@ from django.db import connection, transaction  # noqa: E402
 app = make_app("uncommitted")
 
 INSERT = "INSERT INTO done VALUES ({})"
-#: The first item of the open transaction, right after the loop has looked, and the last of all.
+#: The first item of the open transaction, between two looks of the loop, and the last of all.
 OPENED, ITEMS = 32, 60
 #: From this item on it is noted that the stop may come.
 READY = 36
@@ -54,9 +55,10 @@ def wait_for_stop(tag: str) -> None:
     """Say that it may come, and wait for it."""
     note(tag)
     until = time.monotonic() + 60
-    while not stopping() and time.monotonic() < until:
+    execution: Any = current_leg.get()
+    # An empty fuse: the loop looks before the next item.
+    while not (stopping() and not execution.fuse) and time.monotonic() < until:
         time.sleep(0.01)
-    time.sleep(0.2)  # so that the loop sees it before the next item
 
 
 @contextmanager
