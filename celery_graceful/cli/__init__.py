@@ -52,5 +52,5 @@ def graceful(ctx: click.Context, /, **preload: Any) -> None:
     """Maintenance mode (down, up, status); runs of iterable tasks; a doctor; a demo.
 
     Exit codes: 0 done, 2 wrong usage or app, 3 a wait timed out, 4 refused, 10 in maintenance
-    (status) or warnings (doctor), 20 errors (doctor), 69 no broker, store or worker.
+    (status) or warnings (doctor), 20 errors (doctor), 69 no broker or store, or no worker (status).
     """

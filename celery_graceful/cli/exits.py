@@ -18,6 +18,7 @@ __all__ = [
     "Unavailable",
     "WrongApp",
     "exits",
+    "of_status",
 ]
 
 #: What ``status`` ends with while anything is held, and a wait that somebody broke off.
@@ -46,6 +47,16 @@ class Unavailable(click.ClickException):
     """The store or the broker does not answer."""
 
     exit_code = 69
+
+
+def of_status(*, down: bool, workers: bool) -> int:
+    """What ``status`` ends with when the store answers.
+
+    Maintenance comes first: scripts that stop the workers during it still have to see it.
+    """
+    if down:
+        return IN_MAINTENANCE
+    return 0 if workers else Unavailable.exit_code
 
 
 @contextmanager

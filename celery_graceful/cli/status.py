@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.desk import Desk, desk
-from celery_graceful.cli.exits import IN_MAINTENANCE, Unavailable
+from celery_graceful.cli.exits import of_status
 from celery_graceful.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LOG_LINES = 5
 def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
     """What is in maintenance, and what each worker does.
 
-    Exit code 0 when all runs, 10 in maintenance, 69 when no worker is there.
+    Exit code 10 in maintenance, with or without workers; else 0, or 69 when no worker is there.
     """
     with desk(ctx) as at:
         from celery_graceful.maintenance.api import status_of
@@ -37,13 +37,11 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
             _print(found)
         if found.trouble:
             say(f"The workers could not be asked over the broker: {found.trouble}", err=True)
-        if not found.standing.live:
-            raise Unavailable(
-                f"No worker of the app {at.runtime.namespace} is there"
-                f" (broker {at.runtime.broker}, store {at.store})."
-            )
-        if found.down:
-            ctx.exit(IN_MAINTENANCE)
+        workers = bool(found.standing.live)
+        if not workers:
+            whose = f"app {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}"
+            say(f"No worker is there ({whose}).", err=True)
+        ctx.exit(of_status(down=found.down, workers=workers))
 
 
 def _print(found: Status) -> None:

@@ -81,7 +81,9 @@ def variables_of_code() -> set[str]:
     """The environment variables that the package and its tests read."""
     code = [*SOURCES, *(ROOT / "tests").rglob("*.py")]
     texts = (path.read_text(encoding="utf-8") for path in code)
-    return {name for text in texts for name in re.findall(r'"((?:CELERY_)?GRACEFUL_[A-Z_]+)"', text)}
+    return {
+        name for text in texts for name in re.findall(r'"((?:CELERY_)?GRACEFUL_[A-Z_]+)"', text)
+    }
 
 
 def test_every_variable_that_a_page_names_is_read() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from celery import Celery
+from kombu.exceptions import OperationalError
 
-from celery_graceful.maintenance.control import me, read
-from celery_graceful.runtime import Runtime
+from celery_graceful.maintenance import api, hearing, waiting
+from celery_graceful.maintenance.control import NOTICE, me, read
+from celery_graceful.runtime import Runtime, forget
 from tests.unit.cli.shop import Run, data_of
-from tests.unit.maintenance.workers import LATEST, MAIL, attend
+from tests.unit.maintenance.workers import LATEST, MAIL, attend, member
 
 pytestmark = pytest.mark.usefixtures("queues")
 
@@ -18,7 +22,65 @@ def test_status_without_a_worker(call: Run) -> None:
     done = call("status")
     assert done.exit_code == 69
     assert done.stdout.startswith("Running (mode version 0)")
-    assert "No worker of the app shop is there" in done.stderr
+    assert "No worker is there (app shop, broker memory://" in done.stderr
+
+
+#: Commands, and whether something is held after them.
+MODES: dict[str, tuple[list[list[str]], bool]] = {
+    "untouched": ([], False),
+    "down": ([["down"]], True),
+    "partly down": ([["down", "-Q", "mail"]], True),
+    "up again": ([["down"], ["up"]], False),
+    "slow start": ([["down"], ["up", "--ramp", "5m"]], False),
+}
+#: Workers that the store knows, and whether one counts when the broker answers, and when not.
+WORKERS = {
+    "none": ([], False, False),
+    "lost": ([member(9999)], False, True),
+    "live": ([member()], True, True),
+    "forced": ([member(forced=True)], True, True),
+    "one of two": ([member(), member(9999, "w2@host")], True, True),
+}
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["broker", "no broker"])
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("mode", MODES)
+def test_the_exit_code_of_status(
+    mode: str, workers: str, asked: bool, call: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*args: Any, **options: Any) -> list[Any]:
+        if asked:
+            return []
+        raise OperationalError("refused")
+
+    commands, down = MODES[mode]
+    known, counts, counts_unasked = WORKERS[workers]
+    for words in commands:
+        assert call(*words).exit_code == 0
+    monkeypatch.setattr(hearing, "ask", ask)
+    for module in (api, waiting):
+        monkeypatch.setattr(module, "members", lambda _: known)
+    there = counts if asked else counts_unasked
+    done = call("status")
+    assert done.exit_code == (10 if down else 0 if there else 69)
+    assert ("No worker is there" in done.stderr) is not there
+    assert ("could not be asked" in done.stderr) is not asked
+
+
+@pytest.mark.parametrize("mode", ["untouched", "down"])
+def test_the_exit_code_of_status_without_a_store(mode: str, call: Run, app: Celery) -> None:
+    for words in MODES[mode][0]:
+        call(*words)
+    app.conf.graceful_store = "redis://127.0.0.1:1/0"
+    forget(app)
+    done = call("status")
+    assert (done.exit_code, "127.0.0.1:1" in done.stderr) == (69, True)
+
+
+def test_the_exit_code_of_status_when_the_mode_cannot_be_read(call: Run, runtime: Runtime) -> None:
+    runtime.store.post_notice(NOTICE, 0, "{")
+    assert call("status").exit_code == 4
 
 
 def test_status_of_running_workers(call: Run, runtime: Runtime) -> None:
