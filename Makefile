@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # Tests at the same time (most of them wait most of the time); 1 for a debugger or the output of a test: make test JOBS=1 ARGS="-s tests/unit"
 JOBS   ?= 4
-# The Celery of test-core
+# The Celery of test-core; celery-suite takes several: CELERY="5.5 5.6 5.7"
 CELERY ?= 5.5
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -12,13 +12,14 @@ READY  := $(VENV)/installed.stamp
 CODE   := celery_graceful tests $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
 CORE   := .tox/core-celery$(CELERY)
+SUITES := $(foreach v,$(CELERY),.tox/core-celery$(v)/suite.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core fuzz lives chaos lint bench clean
+.PHONY: help demo test test-all test-core celery-suite fuzz lives chaos lint bench clean
 
 help:  ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 19
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
 demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that nothing is lost
 	$(BIN)/celery graceful demo
@@ -31,6 +32,10 @@ test-all: $(READY)  ## run the whole matrix: every test on every broker, all com
 
 test-core: $(CORE)/installed.stamp  ## run the core of the acceptance tests on another Celery: CELERY=5.6
 	$(CORE)/bin/python -m pytest $(BESIDE) -m core tests/acceptance $(ARGS)
+
+celery-suite: $(READY) $(SUITES)  ## Celery's own tests with the plugin and without, compared: CELERY=5.7 BROKER=redis
+	$(BIN)/python -m tests.celery_suite $(foreach v,$(CELERY),--python .tox/core-celery$(v)/bin/python) \
+		$(addprefix --broker ,$(BROKER)) $(ARGS)
 
 fuzz: $(READY)  ## fuzz each decoder for a minute, other inputs each time; FUZZ=600 for ten minutes each
 	GRACEFUL_FUZZ_SECONDS=$(or $(FUZZ),60) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/fuzz $(ARGS)
@@ -66,8 +71,14 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-$(CORE)/installed.stamp: pyproject.toml
-	@echo "==> making $(CORE) with $$($(PYTHON) --version) and Celery $(CELERY)"
-	@$(PYTHON) -m venv --clear $(CORE)
-	$(CORE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'celery[redis]==$(CELERY).*'
+.tox/core-celery%/installed.stamp: pyproject.toml
+	@echo "==> making $(@D) with $$($(PYTHON) --version) and Celery $*"
+	@$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'celery[redis]==$*.*'
+	@touch $@
+
+.PRECIOUS: .tox/core-celery%/installed.stamp
+# The tests of Celery 5.5 import it.
+.tox/core-celery%/suite.stamp: .tox/core-celery%/installed.stamp
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check 'pytest-subtests>=0.14'
 	@touch $@

@@ -1,0 +1,1 @@
+"""The comparison with Celery's own tests, on outcomes that are made up."""
