@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from celery_graceful._celery.app_task import FAULT
 from celery_graceful.atomic import Atomic
 from celery_graceful.errors import DefinitionError
 from celery_graceful.runtime import runtime_of
@@ -74,6 +75,7 @@ def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str,
     """What is wrong with a task class; ``body`` is its generator, if it has one."""
     found = list(_body_faults(body) if body is not None else _class_faults(cls))
     found += _option_faults(cls)
+    found += filter(None, [getattr(cls, FAULT, None)])
     if body is not None:
         found += [
             f"{name} is for classes with each_iteration: a generator hides which item is next"

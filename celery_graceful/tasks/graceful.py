@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from celery import Task
+from celery import Celery, Task
 from celery.exceptions import Ignore
 
+from celery_graceful._celery.app_task import build_on_app_task, rebuild_registered
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
@@ -29,12 +30,27 @@ class GracefulTask(Task):  # type: ignore[type-arg]
     #: A signal to the whole process group leaves it running while its worker waits for it.
     stops_by_itself = True
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a task of a class that is also one of its app's ``Task``, if the app is known."""
+        app = cls.__dict__.get("app")  # as Celery's decorators set it
+        built = build_on_app_task(cls, app) if isinstance(app, Celery) else cls
+        new: Any = super().__new__
+        return new(built) if new is object.__new__ else new(built, *args, **kwargs)
+
     @classmethod
     def bind(cls, app: Any) -> Any:
         """Called by Celery when the task is registered."""
+        built = rebuild_registered(cls, app)
+        if built is not cls:
+            return built.bind(app)
         bound = super().bind(app)
         attend(cls, hook=cls.on_stop_requested is not GracefulTask.on_stop_requested)
+        cls._prepare_class()
         return bound
+
+    @classmethod
+    def _prepare_class(cls) -> None:
+        """Called when the class of a task was bound to its app."""
 
     def on_stop_requested(self, reason: StopReason, time_left: float | None) -> None:
         """Called once in an execution under way that should leave; does nothing by itself.

@@ -49,15 +49,13 @@ class IterableTask(RunTask, GracefulTask):
             cls.body = None  # a class below a generator may change the style
 
     @classmethod
-    def bind(cls, app: Any) -> Any:
-        bound = super().bind(app)
+    def _prepare_class(cls) -> None:
         cls.reports_started = cls.reports_started or bool(cls.track_started)
         cls.track_started = False
         if not (cls.__module__ or "").startswith("celery_graceful.tasks."):
             cls.faults = definitions.faults_of(cls, inspect.getattr_static(cls, "body", None))
             if cls.body is None and not cls.faults and "__header__" not in cls.__dict__:
                 setattr(cls, "__header__", definitions.argument_check(cls))  # noqa: B010
-        return bound
 
     # -- what users read --------------------------------------------------------------------
 

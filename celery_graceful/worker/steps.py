@@ -13,6 +13,7 @@ from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery.acknowledge import next_job_first
+from celery_graceful._celery.app_task import rebuild_tasks
 from celery_graceful._celery.consumer import (
     notice_lost_connection,
     stop_consuming,
@@ -33,7 +34,7 @@ from celery_graceful.masking import mask_url
 from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import definitions, guard
+from celery_graceful.tasks import GracefulTask, definitions, guard
 from celery_graceful.worker.countdown import Interrupter, described
 from celery_graceful.worker.hand_over import HandOver
 from celery_graceful.worker.keeper import Keeper
@@ -61,6 +62,7 @@ class GracefulStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self.runtime: Runtime = runtime_of(worker.app)
+        rebuild_tasks(worker.app, GracefulTask)
         definitions.check_all(worker.app)
         _check_store(self.runtime, worker)
         self.worker = worker
