@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from celery_graceful import settings as settings_
+from celery_graceful._celery.connections import (
+    Place,
+    database_of_backend,
+    redis_of_backend,
+    redis_of_broker,
+)
 from celery_graceful._celery.wire import broker_identity
+from celery_graceful.masking import mask_url
 from celery_graceful.model.verdict import Policy
 from celery_graceful.stores.base import Store
+from celery_graceful.stores.origin import Derived, address_of
 from celery_graceful.stores.url import open_store
 
 if TYPE_CHECKING:
@@ -28,7 +36,8 @@ logger = logging.getLogger("celery_graceful.runtime")
 #: Where runs are kept when neither a setting, the broker nor the result backend names a store.
 FALLBACK_STORE = "sqlite:///celery-graceful.sqlite3"
 
-_REDIS = ("redis://", "rediss://", "redis+socket://", "sentinel://", "valkey://", "unix://")
+#: Where a store can be found when no setting names one, in this order.
+_SOURCES = (redis_of_broker, redis_of_backend, database_of_backend)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,19 +89,48 @@ class Runtime:
 
     def open_store(self) -> Store:
         """A store of one's own, with connections that no other thread uses."""
-        return open_store(self.store_url, self.namespace, timeout=self.settings.store_timeout)
+        found = self._found
+        return open_store(
+            self.store_url,
+            self.namespace,
+            timeout=self.settings.store_timeout,
+            options=self.settings.store_options,
+            derived=None if found is None else Derived(found.setting, found.options),
+        )
 
     @cached_property
     def store_url(self) -> str:
-        """Where runs are kept: the setting, or else the Redis of broker or result backend."""
+        """Where runs are kept: the setting, or where broker or result backend are."""
         if self.settings.store:
             return self.settings.store
-        conf = self.app.conf
-        for url in (conf.broker_url, conf.broker_write_url, conf.result_backend):
-            first = url[0] if isinstance(url, (list, tuple)) and url else url
-            if isinstance(first, str) and first.startswith(_REDIS):
-                return first if first.startswith("sentinel://") else first.split(";")[0]
-        return FALLBACK_STORE
+        return FALLBACK_STORE if self._found is None else self._found.url
+
+    @cached_property
+    def store_address(self) -> str:
+        """The same for people: without a password, and with where it was read."""
+        found = self._found
+        derived = None if found is None else Derived(found.setting, found.options)
+        return address_of(self.store_url, derived)
+
+    @cached_property
+    def _found(self) -> Place | None:
+        """Where a store was found that no setting names."""
+        if self.settings.store:
+            return None
+        return next(filter(None, (look(self.app) for look in _SOURCES)), None)
+
+    @property
+    def store_caveat(self) -> str:
+        """Why nobody can rely on where the runs are kept, though all agree; empty: no reason."""
+        found = self._found
+        if found is None or not found.others:
+            return ""
+        others = ", ".join(mask_url(url) for url in found.others)
+        return (
+            f"Runs are kept in {self.store_address}, the first of several brokers: messages may"
+            f" travel by {others} while it is away, and then no run can start or save. Set"
+            " graceful_store to the Redis or database that is to keep them."
+        )
 
     @property
     def store_is_fallback(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
+from celery_graceful._celery.failover import connect
 from celery_graceful.masking import mask_text
 
 __all__ = ["ask", "tell"]
@@ -108,7 +109,7 @@ def _mailbox(app: Any, timeout: float) -> Iterator[Any]:
     with app.connection_for_write(connect_timeout=timeout) as connection:
         limits = _limits(connection.transport, timeout)
         connection.transport_options = {**(connection.transport_options or {}), **limits}
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+        connect(connection, timeout)
         mailbox = app.control.mailbox(connection)
         mailbox.producer_or_acquire = _once
         yield mailbox

@@ -13,6 +13,7 @@ from amqp.exceptions import NotFound
 from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 
+from celery_graceful._celery.failover import connect
 from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.request import RunRequest
@@ -139,7 +140,7 @@ class Lot:
         with (
             Sender(self._app, timeout=self._timeout) as send,
             self._app.connection_for_write(connect_timeout=self._timeout) as connection,
-            connection.channel() as channel,
+            _channel(connection, self._timeout) as channel,
         ):
             queue = Queue(self.name, routing_key=self.name, channel=channel)
             unreadable = []
@@ -169,6 +170,11 @@ class Lot:
         where = [envelope.exchange, envelope.routing_key]
         headers = {PARKED: where, **envelope.headers}
         return envelope.moved("", self.name, headers)
+
+
+def _channel(connection: Any, timeout: float) -> Any:
+    connect(connection, timeout)
+    return connection.channel()
 
 
 def _length(queue: Any) -> int:

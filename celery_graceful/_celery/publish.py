@@ -9,6 +9,7 @@ from amqp.exceptions import NotFound
 from kombu import Producer, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
+from celery_graceful._celery.failover import connect
 from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
@@ -104,7 +105,7 @@ class Sender:
             options = connection.transport_options or {}
             connection.transport_options = {**options, "confirm_publish": True}
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=self._timeout)
+            connect(connection, self._timeout)
         except OperationalError:
             connection.release()
             raise

@@ -167,7 +167,9 @@ class _OwnConnection:
             self.close()
             timeouts = {"socket_timeout": _PATIENCE, "socket_connect_timeout": _PATIENCE}
             options = {**(connection.transport_options or {}), **timeouts}
-            self._copy = connection.clone(transport_options=options)
+            self._copy = connection.clone(
+                transport_options=options, alternates=_of_one_server(connection)
+            )
             self._channel = self._copy.channel()
             self._of = connection
         return self._channel.client
@@ -179,6 +181,12 @@ class _OwnConnection:
                 copy.release()
             except Exception as exc:
                 logger.debug("Could not close the connection that renews times: %r", exc)
+
+
+def _of_one_server(connection: Any) -> list[str]:
+    """The URLs that lead to the server of ``connection``; not those of others, to which kombu would
+    turn without a word, and which hold none of its messages."""
+    return [url for url in connection.alt if str(url).startswith("sentinel://")]
 
 
 def _held(channel: Any) -> list[str]:

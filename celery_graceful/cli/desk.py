@@ -12,7 +12,6 @@ import click
 
 from celery_graceful.cli.exits import WrongApp, exits
 from celery_graceful.cli.output import say
-from celery_graceful.masking import mask_url
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -31,7 +30,7 @@ class Desk:
     @property
     def store(self) -> str:
         """Where its runs are kept, without a password."""
-        return mask_url(self.runtime.store_url)
+        return self.runtime.store_address
 
     def line(self, verb: str, *words: str) -> str:
         """The command that does ``verb`` with these arguments, for a shell."""
@@ -91,9 +90,11 @@ def _checked(app: Any) -> Runtime:
 def _check_reach(runtime: Runtime) -> None:
     if not runtime.store.shared_between_processes:
         raise WrongApp(
-            f"graceful_store is {mask_url(runtime.store_url)}: its runs live inside the worker's"
+            f"graceful_store is {runtime.store_address}: its runs live inside the worker's"
             " process and cannot be seen from here. Set it to a Redis or a database."
         )
+    if runtime.store_caveat:
+        say(runtime.store_caveat, err=True)
     if runtime.store_is_fallback:
         say(
             f"Looking into {runtime.store_url}, since neither graceful_store nor broker nor result"

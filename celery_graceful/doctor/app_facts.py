@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
-from celery_graceful.masking import mask_url
+from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.limits import SHARE_OF_TIME_LIMIT
@@ -50,6 +50,7 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
     broker = _broker(conf)
     tasks = tuple(_task(task, runtime) for task in _tasks(app))
     visibility = (conf.broker_transport_options or {}).get("visibility_timeout")
+    place = _store(runtime)
     return AppFacts(
         name=runtime.namespace,
         tasks=tasks,
@@ -61,9 +62,7 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
         queues=(*(_queue(queue, conf) for queue in _queues(app)), *_made_quorum(conf, tasks)),
         queues_are_declared=bool(conf.task_queues),
         default_queue=str(conf.task_default_queue),
-        store=_store_kind(runtime.store_url),
-        store_url=mask_url(runtime.store_url),
-        store_path=_store_path(runtime.store_url),
+        **place,
         keep_visible=settings.keep_visible,
         exempt_queues=settings.maintenance_exempt_queues,
         resume_queue=settings.resume_queue,
@@ -175,13 +174,33 @@ def _queue(queue: Any, conf: Any) -> QueueFacts:
     )
 
 
+def _store(runtime: Runtime) -> dict[str, Any]:
+    """What the facts say of the store, which may not be usable."""
+    try:
+        url = runtime.store_url
+        found = {
+            "store": _store_kind(url),
+            "store_url": runtime.store_address,
+            "store_path": _store_path(url),
+            "store_caveat": runtime.store_caveat,
+        }
+    except SettingsError as exc:  # broker or result backend, from which it is derived
+        return {"store": "redis", "store_trouble": str(exc)}
+    try:
+        runtime.store  # noqa: B018  made, and not connected
+    except SettingsError as exc:
+        found["store_trouble"] = str(exc)
+    return found
+
+
 def _store_kind(url: str) -> str:
     scheme = url.partition("://")[0].lower()
     if scheme.startswith("sqlite"):
         return "sqlite"
     if scheme in ("memory", "") or url.startswith("memory:"):
         return "memory"
-    return "redis" if _BROKERS.get(scheme) == "redis" or scheme == "unix" else "sql"
+    redis = _BROKERS.get(scheme.removesuffix("+cluster")) == "redis" or scheme == "unix"
+    return "redis" if redis else "sql"
 
 
 def _store_path(url: str) -> str:

@@ -223,6 +223,10 @@ class AppFacts:
     #: The store as people may see it, and the file of an SQLite one.
     store_url: str = ""
     store_path: str = ""
+    #: Why nothing can be kept there, as far as configuration tells; empty: nothing is wrong.
+    store_trouble: str = ""
+    #: Why nobody can rely on where it is.
+    store_caveat: str = ""
     keep_visible: bool = True
     exempt_queues: frozenset[str] = frozenset()
     resume_queue: str | None = None

@@ -22,7 +22,7 @@ from celery_graceful.errors import (
 )
 from celery_graceful.maintenance.attending import members
 from celery_graceful.maintenance.hearing import BROKER_TIMEOUT
-from celery_graceful.masking import mask_text, mask_url
+from celery_graceful.masking import mask_text
 from celery_graceful.model.mode import (
     Deed,
     Mode,
@@ -200,8 +200,7 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
     warnings = []
     if not runtime.store.shared_between_processes:
         warnings.append(
-            f"graceful_store is {mask_url(runtime.store_url)}: workers in other processes learn"
-            " nothing"
+            f"graceful_store is {runtime.store_address}: workers in other processes learn nothing"
         )
     poll = format_seconds(runtime.settings.maintenance_poll)
     try:

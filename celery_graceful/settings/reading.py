@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,9 @@ _MISSING: Any = object()
 class Settings:
     """The settings of one app, with defaults filled in; times in seconds."""
 
-    store: str | None
+    # Both may hold a password.
+    store: str | None = field(repr=False)
+    store_options: Mapping[str, Any] | None = field(repr=False)
     namespace: str | None
     flush_interval: float
     max_leg_runtime: float | None

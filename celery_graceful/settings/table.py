@@ -13,6 +13,7 @@ from celery_graceful.settings.values import (
     one_of,
     optional,
     parse_names,
+    parse_options,
     parse_policies,
     parse_switch,
     parse_text,
@@ -58,10 +59,25 @@ _LINES = (
         "graceful_store",
         optional(parse_url),
         None,
-        "a URL (redis, rediss, sentinel, memory, sqlite or another of SQLAlchemy's), or None",
+        "a URL (redis, rediss, sentinel, redis+cluster, memory, sqlite or another of SQLAlchemy's),"
+        " or None",
         '"redis://localhost:6379/1"',
-        "Where runs and their checkpoints are kept. `None`: the Redis of the broker, else that of"
-        " the result backend, else a SQLite file beside the worker, which serves one host only.",
+        "Where runs and their checkpoints are kept. `None`: the Redis of the broker, else the Redis"
+        " or database server of the result backend, with all that Celery connects with, else a"
+        " SQLite file beside the worker, which serves one host only. With several brokers: the"
+        " first, so set it there.",
+    ),
+    Setting(
+        "graceful_store_options",
+        optional(parse_options),
+        None,
+        "a mapping of options, or None",
+        '{"ssl_ca_certs": "/etc/ssl/redis.pem"}',
+        "What the client of the store is told beside its URL: for Redis the options of redis-py and"
+        " kombu (`ssl_*`, `username`, `password`, `credential_provider`, `master_name`,"
+        " `sentinel_kwargs`, `global_keyprefix`, …), for a database those of SQLAlchemy's"
+        " `create_engine`. Where the store is derived from broker or result backend, it has their"
+        " options, and these win.",
     ),
     Setting(
         "graceful_namespace",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from celery_graceful import durations
-from celery_graceful.masking import mask_text, mask_url
+from celery_graceful.masking import MASK, mask_text, mask_url
 
 __all__ = [
     "POLICIES",
@@ -15,6 +15,7 @@ __all__ = [
     "one_of",
     "optional",
     "parse_names",
+    "parse_options",
     "parse_policies",
     "parse_switch",
     "parse_text",
@@ -106,6 +107,13 @@ def parse_policies(value: object) -> Mapping[str, str]:
     return {parse_text(name): policy for name, policy in given.items()}
 
 
+def parse_options(value: object) -> Mapping[str, Any]:
+    """Options by their names, for whoever is given them."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{_type(value)} is not a mapping of options")
+    return {parse_text(name): option for name, option in value.items()}
+
+
 def parse_url(value: object) -> str:
     """A URL, by its scheme; whether it can be used is for the store to say."""
     text = parse_text(value)
@@ -121,7 +129,8 @@ def _type(value: object) -> str:
 
 def wrong_value(what: str, value: object, why: ValueError, expected: str, example: str) -> str:
     """The message for ``what`` (a setting or an option) whose parser refused ``value``."""
-    shown = mask_text(repr(value))
+    # Options may hold a password under any name.
+    shown = MASK if what.lower().endswith("options") else mask_text(repr(value))
     if isinstance(value, str) and _may_be_address(what, value):
         shown = repr(mask_url(value))
     reason = _reason(why, value)

@@ -7,8 +7,7 @@ import os
 from collections.abc import Callable, Collection
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
+from redis.exceptions import NoPermissionError, ReadOnlyError
 
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.record import Record, RunKey
@@ -17,9 +16,10 @@ from celery_graceful.stores.base import Durability, Flushed, Found, Swapped, nex
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import AT_ONCE, Skipped
+from celery_graceful.stores.origin import SETTING
 from celery_graceful.stores.redis_aside import RedisAside
 from celery_graceful.stores.redis_board import RedisBoard
-from celery_graceful.stores.redis_errors import translated
+from celery_graceful.stores.redis_errors import TROUBLE, Translator
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
 from celery_graceful.stores.redis_judge import durability, judge
 from celery_graceful.stores.redis_keys import Keys, member_of, shown
@@ -33,16 +33,18 @@ logger = logging.getLogger("celery_graceful.stores")
 
 
 class RedisStore(Boarded):
-    """Records as hashes in one Redis or Valkey server (6 or newer), behind Sentinel if wished.
+    """Records as hashes in Redis or Valkey (6 or newer): one server, Sentinel's, or a cluster.
 
-    Every operation is one Lua script, so one round trip, and atomic. Redis Cluster is not
-    supported: a script touches the run's hash and the indexes of its namespace, which a cluster
-    spreads over several servers.
+    Every operation is one Lua script, so one round trip, and atomic. A script touches the run's
+    hash and the indexes of its namespace: all of them have one hash tag, so a cluster keeps them
+    on one node.
 
     Args:
-        connect: Makes a client that neither decodes replies nor retries.
-        namespace: The first part of every key, after ``graceful:``.
+        connect: Makes connections that neither decode replies nor repeat requests.
+        namespace: The hash tag of every key.
         address: The store's URL without its password, for messages.
+        setting: The setting that the address was read from.
+        prefix: What every key begins with.
         shared_between_hosts: Whether other hosts can reach the server.
     """
 
@@ -50,21 +52,23 @@ class RedisStore(Boarded):
 
     def __init__(
         self,
-        connect: Callable[[], Redis],
+        connect: Callable[[], Line],
         namespace: str,
         *,
         address: str,
+        setting: str = SETTING,
+        prefix: str = "",
         shared_between_hosts: bool = True,
     ) -> None:
         self.shared_between_hosts = shared_between_hosts
         self._connect = connect
-        self._client = connect()
-        self._line = Line(self._client)
+        self._line = connect()
         self._pid = os.getpid()
-        # Clients of parents: kept, so that nothing of theirs is closed here.
-        self._abandoned: list[tuple[Redis, Line]] = []
+        # Connections of parents: kept, so that nothing of theirs is closed here.
+        self._abandoned: list[Line] = []
         self._address = address
-        self._keys = Keys(namespace)
+        self._errors = Translator(address, setting, prefix)
+        self._keys = Keys(namespace, prefix)
         self._aside = RedisAside(self._call, self._keys)
         self._board = RedisBoard(self._call, self._keys, self._unread_board)
         self._skipped = Skipped()
@@ -183,12 +187,12 @@ class RedisStore(Boarded):
         key = self._keys.check
         self._call(scripts.CHECK, key, 2, key, key + b"-index")
         try:
-            info: Any = self._own_client().info()
+            info: Any = self._own_line().server(key).info()
         except NoPermissionError as exc:
             logger.info("%s does not tell its version (%s)", self._address, exc)
             return
-        except (RedisError, OSError) as exc:
-            raise translated(exc, self._address, "INFO") from exc
+        except TROUBLE as exc:
+            raise self._errors(exc, "INFO") from exc
         judge(info, self._address)
 
     def durability(self) -> Durability:
@@ -200,35 +204,31 @@ class RedisStore(Boarded):
             StoreUnavailable: the server does not answer.
         """
         try:
-            return durability(self._own_client())
-        except (RedisError, OSError) as exc:
-            raise translated(exc, self._address, "CONFIG GET") from exc
+            return durability(self._own_line().server(self._keys.check))
+        except TROUBLE as exc:
+            raise self._errors(exc, "CONFIG GET") from exc
 
     def close(self) -> None:
         """Give back the connections; the next call opens new ones."""
-        self._own_client().connection_pool.disconnect()
-        self._line.close()
+        self._own_line().close()
 
-    def _own_client(self) -> Redis:
+    def _own_line(self) -> Line:
         if self._pid != os.getpid():
             # Not left to redis-py's pool: it waits for a lock of the parent, which another thread
             # may have held at the fork.
-            self._abandoned.append((self._client, self._line))
-            self._client = self._connect()
-            self._line = Line(self._client)
+            self._abandoned.append(self._line)
+            self._line = self._connect()
             self._pid = os.getpid()
-        return self._client
+        return self._line
 
     def _call(self, script: scripts.Script, about: bytes, keys: int, *args: bytes) -> Any:
-        client = self._own_client()
+        line = self._own_line()
         try:
-            return self._line.call(script, keys, args)
-        except (RedisError, OSError, UnicodeError) as exc:
+            return line.call(script, keys, args)
+        except (*TROUBLE, UnicodeError) as exc:
             if isinstance(exc, ReadOnlyError):
-                # A demoted master: connect again, its name may lead to the new one by now.
-                client.connection_pool.disconnect(inuse_connections=False)
-                self._line.close()
-            raise translated(exc, self._address, shown(about)) from exc
+                line.reconnect()
+            raise self._errors(exc, shown(about)) from exc
 
     def _beat(self, owner: str, members: list[bytes], due_in: float) -> None:
         live = self._keys.live

@@ -1,141 +1,209 @@
-"""Redis clients of store URLs."""
+"""Connections to Redis: from URLs with their options, and from what Celery connects with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, parse_url
-from redis.exceptions import RedisError
+from redis.connection import Connection, ConnectionPool, SSLConnection
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.masking import mask_text, mask_url
+from celery_graceful.masking import mask_text
+from celery_graceful.stores.credentials import provider_of
+from celery_graceful.stores.origin import Derived, address_of, setting_of
+from celery_graceful.stores.redis_cluster import ClusterLine
+from celery_graceful.stores.redis_line import Line, ServerLine
+from celery_graceful.stores.redis_url import NODES, SENTINELS, parsed
 
 __all__ = ["Plan", "plan"]
 
-_SENTINEL_PORT = 26379
 #: What this package reads, whatever the URL says.
-_ALWAYS: dict[str, Any] = {"protocol": 2}
+_ALWAYS: dict[str, Any] = {"protocol": 2, "decode_responses": False}
 #: Connections are as many as threads call at a time; redis-py would count failed ones for ever.
 _UNBOUNDED = 2**31
-#: Celery's spelling of what redis-py calls none, optional and required.
-_CELERY_CERT = "CERT_"
+#: ``graceful_store_timeout`` bounds the calls of a store, whatever the broker's own calls may
+#: take; and nothing is sent twice.
+_NOT_DERIVED = ("socket_timeout", "socket_connect_timeout", "retry_on_timeout", "retry")
+#: What a connection over a socket of the file system does not have.
+_OF_TCP = ("host", "port", "socket_keepalive", "socket_keepalive_options")
 
 
 class Plan(NamedTuple):
-    """How to make clients of one server, and whether other hosts can reach it."""
+    """How to connect to a store, and whether other hosts can reach it."""
 
-    connect: Callable[[], Redis]
+    connect: Callable[[], Line]
     shared_between_hosts: bool
+    #: All its keys begin with this.
+    prefix: str
 
 
-def plan(url: str, timeout: float, master_name: str | None = None) -> Plan:
-    """Read ``url``; nothing is connected yet, and neither is a client that the plan makes.
+def plan(
+    url: str,
+    timeout: float,
+    options: Mapping[str, Any] | None = None,
+    derived: Derived | None = None,
+) -> Plan:
+    """Read how to connect; nothing is connected yet, and neither is what the plan makes.
 
     Args:
-        url: ``redis://``, ``rediss://``, ``unix://`` or ``sentinel://`` with one or more hosts.
+        url: ``redis://``, ``rediss://``, ``unix://``, ``sentinel://`` or ``redis+cluster://``
+            with one or more hosts.
         timeout: Seconds to connect, and seconds to wait for an answer.
-        master_name: What Sentinel calls the master, unless the URL's query says it.
+        options: ``graceful_store_options``; they win.
+        derived: Where the store was found, if no setting names it; then its options take the place
+            of the URL, which is for messages.
 
     Raises:
-        SettingsError: The URL cannot be used.
+        SettingsError: The URL or an option cannot be used.
     """
+
+    def read() -> dict[str, Any]:
+        return _read(url, options or {}, derived, timeout)
+
+    def connect() -> Line:
+        return _line(read())
+
     try:
-        if url.startswith("sentinel://"):
-            return Plan(_sentinel(url, timeout, master_name), True)
-        return _direct(url, timeout)
-    except (ValueError, TypeError, RedisError) as exc:
+        given = read()
+        prefix = given.get("global_keyprefix") or ""
+        _line(given)
+    except (ValueError, TypeError, ImportError, RedisError, RedisClusterException) as exc:
         why = mask_text(str(exc), url)
         raise SettingsError(
-            f"graceful_store: {mask_url(url)} cannot be used: {why}. Write it like "
-            "redis://:password@host:6379/0, unix:///path/to/redis.sock?db=0 or "
-            "sentinel://host1:26379;sentinel://host2:26379/0?master_name=mymaster, with special "
-            "characters of the password percent-encoded."
+            f"graceful_store: {address_of(url, derived)} cannot be used: {why}."
+            f" {_advice(url, derived)}"
         ) from None  # the cause may quote a password
+    return Plan(connect, "path" not in given, prefix)
 
 
-def _options(timeout: float) -> dict[str, Any]:
+def _advice(url: str, derived: Derived | None) -> str:
+    if derived is not None:
+        return f"Correct {setting_of(derived)} and its options, or set graceful_store."
+    if url.startswith("sentinel://"):
+        return (
+            "Write sentinel://host1:26379;sentinel://host2:26379/0?master_name=mymaster, or name"
+            ' the master in graceful_store_options = {"master_name": "mymaster"}.'
+        )
+    return (
+        "Write it like redis://:password@host:6379/0, unix:///path/to/redis.sock?db=0 or "
+        "redis+cluster://host:6379, with special characters of the password percent-encoded, and "
+        "options of the client in graceful_store_options."
+    )
+
+
+def _read(
+    url: str, options: Mapping[str, Any], derived: Derived | None, timeout: float
+) -> dict[str, Any]:
+    """All that is known: redis-py's names, and a few of kombu's."""
+    if derived is None:
+        found = parsed(url)
+    else:
+        found = {k: v for k, v in derived.options().items() if k not in _NOT_DERIVED}
+    found.update(_flat(options))
+    provider = provider_of(found.pop("credential_provider", None))
+    if provider is not None:
+        # As kombu and Celery do: redis-py takes either of the two.
+        found = {k: v for k, v in found.items() if k not in ("username", "password")}
+        found["credential_provider"] = provider
+    whole = {**_waits(timeout), "socket_keepalive": True, **found, **_ALWAYS}
+    if "path" in whole:
+        whole = {k: v for k, v in whole.items() if k not in _OF_TCP}
+    return whole
+
+
+def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a user writes them: TLS as in ``broker_use_ssl`` as well."""
+    given = {**options, **dict(options["ssl"])} if _is_mapping(options.get("ssl")) else {**options}
+    if any(name.startswith("ssl") and name != "ssl" for name in given):
+        given["ssl"] = True
+    reqs = given.get("ssl_cert_reqs")
+    if isinstance(reqs, str):
+        given["ssl_cert_reqs"] = reqs.removeprefix("CERT_").lower()
+    return given
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _waits(timeout: float) -> dict[str, Any]:
     # Nothing is sent twice: whoever calls the store knows better whether to ask again.
     return {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
-        "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
     }
 
 
-def _direct(url: str, timeout: float) -> Plan:
-    given = _parsed(url)
-    options = {**_options(timeout), **given, **_ALWAYS, "max_connections": _UNBOUNDED}
-    if "path" in options:
-        del options["socket_keepalive"]
-    pool = ConnectionPool(**options)
-    # Made and dropped unconnected, so that a misspelled option is told now and not in a worker.
-    pool.connection_class(**pool.connection_kwargs)
-    return Plan(lambda: Redis(connection_pool=ConnectionPool(**options)), "path" not in options)
-
-
-def _sentinel(url: str, timeout: float, master_name: str | None) -> Callable[[], Redis]:
-    hosts: list[tuple[str, int]] = []
-    given: dict[str, Any] = {}
-    for part in url.split(";"):
-        if not part.startswith("sentinel://"):
-            raise ValueError("every part of a sentinel URL begins with sentinel://")
-        found = _parsed("redis" + part.removeprefix("sentinel"))
-        hosts.append((found.pop("host", "localhost"), found.pop("port", _SENTINEL_PORT)))
-        given = {**found, **given}
-    name = given.pop("master_name", None) or master_name
-    if not name:
-        raise ValueError(
-            "Sentinel has to be told which master: add ?master_name=… at the end of the URL"
-        )
-    options = _options(timeout)
-    login = {
-        key: given.pop(f"sentinel_{key}")
-        for key in ("username", "password")
-        if f"sentinel_{key}" in given
+def _line(given: Mapping[str, Any]) -> Line:
+    """A line that is not connected."""
+    rest = {k: v for k, v in given.items() if k not in ("global_keyprefix", "max_connections")}
+    of_sentinel = {
+        name: rest.pop(name, None)
+        for name in ("master_name", "sentinel_kwargs", "min_other_sentinels")
     }
-    given.pop("max_connections", None)
-    for_master = {**options, **given, **_ALWAYS}
-    _make(Connection, **for_master)
+    if NODES in rest:
+        return _cluster(rest)
+    if SENTINELS in rest:
+        return _sentinel(rest, **of_sentinel)
+    return _direct(rest)
 
-    def connect() -> Redis:
-        sentinel = _make(Sentinel, hosts, sentinel_kwargs={**options, **login}, **for_master)
-        client: Redis = sentinel.master_for(str(name), max_connections=_UNBOUNDED)
-        return client
 
-    return connect
+def _direct(rest: dict[str, Any]) -> Line:
+    secure = rest.pop("ssl", False)
+    if secure and "path" not in rest:
+        rest.setdefault("connection_class", SSLConnection)
+    options = {**rest, "max_connections": _UNBOUNDED}
+    pool = ConnectionPool(**options)
+    # Made and dropped unconnected, so that a misspelled option is found now and not in a worker.
+    pool.connection_class(**pool.connection_kwargs)
+    return ServerLine(Redis(connection_pool=pool))
+
+
+def _sentinel(
+    rest: dict[str, Any],
+    master_name: Any,
+    sentinel_kwargs: Any,
+    min_other_sentinels: Any,
+) -> Line:
+    if not master_name:
+        raise ValueError("Sentinel has to be told which master it is about (master_name)")
+    hosts = rest.pop(SENTINELS)
+    waits = {name: rest[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+    login = {
+        key.removeprefix("sentinel_"): rest.pop(key)
+        for key in ("sentinel_username", "sentinel_password")
+        if key in rest
+    }
+    for_sentinels = {**(sentinel_kwargs or {}), **login, **waits}
+    plain = {k: v for k, v in rest.items() if k not in ("host", "port", "connection_class", "ssl")}
+    kind = SSLConnection if any(name.startswith("ssl") for name in plain) else Connection
+    _make(kind, **plain)
+    sentinel = _make(
+        Sentinel,
+        hosts,
+        min_other_sentinels=min_other_sentinels or 0,
+        sentinel_kwargs=for_sentinels,
+        **rest,
+    )
+    return ServerLine(sentinel.master_for(str(master_name), max_connections=_UNBOUNDED))
+
+
+def _cluster(rest: dict[str, Any]) -> Line:
+    if rest.pop("db", 0):
+        raise ValueError("a Redis Cluster has no database but 0")
+    nodes = rest.pop(NODES)
+    secure = rest.get("ssl", False)
+    plain = {k: v for k, v in rest.items() if k not in ("host", "port", "ssl")}
+    _make(SSLConnection if secure else Connection, **plain)
+    return ClusterLine(nodes, {**plain, "ssl": bool(secure), "max_connections": _UNBOUNDED})
 
 
 def _make(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:
     # redis-py types some constructors only in part.
     return kind(*args, **options)
-
-
-def _parsed(url: str) -> dict[str, Any]:
-    scheme, host, path, query, fragment = urlsplit(url)
-    if scheme != "unix" and "@" in path + query + fragment:
-        # Said without a look at the parts: one of them is the rest of a password.
-        raise ValueError("a special character in it is not percent-encoded")
-    values = {name: last[-1] for name, last in parse_qs(query).items()}
-    # The database, as Celery and kombu write it in the URL of a socket.
-    database = values.pop("virtual_host", None)
-    if scheme != "unix" and database is None:
-        database = unquote(path).strip("/")
-    if database and not database.strip("/").isdigit():
-        raise ValueError(f"the database is {database!r}, not a number")
-    if database:
-        values["db"] = database.strip("/")
-    certificates = values.get("ssl_cert_reqs", "")
-    if certificates.startswith(_CELERY_CERT):
-        values["ssl_cert_reqs"] = certificates.removeprefix(_CELERY_CERT).lower()
-    if scheme == "unix" and not path:
-        raise ValueError("the path of the socket is missing")
-    whole = f"{scheme}://{host}{path}?{urlencode(values)}"
-    parsed: dict[str, Any] = _make(parse_url, whole)
-    return parsed

@@ -20,7 +20,7 @@ _OLDEST = 6
 
 
 def judge(info: dict[str, Any], address: str) -> None:
-    """Refuse a server that is too old or a cluster, and warn of one that may evict records.
+    """Refuse a server that is too old, and warn of one that may evict records.
 
     Args:
         info: What the server answers to ``INFO``.
@@ -34,11 +34,6 @@ def judge(info: dict[str, Any], address: str) -> None:
         raise StoreError(
             f"{address} is Redis {version}; celery-graceful needs Redis {_OLDEST} or "
             "newer, or Valkey."
-        )
-    if info.get("cluster_enabled") in (1, "1"):
-        raise StoreError(
-            f"{address} is a Redis Cluster, which graceful_store does not support. Use "
-            "a single server, or one behind Sentinel."
         )
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):

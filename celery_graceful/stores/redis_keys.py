@@ -5,7 +5,10 @@ from __future__ import annotations
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.codec import Unreadable, text, utf8
 
-__all__ = ["Keys", "member_of", "run_of", "shown"]
+__all__ = ["ROOT", "Keys", "member_of", "run_of", "shown"]
+
+#: Every key begins with it, after the prefix of the server's user.
+ROOT = "graceful:"
 
 
 def _quoted(name: str) -> str:
@@ -42,7 +45,12 @@ def shown(key: bytes) -> str:
 
 
 class Keys:
-    """The keys of one namespace."""
+    """The keys of one namespace.
+
+    Args:
+        namespace: What sets an app's keys apart.
+        before: What all keys have to begin with (``global_keyprefix``).
+    """
 
     __slots__ = (
         "aside_page_prefix",
@@ -56,8 +64,11 @@ class Keys:
         "run_prefix",
     )
 
-    def __init__(self, namespace: str) -> None:
-        prefix = utf8(f"graceful:{_quoted(namespace)}:")
+    def __init__(self, namespace: str, before: str = "") -> None:
+        # The braces are the hash tag of Redis Cluster: one slot for all keys of a namespace.
+        # An empty tag is none; "%" alone is no quoted name.
+        tag = _quoted(namespace).replace("{", "%7B").replace("}", "%7D") or "%"
+        prefix = utf8(f"{before}{ROOT}{{{tag}}}:")
         #: Followed by a member: the hash of one run.
         self.run_prefix = prefix + b"run:"
         #: Followed by a member: the sorted set of the pages of a run's quarantined items.

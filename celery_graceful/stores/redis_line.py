@@ -8,6 +8,7 @@ read here. Private to redis-py, tried on 5.2 to 8.1: ``Connection._sock``.
 from __future__ import annotations
 
 import select
+from abc import ABC, abstractmethod
 from itertools import chain
 from typing import Any
 
@@ -22,28 +23,66 @@ from redis.exceptions import (
 from celery_graceful.stores.redis_reply import read
 from celery_graceful.stores.redis_scripts import Script
 
-__all__ = ["Line"]
+__all__ = ["Line", "ServerLine"]
 
 _RECEIVE = 16384
 _KINDS: dict[str, type[ResponseError]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 
 
-class Line:
+class Line(ABC):
+    """How a store reaches its server."""
+
+    @abstractmethod
+    def call(self, script: Script, keys: int, args: tuple[bytes, ...]) -> Any:
+        """Run a script; raises what redis-py raises, or :exc:`OSError`.
+
+        Args:
+            keys: How many of the arguments, from the first on, are keys.
+        """
+
+    @abstractmethod
+    def server(self, key: bytes) -> Redis:
+        """A client of the server that has ``key``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+
+    @abstractmethod
+    def reconnect(self) -> None:
+        """A demoted master has answered: connect anew, its name may lead to the new one by now."""
+
+
+class ServerLine(Line):
     """Connections of one client, each used by one thread at a time."""
 
     def __init__(self, client: Redis) -> None:
+        self._client = client
         self._pool: Any = client.connection_pool
         self._idle: list[Any] = []
 
     def call(self, script: Script, keys: int, args: tuple[bytes, ...]) -> Any:
-        """Run a script; raises what redis-py raises, or :exc:`OSError`."""
+        """See :meth:`Line.call`."""
         try:
             return self._send(b"EVALSHA", script.sha, b"%d" % keys, *args)
         except NoScriptError:
             return self._send(b"EVAL", script.source.encode(), b"%d" % keys, *args)
 
+    def server(self, key: bytes) -> Redis:
+        """See :meth:`Line.server`."""
+        return self._client
+
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """See :meth:`Line.close`."""
+        self._pool.disconnect()
+        self._drop_idle()
+
+    def reconnect(self) -> None:
+        """See :meth:`Line.reconnect`."""
+        self._pool.disconnect(inuse_connections=False)
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
         while self._idle:
             self._idle.pop().disconnect()
 

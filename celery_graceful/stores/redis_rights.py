@@ -6,6 +6,7 @@ import re
 
 # Each of them makes scripts.
 from celery_graceful.stores import redis_aside, redis_board, redis_scripts
+from celery_graceful.stores.redis_keys import ROOT
 
 __all__ = ["commands", "rule"]
 
@@ -24,6 +25,10 @@ def commands() -> list[str]:
     )
 
 
-def rule() -> str:
-    """The rights in the words of ``ACL SETUSER``."""
-    return " ".join(["~graceful:*", *(f"+{name.lower()}" for name in commands())])
+def rule(prefix: str = "") -> str:
+    """The rights in the words of ``ACL SETUSER``.
+
+    Args:
+        prefix: What every key begins with.
+    """
+    return " ".join([f"~{prefix}{ROOT}*", *(f"+{name.lower()}" for name in commands())])

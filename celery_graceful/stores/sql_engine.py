@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
@@ -11,56 +13,73 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from celery_graceful.errors import SettingsError
 from celery_graceful.masking import mask_text, mask_url
+from celery_graceful.stores.origin import Derived, address_of
 
-__all__ = ["make_engine"]
+__all__ = ["ENGINE_CALLBACK", "make_engine"]
+
+#: Among the options: a function that is given the engine, as Celery's
+#: ``database_engine_callback`` (it may fetch a password for each connection).
+ENGINE_CALLBACK = "engine_callback"
 
 _LIBPQ = frozenset({"psycopg", "psycopg2"})
 
 
-def make_engine(url: str, timeout: float) -> Engine:
+def make_engine(
+    url: str,
+    timeout: float,
+    options: Mapping[str, Any] | None = None,
+    derived: Derived | None = None,
+) -> Engine:
     """Make an engine in autocommit mode; nothing is connected yet.
 
     Args:
         url: A URL of SQLAlchemy.
         timeout: Seconds to connect, to wait for a lock and to wait for an answer.
+        options: ``graceful_store_options``: what ``create_engine`` is told besides.
+        derived: Where the database was found, if no setting names it.
 
     Raises:
         SettingsError: The URL cannot be used, or its driver is not installed.
     """
-    parsed = _parsed(url)
+    wrong = partial(_wrong, url, address_of(url, derived))
+    given = {**({} if derived is None else derived.options()), **(options or {})}
+    prepare = given.pop(ENGINE_CALLBACK, None)
+    parsed = _parsed(url, wrong)
     sqlite = parsed.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {} if sqlite else {"pool_pre_ping": True}
     try:
-        engine = create_engine(
-            parsed,
-            isolation_level="AUTOCOMMIT",
-            connect_args=_connect_args(parsed, timeout),
-            pool_size=5,
-            max_overflow=10,
-            pool_timeout=timeout,
-            **options,
-        )
+        engine = create_engine(parsed, **_options(parsed, timeout, given))
     except ImportError as exc:
-        raise _wrong(url, f"its driver is not installed ({exc})") from exc
+        raise wrong(f"its driver is not installed ({exc})") from exc
     except (ArgumentError, NoSuchModuleError, TypeError, ValueError) as exc:
-        raise _wrong(url, str(exc)) from None  # the cause may quote a password
+        raise wrong(str(exc)) from None  # the cause may quote a password
     if engine.dialect.is_async:
-        raise _wrong(url, "its driver is for asyncio")
+        raise wrong("its driver is for asyncio")
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
+    if prepare is not None:
+        prepare(engine)
     return engine
 
 
-def _parsed(url: str) -> URL:
+def _options(url: URL, timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``create_engine`` is told: our own, unless something else is given."""
+    own: dict[str, Any] = {} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
+    if "poolclass" not in given and "pool" not in given:
+        own.update(pool_size=5, max_overflow=10, pool_timeout=timeout)
+    arguments = {**_connect_args(url, timeout), **(given.get("connect_args") or {})}
+    return {**own, **given, "connect_args": arguments, "isolation_level": "AUTOCOMMIT"}
+
+
+def _parsed(url: str, wrong: Callable[[str], SettingsError]) -> URL:
     try:
         parsed = make_url(url)
         parsed.get_dialect()
     except NoSuchModuleError as exc:
-        raise _wrong(url, f"SQLAlchemy knows no {url.partition('://')[0]}://") from exc
+        raise wrong(f"SQLAlchemy knows no {url.partition('://')[0]}://") from exc
     except (ArgumentError, ValueError):
-        raise _wrong(url, "it cannot be parsed") from None
+        raise wrong("it cannot be parsed") from None
     except ImportError as exc:
-        raise _wrong(url, f"its driver is not installed ({exc})") from exc
+        raise wrong(f"its driver is not installed ({exc})") from exc
     file = parsed.database or ""
     in_memory = file in ("", ":memory:") or parsed.query.get("mode") == "memory"
     if parsed.get_backend_name() == "sqlite" and in_memory:
@@ -101,9 +120,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         cursor.close()
 
 
-def _wrong(url: str, why: str) -> SettingsError:
+def _wrong(url: str, address: str, why: str) -> SettingsError:
     return SettingsError(
-        f"graceful_store: {mask_url(url)} cannot be used: {mask_text(why, url)}. Write redis://host:6379/0,"
+        f"graceful_store: {address} cannot be used: {mask_text(why, url)}. Write redis://host:6379/0,"
         " sqlite:////path/to/file, postgresql+psycopg://user:password@host/database (with "
         "psycopg installed), or another URL of SQLAlchemy whose driver is installed."
     )

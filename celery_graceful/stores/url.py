@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from celery_graceful.errors import SettingsError
 from celery_graceful.masking import mask_url
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.origin import Derived, address_of, setting_of
 
 __all__ = ["open_store"]
 
@@ -23,11 +26,15 @@ _REDIS = {
     "valkey+socket": "unix",
     "socket": "unix",
     "sentinel": "sentinel",
+    "redis+cluster": "redis+cluster",
+    "rediss+cluster": "rediss+cluster",
+    "valkey+cluster": "redis+cluster",
+    "valkeys+cluster": "rediss+cluster",
 }
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://")
 _KNOWN = (
-    "redis://, rediss://, valkey://, unix://, sentinel://, sqlite:///, postgresql+psycopg:// or "
-    "memory://"
+    "redis://, rediss://, valkey://, unix://, sentinel://, redis+cluster://, sqlite:///, "
+    "postgresql+psycopg:// or memory://"
 )
 
 _memories: dict[tuple[str, str], MemoryStore] = {}
@@ -35,21 +42,29 @@ _memories_lock = threading.Lock()
 
 
 def open_store(
-    url: str, namespace: str, *, timeout: float = 2.0, master_name: str | None = None
+    url: str,
+    namespace: str,
+    *,
+    timeout: float = 2.0,
+    options: Mapping[str, Any] | None = None,
+    derived: Derived | None = None,
 ) -> Store:
     """Make the store that ``url`` names; nothing is connected yet.
 
     Args:
         url: ``redis://``, ``rediss://``, ``valkey://``, ``unix:///path/to.sock``,
             ``sentinel://host1:26379;sentinel://host2:26379/0?master_name=name``,
-            ``sqlite:///file``, ``postgresql+psycopg://…``, any other URL of SQLAlchemy, or
-            ``memory://``, which is one store per URL and namespace within a process.
+            ``redis+cluster://host``, ``rediss+cluster://host``, ``sqlite:///file``,
+            ``postgresql+psycopg://…``, any other URL of SQLAlchemy, or ``memory://``, which is one
+            store per URL and namespace within a process.
         namespace: Separates the apps that share a store.
         timeout: Seconds to connect, and seconds to wait for an answer.
-        master_name: What Sentinel calls the master, unless the URL's query says it.
+        options: What the client is told beside the URL: ``graceful_store_options``.
+        derived: Where the store was found, if no setting names it.
 
     Raises:
-        SettingsError: The URL cannot be used; the message says why, and what to write instead.
+        SettingsError: The URL or an option cannot be used; the message says why, and what to write
+            instead.
     """
     match = _SCHEME.match(url)
     if match is None:
@@ -60,8 +75,18 @@ def open_store(
     if scheme == "memory":
         return _memory(url, namespace)
     if scheme in _REDIS:
-        return _redis(_REDIS[scheme] + url[len(match["scheme"]) :], namespace, timeout, master_name)
-    return _sql(url, scheme, namespace, timeout)
+        known = _as_redis(url, match["scheme"])
+        return _redis(known, namespace, timeout, options, derived)
+    return _sql(url, scheme, namespace, timeout, options, derived)
+
+
+def _as_redis(url: str, scheme: str) -> str:
+    """The URL, or each of several, with the scheme that this package writes."""
+    known = _REDIS[scheme.lower()]
+    return ";".join(
+        known + part[len(scheme) :] if part.lower().startswith(f"{scheme.lower()}://") else part
+        for part in url.split(";")
+    )
 
 
 def _memory(url: str, namespace: str) -> MemoryStore:
@@ -69,20 +94,35 @@ def _memory(url: str, namespace: str) -> MemoryStore:
         return _memories.setdefault((url, namespace), MemoryStore())
 
 
-def _redis(url: str, namespace: str, timeout: float, master_name: str | None) -> Store:
+def _redis(
+    url: str,
+    namespace: str,
+    timeout: float,
+    options: Mapping[str, Any] | None,
+    derived: Derived | None,
+) -> Store:
     from celery_graceful.stores.redis import RedisStore
     from celery_graceful.stores.redis_client import plan
 
-    connect, between_hosts = plan(url, timeout, master_name)
+    connect, between_hosts, prefix = plan(url, timeout, options, derived)
     return RedisStore(
         connect,
         namespace,
-        address=mask_url(url),
+        address=address_of(url, derived),
+        setting=setting_of(derived),
+        prefix=prefix,
         shared_between_hosts=between_hosts,
     )
 
 
-def _sql(url: str, scheme: str, namespace: str, timeout: float) -> Store:
+def _sql(
+    url: str,
+    scheme: str,
+    namespace: str,
+    timeout: float,
+    options: Mapping[str, Any] | None,
+    derived: Derived | None,
+) -> Store:
     if scheme in ("http", "https", "amqp", "amqps", "pyamqp", "rpc", "mongodb", "file", "cache"):
         raise SettingsError(
             f"graceful_store: {mask_url(url)} cannot hold the records of runs. Write a URL "
@@ -98,4 +138,5 @@ def _sql(url: str, scheme: str, namespace: str, timeout: float) -> Store:
     from celery_graceful.stores.sql import SqlStore
     from celery_graceful.stores.sql_engine import make_engine
 
-    return SqlStore(make_engine(url, timeout), namespace, address=mask_url(url))
+    engine = make_engine(url, timeout, options, derived)
+    return SqlStore(engine, namespace, address=address_of(url, derived))

@@ -30,7 +30,6 @@ from celery_graceful._celery.threads import snapshot
 from celery_graceful._celery.unknown import leave_unknown_runs
 from celery_graceful._celery.visibility import Renewals
 from celery_graceful.errors import SettingsError
-from celery_graceful.masking import mask_url
 from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -112,6 +111,8 @@ class GracefulStep(bootsteps.StartStopStep):
                 "graceful_store to a Redis or database that all workers reach.",
                 self.runtime.store_url,
             )
+        if self.runtime.store_caveat:
+            logger.warning(self.runtime.store_caveat)
         leave_unknown_runs(worker, self.keeper.is_run)
         report_base_exceptions(worker.pool)
         self.keeper.start()
@@ -233,7 +234,7 @@ def _check_store(runtime: Runtime, worker: Any) -> None:
     store = runtime.open_store()
     if _is_prefork(worker) and not store.shared_between_processes:
         raise SettingsError(
-            f"graceful_store = {mask_url(runtime.store_url)!r} lives in one process, and a prefork"
+            f"graceful_store = {runtime.store_address!r} lives in one process, and a prefork"
             " worker has several: use redis://, sqlite:/// or another database, or start with -P"
             " threads"
         )

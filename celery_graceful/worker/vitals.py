@@ -13,7 +13,6 @@ import celery
 import celery_graceful
 from celery_graceful.doctor.running import Running
 from celery_graceful.durations import format_seconds
-from celery_graceful.masking import mask_url
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.worker.period import grace_of
@@ -65,7 +64,7 @@ def _shared(runtime: Runtime) -> dict[str, str]:
     """Settings that all workers of an app must have in common."""
     return {
         "graceful_namespace": runtime.namespace,
-        "graceful_store": mask_url(runtime.store_url),
+        "graceful_store": runtime.store_address,
         "graceful_lease_ttl": format_seconds(runtime.settings.lease_ttl),
         "graceful_resume_queue": runtime.settings.resume_queue or "",
     }

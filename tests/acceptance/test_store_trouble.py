@@ -243,7 +243,7 @@ def test_a_damaged_record(own_valkey: Valkey, stage: Stage, how: str) -> None:
     elsewhere.rewrite(key, text[:50])
     done = len(run.ledger)
     later = stage.worker("later").wait_ready()
-    with pytest.raises(CorruptRecord, match=rf"graceful:items:run:{STYLES[0]}:{run.id}"):
+    with pytest.raises(CorruptRecord, match=rf"graceful:{{items}}:run:{STYLES[0]}:{run.id}"):
         run.result.get(timeout=30)
     assert len(run.ledger) == done
     others_go_on(stage, "plain")
@@ -255,7 +255,7 @@ def test_a_damaged_record(own_valkey: Valkey, stage: Stage, how: str) -> None:
         wait_for(lambda: stage.app.AsyncResult(run.id).state == "SUCCESS", 30, "its result")
     else:
         with own_valkey.client() as client:
-            client.delete(f"graceful:items:run:{STYLES[0]}:{run.id}")
+            client.delete(f"graceful:{{items}}:run:{STYLES[0]}:{run.id}")
         stage.send(STYLES[0], str(run.ledger.path), ITEMS, PAUSE, task_id=run.id)
         # Nobody told it where to begin: from the beginning.
         wait_for(lambda: run.ledger.counts()[ITEMS - 1] == 1, 30, "the last item")

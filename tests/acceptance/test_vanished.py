@@ -55,7 +55,7 @@ def flush_all(server: Valkey, run: Run) -> None:
 
 def delete_key(server: Valkey, run: Run) -> None:
     with server.client() as client:
-        assert client.delete(f"graceful:items:run:{STYLES[0]}:{run.id}") == 1
+        assert client.delete(f"graceful:{{items}}:run:{STYLES[0]}:{run.id}") == 1
 
 
 def restart_empty(server: Valkey, run: Run) -> None:
@@ -146,7 +146,7 @@ def test_while_a_retry_waits(own_valkey: Valkey, stage: Stage) -> None:
     result: AsyncResult[int] = stage.send("items.retries", str(ledger.path), 20)
     wait_for(lambda: len(ledger) == 10, 20, "the first half")
     with own_valkey.client() as client:
-        key = f"graceful:items:run:items.retries:{result.id}"
+        key = f"graceful:{{items}}:run:items.retries:{result.id}"
         wait_for(lambda: client.hget(key, "s") == b"waiting", 20, "that it waits")
         client.flushall()
     assert result.get(timeout=30) == 20

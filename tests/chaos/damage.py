@@ -28,5 +28,5 @@ def damage_neighbour(client: Any, namespace: str, name: str, kind: str) -> None:
     """Write the record of another run, overdue for good, with something wrong in it."""
     member = f"chaos.generator:{name}"
     plain = {"v": "1", "s": "handed_over", "f": "1", "n": "0", "m": _SOUND, "d": "1.0", "e": "{}"}
-    client.hset(f"graceful:{namespace}:run:{member}", mapping={**plain, **KINDS[kind]})
-    client.zadd(f"graceful:{namespace}:live", {member: 1.0})
+    client.hset(f"graceful:{{{namespace}}}:run:{member}", mapping={**plain, **KINDS[kind]})
+    client.zadd(f"graceful:{{{namespace}}}:live", {member: 1.0})

@@ -53,7 +53,7 @@ class RedisPlace:
     def __init__(self, store: Store, client: Redis, namespace: str) -> None:
         self.store = store
         self._client: Any = client
-        self._prefix = f"graceful:{namespace}:"
+        self._prefix = f"graceful:{{{namespace}}}:"
 
     def shift(self, seconds: float) -> None:
         index = f"{self._prefix}live"

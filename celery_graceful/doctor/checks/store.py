@@ -12,6 +12,8 @@ __all__ = ["CHECKS"]
 
 _MEND = 'app.conf.graceful_store = "redis://…", or a database that all workers reach'
 
+_CORRECT = "the URL and options of the setting that is named"
+
 
 def _has_runs(scene: Scene) -> bool:
     return bool(scene.app.of_kind(Kind.ITERABLE))
@@ -105,6 +107,18 @@ def not_persistent(scene: Scene) -> Iterator[Sight]:
         )
 
 
+def unusable(scene: Scene) -> Iterator[Sight]:
+    """A store that no worker can connect to."""
+    if scene.app.store_trouble:
+        yield Sight(scene.app.store_trouble, _CORRECT, setting="graceful_store")
+
+
+def one_of_several(scene: Scene) -> Iterator[Sight]:
+    """The store is the first of several brokers."""
+    if scene.app.store_caveat and _has_runs(scene):
+        yield Sight(scene.app.store_caveat, _MEND, setting="graceful_store")
+
+
 def _of_store(scene: Scene, what: str, better: str) -> Iterator[Sight]:
     if _has_runs(scene):
         yield Sight(f"the store {scene.app.store_url} {what}", better, setting="graceful_store")
@@ -167,5 +181,24 @@ CHECKS = (
         " mode are gone. Runs under way write their records back.",
         "`appendonly yes`, or `save 60 1`",
         not_persistent,
+    ),
+    Check(
+        "GD807",
+        Severity.ERROR,
+        "A store whose URL or options cannot be used",
+        "Workers run plain tasks only: no iterable task can start, and maintenance reaches nobody.",
+        "the URL and options that Celery itself connects with, or `graceful_store` and"
+        " `graceful_store_options`",
+        unusable,
+    ),
+    Check(
+        "GD808",
+        Severity.ERROR,
+        "Several brokers, and no `graceful_store`",
+        "Runs are kept in the first of them. While that is away, messages travel by the others, and"
+        " no run can start, save or be rescued: what is promised of runs and of maintenance needs a"
+        " store of its own.",
+        "`graceful_store` on one Redis (or Sentinel, or a cluster) or on a database server",
+        one_of_several,
     ),
 )

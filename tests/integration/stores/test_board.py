@@ -18,9 +18,9 @@ from celery_graceful.testing.store_contract.samples import put, read, until
 Open = Callable[..., Store]
 Damage = Callable[["redis.Redis"], Any]
 
-NOTICE = "graceful:test:notice:n"
-REPORTS = "graceful:test:reports"
-ATTENDING = "graceful:test:attending"
+NOTICE = "graceful:{test}:notice:n"
+REPORTS = "graceful:{test}:reports"
+ATTENDING = "graceful:{test}:attending"
 
 NOTICE_DAMAGE: dict[str, Damage] = {
     "a string": lambda client: (client.delete(NOTICE), client.set(NOTICE, "x")),

@@ -150,7 +150,7 @@ def test_members_without_a_record_are_removed_step_by_step(redis_url: str, opene
     store = opener(redis_url)
     put(store)
     with redis.Redis.from_url(redis_url) as client:
-        live = "graceful:test:live"
+        live = "graceful:{test}:live"
         for first in range(0, 3_000, 500):
             client.zadd(live, {f"gone:{n}": -1.0 for n in range(first, first + 500)})
         with client.monitor() as monitor:

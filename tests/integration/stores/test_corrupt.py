@@ -17,7 +17,7 @@ from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, put, read
 
 BAD, GOOD = RunKey("t", "bad"), RunKey("t", "good")
-KEY = "graceful:test:run:t:bad"
+KEY = "graceful:{test}:run:t:bad"
 Open = Callable[..., Store]
 Damage = Callable[["redis.Redis"], Any]
 
@@ -119,11 +119,11 @@ def test_members_that_name_no_run(
     put(store, run=GOOD, due_in=-1)
     with redis.Redis.from_url(redis_url) as client:
         for member in (b"\xff:x", b"nocolon"):
-            client.zadd("graceful:test:live", {member: 1})
-            client.hset(b"graceful:test:run:" + member, "v", 1)
-        client.zadd("graceful:test:live", {"gone:run": 1})
+            client.zadd("graceful:{test}:live", {member: 1})
+            client.hset(b"graceful:{test}:run:" + member, "v", 1)
+        client.zadd("graceful:{test}:live", {"gone:run": 1})
         assert [run for run, _ in store.due(1)] == [GOOD]
-        assert client.zscore("graceful:test:live", "gone:run") is None
+        assert client.zscore("graceful:{test}:live", "gone:run") is None
     assert len(caplog.records) == 2
 
 
@@ -131,27 +131,27 @@ def test_a_record_survives_what_went_wrong_with_an_index(redis_url: str, opener:
     store = opener(redis_url)
     before = put(store, run=GOOD)
     with redis.Redis.from_url(redis_url) as client:
-        client.set("graceful:test:ended", "x")
+        client.set("graceful:{test}:ended", "x")
         for keep in (None, 9.0):
             with pytest.raises(StoreError, match="Nothing was changed"):
                 store.swap(GOOD, 1, before, keep=keep)
             assert store.load(GOOD).record == before
-            assert client.zscore("graceful:test:live", "t:good") == before.due_at
+            assert client.zscore("graceful:{test}:live", "t:good") == before.due_at
 
 
 def test_listing_gets_past_many_members_without_a_record(redis_url: str, opener: Open) -> None:
     store = opener(redis_url)
     put(store, run=GOOD, due_in=-1)
     with redis.Redis.from_url(redis_url) as client:
-        client.zadd("graceful:test:live", {f"gone:{number}": 1 for number in range(1500)})
+        client.zadd("graceful:{test}:live", {f"gone:{number}": 1 for number in range(1500)})
     assert [run for run, _ in store.due(1)] == [GOOD]
 
 
 def test_an_index_that_is_none(redis_url: str, opener: Open) -> None:
     store = opener(redis_url)
     with redis.Redis.from_url(redis_url) as client:
-        client.set("graceful:test:live", "x")
-    with pytest.raises(StoreError, match="graceful:test:live"):
+        client.set("graceful:{test}:live", "x")
+    with pytest.raises(StoreError, match=r"graceful:\{test\}:live"):
         store.due(1)
     with pytest.raises(StoreError):
         put(store, run=BAD)

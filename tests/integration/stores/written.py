@@ -59,7 +59,7 @@ class Elsewhere:
                 if more:
                     fields["colour"] = "blue"
                 client.hset(self._key(run), mapping=fields)
-                client.zadd(f"graceful:{self.namespace}:live", {member_of(run): due_at})
+                client.zadd(f"graceful:{{{self.namespace}}}:live", {member_of(run): due_at})
             return
         row = {_COLUMNS[name]: value for name, value in fields.items()}
         row.update(namespace=self.namespace, task=run.task, id=run.id, version=9, due_at=due_at)
@@ -89,7 +89,7 @@ class Elsewhere:
         self._execute(statement, extra=summary, id=run.id)
 
     def _key(self, run: RunKey) -> bytes:
-        return f"graceful:{self.namespace}:run:".encode() + member_of(run)
+        return f"graceful:{{{self.namespace}}}:run:".encode() + member_of(run)
 
     def _execute(self, statement: str, **parameters: Any) -> list[Any]:
         engine = create_engine(self.url)

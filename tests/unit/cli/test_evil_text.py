@@ -37,7 +37,7 @@ def test_an_evil_reason(call: Run, runtime: Runtime) -> None:
 def test_a_bad_reason_in_the_store_hides_nothing(call: Run, runtime: Runtime, bad: bytes) -> None:
     """As another program, or an earlier version, may have written it."""
     call("down", "-Q", "mail", "--reason", "MARK")
-    client = runtime.store._client  # type: ignore[attr-defined]
+    client = runtime.store._line.server(b"")  # type: ignore[attr-defined]
     key = runtime.store._keys.notice_prefix + NOTICE.encode()  # type: ignore[attr-defined]
     client.hset(key, "t", client.hget(key, "t").replace(b"MARK", bad))
     for words in (("status",), ("status", "--json")):

@@ -268,6 +268,8 @@ THE_REST = (
            {"exempt_queues": frozenset({"celery"})}, file=U),
     in_app("GD805", {}, {"tasks": plain()[1:]}, seen=Seen(eviction="allkeys-lru")),
     in_app("GD806", {}, {"tasks": plain()[1:]}, seen=Seen(persistent=False)),
+    in_app("GD807", {"store_trouble": "graceful_store: … cannot be used: …"}, {}),
+    in_app("GD808", {"store_caveat": "Runs are kept in the first of several brokers"}, {}),
 )  # fmt: skip
 
 PLANTED = (*TIMING, *SIGNALS, *STARTS, *PODS, *ACKS, *BROKER, *THE_REST)

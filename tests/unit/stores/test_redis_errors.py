@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions as redis_errors
 
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
-from celery_graceful.stores.redis_errors import translated
+from celery_graceful.stores.redis_errors import Translator
 
 INSIDE = "Error running script (call to f_1): @user_script:3: -{} what it means"
 
@@ -39,7 +39,7 @@ INSIDE = "Error running script (call to f_1): @user_script:3: -{} what it means"
     ],
 )
 def test_translation(exc: Exception, kind: type[StoreError]) -> None:
-    error = translated(exc, "redis://host:1/0", "the-key")
+    error = Translator("redis://host:1/0", "graceful_store", "")(exc, "the-key")
     assert type(error) is kind
     assert "redis://host:1/0" in str(error)
     assert "the-key" in str(error) or "Cluster" in str(error) or "speak" in str(error)

@@ -45,13 +45,16 @@ def test_opening_connects_to_nothing(url: str, kind: type[Store], hosts: bool) -
 
 
 def test_the_master_may_be_named_apart() -> None:
-    open_store("sentinel://a.invalid;sentinel://b.invalid", "shop", master_name="m").close()
+    open_store(
+        "sentinel://a.invalid;sentinel://b.invalid", "shop", options={"master_name": "m"}
+    ).close()
 
 
 def options_of(url: str) -> dict[str, Any]:
     from celery_graceful.stores.redis_client import plan
 
-    return dict(plan(url, 1.5).connect().connection_pool.connection_kwargs)
+    client = plan(url, 1.5).connect().server(b"")
+    return dict(client.connection_pool.connection_kwargs)
 
 
 def test_what_redis_is_told() -> None:

@@ -1,0 +1,209 @@
+"""What an app connects to its broker and its result backend with, as options of a client.
+
+kombu and Celery read it from many settings: several URLs, TLS, transport options, credential
+providers. So they are asked, with nothing opened: what a channel of kombu's Redis transport would
+tell its connection pool (``Channel._connparams``), and what Celery's Redis backend has ready for
+its own (``connparams``). Tried on Celery 5.5 to 5.7 with kombu 5.5 to 5.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from kombu.utils.imports import symbol_by_name
+from kombu.utils.url import url_to_parts
+
+from celery_graceful.errors import SettingsError
+from celery_graceful.masking import mask_text, mask_url
+
+__all__ = ["Place", "database_of_backend", "redis_of_backend", "redis_of_broker"]
+
+#: Schemes whose transport or backend is one of Redis, in case it cannot even be made.
+_REDIS = ("redis", "rediss", "redis+socket", "sentinel")
+#: What is for the pool of somebody else, or for messages and results.
+_NOT_OURS = ("max_connections", "driver_info", "lib_name", "lib_version")
+
+
+class Place(NamedTuple):
+    """Where a server is, as the app's configuration says."""
+
+    #: The setting that names it.
+    setting: str
+    #: As written there; the first of several, all Sentinels of one master. For messages.
+    url: str
+    #: What to connect with, in redis-py's words (and ``sentinels``, ``master_name``,
+    #: ``sentinel_kwargs``, ``min_other_sentinels``, ``global_keyprefix``), or SQLAlchemy's.
+    options: Callable[[], Mapping[str, Any]]
+    #: The other servers that kombu turns to when this one is away, or that others write to.
+    others: tuple[str, ...] = ()
+
+
+# -- the broker ---------------------------------------------------------------------------------
+
+
+def redis_of_broker(app: Any) -> Place | None:
+    """The Redis that an app's messages are sent by; ``None`` if it is another broker.
+
+    Raises:
+        SettingsError: kombu cannot use what is configured.
+    """
+    conf = app.conf
+    urls = _several(conf.broker_write_url)
+    setting = "broker_write_url" if conf.get("broker_write_url") else "broker_url"
+    first = _whole(urls)
+    try:
+        connection = app.connection_for_write(first)
+        if not _is_redis(connection):
+            return None
+    except Exception as exc:  # of any transport: a library that is missing, a port that is none
+        if _scheme(urls) not in _REDIS:
+            return None
+        raise _unusable(setting, urls, exc) from exc
+    options = partial(_of_broker, app, setting, urls)
+    elsewhere = () if _is_sentinel(urls) else urls[1:]
+    read_from = tuple(url for url in _several(conf.broker_read_url) if url not in urls)
+    return Place(setting, _shown(connection, first), options, (*elsewhere, *read_from))
+
+
+def _several(given: Any) -> tuple[str, ...]:
+    """The URLs of a setting, in the form that joins them as well."""
+    listed = (given,) if isinstance(given, str) else tuple(given or ())
+    return tuple(url for part in listed for url in str(part).split(";") if url)
+
+
+def _whole(urls: tuple[str, ...]) -> list[str]:
+    """The URLs that lead to one server: the first, or all Sentinels."""
+    return list(urls if _is_sentinel(urls) else urls[:1])
+
+
+def _scheme(urls: tuple[str, ...]) -> str:
+    return urls[0].partition("://")[0].lower() if urls else ""
+
+
+def _is_sentinel(urls: tuple[str, ...]) -> bool:
+    return _scheme(urls) == "sentinel"
+
+
+def _is_redis(connection: Any) -> bool:
+    transport = connection.get_transport_cls()
+    return transport.driver_type == "redis" and hasattr(transport.Channel, "_connparams")
+
+
+def _shown(connection: Any, urls: list[str]) -> str:
+    """The address in a URL of Redis, also where ``broker_host`` or a transport names it."""
+    if _scheme(tuple(urls)) in _REDIS:
+        return ";".join(urls)
+    port = connection.port or connection.transport.default_port
+    return f"redis://{connection.hostname or 'localhost'}:{port}/"
+
+
+def _of_broker(app: Any, setting: str, urls: tuple[str, ...]) -> dict[str, Any]:
+    connection = app.connection_for_write(_whole(urls))
+    try:
+        channel = _unopened(connection)
+        options = _without(channel._connparams(), _NOT_OURS)
+    except Exception as exc:  # whatever a transport, or a credential provider, raises
+        raise _unusable(setting, urls, exc) from exc
+    finally:
+        connection.release()
+    for name in ("global_keyprefix", "master_name", "sentinel_kwargs", "min_other_sentinels"):
+        if getattr(channel, name, None):
+            options[name] = getattr(channel, name)
+    if hasattr(channel, "_sentinel_managed_pool"):
+        port = channel.connection.default_port
+        parts = [url_to_parts(url) for url in connection.alt]
+        there = [(part.hostname, part.port or port) for part in parts]
+        options["sentinels"] = there or [(options["host"], options["port"])]
+    return options
+
+
+def _unopened(connection: Any) -> Any:
+    """A channel that knows its options, and has not been told to connect."""
+    transport = connection.transport
+    kind = transport.Channel
+    channel = kind.__new__(kind)
+    channel.connection = transport
+    for name in kind.from_transport_options:
+        if name in connection.transport_options:
+            setattr(channel, name, connection.transport_options[name])
+    return channel
+
+
+# -- the result backend -------------------------------------------------------------------------
+
+
+def redis_of_backend(app: Any) -> Place | None:
+    """The Redis that an app's results are in; ``None`` if they are elsewhere.
+
+    Raises:
+        SettingsError: Celery cannot use what is configured.
+    """
+    url = app.conf.result_backend
+    if not isinstance(url, str) or _scheme((url,)) not in _REDIS:
+        return None
+    return Place("result_backend", url, partial(_of_backend, app, url))
+
+
+def _of_backend(app: Any, url: str) -> dict[str, Any]:
+    try:
+        backend = app.backend
+        options = _without(backend.connparams, _NOT_OURS)
+    except Exception as exc:  # a library that is missing, a port that is none, TLS unlike its URL
+        raise _unusable("result_backend", (url,), exc) from exc
+    told = app.conf.get("result_backend_transport_options") or {}
+    prefix = told.get("global_keyprefix")
+    if prefix:
+        options["global_keyprefix"] = f"{prefix}_"  # as Celery's backends join it with a key
+    hosts = options.pop("hosts", None)
+    if hosts is not None:
+        options["sentinels"] = [(host["host"], host["port"]) for host in hosts]
+        for name in ("master_name", "sentinel_kwargs", "min_other_sentinels"):
+            options[name] = told.get(name)
+    return options
+
+
+def database_of_backend(app: Any) -> Place | None:
+    """The database server that an app's results are in, as a URL of SQLAlchemy.
+
+    ``None`` if they are elsewhere, or in a file of SQLite.
+    """
+    conf = app.conf
+    given = conf.result_backend
+    if not isinstance(given, str):
+        return None
+    name, plus, url = given.partition("+")
+    setting = "result_backend"
+    if given in ("db", "database"):
+        setting, url = "database_url", conf.get("database_url") or ""
+    elif name not in ("db", "database") or not plus:
+        return None
+    if "://" not in url or url.startswith("sqlite"):
+        return None
+    return Place(setting, url, partial(_of_database, conf))
+
+
+def _of_database(conf: Any) -> dict[str, Any]:
+    options = dict(conf.get("database_engine_options") or {})
+    prepare = conf.get("database_engine_callback")
+    if prepare is not None:
+        options["engine_callback"] = (
+            symbol_by_name(prepare) if isinstance(prepare, str) else prepare
+        )
+    return options
+
+
+# -- both ---------------------------------------------------------------------------------------
+
+
+def _without(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
+
+
+def _unusable(setting: str, urls: tuple[str, ...], exc: Exception) -> SettingsError:
+    shown = ";".join(mask_url(url) for url in urls)
+    return SettingsError(
+        f"{setting} = {shown!r} cannot be used by Celery: {mask_text(repr(exc), *urls)}. Correct it"
+        " and its options; where runs are kept was to be derived from it (graceful_store)."
+    )

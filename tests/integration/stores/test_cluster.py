@@ -1,0 +1,113 @@
+"""A store in a Redis Cluster of three masters, which move slots and die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.model.record import RunKey, State
+from celery_graceful.stores.base import Store
+from celery_graceful.stores.redis import RedisStore
+from celery_graceful.testing.store_contract import StoreContract
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
+from tests.harness.waiting import wait_for
+from tests.servers.cluster import Cluster
+from tests.servers.process import HOST
+
+from .conftest import Opener
+
+Open = Callable[..., Store]
+
+KEY = "graceful:{test}:live"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """The module's cluster; the last test kills one of its nodes."""
+    with Cluster() as started:
+        yield started
+
+
+class TestStore(StoreContract):
+    """The contract, in a cluster."""
+
+    @pytest.fixture
+    def open_store(self, cluster: Cluster, opener: Open) -> Opener:
+        cluster.flush()
+        return lambda namespace: opener(cluster.url, namespace)
+
+
+def _all_keys(cluster: Cluster) -> dict[int, set[bytes]]:
+    return {port: set(cluster.ask(port, "KEYS", "*")) for port in cluster.ports[:3]}
+
+
+def test_apps_are_spread_and_the_keys_of_each_are_together(cluster: Cluster, opener: Open) -> None:
+    cluster.flush()
+    names = [f"app-{number}" for number in range(12)]
+    for name in names:
+        store = opener(cluster.url, name)
+        put(store)
+        store.put_aside(RUN, RUNNING.fence, 1, "entry", keep=60)
+    found = _all_keys(cluster)
+    assert sum(bool(keys) for keys in found.values()) > 1
+    for name in names:
+        tag = f"graceful:{{{name}}}:".encode()
+        assert sum(any(key.startswith(tag) for key in keys) for keys in found.values()) == 1
+
+
+def test_a_url_of_one_server_says_what_to_write(cluster: Cluster, opener: Open) -> None:
+    elsewhere = next(port for port in cluster.ports[:3] if port != cluster.owner(KEY))
+    with pytest.raises(StoreError, match=r"redis\+cluster://") as raised:
+        opener(f"redis://{HOST}:{elsewhere}/0").load(RUN)
+    assert not isinstance(raised.value, StoreUnavailable)
+
+
+def test_what_it_says_of_its_durability(cluster: Cluster, opener: Open) -> None:
+    store = opener(cluster.url)
+    assert isinstance(store, RedisStore)
+    durability = store.durability()
+    assert durability.eviction == "noeviction"
+    assert durability.persistent is False
+
+
+def test_it_follows_a_slot_that_moves(cluster: Cluster, opener: Open) -> None:
+    cluster.flush()
+    store = opener(cluster.url)
+    put(store)
+    source = cluster.owner(KEY)
+    store.post_notice("n", 0, "text")
+    ended = replace(RUNNING, state=State.ENDED, owner=None)
+    assert store.swap(RunKey("shop.other", "1"), 0, ended, keep=600).done
+    target = next(port for port in cluster.ports[:3] if port != source)
+    cluster.move(KEY, target, finish=False)
+    assert _saved(store)  # asked of the other node for the time of the move
+    # What has keys on both sides, those that are not there yet included, waits for its end.
+    with pytest.raises(StoreUnavailable, match="does not answer now"):
+        store.attend("me", "report", keep=60, notice="n", known=0)
+    cluster.finish(KEY, source, target)
+    assert _saved(store)
+    assert store.attend("me", "report", keep=60, notice="n", known=0).text == "text"
+    assert cluster.ask(target, "EXISTS", KEY) == 1
+
+
+def test_it_follows_a_replica_that_takes_over(cluster: Cluster, opener: Open) -> None:
+    cluster.flush()
+    store = opener(cluster.url, timeout=1)
+    put(store)
+    owner = cluster.owner(KEY)
+    cluster.replicate(owner)
+    version = read(store).version
+    cluster.kill(owner)
+    wait_for(lambda: _saved(store), 60, "the failover")
+    assert read(store).version > version
+    assert cluster.owner(KEY) == cluster.ports[-1]
+
+
+def _saved(store: Store) -> bool:
+    try:
+        return store.swap(RUN, read(store).version, RUNNING).done
+    except StoreUnavailable:
+        return False

@@ -1,0 +1,417 @@
+"""The store that no setting names is connected to with all that Celery connects with."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from redis.connection import SSLConnection, UnixDomainSocketConnection
+from redis.sentinel import SentinelConnectionPool
+
+from celery_graceful.errors import SettingsError
+from celery_graceful.runtime import runtime_of
+from celery_graceful.stores.redis import RedisStore
+from celery_graceful.stores.sql import SqlStore
+
+CA = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": "/etc/private-ca.pem"}
+NONE = {"ssl_cert_reqs": ssl.CERT_NONE}
+SENTINELS = "sentinel://:pw@a.invalid:1;sentinel://b.invalid/3"
+
+
+class Provider(redis.CredentialProvider):
+    """Credentials as a cloud hands them out."""
+
+    def get_credentials(self) -> tuple[str, str]:
+        return "someone", "from-the-provider"
+
+
+PROVIDER = f"{__name__}.Provider"
+
+
+def app_with(**settings: Any) -> Celery:
+    app = Celery("shop", set_as_current=False)
+    app.conf.update(settings)
+    return app
+
+
+def pool_of(app: Celery) -> Any:
+    """What the store's connections are made from; nothing is connected."""
+    store = runtime_of(app).store
+    assert isinstance(store, RedisStore)
+    return store._line.server(b"").connection_pool
+
+
+def told(app: Celery) -> dict[str, Any]:
+    options = pool_of(app).connection_kwargs
+    assert options["protocol"] == 2
+    assert options["socket_timeout"] == options["socket_connect_timeout"] == 2
+    return dict(options)
+
+
+def prefix(app: Celery) -> bytes:
+    store = runtime_of(app).store
+    assert isinstance(store, RedisStore)
+    return store._keys.live
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+@pytest.mark.parametrize("use", [CA, NONE])
+@pytest.mark.parametrize("of", ["broker", "backend"])
+def test_tls(scheme: str, use: dict[str, Any], of: str) -> None:
+    url = f"{scheme}://h.invalid:6390/2"
+    if of == "broker":
+        app = app_with(broker_url=url, broker_use_ssl=use)
+    else:
+        app = app_with(broker_url="amqp://", result_backend=url, redis_backend_use_ssl=use)
+    assert pool_of(app).connection_class is SSLConnection
+    options = told(app)
+    assert {**options, **use} == options
+    assert (options["host"], options["port"], options["db"]) == ("h.invalid", 6390, 2)
+
+
+def test_tls_without_options_is_as_unverified_as_the_broker_s() -> None:
+    assert told(app_with(broker_url="rediss://h.invalid/2"))["ssl_cert_reqs"] == ssl.CERT_NONE
+
+
+def test_tls_in_the_query() -> None:
+    query = "ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=/etc/ca.pem"
+    for app in (
+        app_with(broker_url=f"rediss://h.invalid/2?{query}"),
+        app_with(broker_url="amqp://", result_backend=f"rediss://h.invalid/2?{query}"),
+    ):
+        options = told(app)
+        assert options["ssl_cert_reqs"] == ssl.CERT_REQUIRED
+        assert options["ssl_ca_certs"] == "/etc/ca.pem"
+
+
+@pytest.mark.parametrize("form", [SENTINELS, SENTINELS.split(";")])
+@pytest.mark.parametrize("use", [None, CA])
+def test_sentinel_of_the_broker(form: Any, use: Any) -> None:
+    options = {"master_name": "shop", "sentinel_kwargs": {"password": "of-sentinel"}}
+    app = app_with(broker_url=form, broker_transport_options=options, broker_use_ssl=use)
+    pool = pool_of(app)
+    assert isinstance(pool, SentinelConnectionPool)
+    assert pool.service_name == "shop"
+    sentinels = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+    assert [(each["host"], each["port"]) for each in sentinels] == [
+        ("a.invalid", 1),
+        ("b.invalid", 26379),
+    ]
+    assert {each["password"] for each in sentinels} == {"of-sentinel"}
+    assert {each["socket_timeout"] for each in sentinels} == {2}
+    assert told(app)["password"] == "pw"
+    assert (told(app).get("ssl_ca_certs") == CA["ssl_ca_certs"]) is (use is not None)
+    assert not runtime_of(app).store_caveat  # several Sentinels lead to one master
+
+
+def test_sentinel_of_the_result_backend() -> None:
+    options = {"master_name": "shop", "sentinel_kwargs": {"password": "of-sentinel"}}
+    app = app_with(
+        broker_url="amqp://",
+        result_backend="sentinel://:pw@a.invalid:1/3;sentinel://b.invalid:2",
+        result_backend_transport_options=options,
+    )
+    pool = pool_of(app)
+    assert pool.service_name == "shop"
+    sentinels = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
+    assert [(each["host"], each["port"]) for each in sentinels] == [
+        ("a.invalid", 1),
+        ("b.invalid", 2),
+    ]
+    assert (told(app)["password"], told(app)["db"]) == ("pw", 3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"broker_url": f"redis://user:old@h.invalid?credential_provider={PROVIDER}"},
+        {
+            "broker_url": "amqp://",
+            "result_backend": f"redis://user:old@h.invalid?credential_provider={PROVIDER}",
+        },
+        {
+            "broker_url": "amqp://",
+            "result_backend": "redis://user:old@h.invalid",
+            "redis_backend_credential_provider": PROVIDER,
+        },
+        {
+            "broker_url": "amqp://",
+            "graceful_store": f"redis://user:old@h.invalid?credential_provider={PROVIDER}",
+        },
+        {
+            "broker_url": "amqp://",
+            "graceful_store": "redis://h.invalid",
+            "graceful_store_options": {"credential_provider": PROVIDER},
+        },
+    ],
+)
+def test_a_credential_provider(settings: dict[str, Any]) -> None:
+    options = told(app_with(**settings))
+    assert options["credential_provider"].get_credentials() == ("someone", "from-the-provider")
+    assert options.get("username") is options.get("password") is None
+
+
+def test_each_process_has_a_provider_of_its_own() -> None:
+    """One may renew its tokens in a thread, and no thread outlives a fork."""
+    store = runtime_of(app_with(broker_url=f"redis://?credential_provider={PROVIDER}")).store
+    assert isinstance(store, RedisStore)
+    lines = store._connect(), store._connect()
+    providers = [
+        line.server(b"").connection_pool.connection_kwargs["credential_provider"] for line in lines
+    ]
+    assert providers[0] is not providers[1]
+
+
+def test_names_and_passwords_beside_the_url() -> None:
+    app = app_with(
+        broker_url="redis://h.invalid/4", broker_user="me", broker_password="p@ss", broker_port=7
+    )
+    options = told(app)
+    assert (options["username"], options["password"], options["db"]) == ("me", "p@ss", 4)
+    app = app_with(
+        broker_url="amqp://",
+        result_backend="redis://h.invalid",
+        redis_username="me",
+        redis_password="p@ss",
+        redis_db=5,
+    )
+    options = told(app)
+    assert (options["username"], options["password"]) == ("me", "p@ss")
+
+
+def test_a_broker_without_a_url() -> None:
+    app = app_with(broker_transport="redis", broker_host="h.invalid", broker_vhost="3")
+    options = told(app)
+    assert (options["host"], options["db"]) == ("h.invalid", 3)
+
+
+def test_a_socket_of_the_file_system() -> None:
+    url = "redis+socket:///run/redis.sock?virtual_host=2"
+    app = app_with(broker_url=url, broker_transport_options={"socket_keepalive": True})
+    assert pool_of(app).connection_class is UnixDomainSocketConnection
+    options = pool_of(app).connection_kwargs
+    assert (options["path"], options["db"]) == ("/run/redis.sock", 2)
+    assert not runtime_of(app).store.shared_between_hosts
+    backend = app_with(
+        broker_url="amqp://", result_backend="redis+socket:///run/redis.sock?virtual_host=2"
+    )
+    assert pool_of(backend).connection_kwargs["path"] == "/run/redis.sock"
+
+
+def test_options_of_the_transport() -> None:
+    alive = {1: 60}
+    app = app_with(
+        broker_url="redis://h.invalid",
+        broker_transport_options={
+            "client_name": "shop-broker",
+            "health_check_interval": 7,
+            "socket_keepalive": True,
+            "socket_keepalive_options": alive,
+            "socket_timeout": 120,  # of a BRPOP; a store answers within graceful_store_timeout
+            "retry_on_timeout": True,
+            "visibility_timeout": 9,
+        },
+    )
+    options = told(app)
+    assert options["client_name"] == "shop-broker"
+    assert options["health_check_interval"] == 7
+    assert options["socket_keepalive_options"] == alive
+    assert "retry_on_timeout" not in options
+
+
+def test_a_key_prefix() -> None:
+    """As the broker and the backend put it before their own keys."""
+    app = app_with(broker_url="redis://", broker_transport_options={"global_keyprefix": "shop-"})
+    assert prefix(app) == b"shop-graceful:{shop}:live"
+    app = app_with(
+        broker_url="amqp://",
+        result_backend="redis://",
+        result_backend_transport_options={"global_keyprefix": "shop"},
+    )
+    assert prefix(app) == b"shop_graceful:{shop}:live"
+
+
+def test_one_hash_tag_whatever_the_namespace_is() -> None:
+    app = app_with(broker_url="redis://", graceful_namespace="}a{b:c")
+    assert prefix(app) == b"graceful:{%7Da%7Bb%3Ac}:live"
+
+
+# -- several brokers -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"broker_url": "redis://:hidden@a.invalid;redis://:hidden@b.invalid"},
+        {"broker_url": ["redis://:hidden@a.invalid", "redis://:hidden@b.invalid"]},
+        {"broker_url": ["redis://:hidden@a.invalid", "amqp://b.invalid"]},
+        {
+            "broker_url": "redis://:hidden@a.invalid;redis://b.invalid",
+            "broker_failover_strategy": "shuffle",
+        },
+        {
+            "broker_write_url": "redis://:hidden@a.invalid",
+            "broker_read_url": "redis://b.invalid",
+        },
+        {
+            "broker_url": "redis://c.invalid",
+            "broker_write_url": "redis://:hidden@a.invalid;redis://b.invalid",
+            "broker_read_url": "redis://:hidden@a.invalid",
+        },
+    ],
+)
+def test_the_first_of_several_keeps_the_runs(settings: dict[str, Any]) -> None:
+    app = app_with(**settings)
+    for _ in range(5):
+        assert app.connection_for_write().hostname is not None  # a shuffled list stays as it is
+        assert told(app_with(**settings))["host"] == "a.invalid"
+    caveat = runtime_of(app).store_caveat
+    setting = "broker_write_url" if "broker_write_url" in settings else "broker_url"
+    assert f"a.invalid (derived from {setting}), the first of several" in caveat
+    assert "b.invalid" in caveat
+    assert "graceful_store" in caveat
+    assert "hidden" not in caveat
+
+
+def test_a_store_that_is_set_is_relied_on() -> None:
+    app = app_with(broker_url="redis://a;redis://b", graceful_store="redis://c.invalid")
+    assert not runtime_of(app).store_caveat
+    assert told(app)["host"] == "c.invalid"
+
+
+# -- other places ---------------------------------------------------------------------------------
+
+
+def test_the_database_server_of_the_result_backend() -> None:
+    engines: list[Any] = []
+    app = app_with(
+        broker_url="amqp://",
+        result_backend="db+postgresql+psycopg://me:hidden@h.invalid/results",
+        database_engine_options={"pool_recycle": 77, "connect_args": {"sslmode": "require"}},
+        database_engine_callback=engines.append,
+    )
+    store = runtime_of(app).store
+    assert isinstance(store, SqlStore)
+    assert store._engine._engine.pool._recycle == 77
+    assert {engine.url.host for engine in engines} == {"h.invalid"}
+    assert "derived from result_backend" in runtime_of(app).store_address
+    assert "hidden" not in runtime_of(app).store_address
+
+
+def test_a_file_of_results_is_left_alone() -> None:
+    app = app_with(broker_url="amqp://", result_backend="db+sqlite:///results.sqlite")
+    assert runtime_of(app).store_is_fallback
+
+
+def test_a_broker_whose_library_is_missing_is_not_redis() -> None:
+    app = app_with(broker_url="nonsense://h", result_backend="redis://h.invalid")
+    assert told(app)["host"] == "h.invalid"
+
+
+# -- what is said ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"broker_url": "sentinel://:hidden@a.invalid"},
+            ["derived from broker_url", "master_name", "set graceful_store"],
+        ),
+        (
+            {"broker_url": "redis://:hidden@a.invalid/zero"},
+            ["broker_url = 'redis://:***@a.invalid/zero'", "not zero"],
+        ),
+        (
+            {"broker_url": "redis://:hidden@a.invalid?credential_provider=no.such.Class"},
+            ["broker_url", "No module named 'no'"],
+        ),
+        (
+            {"broker_url": "amqp://", "result_backend": "rediss://:hidden@a.invalid"},
+            ["result_backend", "ssl_cert_reqs"],
+        ),
+        (
+            {
+                "broker_url": "amqp://",
+                "graceful_store": "redis://:hidden@h.invalid",
+                "graceful_store_options": {"credential_provider": "no.such.Class"},
+            },
+            ["graceful_store: redis://:***@h.invalid", "No module named 'no'"],
+        ),
+        (
+            {
+                "broker_url": "amqp://",
+                "graceful_store": "sentinel://:hidden@h.invalid",
+            },
+            ["graceful_store_options", "master_name"],
+        ),
+        (
+            {
+                "broker_url": "amqp://",
+                "graceful_store": "redis+cluster://:hidden@h.invalid/1",
+            },
+            ["a Redis Cluster has no database but 0"],
+        ),
+    ],
+)
+def test_errors_say_where_an_address_came_from(settings: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as raised:
+        runtime_of(app_with(**settings)).store  # noqa: B018
+    for word in words:
+        assert word in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+# -- a store that is set --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ssl_cert_reqs": "CERT_NONE"},
+        {"ssl": {"ssl_cert_reqs": "none"}},
+        {"ssl": True, "ssl_cert_reqs": "none"},
+    ],
+)
+def test_options_beside_the_url_of_a_store(options: dict[str, Any]) -> None:
+    app = app_with(
+        broker_url="amqp://",
+        graceful_store="redis://h.invalid/1",
+        graceful_store_options={**options, "global_keyprefix": "p:", "client_name": "me"},
+    )
+    assert pool_of(app).connection_class is SSLConnection
+    assert told(app)["ssl_cert_reqs"] == "none"
+    assert told(app)["client_name"] == "me"
+    assert prefix(app).startswith(b"p:graceful:")
+
+
+def test_options_of_a_sentinel_store() -> None:
+    app = app_with(
+        broker_url="amqp://",
+        graceful_store="sentinel://a.invalid;sentinel://b.invalid:9",
+        graceful_store_options={"master_name": "m", "sentinel_kwargs": {"password": "s"}},
+    )
+    pool = pool_of(app)
+    assert pool.service_name == "m"
+    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "s"
+
+
+def test_options_of_a_database_store() -> None:
+    app = app_with(
+        broker_url="amqp://",
+        graceful_store="postgresql+psycopg://h.invalid/db",
+        graceful_store_options={"pool_recycle": 77, "connect_args": {"sslmode": "require"}},
+    )
+    store = runtime_of(app).store
+    assert isinstance(store, SqlStore)
+    assert store._engine._engine.pool._recycle == 77
+
+
+def test_wrong_options_are_not_quoted() -> None:
+    app = app_with(graceful_store_options=["password", "hidden"])
+    with pytest.raises(SettingsError, match="a list is not a mapping of options") as raised:
+        runtime_of(app)
+    assert "hidden" not in str(raised.value)
