@@ -16,7 +16,7 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.tasks.quarantine import allowance
 from celery_graceful.tasks.written import RunTask
 
-__all__ = ["argument_check", "check_all", "faults_of", "raise_faults"]
+__all__ = ["check_all", "faults_of", "raise_faults"]
 
 
 def check_all(app: Any) -> None:
@@ -57,18 +57,6 @@ def raise_faults(task: RunTask) -> None:
     """Raise if this one task is faulty."""
     if task.faults:
         raise DefinitionError("\n".join(task.faults))
-
-
-def argument_check(cls: type[RunTask]) -> Any:
-    """What Celery calls with a caller's arguments; raises ``TypeError`` where they do not fit."""
-    signature = inspect.signature(cls.build_enumerator)
-    plain = inspect.isfunction(inspect.getattr_static(cls, "build_enumerator"))
-    itself = (None,) if plain else ()
-
-    def check(*args: Any, **kwargs: Any) -> None:
-        signature.bind(*itself, *args, **{"cursor": None, **kwargs})
-
-    return staticmethod(check)
 
 
 def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str, ...]:

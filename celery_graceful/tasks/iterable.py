@@ -11,9 +11,10 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery_graceful._celery.shared import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.tasks import definitions, execute, legs, retries
+from celery_graceful.tasks import definitions, legs, retries
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.leg import Progress, leg_of
+from celery_graceful.tasks.run_method import RunMethod
 from celery_graceful.tasks.written import RunTask
 
 __all__ = ["IterableTask", "iterable_task"]
@@ -39,14 +40,25 @@ class IterableTask(RunTask, GracefulTask):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = cls.__dict__.get("run")
-        if own is not None:
+        found = inspect.getattr_static(cls, "run")
+        if not isinstance(found, RunMethod):
             # Out of the way of our ``run``, so that what Celery wraps around it (autoretry) stays
             # outside of the loop and sees what an item raises.
-            cls.body = own
-            del cls.run
+            cls.body = found
         elif "build_enumerator" in cls.__dict__ or "each_iteration" in cls.__dict__:
             cls.body = None  # a class below a generator may change the style
+        elif cls.body is not None or found.source is cls.build_enumerator:
+            return
+        cls._define_run()
+
+    @classmethod
+    def _define_run(cls) -> None:
+        run = RunMethod(cls, inspect.getattr_static(cls, "body"))
+        own: dict[str, Any] = {"run": run}
+        if "__header__" not in cls.__dict__:  # else a decorator of Celery has made it
+            own["__header__"] = run.header()
+        for name, value in own.items():
+            setattr(cls, name, value)
 
     @classmethod
     def _prepare_class(cls) -> None:
@@ -54,8 +66,6 @@ class IterableTask(RunTask, GracefulTask):
         cls.track_started = False
         if not (cls.__module__ or "").startswith("celery_graceful.tasks."):
             cls.faults = definitions.faults_of(cls, inspect.getattr_static(cls, "body", None))
-            if cls.body is None and not cls.faults and "__header__" not in cls.__dict__:
-                setattr(cls, "__header__", definitions.argument_check(cls))  # noqa: B010
 
     # -- what users read --------------------------------------------------------------------
 
@@ -89,10 +99,6 @@ class IterableTask(RunTask, GracefulTask):
         return leg_of(self, "transaction").transaction
 
     # -- what Celery calls ------------------------------------------------------------------
-
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Carry the run as far as this delivery gets."""
-        return execute.execute(self, args, kwargs)
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
@@ -136,6 +142,9 @@ class IterableTask(RunTask, GracefulTask):
             f"{self.name}: an iterable task continues by itself; use GracefulTask for "
             "continuations by hand"
         )
+
+
+IterableTask._define_run()
 
 
 def iterable_task(*args: Any, **options: Any) -> Any:
