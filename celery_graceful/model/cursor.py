@@ -24,6 +24,8 @@ __all__ = ["MAX_BYTES", "Checkpoint", "decode", "encode"]
 
 #: The most an encoded checkpoint may take, in bytes.
 MAX_BYTES = 64 * 1024
+#: The most that it may take for the run's children to be kept in it: what a message carries.
+MAX_WITH_CHILDREN = 32 * 1024
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 #: Sets and lists deeper than this are taken for a mistake (or contain themselves).
@@ -50,6 +52,8 @@ class Checkpoint:
     pace: tuple[tuple[int, int], ...] = ()
     #: Items per batch, where batches had to become smaller; else 0.
     batch: int = 0
+    #: The tasks that the run has started, as text; left out where there is no room for them.
+    children: tuple[str, ...] = ()
 
 
 def encode(checkpoint: Checkpoint) -> str:
@@ -85,6 +89,8 @@ def encode(checkpoint: Checkpoint) -> str:
         data["batch"] = checkpoint.batch
     try:
         text = _dumps(data)
+        if checkpoint.children:
+            text = _with_children(text, data, checkpoint.children)
     except ValueError as exc:
         raise CursorError(f"the cursor or carry cannot be written as JSON: {exc}") from exc
     if len(text) > MAX_BYTES:
@@ -93,6 +99,12 @@ def encode(checkpoint: Checkpoint) -> str:
             f"{_sizes(data)}. Keep large data in a database and only its key in the checkpoint."
         )
     return text
+
+
+def _with_children(text: str, data: Mapping[str, Any], children: tuple[str, ...]) -> str:
+    """The same with the children, if a message can still carry it."""
+    longer = _dumps({**data, "children": children})
+    return longer if len(longer) <= MAX_WITH_CHILDREN else text
 
 
 def decode(text: str) -> Checkpoint:
@@ -111,7 +123,9 @@ def decode(text: str) -> Checkpoint:
         pace, batch = _read_pace(data.get("pace", ())), data.get("batch", 0)
         strict_json.whole(errors, "errors")
         strict_json.whole(batch, "batch")
-        return Checkpoint(_rich(data["cursor"]), carry, steps, total, in_doubt, errors, pace, batch)
+        children = _read_children(data.get("children", ()))
+        cursor = _rich(data["cursor"])
+        return Checkpoint(cursor, carry, steps, total, in_doubt, errors, pace, batch, children)
     except (
         ValueError,
         LookupError,
@@ -135,6 +149,12 @@ def _read_pace(pairs: Any) -> tuple[tuple[int, int], ...]:
     return pace
 
 
+def _read_children(texts: Any) -> tuple[str, ...]:
+    if type(texts) not in (list, tuple) or not all(type(text) is str for text in texts):
+        raise TypeError("children are not a list of texts")
+    return tuple(texts)
+
+
 #: Its digits may be as many as those of a cursor, so it is not read by :mod:`strict_json`.
 _loads = json.JSONDecoder(
     object_pairs_hook=strict_json.pairs,
@@ -149,7 +169,7 @@ def _is_small(value: object) -> bool:
 
 def _has_no_more(checkpoint: Checkpoint) -> bool:
     c = checkpoint
-    return c.in_doubt is None and not (c.errors or c.pace or c.batch)
+    return c.in_doubt is None and not (c.errors or c.pace or c.batch or c.children)
 
 
 def _sizes(data: Mapping[str, Any]) -> str:

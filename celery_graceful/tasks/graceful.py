@@ -13,6 +13,8 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
 from celery_graceful.tasks import guard
 from celery_graceful.tasks.attended import attend, no_longer_cut
+from celery_graceful.tasks.children import HEADER as CHILDREN
+from celery_graceful.tasks.children import Children
 
 __all__ = ["GracefulTask"]
 
@@ -66,6 +68,9 @@ class GracefulTask(Task):  # type: ignore[type-arg]
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Called by Celery before the task runs in a worker."""
         guard.install()
+        kept = (self.request.headers or {}).get(CHILDREN)
+        if kept:
+            Children(self.request, self.app).restore(kept)
         super().before_start(task_id, args, kwargs)
 
     def continue_as(self, *args: Any, **kwargs: Any) -> Any:
@@ -105,8 +110,18 @@ class GracefulTask(Task):  # type: ignore[type-arg]
             ignore_result=request.ignore_result,
             expires=None,
             # Celery would make a root task its own parent.
-            headers={**(request.headers or {}), "parent_id": request.parent_id},
+            headers={
+                **(request.headers or {}),
+                **_children_of(request, self.app),
+                "parent_id": request.parent_id,
+            },
         )
         no_longer_cut(request)
         signature.apply_async(add_to_parent=False)
         raise Ignore("continued under the same id")
+
+
+def _children_of(request: Any, app: Any) -> dict[str, Any]:
+    """The header that keeps the tasks which were started until now; none if there are none."""
+    children = Children(request, app).to_save()
+    return {CHILDREN: list(children)} if children else {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery_graceful.errors import NoRunError, TransactionError
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.pace import Pace
+from celery_graceful.tasks.children import Children
 from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.doubt import Doubt
 from celery_graceful.tasks.loop import CHUNK, Fuse, Stand
@@ -78,6 +79,8 @@ class Leg:
     growth = 2
     #: The encoded result of a run that an earlier leg has brought to its end.
     saved: str | None = None
+    #: The tasks that the run has started, where these have to be kept.
+    children: Children | None = None
 
     def __init__(
         self,
@@ -113,6 +116,8 @@ class Leg:
         self.pace = Pace(checkpoint.pace)
         self.batch = checkpoint.batch
         self._begun = checkpoint
+        if self.children is not None:
+            self.children.restore(checkpoint.children)
 
     @property
     def id(self) -> str:
@@ -131,6 +136,7 @@ class Leg:
             self.errors,
             self.pace.saved(),
             self.batch,
+            () if self.children is None else self.children.to_save(),
         )
 
     @property

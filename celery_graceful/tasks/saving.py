@@ -15,6 +15,7 @@ from celery_graceful.model.record import Request
 from celery_graceful.runs.aside import ENVELOPE, envelope_entry
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.tasks import limits
+from celery_graceful.tasks.children import Children
 from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.progress import ProgressReport
 from celery_graceful.tasks.quarantine import Quarantine
@@ -44,6 +45,7 @@ class SavingLeg(Leg):
         ticket: Ticket,
         request: Any,
     ) -> None:
+        self.children = Children(request, task.app)
         super().__init__(task, args, kwargs, checkpoint)
         self.ticket = ticket
         self.request = request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,11 @@ class InProcess:
         """The worker has to stop; it takes no more messages. Called from within a task."""
         self.flag.raise_("shutdown")  # type: ignore[arg-type]
         self.flag.release()
+
+    def item(self) -> None:
+        """To be called in each item: a stop is seen before the items are over."""
+        if self.flag.raised:
+            time.sleep(0.01)
 
     def deliver(self, queue: str = "celery", *, redelivered: bool = False) -> str | None:
         """Execute the next message of a queue in a worker that was just started.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,18 +27,19 @@ ITEMS = 30
 class Work:
     """What the tasks do, and what is seen meanwhile."""
 
-    stop: Callable[[], None]
+    child: InProcess
     stop_at: int | None
     fail_at: int | None
     done: list[int]
 
     def item(self, number: int) -> None:
+        self.child.item()
         if number == self.fail_at:
             self.fail_at = None
             raise OSError("once")
         self.done.append(number)
         if number == self.stop_at:
-            self.stop()
+            self.child.stop()
 
 
 work = Work()
@@ -129,9 +130,8 @@ def app(
 @pytest.fixture
 def child(app: Any) -> Iterator[InProcess]:
     with as_in_a_worker():
-        child = InProcess(app)
-        work.stop = child.stop
-        yield child
+        work.child = InProcess(app)
+        yield work.child
 
 
 def refused(task: Any, *args: Any) -> bool:

@@ -354,9 +354,10 @@ def test_flask_has_its_context_in_every_execution(
                     return self.run(*args, **kwargs)
                 return super().__call__(*args, **kwargs)
 
-    seen = []
+    seen: list[tuple[int, str]] = []
 
     def look() -> None:
+        child.item()
         seen.append((child.executions, current_app.name))
         if len(seen) == 2:
             child.stop()
