@@ -176,8 +176,11 @@ def test_a_receiver_for_all_and_for_one_is_called_once(signal: TaskSignal, app: 
     assert got == ["a"]
 
 
-def test_connecting_a_shared_task_does_not_resolve_it(signal: TaskSignal, app: Celery) -> None:
+def test_connecting_a_shared_task_does_not_resolve_it(
+    signal: TaskSignal, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     got: list[Any] = []
+    monkeypatch.setattr("celery._state._tls.current_app", app)
 
     @shared_task(name="signals-test.shared")
     def shared() -> None: ...

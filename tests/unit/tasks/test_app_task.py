@@ -211,9 +211,9 @@ def test_without_customisation(customised: Any, make: Any) -> None:
 
 
 @ways
-def test_pickled(customised: Any, make: Any) -> None:
+def test_pickled(customised: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     app = customised()
-    app.set_current()
+    monkeypatch.setattr("celery._state._tls.current_app", app)
     task = make(app)
     assert pickle.loads(pickle.dumps(app.tasks["proj.t"])) == task
 
