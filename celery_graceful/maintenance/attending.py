@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from celery_graceful.settings import Settings
     from celery_graceful.stores.board import Board
 
-__all__ = ["Member", "members", "patience"]
+__all__ = ["LISTED_FOR", "Member", "heartbeat", "members", "patience", "report_every"]
+
+#: For how many leases after its last report a worker that does not answer is listed.
+LISTED_FOR = 3
+#: A worker reports at least so often before others would count it as gone.
+REPORTS_PER_LEASE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,16 @@ class Member:
 def members(board: Board) -> list[Member]:
     """All workers whose reports are kept, those that were lost lately included."""
     return [Member(who, decode_report(text), age) for who, text, age in board.attendance()]
+
+
+def report_every(settings: Settings) -> float:
+    """Seconds between two reports of a worker."""
+    return min(settings.maintenance_poll, settings.lease_ttl / REPORTS_PER_LEASE)
+
+
+def heartbeat(settings: Settings) -> float:
+    """Seconds within which a worker that runs, and reaches the store, reports again."""
+    return 2.5 * report_every(settings)
 
 
 def patience(settings: Settings) -> float:

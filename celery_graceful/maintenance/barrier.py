@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from celery_graceful.maintenance.attending import Member
+from celery_graceful.maintenance.attending import LISTED_FOR, Member
 from celery_graceful.maintenance.hearing import Heard
 from celery_graceful.maintenance.report import Report
+from celery_graceful.maintenance.starts import answer_of, is_of_another, is_replaced, unknown
 from celery_graceful.model.held import Held, held_by
 from celery_graceful.model.mode import Mode
 
@@ -101,6 +102,7 @@ def judge(
     heard: Heard,
     *,
     lease: float,
+    heartbeat: float,
     queues: Collection[str],
     exempt: Collection[str] = (),
 ) -> Standing:
@@ -111,17 +113,17 @@ def judge(
         members: what the store knows.
         heard: what workers answered over the broker.
         lease: seconds without a report after which a worker that gives no answer is gone.
+        heartbeat: seconds without a report after which another start of the same name may have
+            replaced a worker.
         queues: this app's queues, beside those in the reports.
         exempt: queues that go on, for workers that do not say so themselves.
     """
-    seen = [_seen(mode, member, members, heard, lease) for member in members]
+    seen = [_seen(mode, member, members, heard, lease, heartbeat) for member in members]
     found = [worker for worker in seen if worker is not None]
-    known = {member.hostname for member in members}
     ours = set(queues).union(*(m.report.queues for m in members if m.report))
-    found += [
-        _answered(mode, report, None) for report in heard.reports if report.hostname not in known
-    ]
-    known |= {report.hostname for report in heard.reports}
+    found += [_answered(mode, report, None) for report in unknown(heard.reports, members)]
+    # A name that belonged to one that is gone may be that of a stranger by now.
+    known = {worker.hostname for worker in found if worker.state is not State.GONE}
     held = held_by(mode, exempt)
     for host, consumed in heard.consuming.items():
         if host not in known and consumed & ours:
@@ -134,37 +136,41 @@ def _order(seen: Seen) -> tuple[bool, str]:
 
 
 def _seen(
-    mode: Mode, member: Member, members: Sequence[Member], heard: Heard, lease: float
+    mode: Mode,
+    member: Member,
+    members: Sequence[Member],
+    heard: Heard,
+    lease: float,
+    heartbeat: float,
 ) -> Seen | None:
-    """A worker of the store; ``None`` for an earlier start of one that is there."""
+    """A worker of the store; ``None`` for one that is replaced, or gone for long."""
     host, report, age = member.hostname, member.report, member.age
-    if age <= lease:
+    # Only when it could have answered for itself: it may be alive and share its name.
+    replaced = not heard.trouble and is_replaced(
+        member, members, heard.reports, heartbeat=heartbeat
+    )
+    if age <= lease and not replaced:
         if report is None:
             why = "its report cannot be read: another version of this package wrote it"
             return Seen(host, State.UNREADABLE, None, age, (Block(host, why),))
         return Seen(host, _state(mode, report), report, age, _blocks(mode, report))
-    if any(m.hostname == host and m.age < age for m in members):
-        return None
-    answer = _answer(heard, member)
+    answer = answer_of(member, heard.reports)
     if answer is not None:
         return _answered(mode, answer, age)
-    there = host in heard.consuming
+    if replaced or any(m.hostname == host and m.age < age for m in members):
+        return None
+    consumed = heard.consuming.get(host)
+    there = consumed is not None and not is_of_another(member, consumed, host in heard.elsewhere)
     if heard.trouble or there:
         said = "it answers over the broker, not for this" if there else _unasked(heard.trouble)
         why = f"its last report came {age:.0f} s ago, and {said}"
         forced = report is not None and report.forced
         return Seen(host, State.CUT_OFF, report, age, () if forced else (Block(host, why),))
-    return Seen(host, State.GONE, report, age)
+    return Seen(host, State.GONE, report, age) if age <= LISTED_FOR * lease else None
 
 
 def _unasked(trouble: str) -> str:
     return f"nobody knows whether it is there (broker: {trouble})"
-
-
-def _answer(heard: Heard, member: Member) -> Report | None:
-    """What a worker that does not report to the store says of itself; an earlier start's process
-    is not there to say anything, so that what its successor says will do."""
-    return next((r for r in heard.reports if r.hostname == member.hostname), None)
 
 
 def _answered(mode: Mode, report: Report, age: float | None) -> Seen:

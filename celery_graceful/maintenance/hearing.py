@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.mailbox import ask
-from celery_graceful.maintenance.attending import Member, patience
+from celery_graceful.maintenance.attending import LISTED_FOR, Member, heartbeat, patience
 from celery_graceful.maintenance.report import Report, decode_report
 from celery_graceful.maintenance.scopes import own_queues
+from celery_graceful.maintenance.starts import answer_of
 from celery_graceful.masking import mask_text
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def hear(
     """Ask all workers of the broker what they consume, and some for their report.
 
     For their report those are asked that consume queues of this app, and that the store knows
-    nothing of, or nothing new.
+    nothing of, or nothing new. Two workers of one name may share the queue of their commands: where
+    another one answers for a silent worker, both are asked again, and the broker takes turns.
 
     Args:
         members: what the store knows of the workers.
@@ -69,13 +71,40 @@ def hear(
     """
     put = partial(ask, runtime.app, timeout=BROKER_TIMEOUT, quiet=quiet)
     try:
-        consuming = {host: frozenset(_names(answer)) for host, answer in put("active_queues")}
+        consuming = _consuming(put("active_queues"))
         doubtful = sorted(_doubtful(runtime, members, consuming) - before.without)
         answers = put("graceful", destination=doubtful) if doubtful else []
+        lately = _listed(runtime, members)
+        if again := _answered_by_others(lately, runtime, answers):
+            answers += put("graceful", destination=again)
     except OperationalError as exc:
         return Heard(trouble=mask_text(str(exc)))
-    without = before.without.union(doubtful) - {m.hostname for m in members}
+    without = before.without.union(doubtful) - {m.hostname for m in lately}
     return _sorted(runtime.namespace, Heard(consuming, without=without), answers)
+
+
+def _consuming(answers: Sequence[tuple[str, Any]]) -> dict[str, frozenset[str]]:
+    """The queues by node name; several nodes may have one name."""
+    found: dict[str, frozenset[str]] = {}
+    for host, answer in answers:
+        found[host] = found.get(host, frozenset()).union(_names(answer))
+    return found
+
+
+def _listed(runtime: Runtime, members: Collection[Member]) -> list[Member]:
+    """Without those that are silent for so long that they are surely gone."""
+    longest = LISTED_FOR * patience(runtime.settings)
+    return [member for member in members if member.age <= longest]
+
+
+def _answered_by_others(
+    members: Collection[Member], runtime: Runtime, answers: Sequence[tuple[str, Any]]
+) -> list[str]:
+    """The names of silent workers that somebody answered to, and they did not."""
+    reports = _sorted(runtime.namespace, Heard(), answers).reports
+    silent = [m for m in members if m.age > heartbeat(runtime.settings)]
+    names = {m.hostname for m in silent if answer_of(m, reports) is None}
+    return sorted(names & {host for host, _ in answers})
 
 
 def _doubtful(
@@ -83,16 +112,17 @@ def _doubtful(
 ) -> set[str]:
     ours = own_queues(runtime).union(*(m.report.queues for m in members if m.report))
     fresh = {m.hostname for m in members if m.age <= patience(runtime.settings)}
-    known = {m.hostname for m in members}
+    silent = {m.hostname for m in members if m.age > heartbeat(runtime.settings)}
     return {
         host
         for host, queues in consuming.items()
-        if host not in fresh and (host in known or queues & ours)
+        if host in silent or (host not in fresh and queues & ours)
     }
 
 
 def _sorted(namespace: str, heard: Heard, answers: Sequence[tuple[str, Any]]) -> Heard:
-    reports, elsewhere = [], {}
+    reports: dict[tuple[str, str], Report] = {}
+    elsewhere = {}
     for host, answer in answers:
         if not isinstance(answer, dict) or "namespace" not in answer:
             continue
@@ -101,9 +131,9 @@ def _sorted(namespace: str, heard: Heard, answers: Sequence[tuple[str, Any]]) ->
             continue
         report = _reported(answer.get("report"))
         if report is not None:
-            reports.append(report)
+            reports[report.hostname, report.start] = report
     without = heard.without - {host for host, answer in answers if isinstance(answer, dict)}
-    return replace(heard, reports=tuple(reports), elsewhere=elsewhere, without=without)
+    return replace(heard, reports=tuple(reports.values()), elsewhere=elsewhere, without=without)
 
 
 def _reported(said: Any) -> Report | None:

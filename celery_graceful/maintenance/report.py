@@ -61,6 +61,10 @@ class Report:
     parked: int = 0
     #: The longest time that each task was seen to take lately, in seconds.
     longest: Mapping[str, float] = field(default_factory=dict)
+    #: Names this start of the worker, as the store does; empty: its version does not say.
+    start: str = ""
+    #: Seconds since it started.
+    up_for: float = 0.0
 
 
 def encode_report(report: Report) -> str:
@@ -84,13 +88,14 @@ def _report(data: dict[str, Any]) -> Report:
         strict_json.whole, strict_json.number, strict_json.text, strict_json.flag
     )  # fmt: skip
     report = Report(**data)
-    for name in ("hostname", "pool"):
+    for name in ("hostname", "pool", "start"):
         text(getattr(report, name), name, LONGEST_NAME)
     for name in ("pid", "slots", "busy_count", "parked"):
         whole(getattr(report, name), name)
     for name in ("forced", "paused", "cut_off"):
         flag(getattr(report, name), name)
     whole(report.version, "version", -1)
+    number(report.up_for, "up_for")
     if not isinstance(report.longest, dict):
         raise ValueError("longest is no mapping")
     return replace(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import MaintenanceEnded, StoreUnavailable, WaitTimedOut
-from celery_graceful.maintenance.attending import members, patience
+from celery_graceful.maintenance.attending import heartbeat, members, patience
 from celery_graceful.maintenance.barrier import Standing, State, judge
 from celery_graceful.maintenance.control import Reading, read
 from celery_graceful.maintenance.hearing import LONG_QUIET, NOBODY, QUIET, Heard, hear
@@ -75,6 +75,7 @@ def look(runtime: Runtime, mode: Mode, heard: Heard) -> Standing:
         members(runtime.store),
         heard,
         lease=patience(runtime.settings),
+        heartbeat=heartbeat(runtime.settings),
         queues=own_queues(runtime),
         exempt=runtime.settings.maintenance_exempt_queues,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from celery_graceful._celery import unstarted
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.threads import native_lock
+from celery_graceful.maintenance.attending import report_every
 from celery_graceful.maintenance.report import MOST_BUSY, Busy, Report
 from celery_graceful.model.held import NOTHING, Held, held_by
 from celery_graceful.model.mode import Mode
@@ -22,8 +23,6 @@ from celery_graceful.worker.watch import Known, Watch
 
 __all__ = ["Attendant"]
 
-#: A worker reports at least so often before others would count it as gone.
-REPORTS_PER_LEASE = 3
 #: Seconds between two looks at whether a ramp lets more through.
 RAMP_TICK = 0.05
 
@@ -43,6 +42,7 @@ class Attendant:
         self.runtime = runtime
         self.forced = forced
         self._worker = worker
+        self._began = time.monotonic()
         self._flag = flag
         self._lock = native_lock()
         self._exempt = settings.maintenance_exempt_queues
@@ -59,8 +59,7 @@ class Attendant:
             runtime.open_store,
             self.report,
             self._on_change,
-            # Others count a worker as gone after a lease.
-            poll=min(settings.maintenance_poll, settings.lease_ttl / REPORTS_PER_LEASE),
+            poll=report_every(settings),
             lease=settings.lease_ttl,
             follows=not forced,
         )
@@ -191,6 +190,8 @@ class Attendant:
             busy_count=len(busy),
             parked=self.parking.count,
             longest=self._history.longest(),
+            start=self._flag.worker,
+            up_for=round(time.monotonic() - self._began, 3),
         )
 
     def _disconnected(self) -> bool:

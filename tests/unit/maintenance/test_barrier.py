@@ -31,7 +31,9 @@ def judged(
     exempt: frozenset[str] = frozenset(),
 ) -> Standing:
     mode = Mode(tuple(Hold(s, "deploy", "ann@host", 0.0) for s in scopes), version=5)
-    return judge(mode, members, heard, lease=LEASE, queues={"celery", "mail"}, exempt=exempt)
+    return judge(
+        mode, members, heard, lease=LEASE, heartbeat=10, queues={"celery", "mail"}, exempt=exempt
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,10 +130,10 @@ def test_a_worker_that_is_not_heard_from(
 
 
 def test_an_earlier_start_of_a_worker_that_is_back_is_forgotten() -> None:
-    before = member(200, version=1, busy=(MAIL,))
+    before = member(80, version=1, busy=(MAIL,))
     assert judged(before, member(1), heard=HERE).those(State.PAUSED) == ("w1@host",)
     assert len(judged(before, member(1)).workers) == 1
-    assert len(judged(before, member(100), heard=SILENCE).workers) == 1
+    assert len(judged(before, member(60), heard=SILENCE).workers) == 1
 
 
 def test_a_report_that_cannot_be_read_blocks_until_its_worker_is_gone() -> None:
