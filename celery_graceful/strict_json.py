@@ -10,6 +10,8 @@ import json
 import math
 from typing import Any, NoReturn
 
+from celery_graceful.counting import counted
+
 __all__ = [
     "LATEST",
     "MOST",
@@ -44,7 +46,7 @@ def loads(data: str | bytes, most: int = 4 * 1024 * 1024) -> Any:
             number in it that is not finite or has more than 40 digits.
     """
     if len(data) > most:
-        raise ValueError(f"it has {len(data)} characters, at most {most} are read")
+        raise ValueError(f"it has {counted(len(data), 'character')}, at most {most} are read")
     try:
         return _decode(data if isinstance(data, str) else data.decode())
     except RecursionError:
@@ -120,7 +122,7 @@ def _shown(value: Any) -> str:
 
 def _whole(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise ValueError(f"a number in it has {len(digits)} digits")
+        raise ValueError(f"a number in it has {counted(len(digits), 'digit')}")
     return int(digits)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from celery_graceful.counting import counted
 from celery_graceful.doctor.examine import Examination
 from celery_graceful.doctor.facts import Deployed, Seen
 from celery_graceful.doctor.finding import Finding, Severity
@@ -61,7 +62,7 @@ def examined_line(examined: Examination, findings: list[Finding], seen: Seen | N
 
 
 def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}" if number else ""
+    return counted(number, word) if number else ""
 
 
 def finding_as_data(finding: Finding) -> dict[str, Any]:

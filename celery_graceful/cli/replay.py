@@ -9,6 +9,7 @@ import click
 from celery_graceful.cli.desk import desk
 from celery_graceful.cli.exits import Refusal
 from celery_graceful.cli.output import print_json, say
+from celery_graceful.counting import counted
 
 __all__ = ["replay"]
 
@@ -49,9 +50,8 @@ def replay(
         if sent is None:
             raise Refusal(f"{run.key} has no quarantined items.")
         count = len(there) or aside.count(store, run.key)
-        some = f"at least {count}" if count >= aside.MOST_COUNTED else str(count)
-        plural = "item" if some == "1" else "items"
-        say(f"Sent: {run.key.task}[{sent}] replays {some} {plural} of {run.key}.", err=True)
+        some = f"{'at least ' if count >= aside.MOST_COUNTED else ''}{counted(count, 'item')}"
+        say(f"Sent: {run.key.task}[{sent}] replays {some} of {run.key}.", err=True)
         say(f"See what comes of it: {at.line('runs', sent)}", err=True)
         if as_json:
             print_json(shown.SCHEMA, verb="replay", run=run.key.id, sent=sent, items=count)

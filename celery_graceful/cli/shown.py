@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
+from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import CursorError
 from celery_graceful.model.cursor import Checkpoint, decode
@@ -42,7 +43,7 @@ def as_row(run: Run) -> tuple[str, ...]:
         _items(run),
         _short(_cursor(run)),
         str(record.generation),
-        str(record.crashes),
+        str(record.crashes_without_progress),
         _age(run),
     )
 
@@ -65,7 +66,7 @@ def as_details(run: Run) -> list[tuple[str, str]]:
         ("resumptions", str(record.resumptions)),
         ("generation", str(record.generation)),
         ("crashes", _crashes(run)),
-        ("not taken", f"{record.republished} times"),
+        ("not taken", counted(record.republished, "time")),
         ("stranded", record.stranded or "–"),
         ("age", _age(run)),
     ]
@@ -81,7 +82,7 @@ def one_line(run: Run) -> str:
     """The run in a sentence."""
     record = run.record
     by = f", carried by {record.owner}" if record.owner else ""
-    return f"{run.key}: {_state(run)}{by}, {_items(run)} items done, cursor {_short(_cursor(run))}"
+    return f"{run.key}: {_state(run)}{by}, {_items_done(run)}, cursor {_short(_cursor(run))}"
 
 
 def as_data(run: Run) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def as_data(run: Run) -> dict[str, Any]:
         "reason": record.reason or None,
         "generation": record.generation,
         "resumptions": record.resumptions,
-        "crashes": record.crashes,
+        "crashes": record.crashes_without_progress,
         "last_crash": record.last_crash or None,
         "republished": record.republished,
         "stranded": record.stranded or None,
@@ -149,14 +150,21 @@ def _state(run: Run) -> str:
 
 def _crashes(run: Run) -> str:
     record = run.record
-    count = f"{record.crashes} in a row without progress"
-    return f"{count}, the last one: {record.last_crash}" if record.last_crash else count
+    last = f"the last one: {record.last_crash}"
+    if record.crashes_without_progress:
+        return f"{record.crashes_without_progress} in a row without progress, {last}"
+    return f"none since the run last got further; {last}" if record.last_crash else "none"
 
 
 def _items(run: Run) -> str:
     checkpoint = _checkpoint(run)
     total = checkpoint.total if checkpoint is not None else None
     return str(run.record.steps) if total is None else f"{run.record.steps}/{total}"
+
+
+def _items_done(run: Run) -> str:
+    items = _items(run)
+    return f"{items} {'item' if items == '1' else 'items'} done"
 
 
 def _checkpoint(run: Run) -> Checkpoint | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from celery_graceful.cli.mode_shown import short
+from celery_graceful.counting import counted
 from celery_graceful.maintenance.attending import Member
 from celery_graceful.maintenance.barrier import Block, Seen, Standing, State
 from celery_graceful.maintenance.dry_run import Awaited
@@ -80,7 +81,7 @@ def summary(standing: Standing) -> str:
     awaited = {block.worker for block in standing.blocks}
     live = [seen for seen in standing.live if seen.state is not State.FORCED]
     done = len([seen for seen in live if seen.hostname not in awaited])
-    return f"{done} of {len(live)} workers paused"
+    return f"{done} of {counted(len(live), 'worker')} paused"
 
 
 def roll_call(members: Iterable[Member], lease: float) -> list[str]:

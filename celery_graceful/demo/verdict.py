@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from celery_graceful.counting import counted
 from celery_graceful.demo.ledger import Entry
 from celery_graceful.demo.survey import Expected
 
@@ -110,18 +111,22 @@ def _failures(verdict: Verdict, names: set[str], entries: Sequence[Entry]) -> li
         if verdict.reported.get(name) != value
     ]
     if verdict.lost:
-        found.append(f"{verdict.lost} items lost")
+        found.append(f"{counted(verdict.lost, 'item')} lost")
     if strange := {entry.name for entry in entries} - names:
-        found.append(f"{len(strange)} items that the plain loop does not know: {min(strange)}, …")
+        items = counted(len(strange), "item")
+        found.append(f"{items} that the plain loop does not know, such as {min(strange)}")
     if verdict.repeated_after_sigterm:
-        found.append(f"{verdict.repeated_after_sigterm} items repeated after a graceful stop")
+        items = counted(verdict.repeated_after_sigterm, "item")
+        found.append(f"{items} repeated after a graceful stop")
     if verdict.repeated_after_sigkill > verdict.may_repeat:
+        items = counted(verdict.repeated_after_sigkill, "item")
         found.append(
-            f"{verdict.repeated_after_sigkill} items repeated after the SIGKILL, more than the"
+            f"{items} repeated after the SIGKILL, more than the"
             f" {verdict.may_repeat} of the last {INTERVALS} flush intervals"
         )
     if verdict.legs < 3:
-        found.append(f"{verdict.legs} workers carried the run, not 3: it was not interrupted twice")
+        workers = counted(verdict.legs, "worker")
+        found.append(f"the run had {workers}, not 3: it was not interrupted twice")
     return found
 
 

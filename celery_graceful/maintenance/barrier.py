@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from celery_graceful.counting import counted
 from celery_graceful.maintenance.attending import LISTED_FOR, Member
 from celery_graceful.maintenance.hearing import Heard
 from celery_graceful.maintenance.report import Report
@@ -217,7 +218,7 @@ def _busy(held: Held, report: Report) -> Iterable[Block]:
             yield Block(host, why, busy.task, busy.id, busy.seconds)
     more = report.busy_count - len(report.busy)
     if more > 0:
-        yield Block(host, f"runs {more} tasks that it does not name")
+        yield Block(host, f"runs {counted(more, 'task')} that it does not name")
 
 
 def _stranger(held: Held, host: str, queues: Collection[str], namespace: str | None) -> Seen:

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from celery_graceful._celery.beat import Clockwork
+from celery_graceful.counting import counted
 from celery_graceful.errors import GracefulError
 from celery_graceful.maintenance.beat_board import BeatBoard
 from celery_graceful.maintenance.beat_mode import BeatMode
@@ -128,11 +129,11 @@ class BeatGate:
             self._owed.save()
         if kept:
             logger.info(
-                "Not sent: the entry %s (%s) is held; policy %s, %d to be sent after `up`",
+                "Not sent: the entry %s (%s) is held; policy %s, to be sent %s after `up`",
                 entry.name,
                 entry.task,
                 policy,
-                self._owed[entry.name],
+                counted(self._owed[entry.name], "time"),
             )
         return kept
 
@@ -181,10 +182,10 @@ class BeatGate:
             self._paid += 1
             self._paying, self._not_before = True, float("-inf")
             logger.info(
-                "Caught up: the entry %s (%s) was sent, %d more to be sent",
+                "Caught up: the entry %s (%s) was sent; to be sent %s more",
                 name,
                 entry.task,
-                self._owed[name],
+                counted(self._owed[name], "time"),
             )
             break
         if self._paid and not self._owed:
@@ -193,9 +194,9 @@ class BeatGate:
 
     def _drop(self, name: str, count: int) -> None:
         logger.warning(
-            "The entry %s was due %d × during maintenance and is gone or disabled: not caught up",
+            "The entry %s was due %s during maintenance and is gone or disabled: not caught up",
             name,
-            count,
+            counted(count, "time"),
         )
         self._owed.add(name, -count)
         self._owed.save()
@@ -229,10 +230,10 @@ class BeatGate:
         policies = {e.name: policy_of(self._policies, e.name) for e in kept}
         names = sorted(f"{name}: {policy}" for name, policy in policies.items() if policy != "run")
         logger.warning(
-            "Maintenance (%s): %d of %d entries are held: %s%s",
+            "Maintenance (%s): %d of %s held: %s%s",
             self._mode.describe(),
             len(names),
-            len(entries),
+            counted(len(entries), "entry", "entries"),
             ", ".join(names[:MOST_NAMES]),
             ", …" if len(names) > MOST_NAMES else "",
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.mailbox import tell
+from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import (
     CorruptRecord,
@@ -223,8 +224,8 @@ def _check_size(mode: Mode) -> None:
     size = len(encode_mode(mode, log=False).encode("utf-8", "surrogatepass"))
     if size > MOST_HELD:
         raise ScopeRefused(
-            f"{len(mode.holds)} scopes with their reasons take {size} bytes, more than the"
-            f" {MOST_HELD} that are kept. Hold everything, or name tasks by a pattern."
+            f"{counted(len(mode.holds), 'scope')} and the reasons for holding take {size} bytes; at"
+            f" most {MOST_HELD} are kept. Hold everything, or name tasks by a pattern."
         )
 
 

@@ -124,6 +124,11 @@ class Record:
         """Whether the run has still to end."""
         return self.state is not State.ENDED
 
+    @property
+    def crashes_without_progress(self) -> int:
+        """Crashes in a row since the run last got further."""
+        return self.crashes if self.steps <= self.crash_steps else 0
+
     def leased(self, now: float) -> bool:
         """Whether a runner holds the run at ``now`` (store time)."""
         return self.owner is not None and self.due_at is not None and now < self.due_at

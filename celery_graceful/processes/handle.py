@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from celery_graceful.counting import pids
 from celery_graceful.errors import ProcessEnded, ProcessError
 from celery_graceful.processes import ledger, output, saying, tagged
 from celery_graceful.processes.guardian.ladder import COMMAND_MOMENT, KILL_PATIENCE
@@ -246,6 +247,6 @@ class Handle:
         with contextlib.suppress(ImportError):
             left = tagged.end(self.tag, signal.SIGKILL, 0.0).left
             if left:
-                self.report.trouble(f"still there after SIGKILL: pids {left}")
+                self.report.trouble(f"still there after SIGKILL: {pids(left)}")
             elif entry is not None:
                 entry.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from celery_graceful import strict_json
+from celery_graceful.counting import pids
 from celery_graceful.errors import ProcessError
 from celery_graceful.files import read_regular
 from celery_graceful.processes import tagged
@@ -169,15 +170,18 @@ def _is_left(entry: Entry, ended: tagged.Ended) -> bool:
     about = (entry.command, entry.task, entry.task_id)
     gone = [pid for pid in ended.found if pid not in ended.left]
     if gone:
-        log.warning("Ended %s of task %s[%s] (pids %s): it had outlived its guardian", *about, gone)
+        log.warning(
+            "Ended %s of task %s[%s] (%s): it had outlived its guardian", *about, pids(gone)
+        )
     if ended.left:
-        log.warning("%s of task %s[%s] is still there after SIGKILL: pids %s", *about, ended.left)
+        left = pids(ended.left)
+        log.warning("%s of task %s[%s] is still there after SIGKILL: %s", *about, left)
     hidden = tagged.hidden(entry.command, entry.since)
     if hidden:
         log.warning(
             "%s of task %s[%s] may still run, as another user whose processes cannot be ended from"
-            " here: pids %s",
-            *(*about, hidden),
+            " here: %s",
+            *(*about, pids(hidden)),
         )
     return bool(ended.left or hidden)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from celery_graceful import counting
 from celery_graceful.processes.link import Bell
 
 __all__ = ["Report"]
@@ -117,7 +118,7 @@ class Report:
 
     def _left(self, pids: list[int]) -> None:
         self.left = pids
-        self.trouble(f"still there after SIGKILL, given up: pids {pids}")
+        self.trouble(f"still there after SIGKILL, given up: {counting.pids(pids)}")
 
     def _over(self) -> None:
         self.in_order = True

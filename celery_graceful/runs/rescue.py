@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from celery_graceful._celery.bodies import check_accepted
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.wire import unpack
+from celery_graceful.counting import counted
 from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
@@ -113,7 +114,10 @@ class Rescuer:
         except OperationalError as exc:
             if not self._broker_away:
                 logger.error(
-                    "%d overdue runs (%s, …) wait for the broker: %s", len(runs), runs[0][0], exc
+                    "The broker is away; %s for it (%s first): %s",
+                    counted(len(runs), "overdue run waits", "overdue runs wait"),
+                    runs[0][0],
+                    exc,
                 )
             self._broker_away = True
         else:
@@ -153,14 +157,15 @@ class Rescuer:
             if isinstance(exc, OperationalError):
                 raise
             return
-        logger.warning(
-            "Rescued %s (%s): it goes on after %d items, carried last by %s, %d crashes in a row%s",
+        crashed = record.owner is not None or done.record.crashes_without_progress > 0
+        logger.log(
+            # Else nobody had time for its message, or there was no worker: no trouble of the run.
+            logging.WARNING if crashed else logging.INFO,
+            "Rescued %s (%s): sent again after %s; %s",
             run,
             done.decision.why,
-            record.steps,
-            record.owner,
-            done.record.crashes,
-            f", the last one: {done.record.last_crash}" if done.record.crashes else "",
+            counted(record.steps, "item"),
+            _how_it_stood(record.owner, done.record),
         )
 
     def _without_held(self, runs: list[Entry], now: float) -> list[Entry]:
@@ -199,3 +204,12 @@ class Rescuer:
             return False
         self._foreign.pop(run, None)
         return True
+
+
+def _how_it_stood(owner: str | None, record: Record) -> str:
+    """Why somebody else had to send the run's message."""
+    who = f"owned last by {owner}" if owner else "its message was not admitted by any worker"
+    if not record.crashes_without_progress:
+        return who
+    crashes = counted(record.crashes_without_progress, "crash", "crashes")
+    return f"{who}; {crashes} without progress, the last one: {record.last_crash}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from celery_graceful.counting import counted
 from celery_graceful.model.cursor import decode
 from celery_graceful.model.record import Record, RunKey
 
@@ -28,11 +29,11 @@ def warn_written_back(run: RunKey, record: Record) -> None:
     """Say that the owner has written the record of its run back."""
     logger.warning(
         "%s: its record vanished from the store (%s). It is written back and the run continues;"
-        " last saved: cursor %s, %d items done. See the how-to on operating runs",
+        " last saved: cursor %s, %s done. See the how-to on operating runs",
         run,
         CAUSES,
         _cursor(record),
-        record.steps,
+        counted(record.steps, "item"),
     )
 
 

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from itertools import islice
 from typing import TypeVar
 
+from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError
 from celery_graceful.sources.cursors import whole_cursor
 
@@ -37,7 +38,7 @@ def sequence(items: Sequence[_Item], *, cursor: int | None = None) -> Iterator[t
     done = whole_cursor("sources.sequence", cursor)
     if done is not None and done >= len(items):
         raise CursorError(
-            f"sources.sequence: cursor {done} is beyond the last of {len(items)} items;"
+            f"sources.sequence: cursor {done} is beyond the last of {counted(len(items), 'item')};"
             " the sequence is not the one that the run began with"
         )
     indexes = range(0 if done is None else done + 1, len(items))

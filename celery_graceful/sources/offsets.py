@@ -9,6 +9,7 @@ from itertools import accumulate, chain
 from operator import methodcaller
 from typing import BinaryIO, TypeAlias, Union
 
+from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError
 from celery_graceful.sources.cursors import whole_cursor
 
@@ -55,8 +56,8 @@ def check_offset(source: str, path: Path, cursor: object) -> int:
         size = file.seek(0, os.SEEK_END)
         if offset > size:
             raise CursorError(
-                f"{source}: cursor {offset} is beyond the end of {os.fspath(path)} ({size} bytes);"
-                " the file is not the one that the run began with"
+                f"{source}: cursor {offset} is beyond the end of {os.fspath(path)}"
+                f" ({counted(size, 'byte')}); the file is not the one that the run began with"
             )
         file.seek(offset - 1)
         around = file.read(2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery_graceful import signals
 from celery_graceful._celery.children import TERM_SIGNAL
 from celery_graceful._celery.wire import QUEUE
+from celery_graceful.counting import counted
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runs.ticket import Ticket
@@ -109,10 +110,10 @@ class CarriedLeg(SavingLeg):
         signals.emit(signal, self.task, **self.details)
         if self.resumed:
             logger.info(
-                "%s resumes after cursor %.200r (%d items done, leg %d)",
+                "%s resumes after cursor %.200r (%s done, execution %d)",
                 self.ticket.run,
                 self.cursor,
-                self.steps,
+                counted(self.steps, "item"),
                 self.resumptions + 1,
             )
 

@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
 from celery_graceful._celery.request import LegLeft
+from celery_graceful.counting import counted
 from celery_graceful.errors import (
     CorruptRecord,
     CursorError,
@@ -263,10 +264,10 @@ def log(
     """One line for the person on call: run, how far, and what happened."""
     logger.log(
         level,
-        "%s at cursor %.200r (%d items done) " + what,
+        "%s at cursor %.200r (%s done) " + what,
         leg.ticket.run,
         leg.cursor,
-        leg.steps,
+        counted(leg.steps, "item"),
         *details,
         exc_info=exc_info,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from celery_graceful.counting import counted
 from celery_graceful.errors import NoRunError, TransactionError
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.pace import Pace
@@ -299,12 +300,11 @@ class Leg:
     def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
         """Say that the item of ``cursor`` was put aside."""
         logger.warning(
-            "%s[%s]: the item of cursor %.200r has failed and is put aside (the %d. of this run):"
-            " %r",
+            "%s[%s]: the item of cursor %.200r has failed and is quarantined (%s in this run): %r",
             self.task.name,
             self.id,
             cursor,
-            self.errors,
+            counted(self.errors, "failed item"),
             exc,
             exc_info=exc,
         )

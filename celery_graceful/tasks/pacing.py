@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.utils.encoding import safe_repr
 
 from celery_graceful._celery.aside import gevent_loop, run_aside
+from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.model import pace as decisions
 from celery_graceful.stop.flag import StopFlag
@@ -161,10 +162,10 @@ class Pacing:
         self._batches_done = 0
         if new < size:
             logger.info(
-                "%s: batches of %d items take up to %.1f s, more than a fifth of what a stop leaves"
+                "%s: batches of %s take up to %.1f s, more than a fifth of what a stop leaves"
                 " tasks; they get %d from now on",
                 leg.ticket.run,
-                size,
+                counted(size, "item"),
                 took,
                 new,
             )

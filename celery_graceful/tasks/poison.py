@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from celery_graceful import signals
 from celery_graceful._celery.wire import LEFT_OUT
+from celery_graceful.counting import counted
 from celery_graceful.errors import CheckpointLost, MaxCrashesExceeded
 from celery_graceful.tasks.carried import CarriedLeg
 
@@ -28,12 +29,11 @@ def give_up(leg: CarriedLeg) -> NoReturn:
     record = leg.ticket.record
     crashes, last_crash = record.crashes, record.last_crash or "not known"
     logger.error(
-        "%s is given up: %d legs in a row died without getting past cursor %.200r (%d items done),"
-        " the last one: %s",
+        "%s fails after %s in a row without getting past cursor %.200r (%s done), the last one: %s",
         leg.ticket.run,
-        crashes,
+        counted(crashes, "crash", "crashes"),
         leg.cursor,
-        leg.steps,
+        counted(leg.steps, "item"),
         last_crash,
     )
     signals.emit(
@@ -41,8 +41,9 @@ def give_up(leg: CarriedLeg) -> NoReturn:
     )
     _send_event(leg, crashes, last_crash)
     raise MaxCrashesExceeded(
-        f"{leg.ticket.run}: {crashes} legs in a row died without getting past cursor "
-        f"{leg.cursor!r:.200} ({leg.steps} items done), the last one: {last_crash}. The item after "
+        f"{leg.ticket.run}: {counted(crashes, 'crash', 'crashes')} in a row without getting past"
+        f" cursor {leg.cursor!r:.200} ({counted(leg.steps, 'item')} done), the last one:"
+        f" {last_crash}. The item after "
         "it is the likely cause: look for out-of-memory kills and segmentation faults at that time."
     )
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
+from celery_graceful.counting import counted
 from celery_graceful.errors import MaxItemErrorsExceeded
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.tasks import limits
@@ -163,10 +164,11 @@ class Quarantine:
         errors = self._leg.errors
         if self._allowed.exceeded(errors, items):
             raise MaxItemErrorsExceeded(
-                f"{self._leg.task.name}[{self._leg.id}]: {errors} of {self._ordinal + 1} items have"
-                f" failed, more than max_item_errors = {self._leg.task.max_item_errors!r} allows."
-                " They are put aside: see `graceful runs ID`, mend the cause, start the task anew"
-                " after its cursor, and replay them."
+                f"{self._leg.task.name}[{self._leg.id}]: {errors} of"
+                f" {counted(self._ordinal + 1, 'item')} failed, more than max_item_errors ="
+                f" {self._leg.task.max_item_errors!r} allows. They are quarantined: see"
+                " `graceful runs ID`, fix the cause, start the task anew after its cursor, and"
+                " replay them."
             ) from exc
 
     def _entry(self, item: Any, exc: Exception) -> str:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful import signals
+from celery_graceful.counting import counted
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.reasons import StopReason
@@ -154,11 +155,11 @@ class SavingLeg(Leg):
         if still and not self._warned_still:
             self._warned_still = True
             logger.warning(
-                "%s: the cursor %.200r has not moved over %d items; they will run again if the "
-                "task is interrupted here. Yield a cursor that names the last item done.",
+                "%s: the cursor %.200r has not moved over %s, which would run again if the "
+                "task were interrupted here. Yield a cursor that names the last item done.",
                 self.ticket.run,
                 self.cursor,
-                self.steps - self.ticket.record.steps,
+                counted(self.steps - self.ticket.record.steps, "item"),
             )
 
     # -- single items -----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model.cursor import decode
 from celery_graceful.testing.marks import Seen, mark
@@ -59,7 +60,7 @@ def describe(
 
 def _story(leg: Stage) -> str:
     began = "from the beginning" if leg.start is None else f"after cursor {_cursor(leg.start)}"
-    items = f"{len(leg.seen)} item{'' if len(leg.seen) == 1 else 's'}"
+    items = counted(len(leg.seen), "item")
     if leg.seen:
         items += f" ({_row(leg.seen)})"
     if leg.endless:

@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple, NoReturn
 from uuid import uuid4
 
+from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model.cursor import decode
 from celery_graceful.tasks.iterable import IterableTask
@@ -134,11 +135,16 @@ class _Examination:
             wrong = self._raised(leg, set())
             if not isinstance(leg.error, (CursorError, TransactionError)):
                 wrong = wrong._replace(hint="the task, or the arguments and the world of the test.")
-            self._fail(f"fails undisturbed, after {len(leg.seen)} items.", [wrong], [leg])
+            self._fail(
+                f"fails undisturbed, after {counted(len(leg.seen), 'item')}.", [wrong], [leg]
+            )
         self.course = _Course(leg.seen, self._values(leg), moved_in(leg.seen))
         total = self.course.values.get("total")
         if total is not None and total != len(leg.seen) and "cursor" not in self.kwargs:
-            done, said = f"{len(leg.seen)} items were done", f"count() said {total}"
+            done, said = (
+                f"{counted(len(leg.seen), 'item was', 'items were')} done",
+                f"count() said {total}",
+            )
             hint = 'count(): it counts other items than those that run (or pass ignore=["total"]).'
             title = f"counts wrong, as seen undisturbed at its end, after item {len(leg.seen)}."
             self._fail(title, [Difference("total", done, said, hint)], [leg])

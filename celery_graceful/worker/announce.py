@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from celery_graceful import signals
+from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.model.mode import Hold
 from celery_graceful.printable import printable
@@ -56,10 +57,10 @@ class Announcer:
             self._since = time.monotonic()
         self._remind_at = time.monotonic() + REMIND
         logger.warning(
-            "Maintenance%s: this worker starts nothing of %s; %d tasks begun before are under way",
+            "Maintenance%s: this worker starts nothing of %s; %s running that began before",
             " (changed)" if before else "",
             describe(holds),
-            begun,
+            counted(begun, "task is", "tasks are"),
         )
         self._send("entered", holds)
 

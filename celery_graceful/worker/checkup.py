@@ -10,6 +10,7 @@ from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery.threads import start_native_thread
+from celery_graceful.counting import counted
 from celery_graceful.errors import StoreError
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.worker.period import grace_of
@@ -78,7 +79,7 @@ class CheckupStep(bootsteps.StartStopStep):
         )
         for finding in findings:
             logger.log(levels.get(finding.severity, logging.INFO), "%s", finding)
-        logger.debug("The doctor has examined this worker: %d findings", len(findings))
+        logger.debug("The doctor has examined this worker: %s", counted(len(findings), "finding"))
 
 
 def _seen(runtime: Runtime) -> Seen | None:

@@ -15,6 +15,7 @@ from celery_graceful._celery.serving import Service
 from celery_graceful._celery.threads import StillChanging
 from celery_graceful._celery.under_way import UnderWay, under_way
 from celery_graceful._celery.unstarted import hand_back, left_by_closed_pool, take_back
+from celery_graceful.counting import counted
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stop.grace import own_end
@@ -86,10 +87,10 @@ class HandOver:
             count = len(waiting)
             hand_back(waiting, enough=lambda: _is_over(self._flag.cut))
         except Exception as exc:
-            logger.warning("%d messages go back only at the end: %r", len(waiting), exc)
+            logger.warning("%s back only at the end: %r", _go(waiting), exc)
         else:
             if waiting:
-                logger.warning("%d messages go back only at the end: time is over", len(waiting))
+                logger.warning("%s back only at the end: time is over", _go(waiting))
         return count - len(waiting)
 
     def wait(self, hub: Any) -> None:
@@ -164,8 +165,8 @@ class HandOver:
             self._deal_with_one(task)
         cut_off.store_outcomes()
         logger.warning(
-            "The time is over: %d tasks given back, %d lost%s",
-            cut_off.given_back,
+            "The time is over: %s given back, %d lost%s",
+            counted(cut_off.given_back, "task"),
             cut_off.lost,
             self._before_the_kill(),
         )
@@ -202,6 +203,10 @@ def _end(worker: Any, tasks: list[UnderWay], number: int) -> None:
     for task in tasks:
         if not task.ended:
             task.end(worker, number)
+
+
+def _go(messages: list[Any]) -> str:
+    return counted(len(messages), "message goes", "messages go")
 
 
 def _is_over(moment: float | None) -> bool:

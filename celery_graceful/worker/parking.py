@@ -15,6 +15,7 @@ from celery_graceful._celery import unstarted
 from celery_graceful._celery.parking import Lot
 from celery_graceful._celery.threads import native_lock, native_sleep, start_native_thread
 from celery_graceful._celery.wire import sent_home
+from celery_graceful.counting import counted
 from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.model.mode import Kind, Mode
@@ -66,15 +67,12 @@ class Parking:
         strays = [r for r in requests if sent_home(r.message.headers) and not self._held(r.type)]
         gone = self._leave_to(self._lot.send_home, strays)
         if gone:
-            logger.info("Sent %d runs (%s, …) to their own, held queues", len(gone), gone[0].name)
+            logger.info("Sent %s to a queue that is held (%s first)", *_some(gone, "run"))
         parked = self._leave_to(self._lot.put, [r for r in requests if r not in strays])
         self.count += len(parked)
         if parked:
             logger.info(
-                "Parked %d messages of tasks held by name in %s (%s, …)",
-                len(parked),
-                self._lot.name,
-                parked[0].name,
+                "Parked %s held by name (%s first) in %s", *_some(parked, "task"), self._lot.name
             )
         if any(not self._held(request.type) for request in parked):
             self._empty_soon()  # lifted while they were on their way
@@ -141,7 +139,10 @@ class Parking:
                     self._release(store)
                     if moved:
                         logger.warning(
-                            "Sent back %d messages from %s; %d stay", moved, self._lot.name, kept
+                            "Sent back %s from %s; %s",
+                            counted(moved, "message"),
+                            self._lot.name,
+                            counted(kept, "stays", "stay"),
                         )
                     if not kept:
                         self._note_empty(store)
@@ -173,6 +174,11 @@ class Parking:
             return  # told by whoever reads it to follow it; what replaces it asks for a look
         if mode.parked and not any(h.scope.kind is Kind.TASK for h in mode.holds):
             store.post_notice(NOTICE, notice.version, encode_mode(replace(mode, parked=False)))
+
+
+def _some(requests: list[Any], noun: str) -> tuple[str, str]:
+    """How many there are, and the name of the first."""
+    return counted(len(requests), noun), requests[0].name
 
 
 def _claimed(claim: Notice) -> tuple[str, float]:

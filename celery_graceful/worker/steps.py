@@ -29,6 +29,7 @@ from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.threads import snapshot
 from celery_graceful._celery.unknown import leave_unknown_runs
 from celery_graceful._celery.visibility import Renewals
+from celery_graceful.counting import counted
 from celery_graceful.errors import SettingsError
 from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
@@ -147,11 +148,15 @@ class GracefulStep(bootsteps.StartStopStep):
         running = self.hand_over.running()
         others = [task for task in running if not task.is_run]
         logger.info(
-            "Stopping (%s): %d iterable tasks leave after their item%s%s%s",
+            "Stopping (%s): %s stopping after the current item%s%s%s",
             self.stops.why,
-            len(running) - len(others),
-            f"; {len(others)} others run: {described(others)}" if others else "",
-            f"; {given_back} not begun went back to their queues" if given_back else "",
+            counted(len(running) - len(others), "iterable task is", "iterable tasks are"),
+            f"; {counted(len(others), 'other runs', 'others run')}: {described(others)}"
+            if others
+            else "",
+            f"; {counted(given_back, 'task')} not begun went back to the queue"
+            if given_back
+            else "",
             self._time_left(),
         )
 

@@ -210,14 +210,14 @@ def keeps_policies(scene: Scene) -> None:
     """A hold with a restart of beat in it, then ``up``: every entry as its policy says."""
     scene.down()
     first = scene.beat()
-    first.wait_log(r"Maintenance \(everything, by test\): \d of \d entries are held")
+    first.wait_log(r"Maintenance \(everything, by test\): \d of \d entries held")
     scene.wait_due(3)
     scene.wait_balance(all=0)  # nothing is caught up; then it sleeps
     scene.signal_balanced(first, SIGTERM, all=0)
     assert first.wait() == 0
     assert scene.owed() == {"once": 1, "all": scene.kept()["all"]}
     second = scene.beat()
-    second.wait_log(r"\d of \d entries are held")
+    second.wait_log(r"\d of \d entries held")
     scene.wait_due(2)
     scene.wait_balance(all=0)  # due is logged before it is sent
     during = scene.sent()
@@ -252,7 +252,7 @@ def test_django_celery_beat(django_scene: Scene) -> None:
 def test_a_beat_that_is_killed_forgets_nothing(scene: Scene) -> None:
     scene.down(Scope(Kind.TASK, "beating.*"))
     first = scene.beat()
-    first.wait_log("3 of 5 entries are held")
+    first.wait_log("3 of 5 entries held")
     scene.wait_due(3)
     scene.signal_balanced(first, SIGKILL, all=0)
     first.wait()
@@ -279,7 +279,7 @@ def test_an_embedded_beat(scene: Scene, start_worker: Callable[..., Worker], poo
         env=scene.env,
     )
     scene.beats.append(worker)
-    worker.wait_log("3 of 5 entries are held", timeout=60)
+    worker.wait_log("3 of 5 entries held", timeout=60)
     scene.wait_due(3)
     assert set(scene.sent()) == set(GOING_ON)
     scene.up()

@@ -56,7 +56,7 @@ def test_what_is_cut_off_is_given_back_or_reported(cut: Cut) -> None:
     log, items = worker.log(), cut.ledger.items()
     assert prompt.get(timeout=20) == "prompt told"
     assert f"Handed back cut.late[{late.id}]: cut off after" in log
-    assert "The time is over: 1 tasks given back, 1 lost" in log
+    assert "The time is over: 1 task given back, 1 lost" in log
     assert f"cut.prompt[{prompt.id}]: cut off after" not in log
     assert f"Lost cut.early[{lost.id}] args=('early',) kwargs={{}}: cut off after" in log
     assert f"signal lost cut.early[{lost.id}] args=('early',) kwargs={{}}" in items
@@ -109,7 +109,7 @@ def test_a_task_that_has_stored_its_result_is_not_lost_and_a_revoked_one_stays_s
     worker.signal(SIGTERM)
     cut.noted("late begins", times=2)
     assert worker.wait() == 0
-    assert "1 tasks given back, 0 lost" in worker.log()
+    assert "1 task given back, 0 lost" in worker.log()
     assert f"Ended cut.stubborn[{revoked.id}]" in worker.log()
     assert f"Lost cut.stubborn[{revoked.id}]" not in worker.log()
     assert cut.app.AsyncResult(revoked.id).state == "REVOKED"

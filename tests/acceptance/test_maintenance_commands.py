@@ -47,7 +47,7 @@ def test_down_waits_and_up_ends_it(upkeep: Closing, figure: Figure) -> None:
     ended = time.monotonic()
     figure("down --wait, with two workers", ended - began)
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 workers paused" in done.stderr
+    assert "1 of 1 worker paused" in done.stderr
     assert f"Forced, not waited for: {forced.name}@localhost" in done.stderr
 
     code, data = status(upkeep)

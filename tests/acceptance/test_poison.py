@@ -56,7 +56,7 @@ def test_a_segfault_is_told_to_everybody(
     result = redis_stage.send("crashing.segfault", 10)
     with pytest.raises(MaxCrashesExceeded, match=r"cursor 4 \(5 items done\).*signal 11"):
         result.get(timeout=60)
-    found = worker.wait_log(rf"segfault\[{result.id}\] is given up: (\d) legs .*cursor 4 .*: (.*)")
+    found = worker.wait_log(rf"segfault\[{result.id}\] fails after (\d) crash.*cursor 4 .*: (.*)")
     assert found[1] == "2"
     assert found[2] == "signal 11 (SIGSEGV)"
     assert ledger.items() == [["gave up", "crashing.segfault", result.id, 4, "signal 11 (SIGSEGV)"]]

@@ -52,13 +52,13 @@ def test_a_good_run_passes() -> None:
 
 def test_a_lost_item_fails_it() -> None:
     verdict = judged(good()[:-1])
-    assert verdict.failures == ["1 items lost"]
+    assert verdict.failures == ["1 item lost"]
     assert "FAILED" in words.of(verdict)
 
 
 def test_a_repeat_after_a_graceful_stop_fails_it() -> None:
     verdict = judged([*good(), entry(9, 2, 1.01)])
-    assert verdict.failures == ["1 items repeated after a graceful stop"]
+    assert verdict.failures == ["1 item repeated after a graceful stop"]
 
 
 def test_a_kill_may_repeat_what_ran_since_the_last_flush() -> None:

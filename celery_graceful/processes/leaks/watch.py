@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from celery_graceful.counting import pids
 from celery_graceful.processes.leaks import kernel, ladder, table
 from celery_graceful.processes.leaks.said import last_output
 from celery_graceful.processes.leaks.table import Found, Table
@@ -140,6 +141,6 @@ class Watch:
             "%s: ended what it left behind in %.1f s%s%s",
             ended,
             time.monotonic() - began,
-            f", by SIGKILL: pids {killed}" if killed else "",
-            f"; still there, given up: pids {alive}" if alive else "",
+            f", by SIGKILL: {pids(killed)}" if killed else "",
+            f"; still there, given up: {pids(alive)}" if alive else "",
         )

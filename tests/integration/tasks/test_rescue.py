@@ -87,6 +87,56 @@ def drained(app: Any) -> Iterator[Any]:
         yield message
 
 
+HANDED_OVER = {"owner": None, "state": State.HANDED_OVER}
+
+
+@pytest.mark.parametrize(
+    ("fields", "level", "told"),
+    [
+        pytest.param(
+            HANDED_OVER,
+            logging.INFO,
+            "(not_admitted): sent again after 5 items; its message was not admitted by any worker",
+            id="no worker for a while",
+        ),
+        pytest.param(
+            {"steps": 1},
+            logging.WARNING,
+            "(lease_lost): sent again after 1 item; owned last by dead/1; 1 crash without progress,"
+            " the last one: its worker was not heard of for a lease",
+            id="lost",
+        ),
+        pytest.param(
+            {**HANDED_OVER, "crashes": 2, "crash_steps": 5, "last_crash": "signal 9"},
+            logging.WARNING,
+            "not admitted by any worker; 2 crashes without progress, the last one: signal 9",
+            id="crashed before",
+        ),
+        pytest.param(
+            {**HANDED_OVER, "crashes": 1, "crash_steps": 2, "last_crash": "signal 9"},
+            logging.INFO,
+            "not admitted by any worker",
+            id="crashed long ago",
+        ),
+    ],
+)
+def test_the_log_says_how_a_rescued_run_stood(
+    app: Any,
+    runtime: Runtime,
+    rescuer: Rescuer,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, Any],
+    level: int,
+    told: str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    overdue(runtime, "one", envelope(app)[1], **fields)
+    looks(rescuer)
+    (line,) = [line for line in caplog.records if "Rescued" in line.getMessage()]
+    assert line.levelno == level
+    assert line.getMessage().endswith(told)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -248,7 +298,7 @@ def test_while_the_broker_is_away_runs_stay_as_they_are(
     with caplog.at_level(logging.ERROR):
         looks(Rescuer(runtime, runtime.store), 4)
     assert runtime.store.load(run).record == before, "else it would wait longer each time"
-    assert caplog.text.count(f"1 overdue runs ({run}, …) wait for the broker") == 1
+    assert caplog.text.count(f"1 overdue run waits for it ({run} first)") == 1
 
 
 NOWHERE: dict[str, dict[str, Any]] = {

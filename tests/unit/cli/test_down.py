@@ -115,7 +115,7 @@ def test_waiting_ends_when_all_have_paused(call: Run, runtime: Runtime) -> None:
     attend(runtime.store, "stubborn@host", forced=True, busy=(MAIL,), version=0)
     done = call("down", "--wait", "--timeout", "20s")
     assert done.exit_code == 0, done.stderr
-    assert "1 of 1 workers paused; nothing that is held runs." in done.stderr
+    assert "1 of 1 worker paused; nothing that is held runs." in done.stderr
     assert "Forced, not waited for: stubborn@host" in done.stderr
     assert done.stderr.splitlines()[-1] == "Undo: celery graceful up"
 
@@ -124,7 +124,7 @@ def test_a_wait_that_times_out_names_what_runs_and_stays_down(call: Run, runtime
     attend(runtime.store, version=LATEST, busy=(IMPORT,))
     done = call("down", "--wait", "--timeout", "300ms", "--json")
     assert done.exit_code == 3
-    assert "0 of 1 workers paused; waiting for" in done.stderr
+    assert "0 of 1 worker paused; waiting for" in done.stderr
     assert "w1@host: shop.import[i1] has run for 12.0 s" in done.stderr
     assert done.stderr.splitlines()[-1] == ("Maintenance stays on. End it with: celery graceful up")
     data = data_of(done.stdout)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import pytest
 from celery import Celery
 from click.testing import CliRunner
 
@@ -15,10 +16,10 @@ from celery_graceful import IterableTask
 from celery_graceful.cli import COMMANDS, graceful
 from celery_graceful.cli.shown import HEADINGS
 from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, RunKey
+from celery_graceful.model.record import Outcome, RunKey, replace
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
-from tests.unit.cli.shop import ID, TASK, Run, begin, leave
+from tests.unit.cli.shop import ID, RUN, TASK, Run, begin, leave
 
 
 def test_the_entry_point_imports_click_alone() -> None:
@@ -59,6 +60,29 @@ def test_a_run_is_listed(call: Run, runtime: Runtime) -> None:
     head, line = done.stdout.splitlines()
     assert tuple(head.split()) == HEADINGS
     assert line.split()[:7] == [TASK, ID, "running", "42/100", "41", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("crashes", "crash_steps", "column", "line"),
+    [
+        (0, -1, 0, "none"),
+        (1, 42, 1, "1 in a row without progress, the last one: signal 9"),
+        (3, 42, 3, "3 in a row without progress, the last one: signal 9"),
+        (1, 41, 0, "none since the run last got further; the last one: signal 9"),
+    ],
+)
+def test_crashes_count_until_the_run_gets_further(
+    call: Run, runtime: Runtime, crashes: int, crash_steps: int, column: int, line: str
+) -> None:
+    begin(runtime)
+    record = runtime.store.load(RUN).record
+    assert record is not None
+    last = "signal 9" if crashes else ""
+    crashed = replace(record, crashes=crashes, crash_steps=crash_steps, last_crash=last)
+    runtime.store.swap(RUN, record.version, crashed, due_in=30)
+    (run,) = json.loads(call("runs", "-j").stdout)["runs"]
+    assert (run["crashes"], run["last_crash"]) == (column, last or None)
+    assert re.search(rf"^crashes +{line}$", call("runs", ID).stdout, re.MULTILINE)
 
 
 def test_runs_under_way_come_first(call: Run, runtime: Runtime) -> None:

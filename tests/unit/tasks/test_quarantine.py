@@ -74,7 +74,10 @@ def test_generators_cannot(app: Celery) -> None:
 def test_the_run_goes_on(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert task_of(app, max_item_errors=2)([4, 0, 3, 0, 6]) == (9, 2)
-    assert "the item of cursor 1 has failed and is put aside" in caplog.text
+    assert (
+        "the item of cursor 1 has failed and is quarantined (1 failed item in this run)"
+        in caplog.text
+    )
     assert "ZeroDivisionError" in caplog.text
 
 
