@@ -29,12 +29,12 @@ class Graceful:
     connects to nothing: settings are checked when a worker, beat or a command starts.
     """
 
-    def __init__(self, app: Celery | None = None) -> None:
-        self.app: Celery | None = None
+    def __init__(self, app: Celery[Any] | None = None) -> None:
+        self.app: Celery[Any] | None = None
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Celery) -> None:
+    def init_app(self, app: Celery[Any]) -> None:
         """Extend an app; doing it twice changes nothing."""
         from celery.signals import beat_init
 
@@ -59,7 +59,7 @@ class Graceful:
 
         return Maintenance(self._given_app)
 
-    def _given_app(self) -> Celery:
+    def _given_app(self) -> Celery[Any]:
         if self.app is None:
             raise RuntimeError("Graceful() has no app yet: call init_app(app) first")
         return self.app
@@ -68,7 +68,7 @@ class Graceful:
         return f"<Graceful: {self.app.main if self.app is not None else 'no app'}>"
 
 
-def _add_option(app: Celery) -> None:
+def _add_option(app: Celery[Any]) -> None:
     import click
 
     options = app.user_options["worker"]

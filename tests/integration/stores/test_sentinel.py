@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -12,37 +11,18 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for
-from tests.servers.process import HOST, Process, free_port
-from tests.servers.valkey import Valkey, find_program
+from tests.servers.process import HOST, free_port
+from tests.servers.sentinel import Sentinel
+from tests.servers.valkey import Valkey
 
 Open = Callable[..., Store]
 
 
 @pytest.fixture
-def sentinel_port(own_valkey: Valkey, tmp_path: Path) -> Iterator[int]:
+def sentinel_port(own_valkey: Valkey) -> Iterator[int]:
     """The port of a Sentinel that watches ``own_valkey`` under the name of ``mymaster``."""
-    port = free_port()
-    config = tmp_path / "sentinel.conf"
-    config.write_text(
-        f"port {port}\nbind {HOST}\ndir {tmp_path}\n"
-        f"sentinel monitor mymaster {HOST} {own_valkey.port} 1\n"
-        "sentinel down-after-milliseconds mymaster 60000\n"  # no failover by itself
-        "sentinel failover-timeout mymaster 2000\n"
-    )
-    process = Process([find_program(), str(config), "--sentinel"], log=tmp_path / "sentinel.log")
-    try:
-        with redis.Redis(host=HOST, port=port) as client:
-            process.wait_until(lambda: _answers(client), 60)
-        yield port
-    finally:
-        process.kill()
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
+    with Sentinel(own_valkey.port, "mymaster") as sentinel:
+        yield sentinel.port
 
 
 def _works(store: Store) -> bool:
