@@ -215,9 +215,19 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         raise CursorError(
             f"{where} is a {_name(value)} ({_show(value)}), which would not come back as the same "
             "type. Use None, bool, int, float, str, bytes, date, time, datetime, timedelta, "
-            "Decimal, UUID, and tuples, lists and dicts of these."
+            f"Decimal, UUID, and tuples, lists and dicts of these.{_hint(kind)}"
         )
     return {"$": kind.__name__, "v": write(value, where)}
+
+
+def _hint(kind: type) -> str:
+    """What to do with a model of Pydantic, whichever version."""
+    if not hasattr(kind, "model_dump"):
+        return ""
+    return (
+        f" Of a model, save model.model_dump(), and make it again by {kind.__name__}.model_validate"
+        "(…) where the run goes on."
+    )
 
 
 def _plain_text(value: str, where: str) -> str:

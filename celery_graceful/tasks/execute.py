@@ -32,6 +32,7 @@ from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.entry import enter
 from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.legs import LEG
+from celery_graceful.tasks.models import models_of
 from celery_graceful.tasks.replay import replay_of
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ def _enter(leg: Leg, carried: CarriedLeg | None) -> None:
 
 
 def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
+    models = models_of(leg.task)
+    if models is not None:
+        leg.args, leg.kwargs = models.validate(leg.args, leg.kwargs)
     again = None if carried is None else replay_of(carried)
     if again is not None and carried is not None:
         result = _iterate(leg, carried, again.run)
@@ -184,6 +188,8 @@ def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
     task.on_complete(*args, **kwargs)
     if task.body is None:
         result = task.result(*args, **kwargs)
+    if models is not None:
+        result = models.dump(result)
     leg.check_committed()
     if carried is not None:
         endings.finish(carried, result)

@@ -41,6 +41,13 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: them; ``None``: an item that fails, fails the run. For classes.
     max_item_errors: ClassVar[float | str | None] = None
 
+    #: As Celery's decorators take them: validate arguments that are annotated as models of
+    #: Pydantic, and dump a model that is the result.
+    pydantic: ClassVar[bool] = False
+    pydantic_strict: ClassVar[bool] = False
+    pydantic_context: ClassVar[dict[str, Any] | None] = None
+    pydantic_dump_kwargs: ClassVar[dict[str, Any] | None] = None
+
     #: Has to run during maintenance too: its queue must be among
     #: ``graceful_maintenance_exempt_queues``, which worker, beat and commands check.
     maintenance_exempt: ClassVar[bool] = False
