@@ -1,4 +1,4 @@
-"""A queue where messages wait whose tasks are held by name, so that they hold up no others.
+"""A queue where messages wait that may not start, so that they hold up no others.
 
 What is held and has a queue of its own to wait in goes there.
 """
@@ -6,7 +6,7 @@ What is held and has a queue of its own to wait in goes there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from amqp.exceptions import NotFound
@@ -32,20 +32,30 @@ _NO_QUEUE = (NotFound, ChannelError)
 
 
 class Lot:
-    """The parking queue of one app.
+    """A parking queue of one app.
 
     Args:
         app: the Celery app.
-        namespace: sets it apart from those of other apps on the same broker.
+        name: of the queue.
         broker: the broker's name, without credentials.
         timeout: seconds for connecting, and for each confirmation.
+        headers: added to each message that is parked, and kept when it is sent back.
     """
 
-    def __init__(self, app: Any, namespace: str, broker: str, *, timeout: float) -> None:
-        self.name = f"{namespace}.graceful.parked"
+    def __init__(
+        self,
+        app: Any,
+        name: str,
+        broker: str,
+        *,
+        timeout: float,
+        headers: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
         self._app = app
         self._broker = broker
         self._timeout = timeout
+        self._headers = headers or {}
         self._sender: Sender | None = None
         self._declared = False
 
@@ -74,7 +84,7 @@ class Lot:
                 if envelope is not None and self._arrives(changed(envelope), send, what):
                     sent.append(request)
         except (OperationalError, PublishUncertain) as exc:
-            logger.error("Tasks that are held could not be %s: %s", what, exc)
+            logger.error("Tasks that may not start could not be %s: %s", what, exc)
             self.close()
         return sent
 
@@ -93,7 +103,7 @@ class Lot:
         try:
             send(envelope)
         except Unroutable as exc:
-            logger.error("A task that is held could not be %s: %s", what, exc)
+            logger.error("A task that may not start could not be %s: %s", what, exc)
             self._declared = False
             return False
         return True
@@ -112,6 +122,21 @@ class Lot:
             self._sender.declare(self.name)
             self._declared = True
         return self._sender
+
+    def waiting(self) -> int:
+        """How many messages are here.
+
+        Raises:
+            kombu.exceptions.OperationalError: the broker cannot be reached, or refuses.
+        """
+        try:
+            with (
+                self._app.connection_for_write(connect_timeout=self._timeout) as connection,
+                connection.channel() as channel,
+            ):
+                return _length(Queue(self.name, routing_key=self.name, channel=channel))
+        except Exception as exc:  # of the transport
+            raise OperationalError(mask_text(repr(exc))) from exc
 
     def empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
         """Send all messages back to their queues, but those whose task is still ``held``.
@@ -168,7 +193,7 @@ class Lot:
 
     def _parked(self, envelope: Envelope) -> Envelope:
         where = [envelope.exchange, envelope.routing_key]
-        headers = {PARKED: where, **envelope.headers}
+        headers = {PARKED: where, **envelope.headers, **self._headers}
         return envelope.moved("", self.name, headers)
 
 

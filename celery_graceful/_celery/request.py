@@ -23,7 +23,7 @@ from celery_graceful._celery.protocol_1 import Raw, written_anew
 from celery_graceful._celery.wire import QUEUE, RAW, RECEIVED, generation_of, sent_home, uptime
 from celery_graceful.errors import BaseExceptionRaised
 
-__all__ = ["LegLeft", "Listener", "RunRequest", "stored_state"]
+__all__ = ["LegLeft", "Listener", "NotAdmitted", "RunRequest", "stored_state"]
 
 
 # Celery's type stubs leave out what is private in it, which is what this module is about.
@@ -65,6 +65,22 @@ class LegLeft(Reject):
         return LegLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
 
 
+class NotAdmitted(Reject):
+    """Nobody can say now whether a message may carry its run; nothing of it has run here.
+
+    Args:
+        reason: for people.
+        store: whether the store is the cause, so that other runs would fare the same.
+    """
+
+    def __init__(self, reason: str, store: bool = True) -> None:
+        super().__init__(reason, requeue=True)
+        self.store = store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NotAdmitted, (self.reason, self.store)  # type: ignore[attr-defined]
+
+
 class RunRequest(Request):  # type: ignore[misc]
     """A request for an iterable task."""
 
@@ -72,6 +88,12 @@ class RunRequest(Request):  # type: ignore[misc]
     next_job_first: ClassVar[NextJobFirst | None] = None
     #: Which queue a message came from, if that is known.
     queue_of: ClassVar[Callable[[Any], str | None] | None] = None
+    #: Takes a request that was not admitted, in any thread.
+    postpone: ClassVar[Callable[[Any], None] | None] = None
+    #: It was not admitted here: it must not start again before its message was parked.
+    postponed = False
+    #: The cause is its own run, and not the store.
+    postponed_alone = False
     #: The stopping worker has ended its child, since the time was over.
     cut_off = False
     #: The task raised no ``Exception`` in this very process: no child was lost.
@@ -151,6 +173,9 @@ class RunRequest(Request):  # type: ignore[misc]
             exc = exc.exc
         if self._was_raised_beside_the_run(exc):
             return self._fail(exc)
+        if isinstance(exc, NotAdmitted) and self._waits_here():
+            self.postponed, self.postponed_alone = True, not exc.store
+            return RunRequest.postpone(self)  # type: ignore[misc]
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
         lost = lost or (self.cut_off and isinstance(exc, Terminated))
         if lost and self.listener is not None:
@@ -163,6 +188,16 @@ class RunRequest(Request):  # type: ignore[misc]
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _waits_here(self) -> bool:
+        """Whether this worker keeps a message that was not admitted, in place of the broker.
+
+        Delivered again at once it would be refused at once, and quorum queues drop a message that
+        was delivered too often.
+        """
+        return RunRequest.postpone is not None and not (
+            self.acknowledged or self._already_cancelled or self._already_revoked or _is_stopping()
+        )
 
     def _was_raised_beside_the_run(self, exc: BaseException) -> bool:
         """Whether the task's own hooks, or receivers of signals, raised no ``Exception``.

@@ -23,6 +23,7 @@ __all__ = [
     "hand_back",
     "intercept",
     "left_by_closed_pool",
+    "not_begun_after_all",
     "take_back",
     "waits_for_thread",
 ]
@@ -112,6 +113,13 @@ def forget(request: Any) -> None:
     scheduled = getattr(state, "scheduled_requests", None)
     if scheduled is not None:
         scheduled.discard(request)
+
+
+def not_begun_after_all(request: Any) -> None:
+    """A request that its pool is done with waits here again, as if it had not begun."""
+    state.task_ready(request)
+    request.time_start = request.worker_pid = None
+    state.task_reserved(request)
 
 
 def _from_semaphore(semaphore: Any, wanted: Wanted) -> list[Any]:

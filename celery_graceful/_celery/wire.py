@@ -27,6 +27,7 @@ __all__ = [
     "QUEUE",
     "RAW",
     "RECEIVED",
+    "WAITED",
     "Envelope",
     "broker_identity",
     "capture",
@@ -45,6 +46,8 @@ __all__ = [
 GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "graceful_home"
 #: Header: the size of a checkpoint that was too large to travel with its message, in bytes.
 LEFT_OUT = "graceful_left_out"
+#: Header: the message was parked while its run could not start; there may be another copy of it.
+WAITED = "graceful_waited"
 #: Where :class:`~celery_graceful._celery.request.RunRequest` puts the raw body for the pool child.
 RAW = "graceful_raw"
 #: Where it puts the moment at which the worker received the message, by :func:`uptime`.
@@ -98,7 +101,7 @@ class Envelope:
     def continued(self, generation: int, checkpoint: str | None) -> Envelope:
         """The same message for another generation, to start at once and never to expire."""
         headers = dict(self.headers)
-        for name in (CHECKPOINT, LEFT_OUT, HOME, *_OF_DELIVERY):
+        for name in (CHECKPOINT, LEFT_OUT, HOME, WAITED, *_OF_DELIVERY):
             headers.pop(name, None)
         headers.update(eta=None, expires=None)
         headers[GENERATION] = generation

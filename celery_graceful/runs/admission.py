@@ -64,7 +64,7 @@ def admit(
     message = ev.Admit(
         generation=wire.generation_of(request),
         owner=worker,
-        redelivered=bool((request.delivery_info or {}).get("redelivered")),
+        redelivered=_may_be_a_copy(request),
         checkpoint=_travelled(request),
         envelope=wire.pack(envelope),
         at=now,
@@ -88,6 +88,12 @@ def admit(
     if message.generation and done.record.version == message.fresh_fence:
         warn_begun(run, done.record)
     return Admission(verdict, done.decision.why, ticket)
+
+
+def _may_be_a_copy(request: Any) -> bool:
+    """Whether there may have been another delivery: the broker's, or one that was parked."""
+    info = request.delivery_info or {}
+    return bool(info.get("redelivered") or request.get(wire.WAITED))
 
 
 def _nobody_would(runtime: Runtime, done: Transition) -> bool:

@@ -33,6 +33,7 @@ class Settings:
     hand_over_timeout: float
     store_timeout: float
     store_patience: float | None
+    without_store: str
     rescue_interval: float
     resume_queue: str | None
     resume_priority: int | None

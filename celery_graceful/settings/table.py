@@ -163,6 +163,16 @@ _LINES = (
         "seconds",
     ),
     Setting(
+        "graceful_without_store",
+        one_of("run", "pause"),
+        "run",
+        "run or pause",
+        '"pause"',
+        "What a worker does while it cannot use the store. `run`: plain tasks continue, under the"
+        " maintenance mode last known, and iterable tasks wait. `pause`: after a lease it consumes"
+        " nothing, except exempt queues; a worker that starts waits until it has read the mode.",
+    ),
+    Setting(
         "graceful_rescue_interval",
         seconds(above=0),
         1.0,

@@ -16,7 +16,7 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.tasks.quarantine import allowance
 from celery_graceful.tasks.written import RunTask
 
-__all__ = ["check_all", "faults_of", "raise_faults"]
+__all__ = ["check_all", "faults_in", "faults_of", "faulty", "raise_faults"]
 
 
 def check_all(app: Any) -> None:
@@ -25,13 +25,23 @@ def check_all(app: Any) -> None:
     Raises:
         DefinitionError: at least one iterable task is not written as it has to be.
     """
-    tasks = list(app.tasks.values())
-    faults = [fault for task in tasks for fault in getattr(task, "faults", ())]
-    faults += [
-        f for task in tasks if getattr(task, "maintenance_exempt", False) for f in _exempt(task)
-    ]
+    faults = faults_in(app)
     if faults:
         raise DefinitionError("\n".join(faults))
+
+
+def faults_in(app: Any) -> list[str]:
+    """What is wrong with the app's tasks, with file and line."""
+    tasks = list(app.tasks.values())
+    faults = [fault for task in tasks for fault in getattr(task, "faults", ())]
+    return faults + [
+        f for task in tasks if getattr(task, "maintenance_exempt", False) for f in _exempt(task)
+    ]
+
+
+def faulty(app: Any) -> list[str]:
+    """The names of the app's iterable tasks that cannot run as they are written."""
+    return [name for name, task in app.tasks.items() if getattr(task, "faults", ())]
 
 
 def _exempt(task: Any) -> list[str]:

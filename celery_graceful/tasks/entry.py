@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from celery.exceptions import Reject
 
+from celery_graceful._celery.request import NotAdmitted
 from celery_graceful.errors import (
     CorruptRecord,
-    GracefulError,
     NewerRecord,
     NotResumable,
+    SettingsError,
     StoreError,
-    StoreUnavailable,
 )
 from celery_graceful.runs.admission import Admission, admit
 from celery_graceful.runtime import Runtime
@@ -29,18 +29,22 @@ logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds before a message goes back that would be refused again at once.
 PAUSE = 5.0
+#: Seconds for which a store that does not answer is asked again: no longer than a lost connection
+#: takes to be replaced, since plain tasks may wait for this slot.
+PATIENCE = 1.0
 
 
 def enter(runtime: Runtime, task: RunTask, flag: StopFlag) -> Admission:
     """Ask whether the message at hand may carry its run.
 
     Raises:
-        Reject: nobody can say; the broker is to keep the message.
+        NotAdmitted: nobody can say; the worker keeps the message until somebody can.
+        Reject: the message goes back to the broker.
         CorruptRecord: the run's record is damaged, and waiting would not mend it.
     """
 
     def enough(waited: float) -> bool:
-        return flag.raised or waited >= runtime.settings.lease_ttl
+        return flag.raised or waited >= min(PATIENCE, runtime.settings.lease_ttl)
 
     try:
         return admit(
@@ -51,26 +55,23 @@ def enter(runtime: Runtime, task: RunTask, flag: StopFlag) -> Admission:
             max_crashes=task.max_crashes,
             patience=enough,
         )
-    except StoreUnavailable as exc:
-        _give_back(task, exc)
-    except CorruptRecord as exc:
-        if not isinstance(exc, NewerRecord):
-            raise
-        sleep(PAUSE)
-        _give_back(task, exc)
+    except NewerRecord as exc:  # a worker of that version can read it
+        _postpone(task, exc, store=False)
+    except CorruptRecord:
+        raise
     except NotResumable as exc:  # admitted, it would be lost at its first interruption
+        logger.error("%s[%s] goes back to its queue: %s", task.name, task.request.id, exc)
         sleep(PAUSE)
-        _give_back(task, exc)
-    except StoreError as exc:  # no memory left, a password that was changed: people mend that
-        sleep(PAUSE)
-        _give_back(task, exc)
+        raise Reject(str(exc), requeue=True) from exc
+    except (StoreError, SettingsError) as exc:  # away, a wrong password, no memory left, …
+        _postpone(task, exc, store=True)
+    except Exception as exc:  # nothing of the task has run: no reason to fail it
+        logger.exception("%s[%s] could not be admitted", task.name, task.request.id)
+        _postpone(task, exc, store=False)
 
 
-def _give_back(task: RunTask, exc: GracefulError) -> NoReturn:
-    logger.error(
-        "%s[%s] goes back to the queue: nobody can say whether it may run: %s",
-        task.name,
-        task.request.id,
-        exc,
+def _postpone(task: RunTask, exc: Exception, *, store: bool) -> NoReturn:
+    logger.warning(
+        "%s[%s] waits: nobody can say whether it may run: %s", task.name, task.request.id, exc
     )
-    raise Reject(str(exc), requeue=True) from exc
+    raise NotAdmitted(str(exc), store) from exc

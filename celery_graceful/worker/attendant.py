@@ -19,6 +19,7 @@ from celery_graceful.worker.announce import Announcer
 from celery_graceful.worker.gate import Gate
 from celery_graceful.worker.history import History
 from celery_graceful.worker.parking import Parking
+from celery_graceful.worker.run_parking import RunParking
 from celery_graceful.worker.watch import Known, Watch
 
 __all__ = ["Attendant"]
@@ -35,10 +36,20 @@ class Attendant:
         runtime: of its app.
         flag: the worker's stop flag.
         forced: started with ``--maintenance-force``: it works on through everything.
+        faulty: iterable tasks that are not written as they have to be.
     """
 
-    def __init__(self, worker: Any, runtime: Runtime, flag: StopFlag, *, forced: bool) -> None:
+    def __init__(
+        self,
+        worker: Any,
+        runtime: Runtime,
+        flag: StopFlag,
+        *,
+        forced: bool,
+        faulty: frozenset[str] = frozenset(),
+    ) -> None:
         settings = runtime.settings
+        self._pauses = settings.without_store == "pause"
         self.runtime = runtime
         self.forced = forced
         self._worker = worker
@@ -62,11 +73,20 @@ class Attendant:
             poll=report_every(settings),
             lease=settings.lease_ttl,
             follows=not forced,
+            pauses=self._pauses,
         )
         self.parking = Parking(runtime, flag.worker, self.held_by_name)
-        self.gate = Gate(
-            worker, self.parking.park, self.watch.look_since, self._on_settled, self._exempt
+        self.run_parking = RunParking(
+            runtime,
+            flag.worker,
+            faulty.__contains__,
+            lambda: not self.watch.known.runs_wait,
+            self._ask_others,
         )
+        self.gate = Gate(
+            worker, self._park, self.watch.look_since, self._on_settled, self._exempt, faulty
+        )
+        RunRequest.postpone = self._postpone
         self._on_change()
 
     # -- what is held -----------------------------------------------------------------------
@@ -87,13 +107,14 @@ class Attendant:
     def _held_here(self, known: Known) -> Held:
         if self.forced:
             return NOTHING
-        if known.cut_off or known.mode.version < 0:
+        if known.cut_off or (self._pauses and known.mode.version < 0):
             return Held(everything=True, exempt=self._exempt)
         return held_by(known.mode, self._exempt)
 
     def _on_change(self) -> None:
         """The mode has changed, in whatever thread that was heard of."""
         with self._lock:
+            could_start = not self.gate.runs_wait
             self._set_gate()
             mode = self.mode
             leaving = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
@@ -101,10 +122,12 @@ class Attendant:
                 self._leaving = leaving
                 self._flag.bulletin.write(leaving.encode() if leaving else b"")
         self.parking.mode_changed(mode)
+        if not (could_start or self.gate.runs_wait):
+            self.run_parking.can_start_again()
 
     def _set_gate(self) -> None:
         known = self.watch.known
-        self.gate.set(self._held_here(known), self._allowed())
+        self.gate.set(self._held_here(known), self._allowed(), runs_wait=known.runs_wait)
         self._version = known.mode.version
 
     def _on_settled(self) -> None:
@@ -116,10 +139,28 @@ class Attendant:
             self.announcer.tell(self.watch.known, len(self.gate.begun()))
         if not self.gate.held.tasks:
             self.parking.close()
+        if not self.gate.runs_wait:
+            self.run_parking.close()
         if self.gate.allowed is not None and not self._ramping:
             self._ramping = True
             self._ramp()
         self._tell_of_change()
+
+    # -- runs that cannot start here --------------------------------------------------------
+
+    def _park(self, requests: list[Any]) -> list[Any]:
+        runs = [request for request in requests if self.gate.cannot_start(request)]
+        others = [request for request in requests if not self.gate.cannot_start(request)]
+        return [*self.run_parking.park(runs), *self.parking.park(others)]
+
+    def _postpone(self, request: Any) -> None:
+        """A run was not admitted; in whatever thread hears of its end."""
+        if not request.postponed_alone:
+            self.watch.refused()
+        self.gate.postpone(request)
+
+    def _ask_others(self) -> None:
+        """Have workers that reach the store start what waits."""
 
     def _tell_of_change(self) -> None:
         """Report at once what others wait for. What is held may arrive at any rate."""
@@ -151,6 +192,7 @@ class Attendant:
         self._ramping = False
         self._told = None
         self.gate.connected(consumer)
+        self.run_parking.connected()
 
     # -- what it tells ----------------------------------------------------------------------
 
@@ -162,6 +204,7 @@ class Attendant:
     def report(self) -> Report:
         """The worker at this moment; in any thread."""
         self.announcer.remind()  # comes by every few seconds, whatever the loop does
+        self.run_parking.try_again(time.monotonic())
         gate = self.gate
         # First what is in force, then what runs: what starts in between must not be missing.
         away = self._disconnected()

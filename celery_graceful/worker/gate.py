@@ -42,6 +42,7 @@ class Gate:
             solo, whose loop stands still during a task.
         settled: called after :meth:`enforce`.
         exempt: queues whose tasks no ramp holds up.
+        faulty: iterable tasks that cannot start on this worker; their messages are parked.
     """
 
     def __init__(
@@ -51,12 +52,16 @@ class Gate:
         refresh: Callable[[float], object],
         settled: Callable[[], None],
         exempt: frozenset[str] = frozenset(),
+        faulty: frozenset[str] = frozenset(),
     ) -> None:
         self._worker = worker
         self._park = park
         self._refresh = refresh
         self._settled = settled
         self._exempt = exempt
+        self._faulty = faulty
+        #: Whether no iterable task may start here, since the store cannot be used.
+        self.runs_wait = False
         self.held: Held = NOTHING
         #: How many may run at once during a ramp; ``None``: as many as there are slots.
         self.allowed: int | None = None
@@ -64,7 +69,7 @@ class Gate:
         self.number = self.enforced = 0
         self.waiting: deque[Any] = deque()
         self.intake: Intake | None = None
-        self._open = True
+        self._open = not faulty
         #: On solo, when a long task has ended and the mode was not read since.
         self._stale: float | None = None
         self._bindings: list[Binding] = []
@@ -74,10 +79,10 @@ class Gate:
 
     # -- any thread -------------------------------------------------------------------------
 
-    def set(self, held: Held, allowed: int | None = None) -> None:
+    def set(self, held: Held, allowed: int | None = None, *, runs_wait: bool = False) -> None:
         """From now on hold this; what is not held and waits here starts at :meth:`enforce`."""
-        self.held, self.allowed = held, allowed
-        self._open = not held and allowed is None
+        self.held, self.allowed, self.runs_wait = held, allowed, runs_wait
+        self._open = not (held or runs_wait or self._faulty) and allowed is None
         self.number += 1
         self.call_soon()
 
@@ -92,6 +97,18 @@ class Gate:
     def begun(self) -> list[Any]:
         """The requests that run, or can no longer be kept from it."""
         return unstarted.begun(self._worker, snapshot(self.waiting))
+
+    def postpone(self, request: Any) -> None:
+        """A run was not admitted: its message is parked, and nothing is told to the broker."""
+        unstarted.not_begun_after_all(request)
+        self.waiting.append(request)
+        self.call_soon()
+
+    def cannot_start(self, request: Any) -> bool:
+        """Whether a request is of a run that cannot start here, whatever maintenance holds."""
+        return isinstance(request, RunRequest) and (
+            self.runs_wait or request.postponed or request.type in self._faulty
+        )
 
     def queue_of(self, request: Any) -> str:
         """The queue a request came from."""
@@ -135,8 +152,8 @@ class Gate:
         self.intake.settle(held.queue)
         self._learn_bindings(self.intake.names)
         # What is taken back waits here, whatever goes wrong before it is given away.
-        self.waiting.extend(unstarted.take_back(self._worker, lambda r: self._covers(held, r)))
-        found = [request for request in tuple(self.waiting) if self._covers(held, request)]
+        self.waiting.extend(unstarted.take_back(self._worker, lambda r: self._stays(held, r)))
+        found = [request for request in tuple(self.waiting) if self._stays(held, request)]
         self._give_back([r for r in found if held.queue(self.queue_of(r)) and self._claim(r)])
         self._put_aside([r for r in found if self._claim(r)])
         self.let_through()
@@ -221,7 +238,10 @@ class Gate:
             self.waiting.append(request)
 
     def _is_held(self, request: Any) -> bool:
-        return self._covers(self.held, request)
+        return self._stays(self.held, request)
+
+    def _stays(self, held: Held, request: Any) -> bool:
+        return self.cannot_start(request) or self._covers(held, request)
 
     def _covers(self, held: Held, request: Any) -> bool:
         return held.covers(request.type, self.queue_to_hold(held, request))

@@ -14,12 +14,16 @@ from celery_graceful._celery.lost_poll import end_polls_before_closing
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
+from celery_graceful.tasks import definitions
 from celery_graceful.worker import remote
 from celery_graceful.worker.attendant import Attendant
 
 __all__ = ["GateStep", "MaintenanceStep"]
 
 logger = logging.getLogger("celery_graceful.maintenance")
+
+#: The first look may take this many time-outs of the store: for a connection, and for its answer.
+LOOK = 3.0
 
 
 class MaintenanceStep(bootsteps.StartStopStep):
@@ -37,15 +41,19 @@ class MaintenanceStep(bootsteps.StartStopStep):
         if flag is None:
             raise SettingsError("the worker has no stop flag: Graceful(app) adds GracefulStep")
         runtime = runtime_of(worker.app)
-        worker.graceful_attendant = Attendant(worker, runtime, flag, forced=self.forced)
+        faulty = frozenset(definitions.faulty(worker.app))
+        worker.graceful_attendant = Attendant(
+            worker, runtime, flag, forced=self.forced, faulty=faulty
+        )
         remote.register()
 
     def start(self, worker: Any) -> None:
         if self.forced:
             logger.warning("Started with --maintenance-force: works on through maintenance")
         self._attendant = worker.graceful_attendant
-        self._attendant.watch.look()
-        self._attendant.watch.start()
+        settings = runtime_of(worker.app).settings
+        # A name server may take minutes, and the worker is not to wait for it.
+        self._attendant.watch.start(patience=LOOK * settings.store_timeout)
         celery_signals.worker_shutdown.connect(
             self._on_end, sender=worker, weak=False, dispatch_uid="graceful-maintenance-end"
         )

@@ -22,6 +22,7 @@ from celery_graceful.model.mode import (
     written_back,
 )
 from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.model.outage import Outage
 from celery_graceful.stores.base import Store
 
 __all__ = ["Known", "Watch"]
@@ -43,8 +44,10 @@ class Known(NamedTuple):
 
     #: Without what has ended by itself; version -1: it could not be read yet.
     mode: Mode
-    #: The store did not answer for so long that others may count the worker as gone.
+    #: The store did not answer for a whole lease, and the worker pauses for that.
     cut_off: bool = False
+    #: No run can start, since the store cannot be used.
+    runs_wait: bool = True
 
 
 class Watch:
@@ -56,8 +59,10 @@ class Watch:
         report: describes the worker now; called in the thread.
         on_change: called when what is known has changed, in whatever thread learns of it.
         poll: seconds between two looks.
-        lease: seconds without an answer of the store after which the worker is cut off.
-        follows: whether the worker does what the mode says; a forced one is never cut off.
+        lease: seconds without an answer of the store after which others may count the worker as
+            gone.
+        follows: whether the worker does what the mode says.
+        pauses: whether the worker pauses then, and until it has read the mode for the first time.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Watch:
         poll: float,
         lease: float,
         follows: bool = True,
+        pauses: bool = False,
     ) -> None:
         self._name = name
         # Two: under gevent a connection belongs to the thread that opened it. Opened here: there,
@@ -79,12 +85,13 @@ class Watch:
         self._on_change = on_change
         self._poll = poll
         self._lease = lease
-        self._follows = follows
-        self._bell, self._ended = Bell(), Bell()
+        self._pauses = follows and pauses
+        self._bell, self._ended, self._first = Bell(), Bell(), Bell()
         #: Two threads may learn of two modes at once; the older one must not win.
         self._lock = native_lock()
         self._stopping = False
         self._away = False
+        self._outage = Outage()
         #: The version that could not be read, and that the log was told of.
         self._unreadable: int | None = None
         #: As read; what has ended by itself is still in it.
@@ -120,6 +127,18 @@ class Watch:
                 self._mode = self._last_good = mode
         self._update()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a mode is known: read from the store, or told by others."""
+        return self._mode.version >= 0
+
+    def refused(self) -> None:
+        """An execution could not use the store: no run starts for a while."""
+        with self._lock:
+            self._outage = self._outage.refused(time.monotonic())
+        self._update()
+        self._bell.ring()
+
     def look(self) -> bool:
         """Report and read the mode here and now; whether the store answered."""
         return self._look(self._store)
@@ -137,16 +156,17 @@ class Watch:
             self._attend(store)
         except StillChanging:
             return False  # a report that says "nothing runs" would be believed
-        except StoreError as exc:
+        except Exception as exc:  # whatever it is, plain tasks go on
             self._trouble(exc)
             return False
         return True
 
     # -- the thread -------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin."""
+    def start(self, patience: float = 0.0) -> None:
+        """Begin; returns after the first look, or when ``patience`` (seconds) is at its end."""
         start_native_thread(self._run)
+        self._first.wait(patience)
 
     def stop(self) -> None:
         """The worker ends: its report is taken back, if the store answers soon."""
@@ -158,7 +178,8 @@ class Watch:
     def _run(self) -> None:
         while not self._stopping:
             began = time.monotonic()
-            answered = self._round()
+            answered = self._look(self._own_store)
+            self._first.ring()
             spent = time.monotonic() - began
             self._bell.wait(self._pause(answered) - spent)
         # Here: under gevent a connection belongs to the thread that opened it.
@@ -171,13 +192,6 @@ class Watch:
         except Exception as exc:
             logger.warning("This worker's report stays until it is old: %s", exc)
 
-    def _round(self) -> bool:
-        try:
-            return self._look(self._own_store)
-        except Exception:
-            logger.exception("The maintenance mode could not be looked at; trying again")
-            return False
-
     def _pause(self, answered: bool) -> float:
         pause = SOON if self.hurry else self._poll
         if not answered:
@@ -185,7 +199,8 @@ class Watch:
         end = self._mode.next_end()
         if end is not None and end > self.now:
             pause = min(pause, end - self.now)
-        return pause
+        left = self._outage.until - time.monotonic()
+        return min(pause, left) if left > 0 else pause
 
     def _attend(self, store: Store) -> None:
         before, began = self._mode.version, time.monotonic()
@@ -194,6 +209,8 @@ class Watch:
         )
         answered = time.monotonic()
         self._ahead, self._reached_at, self._looked_at = notice.now - answered, answered, began
+        with self._lock:
+            self._outage = self._outage.answered()
         if self._away:
             self._away = False
             logger.warning("The store answers again")
@@ -223,13 +240,12 @@ class Watch:
             mode = decode_mode(text, version)
         except CorruptRecord as exc:
             last = self._mode
-            later = isinstance(exc, NewerRecord)
-            goes_on = last.version >= 0 and not later
+            holds = self._pauses and (last.version < 0 or isinstance(exc, NewerRecord))
             if self._unreadable != version:
                 self._unreadable = version
-                what = "The last mode is kept" if goes_on else "Everything is held"
+                what = "Everything is held" if holds else _stays_in_force(last)
                 logger.error("%s: %s", what, exc)
-            return last if goes_on else _hold_everything(str(exc), version)
+            return _hold_everything(str(exc), version) if holds else last
         self._unreadable = None
         return mode
 
@@ -261,25 +277,36 @@ class Watch:
         if self._name in names:
             self.rank, self.workers = names.index(self._name), len(names)
 
-    def _trouble(self, exc: StoreError) -> None:
+    def _trouble(self, exc: Exception) -> None:
+        with self._lock:
+            self._outage = self._outage.failed()
         if not self._away:
             self._away = True
-            what = (
-                "the last known mode is kept"
-                if self._mode.version >= 0
-                else "nothing is consumed until it could be read"
+            logger.error(
+                "The store cannot be used. Iterable tasks wait until it answers. %s: %s",
+                "Nothing is consumed until the maintenance mode could be read"
+                if self._pauses and not self.is_known
+                else f"Plain tasks continue. {_stays_in_force(self._mode)}",
+                exc if isinstance(exc, StoreError) else repr(exc),
+                exc_info=None if isinstance(exc, StoreError) else exc,
             )
-            logger.error("The maintenance mode cannot be read, %s: %s", what, exc)
         self._update()
 
     def _update(self) -> None:
-        away = time.monotonic() - self._reached_at
-        cut_off = self._follows and away >= self._lease
+        now = time.monotonic()
+        cut_off = self._pauses and now - self._reached_at >= self._lease
         with self._lock:
-            known = Known(without_ended(self._mode, self.now), cut_off)
+            known = Known(without_ended(self._mode, self.now), cut_off, self._outage.waits(now))
             changed, self.known = known != self.known, known
         if changed:
             self._on_change()
+
+
+def _stays_in_force(mode: Mode) -> str:
+    if mode.version < 0:
+        return "No maintenance mode is known"
+    down = ", ".join(str(hold.scope) for hold in mode.holds)
+    return f"The maintenance mode last known stays in force ({down or 'nothing'} is down)"
 
 
 def _hold_everything(why: str, version: int) -> Mode:

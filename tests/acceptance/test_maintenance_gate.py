@@ -171,32 +171,47 @@ def apart(
         yield found
 
 
-def test_while_the_store_is_away_the_known_mode_is_kept(apart: Closing, own_valkey: Valkey) -> None:
+def test_while_the_store_is_away_the_known_mode_stays_in_force(
+    apart: Closing, own_valkey: Valkey
+) -> None:
+    apart.scene.settings["graceful_lease_ttl"] = 2
     worker = apart.scene.worker("-Q", "celery,reports")
     version = apart.down("queue reports")
     wait_for(lambda: apart.reports()[worker.name].version >= version, 10, "that it is in force")
     own_valkey.freeze()
-    worker.wait_log("the last known mode is kept", 40)
+    worker.wait_log(r"stays in force \(queue reports is down\)", 40)
     held = apart.send("short", "reports", queue="reports")
+    pass_by(5)  # more than two leases
     assert apart.send("short", "free").get(timeout=10) == "free"
-    worker.wait_log("it consumes nothing until the store answers", 40)
-    late = apart.send("short", "late")
-    pass_by(1)
     assert apart.noted() == ["short:free"]
     own_valkey.thaw()
-    assert late.get(timeout=20) == "late"
-    assert apart.noted() == ["short:free", "short:late"]
+    worker.wait_log("The store answers again", 20)
     apart.up()
     assert held.get(timeout=20) == "reports"
 
 
-def test_a_worker_that_starts_without_a_store_waits_for_it(
+def test_one_that_pauses_without_a_store_does_so_after_a_lease(
     apart: Closing, own_valkey: Valkey
 ) -> None:
+    apart.scene.settings["graceful_without_store"] = "pause"
+    worker = apart.scene.worker()
+    own_valkey.freeze()
+    worker.wait_log("it consumes nothing until the store answers", 40)
+    late = apart.send("short", "late")
+    pass_by(1)
+    assert apart.noted() == []
+    own_valkey.thaw()
+    assert late.get(timeout=20) == "late"
+
+
+def test_one_that_pauses_without_a_store_waits_for_it_at_its_start(
+    apart: Closing, own_valkey: Valkey
+) -> None:
+    apart.scene.settings["graceful_without_store"] = "pause"
     own_valkey.freeze()
     result = apart.send("short", 1)
     worker = apart.scene.worker()
-    worker.wait_log("nothing is consumed until it could be read")
+    worker.wait_log("Nothing is consumed until the maintenance mode could be read")
     pass_by(1)
     assert apart.noted() == []
     own_valkey.thaw()

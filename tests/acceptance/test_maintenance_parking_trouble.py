@@ -83,7 +83,7 @@ def test_a_connection_lost_while_messages_go_back_is_one_to_try_again(
         broker = rabbitmq_url.replace(f":{port}/", f":{between.port}/")
         scene = Scene("upkeep", broker, redis_url, ledger, start_worker)
         with scene.producer() as app:
-            lot = Lot(app, "upkeep", broker, timeout=3)
+            lot = Lot(app, PARKED, broker, timeout=3)
 
             def drop(task: str) -> bool:
                 between.drop()

@@ -97,7 +97,7 @@ def test_a_slow_store_when_a_child_dies_and_at_a_stop(stage: Stage, slow: Proxy)
 
 
 def test_silent_at_admission(own_valkey: Valkey, stage: Stage) -> None:
-    """The message goes back; ``autoretry_for = (Exception,)`` leaves that alone."""
+    """The message waits; ``autoretry_for = (Exception,)`` leaves that alone."""
     worker = stage.worker("carrying", concurrency=3).wait_ready()
     own_valkey.freeze()
     run = stage.start(STYLES[0], 50, PAUSE)
@@ -105,7 +105,7 @@ def test_silent_at_admission(own_valkey: Valkey, stage: Stage) -> None:
     retries = stage.send("items.stubborn", str(ledger.path), 10)
     others_go_on(stage, "plain")
     for task_id in (run.id, retries.id):
-        worker.wait_log(rf"\[{task_id}\].* goes back to the queue: nobody can say", LEASE + 25)
+        worker.wait_log(rf"\[{task_id}\] waits: nobody can say", LEASE + 25)
     assert run.ledger.items() == []
     own_valkey.thaw()
     run.check_result()
@@ -115,12 +115,12 @@ def test_silent_at_admission(own_valkey: Valkey, stage: Stage) -> None:
 
 
 def test_a_stop_while_the_store_is_silent_at_admission(own_valkey: Valkey, stage: Stage) -> None:
-    """Whoever waits to be admitted holds up no stop."""
+    """What waits to be admitted holds up no stop, and is there for the next worker."""
     stage.settings["graceful_lease_ttl"] = 60.0
     worker = stage.worker("carrying").wait_ready()
     own_valkey.freeze()
     run = stage.start(STYLES[0], 50, PAUSE)
-    worker.wait_log(rf"\[{run.id}\]: the store does not answer, trying again", 30)
+    worker.wait_log(rf"\[{run.id}\] waits: nobody can say", 30)
     stopped_at = time.monotonic()
     worker.signal(SIGTERM)
     assert worker.wait() == 0
@@ -218,7 +218,7 @@ def test_a_store_without_memory_is_waited_for(own_valkey: Valkey, stage: Stage) 
     with own_valkey.client() as client:
         client.config_set("maxmemory", "100kb")
         second = stage.start(STYLES[1], 50, PAUSE)
-        worker.wait_log(r"goes back to the queue: .*no memory left", 20)
+        worker.wait_log(r" waits: .*no memory left", 20)
         worker.wait_log(rf"\[{run.id}\]: the checkpoint .* could not be saved.*no memory left", 20)
         client.config_set("maxmemory", "0")
     second.check_result()

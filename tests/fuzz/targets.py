@@ -28,7 +28,7 @@ from celery_graceful.runs import aside
 from celery_graceful.stop import flag
 from celery_graceful.stores import redis_fields
 from celery_graceful.stores.codec import Unreadable, extra_of, utf8
-from celery_graceful.worker import parking, remote
+from celery_graceful.worker import remote, sending_back
 from tests.fuzz.mutate import Mutator
 from tests.unit.doctor.planted import FILES
 from tests.unit.doctor.sound import APP
@@ -212,7 +212,7 @@ ASIDE = json.dumps(
 
 
 def claimed(text: str) -> None:
-    parking._claimed(SimpleNamespace(version=1, text=text, now=100.0))  # type: ignore[arg-type]
+    sending_back._claimed(SimpleNamespace(version=1, text=text, now=100.0), "claim")  # type: ignore[arg-type]
 
 
 def manifest(mutator: Mutator) -> tuple[str, str]:

@@ -108,11 +108,11 @@ def test_a_ramp_does_not_undo_a_down_of_the_same_moment(
     broadcast = threading.Thread(target=attendant.watch.learn, args=(held,))
     set_gate = attendant.gate.set
 
-    def slowly(*args: Any) -> None:
+    def slowly(*args: Any, **options: Any) -> None:
         monkeypatch.setattr(attendant.gate, "set", set_gate)
         broadcast.start()
         broadcast.join(0.3)
-        set_gate(*args)
+        set_gate(*args, **options)
 
     monkeypatch.setattr(attendant.gate, "set", slowly)
     attendant._ramp()

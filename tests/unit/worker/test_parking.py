@@ -20,7 +20,7 @@ from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailabl
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.model.mode import Hold, Kind, Mode, Scope
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.worker import parking
+from celery_graceful.worker import sending_back
 from celery_graceful.worker.parking import CLAIM, Parking
 from tests.harness import wait_for
 
@@ -42,7 +42,7 @@ def runtime(app: Celery) -> Runtime:
 
 @pytest.fixture
 def lot(runtime: Runtime) -> Iterator[Lot]:
-    lot = Lot(runtime.app, runtime.namespace, runtime.broker, timeout=5)
+    lot = Lot(runtime.app, f"{runtime.namespace}.graceful.parked", runtime.broker, timeout=5)
     yield lot
     lot.close()
 
@@ -238,10 +238,10 @@ RELEASED = Mode(version=2, parked=True)
 
 @pytest.fixture
 def worker(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parking]:
-    monkeypatch.setattr(parking, "RETRY", 0.01)
+    monkeypatch.setattr(sending_back, "RETRY", 0.01)
     found = Parking(runtime, "w1@host/1", lambda task: False)
     yield found
-    wait_for(lambda: not found._emptying.locked(), 20, "the end of the thread")
+    wait_for(lambda: not found.sending_back.busy.locked(), 20, "the end of the thread")
     found.close()
 
 
@@ -256,14 +256,14 @@ def test_a_store_in_trouble_is_asked_again(
 ) -> None:
     messages.protocol_2(HELD)
     failures = [error] * 3
-    true = worker._claim
+    true = worker.sending_back._claim
 
     def claim(store: Any) -> bool:
         if failures:
             raise failures.pop()
         return true(store)
 
-    monkeypatch.setattr(worker, "_claim", claim)
+    monkeypatch.setattr(worker.sending_back, "_claim", claim)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
 
@@ -296,10 +296,10 @@ def test_an_error_that_nobody_foresaw_is_reported_and_the_next_release_tries_aga
     monkeypatch.setattr(sys, "unraisablehook", escaped.append)
     messages.protocol_2(HELD)
     with monkeypatch.context() as broken:
-        broken.setattr(worker, "_claim", lambda store: 1 / 0)
+        broken.setattr(worker.sending_back, "_claim", lambda store: 1 / 0)
         release(worker)
         wait_for(lambda: "could not be sent back" in caplog.text, 20, "the log line")
-        wait_for(lambda: not worker._emptying.locked(), 20, "the end of the thread")
+        wait_for(lambda: not worker.sending_back.busy.locked(), 20, "the end of the thread")
     assert "ZeroDivisionError" in caplog.text
     assert messages.left() == 1
     release(worker)
@@ -332,5 +332,5 @@ def test_a_mode_that_cannot_be_read_stops_nothing(
     messages.protocol_2(HELD)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
-    wait_for(lambda: not worker._emptying.locked(), 20, "the end of the thread")
+    wait_for(lambda: not worker.sending_back.busy.locked(), 20, "the end of the thread")
     assert "could not be sent back" not in caplog.text

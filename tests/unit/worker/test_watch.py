@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from celery_graceful._celery.threads import StillChanging
-from celery_graceful.errors import StoreUnavailable
+from celery_graceful.errors import CorruptRecord, SettingsError, StoreError, StoreUnavailable
 from celery_graceful.maintenance.control import NOTICE
 from celery_graceful.maintenance.report import Report
-from celery_graceful.model.mode import EVERYTHING, Mode, lift, lower
+from celery_graceful.model import outage
+from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
 from celery_graceful.model.mode_text import decode_mode, encode_mode
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.board import Notice
@@ -21,6 +22,8 @@ from celery_graceful.stores.memory import MemoryStore
 from celery_graceful.worker import watch
 from celery_graceful.worker.watch import Watch
 from tests.harness import wait_for
+
+MAIL = (Scope(Kind.QUEUE, "mail"),)
 
 
 class Breaking(MemoryStore):
@@ -48,10 +51,12 @@ def store() -> Breaking:
 class Told:
     """A watch, and how often it said that something has changed."""
 
-    def __init__(self, store: Store, *, lease: float = 30.0) -> None:
+    def __init__(self, store: Store, *, lease: float = 30.0, pauses: bool = False) -> None:
         self.changes = 0
         report = Report(hostname="w@h", pid=1, pool="solo", slots=1)
-        self.watch = Watch("w", lambda: store, lambda: report, self.count, poll=0.2, lease=lease)
+        self.watch = Watch(
+            "w", lambda: store, lambda: report, self.count, poll=0.2, lease=lease, pauses=pauses
+        )
 
     def count(self) -> None:
         self.changes += 1
@@ -111,8 +116,8 @@ def test_it_ends_by_the_clock_without_a_store(store: Breaking, told: Told) -> No
     wait_for(lambda: not told.watch.known.mode.down, 20, "that it ends")
 
 
-def test_without_a_store_for_a_lease_it_is_cut_off_and_comes_back(store: Breaking) -> None:
-    told = Told(store, lease=3)
+def test_one_that_pauses_without_a_store_does_so_after_a_lease(store: Breaking) -> None:
+    told = Told(store, lease=3, pauses=True)
     told.watch.look()
     store.away = True
     assert not told.watch.look()
@@ -125,10 +130,106 @@ def test_without_a_store_for_a_lease_it_is_cut_off_and_comes_back(store: Breakin
     assert not told.watch.known.cut_off
 
 
-def test_a_mode_that_cannot_be_read_holds_everything(store: Breaking, told: Told) -> None:
-    assert store.post_notice(NOTICE, 0, "no JSON") is not None
+@pytest.mark.parametrize("text", ["no JSON", '{"schema": 2}'])
+def test_a_mode_that_cannot_be_read_holds_everything_where_wanted(
+    store: Breaking, text: str
+) -> None:
+    assert store.post_notice(NOTICE, 0, text) is not None
+    told = Told(store, pauses=True)
     told.watch.look()
     assert [hold.scope for hold in told.watch.known.mode.holds] == [EVERYTHING]
+
+
+@pytest.mark.parametrize("text", ["no JSON", '{"schema": 2}', "[" * 100_000, "null"])
+def test_a_mode_that_cannot_be_read_leaves_it_unknown(
+    store: Breaking, told: Told, text: str
+) -> None:
+    assert store.post_notice(NOTICE, 0, text) is not None
+    told.watch.look()
+    assert not told.watch.is_known
+    assert not told.watch.known.mode.down
+    told.watch.learn(Mode(version=1))
+    told.watch.look()
+    assert told.watch.known.mode == Mode(version=1), "other workers knew"
+    assert not told.watch.known.runs_wait, "runs need no mode"
+
+
+# -- without the store -------------------------------------------------------------------------
+
+
+class Refusing(Breaking):
+    """A store that raises what it is told to."""
+
+    error: Exception | None = None
+
+    def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
+        if self.error is not None:
+            raise self.error
+        return super().attend(worker, report, keep=keep, notice=notice, known=known)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailable("does not answer"),
+        StoreError("wrong password"),
+        CorruptRecord("garbage"),
+        SettingsError("no such store"),
+        OSError("no such host"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ImportError("no driver"),
+    ],
+    ids=repr,
+)
+def test_whatever_the_store_s_trouble_the_known_mode_stays_without_a_limit(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Refusing()
+    told = Told(store, lease=0.0)
+    post(store, lower(Mode(), MAIL, now=0.0, who="w"), 0)
+    told.watch.look()
+    assert not told.watch.known.runs_wait
+    store.error = error
+    for _ in range(3):
+        assert not told.watch.look()
+    assert told.watch.known.mode.down
+    assert not told.watch.known.cut_off, "its lease has ended, and plain tasks go on"
+    assert told.watch.known.runs_wait
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "The store cannot be used" in line.getMessage()
+    assert "(queue mail is down)" in line.getMessage()
+    store.error = None
+    assert told.watch.look()
+    assert not told.watch.known.runs_wait
+
+
+def test_one_failed_look_holds_up_no_run(store: Breaking, told: Told) -> None:
+    told.watch.look()
+    store.away = True
+    told.watch.look()
+    assert not told.watch.known.runs_wait
+    told.watch.look()
+    assert told.watch.known.runs_wait
+
+
+def test_without_a_first_answer_runs_wait_and_nothing_is_held(store: Breaking, told: Told) -> None:
+    assert told.watch.known.runs_wait
+    store.away = True
+    told.watch.look()
+    assert told.watch.known == (Mode(version=-1), False, True)
+
+
+def test_when_an_execution_was_refused_runs_wait_though_the_worker_is_answered(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.watch.look()
+    told.watch.refused()
+    told.watch.look()
+    assert told.watch.known.runs_wait
+    later = time.monotonic() + outage.FIRST_PAUSE
+    monkeypatch.setattr("celery_graceful.worker.watch.time.monotonic", lambda: later)
+    told.watch.look()
+    assert not told.watch.known.runs_wait
 
 
 def test_the_report_is_taken_back_at_the_end(store: Breaking, told: Told) -> None:
@@ -172,7 +273,7 @@ def test_after_a_good_one_a_mode_that_cannot_be_read_changes_nothing(
         told.watch.look()
     assert told.watch.known.mode == Mode(version=0), "and what it has not read is not acknowledged"
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "The last mode is kept" in line
+    assert "The maintenance mode last known stays in force (nothing is down)" in line
     assert "`graceful up` replaces it" in line
     post(store, held(store), 1)
     told.watch.look()
@@ -181,13 +282,6 @@ def test_after_a_good_one_a_mode_that_cannot_be_read_changes_nothing(
     told.watch.look()
     assert told.watch.known.mode.down
     assert told.watch.known.mode.version == 2
-
-
-def test_the_mode_of_a_later_version_holds_everything(store: Breaking, told: Told) -> None:
-    told.watch.look()
-    assert store.post_notice(NOTICE, 0, '{"schema": 2}') is not None
-    told.watch.look()
-    assert [hold.scope for hold in told.watch.known.mode.holds] == [EVERYTHING]
 
 
 def test_nothing_is_reported_while_nobody_knows_what_runs(store: Breaking) -> None:

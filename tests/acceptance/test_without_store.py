@@ -1,0 +1,98 @@
+"""The store away, refusing or never there: plain tasks go on, runs wait and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from celery_graceful.model.record import RunKey
+from celery_graceful.stores.url import open_store
+from tests.acceptance.runs import STYLES, Run, Stage
+from tests.harness import Ledger, wait_for
+from tests.servers import Valkey
+
+pytestmark = pytest.mark.slow
+
+POOLS = ("prefork", "threads", "solo", "gevent")
+LEASE = 3.0
+SETTINGS = {
+    "graceful_lease_ttl": LEASE,
+    "graceful_flush_interval": 0.3,
+    "graceful_store_timeout": 1.0,
+    "graceful_maintenance_poll": 1.0,
+}
+#: So many that neither the slots nor the prefetch window of a worker hold them.
+RUNS = 30
+
+
+@pytest.fixture
+def stage(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose store can be stopped by itself."""
+    with Stage(redis_url, redis_url, tmp_path, store=own_valkey.url).open() as stage:
+        stage.settings.update(SETTINGS)
+        yield stage
+
+
+class Mixed:
+    """Plain tasks behind runs, in one queue."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.runs: list[Run] = []
+        self._plain = Ledger(stage.folder / "plain.jsonl")
+        self._sent = 0
+
+    def send(self, runs: int, plain: int = 20) -> None:
+        self.runs += [self.stage.start(STYLES[n % 2], 5, 0.01) for n in range(runs)]
+        for _ in range(plain):
+            self.stage.send("items.tell", self._sent, str(self._plain.path))
+            self._sent += 1
+
+    def wait_plain(self, timeout: float = 20.0) -> None:
+        """Wait until all plain tasks are done."""
+        wait_for(
+            lambda: len(self._plain) >= self._sent,
+            timeout,
+            lambda: f"{len(self._plain)} of {self._sent} plain tasks done",
+        )
+
+    def check_none_began(self) -> None:
+        assert [run.ledger.items() for run in self.runs if run.ledger.items()] == []
+
+    def check_all_done(self) -> None:
+        for run in self.runs:
+            run.check_result()
+            run.check_exact()
+
+
+def one_has_ended(stage: Stage) -> None:
+    """A run from its start to its end, so that no execution waits for the store in its slot."""
+    run = stage.start(STYLES[0], 5, 0.01)
+    run.check_result()
+    store = open_store(stage.settings["graceful_store"], "items")
+    key = RunKey(STYLES[0], run.id)
+    wait_for(lambda: not getattr(store.load(key).record, "live", True), 20, "its end")
+    store.close()
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_plain_tasks_pass_runs_that_wait(stage: Stage, own_valkey: Valkey, pool: str) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    worker = stage.worker("worker", pool=pool).wait_ready()
+    one_has_ended(stage)
+    own_valkey.freeze()
+    mixed = Mixed(stage)
+    mixed.send(RUNS)
+    mixed.wait_plain()
+    frozen_at = time.monotonic()
+    wait_for(lambda: time.monotonic() > frozen_at + 2 * LEASE, 30, "leases", interval=0.1)
+    mixed.send(RUNS)
+    mixed.wait_plain()
+    mixed.check_none_began()
+    own_valkey.thaw()
+    mixed.check_all_done()
+    assert worker.exit_code is None
