@@ -32,6 +32,7 @@ def main() -> int:
                 folder=folder,
                 tests=given.tests or FILES,
                 repeats=given.repeats,
+                longest=given.longest,
                 tell=lambda text: print(f"  {text}", flush=True),
             )
             cells.append(cell)
@@ -51,6 +52,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--broker", action="append", choices=BROKERS, help="both if left out")
     parser.add_argument("--repeats", type=int, default=10, help="of a test that differs; 10")
+    parser.add_argument(
+        "--longest", type=float, default=300, help="seconds until a test is cut off; 300"
+    )
     parser.add_argument(
         "--cache",
         type=Path,

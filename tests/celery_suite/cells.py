@@ -57,13 +57,18 @@ def compare(
     folder: Path,
     tests: Sequence[str] = FILES,
     repeats: int = 10,
+    longest: float = 300,
     tell: Callable[[str], None] = print,
 ) -> Cell:
-    """Run ``tests`` on both sides, and again ``repeats`` times those that differ."""
+    """Run ``tests`` on both sides, and again ``repeats`` times those that differ.
+
+    Args:
+        longest: seconds after which a test is cut off, and fails.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with Servers(broker) as servers:
-        sessions = Sessions(python, tree, folder, servers)
+        sessions = Sessions(python, tree, folder, servers, longest)
         without, graceful = sessions.pair("all", tests)
         cell = Cell(version, broker, without, graceful)
         cell.faults += [f"without: {fault}" for fault in without.faults(graceful=False)]

@@ -21,8 +21,8 @@ __all__ = ["BROKERS", "Servers", "Sessions"]
 
 BROKERS = ("redis", "rabbitmq")
 HERE = Path(__file__).resolve().parent
-#: Seconds for one test that sets no bound of its own, and for a session.
-TEST_TIMEOUT, SESSION_TIMEOUT = 300, 3600.0
+#: Seconds for a session.
+SESSION_TIMEOUT = 3600.0
 
 
 class Urls(NamedTuple):
@@ -64,12 +64,14 @@ class Sessions:
         python: of the environment that has the Celery release and this package.
         tree: the fetched tests of that release.
         folder: where logs and records go.
+        longest: seconds after which a test is cut off, and fails.
     """
 
     python: Path
     tree: Path
     folder: Path
     servers: Servers
+    longest: float
 
     def pair(self, name: str, tests: Sequence[str]) -> tuple[Session, Session]:
         """Run tests without the plugin and with it at the same time, so under the same load."""
@@ -108,6 +110,7 @@ class Sessions:
         others = ("PYTEST", "GRACEFUL", "CELERY", "TEST_", "PYTHON")
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(others)},
+            "CELERY_SUITE_LONGEST": str(self.longest),
             "CELERY_SUITE_RECORD": str(record),
             # Some tests start the program `celery` by its name.
             "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", "")]),
@@ -126,7 +129,7 @@ class Sessions:
 _OPTIONS = (
     *("-p", "celery.contrib.pytest", "-p", "celery_suite_recorder", "-p", "no:cacheprovider"),
     *("-p", "no:graceful", "-p", "no:valkey", "-p", "no:rerunfailures", "-p", "no:randomly"),
-    *("-v", "-rA", "--tb=short", f"--timeout={TEST_TIMEOUT}", "--timeout-method=signal"),
+    *("-v", "-rA", "--tb=short", "--timeout-method=signal"),
 )
 
 

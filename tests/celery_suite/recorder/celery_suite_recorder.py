@@ -10,9 +10,18 @@ from typing import Any
 import pytest
 
 RECORD = os.environ["CELERY_SUITE_RECORD"]
+#: Seconds that a test may take, where it allows itself longer.
+LONGEST = float(os.environ["CELERY_SUITE_LONGEST"])
 OURS = "celery_graceful."
 #: Seconds for the worker's answer to ``celery inspect graceful``.
 ANSWER = 20.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        if own is None or next(iter((*own.args, *own.kwargs.values()))) > LONGEST:
+            item.add_marker(pytest.mark.timeout(LONGEST), append=False)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
