@@ -2,7 +2,7 @@
 
 All keys of a namespace are in one slot, so every call of a store goes to one node at a time.
 Nothing is sent twice but what a node refused because the slot is elsewhere. Tried on redis-py
-6.4 to 8.1.
+5.2 to 8.1.
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ __all__ = ["CheckupStep"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
+#: Several brokers and no ``graceful_store``: the worker's step warns of it, in any case.
+TOLD_AT_START = "GD808"
+
 
 class CheckupStep(bootsteps.StartStopStep):
     """Lets the doctor look at a worker once it is ready, in a thread that nobody waits for."""
@@ -78,6 +81,8 @@ class CheckupStep(bootsteps.StartStopStep):
             ancestry=processes.own_ancestry() if processes.readable() else (),
         )
         for finding in findings:
+            if finding.id == TOLD_AT_START:
+                continue
             logger.log(levels.get(finding.severity, logging.INFO), "%s", finding)
         logger.debug("The doctor has examined this worker: %s", counted(len(findings), "finding"))
 

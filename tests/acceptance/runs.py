@@ -109,9 +109,9 @@ class Stage:
         self.app: Celery
 
     @contextmanager
-    def open(self) -> Iterator[Stage]:
-        """Connect the producer."""
-        with producer(self.broker, self.backend) as self.app:
+    def open(self, **settings: Any) -> Iterator[Stage]:
+        """Connect the producer, with more of Celery's settings."""
+        with producer(self.broker, self.backend, **settings) as self.app:
             yield self
 
     def worker(

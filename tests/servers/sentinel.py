@@ -23,11 +23,13 @@ class Sentinel:
 
     Args:
         master: the port of a running server.
+        password: what it asks of its clients.
     """
 
-    def __init__(self, master: int, name: str = "main") -> None:
+    def __init__(self, master: int, name: str = "main", *, password: str = "") -> None:
         self.port = free_port()
         self.name = name
+        self._password = password or None
         self._folder = Path(tempfile.mkdtemp(prefix="sentinel-"))
         self._configuration = self._folder / "sentinel.conf"
         self._configuration.write_text(
@@ -35,6 +37,7 @@ class Sentinel:
             f"sentinel monitor {name} {HOST} {master} 1\n"
             f"sentinel down-after-milliseconds {name} 60000\n"  # no failover by itself
             f"sentinel failover-timeout {name} 2000\n"
+            + (f"requirepass {password}\n" if password else "")
         )
         self._process: Process | None = None
 
@@ -60,7 +63,11 @@ class Sentinel:
 
     def _answers(self) -> bool:
         client: Any = redis.Redis(
-            host=HOST, port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)
+            host=HOST,
+            port=self.port,
+            password=self._password,
+            socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             return client.execute_command("SENTINEL", "CKQUORUM", self.name) is not None

@@ -31,6 +31,7 @@ class Tls:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(HOST, "localhost").configure_cert(self._context)
         self._target = target
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -47,10 +48,10 @@ class Tls:
 
     async def _end(self) -> None:
         self._server.close()
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        for writer in list(self._writers):
+            writer.transport.abort()
+        while self._writers:  # each leaves when its connection has ended
+            await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -58,15 +59,10 @@ class Tls:
         except OSError:
             writer.close()
             return
-        ways = (_pass_on(reader, there_writer), _pass_on(there_reader, writer))
-        tasks = [asyncio.ensure_future(way) for way in ways]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            for end in (writer, there_writer):
-                end.transport.abort()
+        ends = {writer, there_writer}
+        self._writers |= ends
+        await asyncio.gather(_pass_on(reader, there_writer), _pass_on(there_reader, writer))
+        self._writers -= ends
 
     def __enter__(self) -> Tls:
         return self
@@ -85,3 +81,4 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+    writer.transport.abort()

@@ -1,0 +1,16 @@
+"""A credential provider, as clouds have them."""
+
+from __future__ import annotations
+
+import redis
+
+__all__ = ["USER", "Credentials"]
+
+USER, PASSWORD = "shop", "from-the-provider"
+
+
+class Credentials(redis.CredentialProvider):
+    """Knows the user of the tests' server."""
+
+    def get_credentials(self) -> tuple[str, str]:
+        return USER, PASSWORD
