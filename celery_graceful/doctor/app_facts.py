@@ -15,7 +15,10 @@ from celery_graceful.tasks.written import RunTask
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["app_facts"]
+__all__ = ["STEP", "app_facts"]
+
+#: What ``Graceful(app)`` adds to the worker.
+STEP = "celery_graceful.worker.steps:GracefulStep"
 
 #: Broker URLs by the kind of broker behind them.
 _BROKERS = {
@@ -53,6 +56,8 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
     place = _store(runtime)
     return AppFacts(
         name=runtime.namespace,
+        settings_prefix=_prefix(getattr(app, "namespace", None)),
+        plugged=any(_named(step) == STEP for step in app.steps["worker"]),
         tasks=tasks,
         pool=str(conf.worker_pool or "prefork"),
         broker=broker,
@@ -70,6 +75,15 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
         hand_over_margin=settings.hand_over_margin,
         remap_sigterm=None if environ is None else environ.get("REMAP_SIGTERM"),
     )
+
+
+def _prefix(namespace: str | None) -> str:
+    """What ``config_from_object(…, namespace="CELERY")`` puts in front of each setting."""
+    return f"{namespace.upper().rstrip('_')}_" if namespace else ""
+
+
+def _named(step: Any) -> str:
+    return step if isinstance(step, str) else f"{step.__module__}:{step.__qualname__}"
 
 
 def _tasks(app: Celery) -> list[Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["FLAGS", "OPTIONS", "Command", "Shell", "Wrapper", "same_app"]
+__all__ = ["FLAGS", "OPTIONS", "Command", "Node", "Queues", "Shell", "Wrapper", "same_app"]
 
 #: Options that take a value, by the name used here.
 OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -13,6 +14,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "pool": ("-P", "--pool"),
     "concurrency": ("-c", "--concurrency"),
     "queues": ("-Q", "--queues"),
+    "exclude_queues": ("-X", "--exclude-queues"),
     "hostname": ("-n", "--hostname"),
     "time_limit": ("--time-limit",),
     "soft_time_limit": ("--soft-time-limit",),
@@ -57,17 +59,46 @@ class Shell:
     background: bool = False
     #: The text has a ``trap``: what it does on a signal cannot be told.
     traps: bool = False
+    #: The text is that of a file.
+    script: bool = False
+    #: The worker's command as it is written in the text, and where it begins there.
+    source: str = ""
+    at: int = 0
 
     @property
     def stays(self) -> bool:
         """Whether it stays in front of the worker and keeps signals to itself.
 
-        ``bash`` gives its place to the last command by itself, ``dash`` does not.
+        ``bash`` gives its place to the last command of ``bash -c``, ``dash`` does not.
         """
         if self.traps or (self.execs and not self.piped and not self.background):
             return False
         quiet = self.last and not self.piped and not self.background
-        return not (quiet and self.program == "bash")
+        return not (quiet and self.program == "bash" and not self.script)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A worker of ``celery multi``, with the options that are for it alone (``-Q:w1``)."""
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Queues(NamedTuple):
+    """The queues that a worker consumes, as its command line tells."""
+
+    #: By ``-Q``; ``None``: those that the app consumes by default.
+    named: frozenset[str] | None = None
+    #: By ``-X``.
+    excluded: frozenset[str] = frozenset()
+    #: A part of it is a variable: they may be any.
+    any: bool = False
+
+    def include(self, queue: str, by_default: frozenset[str]) -> bool:
+        """Whether they may include a queue."""
+        wanted = by_default if self.named is None else self.named
+        return self.any or (queue in wanted and queue not in self.excluded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +118,13 @@ class Command:
     flags: frozenset[str] = frozenset()
     #: ``celery multi start`` instead of ``celery worker``.
     multi: bool = False
+    #: What ``celery multi`` starts.
+    nodes: tuple[Node, ...] = ()
+    #: It is started in another place: ``docker run``, ``ssh``.
+    elsewhere: bool = False
+    #: Where its words stand, if that is another file than that of its manager; 0: not known.
+    file: str = ""
+    line: int = 0
 
     @property
     def is_worker(self) -> bool:
@@ -104,19 +142,46 @@ class Command:
         return self.multi or "detach" in self.flags
 
     @property
-    def queues(self) -> tuple[str, ...] | None:
-        """What ``-Q`` names; ``None``: it is not given."""
-        given = self.options.get("queues")
-        return None if given is None else tuple(q.strip() for q in given.split(",") if q.strip())
+    def queues(self) -> tuple[Queues, ...]:
+        """What it consumes: one answer for each worker that it starts."""
+        each = self.nodes or (Node(""),)
+        return tuple(_queues({**self.options, **node.options}) for node in each)
+
+    def may_consume(self, queue: str, by_default: frozenset[str]) -> bool:
+        """Whether one of its workers may consume a queue.
+
+        Args:
+            queue: the queue's name.
+            by_default: what a worker without ``-Q`` consumes.
+        """
+        return any(queues.include(queue, by_default) for queues in self.queues)
 
     def wrapper(self, program: str) -> Wrapper | None:
         """The wrapper of this name, if there is one."""
         return next((each for each in self.wrappers if each.program == program), None)
 
 
+def _queues(options: Mapping[str, str]) -> Queues:
+    given, excluded = options.get("queues"), options.get("exclude_queues", "")
+    if _is_unknown(given or ""):
+        return Queues(any=True)
+    # What is taken away by a variable may be anything, and is most likely not all.
+    minus = frozenset() if _is_unknown(excluded) else _names(excluded)
+    return Queues(None if given is None else _names(given), minus)
+
+
+def _names(listed: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in listed.split(",") if name.strip())
+
+
+def _is_unknown(value: str) -> bool:
+    """A variable of a shell, of a manager or of a template is in it."""
+    return any(sign in value for sign in "$%`{<")
+
+
 def same_app(one: str | None, other: str | None) -> bool:
     """Whether two values of ``-A`` may mean the same app; one that is not known may mean any."""
-    if not one or not other or "$" in one + other:
+    if not one or not other or _is_unknown(one + other):
         return True
     first, second = _module(one), _module(other)
     shorter = min(len(first), len(second))

@@ -11,7 +11,7 @@ from celery_graceful.doctor.checks.table import LOOKING
 from celery_graceful.doctor.command import same_app
 from celery_graceful.doctor.facts import AppFacts, Deployed, Seen
 from celery_graceful.doctor.finding import Finding, Severity, in_order
-from celery_graceful.doctor.readers.outcome import Outcome, Trouble
+from celery_graceful.doctor.readers.outcome import MissingPackage, Outcome, Trouble
 from celery_graceful.doctor.readers.reading import NoWorker
 from celery_graceful.doctor.running_deployed import as_deployed
 
@@ -98,6 +98,8 @@ def not_asked(why: str) -> Finding:
 
 def _of_trouble(trouble: Trouble) -> Finding:
     check = files.NO_WORKER if isinstance(trouble, NoWorker) else files.UNREADABLE
+    if isinstance(trouble, MissingPackage):
+        check = files.MISSING
     return check.finding(Sight(trouble.what, trouble.mend, trouble.place))
 
 

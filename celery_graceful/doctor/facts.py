@@ -110,6 +110,10 @@ class Deployed:
     name: str
     place: Place
     command: Command
+    #: The instruction of a Dockerfile that starts it.
+    start_form: str = ""
+    #: Its text, if that is for the image's shell.
+    start_text: str = ""
     #: Seconds from the stop to SIGKILL, hooks included; ``None``: not known, or never.
     grace: Given[float] | None = None
     #: How the manager's setting for it is called, and how a value is written there.
@@ -206,6 +210,10 @@ class AppFacts:
     """What the app's configuration says; times in seconds."""
 
     name: str = ""
+    #: In front of the names of settings where they are written: ``CELERY_``; empty: ``app.conf``.
+    settings_prefix: str = ""
+    #: Whether ``Graceful(app)`` was called.
+    plugged: bool = True
     tasks: tuple[TaskFacts, ...] = ()
     pool: str = "prefork"
     #: ``redis``, ``amqp``, ``sqs``, or the scheme of another.

@@ -1,77 +1,80 @@
-"""Texts for a shell, taken apart as far as it takes to find a worker in them."""
+"""Texts for a shell, parsed by tree-sitter-bash into statements with their lines."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
-from itertools import dropwhile
+from functools import cache
+from typing import TYPE_CHECKING
 
-__all__ = ["SHELLS", "Simple", "assignments", "simple_commands"]
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+__all__ = [
+    "INSTALL",
+    "SHELLS",
+    "NoShellParser",
+    "UnreadableShell",
+    "assignments",
+    "parsed",
+    "plain_words",
+]
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
+INSTALL = "pip install 'celery-graceful[doctor]'"
 
-#: Digits and arrows are looked at from their first on only: else it would take quadratic time.
-_REDIRECTION = re.compile(
-    r"(?<![\d<>])\d*[<>]+&\s*\d*-?|&>>?\s*\S+"
-    r"|(?<![\d<>])\d*(?<![<>])[<>]{1,2}\s*[^\s<>&|;]+"
-)
-_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
-_SUBSTITUTION = re.compile(r"\$\([^()]*\)|`[^`]*`")
-#: Words that begin or end compound commands.
-_OPENING = frozenset({"if", "then", "else", "elif", "do", "while", "until", "{", "(", "!", "time"})
-_CLOSING = frozenset({"fi", "done", "esac", "}"})
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+#: Bytes of a text, and how many of the tokens whose nesting costs the parser quadratic time.
+_LONGEST = 256 * 1024
+_MOST = {"|": 1000, "=(": 300}
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
+#: One command without quotes, operators and substitutions: no parser is needed for that.
+_PLAIN = re.compile(r"[\w@%+=:,./${}\- \t]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Simple:
-    """One command of a text, and what joins it to the next."""
-
-    words: tuple[str, ...]
-    #: ``;``, ``&&``, ``||``, ``|``, ``&``, or empty at the end.
-    joined: str = ""
-    #: Whether it reads from a pipe.
-    piped_to: bool = False
+class NoShellParser(Exception):
+    """tree-sitter-bash is not installed, and the text is more than one plain command."""
 
 
-def simple_commands(text: str) -> list[Simple]:
-    """The commands of a shell text.
+class UnreadableShell(Exception):
+    """The text is larger or more deeply nested than any that deploys a worker."""
+
+
+@cache
+def _parser() -> Parser | None:
+    try:
+        import tree_sitter_bash
+        from tree_sitter import Language, Parser
+    except ImportError:
+        return None
+    return Parser(Language(tree_sitter_bash.language()))
+
+
+def parsed(text: str) -> Node:
+    """The root of the syntax tree of a text.
 
     Raises:
-        ValueError: a quotation does not end.
+        NoShellParser: the parser is not installed.
+        UnreadableShell: the text is too large.
     """
-    text = _SUBSTITUTION.sub("$X", _COMMENT.sub("", text.replace("\\\n", " ")))
-    lexer = shlex.shlex(_REDIRECTION.sub(" ", text), posix=True, punctuation_chars=";&|\n")
-    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
-    found: list[Simple] = []
-    words: list[str] = []
-    for token in lexer:
-        if set(token) <= set(";&|\n"):
-            _end(found, words, token.strip("\n") or ";")
-        else:
-            words.append(token)
-    _end(found, words, "")
-    return found
+    parser = _parser()
+    if parser is None:
+        raise NoShellParser
+    data = text.encode("utf-8", "replace")
+    if len(data) > _LONGEST or any(text.count(token) > most for token, most in _MOST.items()):
+        raise UnreadableShell
+    return parser.parse(data).root_node
 
 
-def _end(found: list[Simple], words: list[str], operator: str) -> None:
-    # Words of a compound command, or the label of a case.
-    own = dropwhile(lambda word: word in _OPENING or word.endswith(")"), list(words))
-    words[:] = own
-    if words and words[0] in _CLOSING:
-        words.clear()
-    if words:
-        piped = bool(found) and found[-1].joined in ("|", "|&")
-        found.append(Simple(tuple(words), operator, piped))
-        words.clear()
+def plain_words(text: str) -> list[str] | None:
+    """The words of a text that is one plain command; ``None`` if it is more than that."""
+    return shlex.split(text) if _PLAIN.fullmatch(text.strip()) else None
 
 
 def assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
     """What is set in front of a command (``A=1 env B=2 celery``), and the rest of the words."""
     given: dict[str, str] = {}
     for at, word in enumerate(words):
-        if not (_ASSIGNMENT.match(word) or word in ("env", "export", "/usr/bin/env")):
+        if not (_ASSIGNMENT.match(word) or word in ("env", "/usr/bin/env")):
             return given, words[at:]
         name, equals, value = word.partition("=")
         if equals:

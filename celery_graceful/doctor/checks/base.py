@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,10 +18,11 @@ from celery_graceful.doctor.facts import (
 )
 from celery_graceful.doctor.finding import Finding, Severity
 
-__all__ = ["Check", "Scene", "Sight", "named", "per_worker", "tasks_of"]
+__all__ = ["Check", "Scene", "Sight", "named", "per_worker", "spelled", "tasks_of"]
 
 #: How many names a finding lists.
 _NAMES = 3
+_SETTING = re.compile(r"\bapp\.conf\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Check:
     def findings(self, scene: Scene) -> Iterator[Finding]:
         """What it finds."""
         for sight in self.look(scene):
-            yield self.finding(sight)
+            yield self.finding(replace(sight, mend=spelled(sight.mend, scene.app)))
 
     def finding(self, sight: Sight) -> Finding:
         """What is said of one place."""
@@ -102,6 +104,13 @@ class Check:
         )
 
 
+def spelled(text: str, app: AppFacts) -> str:
+    """Settings as this project writes them: ``CELERY_…`` where Django's settings hold them."""
+    if not app.settings_prefix:
+        return text
+    return _SETTING.sub(lambda match: f"{app.settings_prefix}{match[1].upper()}", text)
+
+
 def per_worker(
     look: Callable[[Deployed, Scene], Iterable[Sight]],
 ) -> Callable[[Scene], Iterator[Sight]]:
@@ -116,9 +125,9 @@ def per_worker(
 
 def tasks_of(worker: Deployed, app: AppFacts, *kinds: Kind) -> list[TaskFacts]:
     """The tasks of these kinds that a worker gets, by the queues it consumes."""
-    queues = worker.command.queues
-    wanted = app.consumed_by_default if queues is None else frozenset(queues)
-    return [task for task in app.of_kind(*kinds) if not task.queue or task.queue in wanted]
+    consumes = worker.command.may_consume
+    default = app.consumed_by_default
+    return [t for t in app.of_kind(*kinds) if not t.queue or consumes(t.queue, default)]
 
 
 def named(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery_graceful.doctor.checks.base import Check
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["NOT_ASKED", "NO_WORKER", "OTHER_APP", "UNREADABLE"]
+__all__ = ["MISSING", "NOT_ASKED", "NO_WORKER", "OTHER_APP", "UNREADABLE"]
 
 
 UNREADABLE = Check(
@@ -39,5 +39,14 @@ NOT_ASKED = Check(
     "Nothing is known of running workers and of how long tasks take: grace periods were compared"
     " with limits only.",
     "make the store reachable, or `--no-workers`",
+    lambda _: (),
+)
+MISSING = Check(
+    "GD005",
+    Severity.WARNING,
+    "A package that reading a file needs is not installed",
+    "What it reads was not examined: PyYAML reads YAML, tree-sitter-bash reads shell commands that"
+    " are more than one plain command.",
+    "`pip install 'celery-graceful[doctor]'`",
     lambda _: (),
 )

@@ -44,9 +44,16 @@ def _is_off(value: str) -> bool:
     return value.strip().lower() == "off" or read_duration(value) == 0.0
 
 
-def needed_for(seconds: float, worker: Deployed, app: AppFacts) -> float:
-    """The time until SIGKILL in which a task of so many seconds can end by itself."""
-    if not knows(worker, app):
+def needed_for(seconds: float, worker: Deployed, app: AppFacts, *, knowing: bool = False) -> float:
+    """The time until SIGKILL in which a task of so many seconds can end by itself.
+
+    Args:
+        seconds: what the task takes.
+        worker: the worker.
+        app: its app.
+        knowing: as if the worker knew its grace period.
+    """
+    if not knowing and not knows(worker, app):
         return seconds + IDLE_STOP
     margin = app.hand_over_margin
     if margin is None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_worker, tasks_of
+from celery_graceful.doctor.checks.lines import with_variable
 from celery_graceful.doctor.checks.period import knows
 from celery_graceful.doctor.checks.stops import (
     QUIT,
@@ -24,6 +25,7 @@ _SHUTDOWN = re.compile(r"(?m)^(?:(?!\bcontrol\b).)*\bcontrol\b.*\bshutdown\b")
 _DESTINATION = re.compile(r"(?:^|\s)(?:-d|--destination)\b")
 _BY_NAME = re.compile(r"\b(?:pkill|killall)\b")
 _OLDEST = re.compile(r"(?m)^(?:(?!\bpkill\b).)*\bpkill\b.*(?:-o\b|--oldest|-P\b|--parent)")
+_TINI_GROUP = "TINI_KILL_PROCESS_GROUP"
 #: Signals that Celery takes for a stop.
 _STOPS = ("SIGTERM", QUIT, "SIGINT")
 
@@ -39,6 +41,8 @@ def _group(worker: Deployed, scene: Scene, cause: str, mend: str, key: str = "")
     found = group_cause(worker)
     if found is not None and found.startswith(cause) and kills_by_group(worker, scene.app):
         place = worker.place_of(key) if key else worker.place
+        if key and (given := worker.variable(key)) is not None:
+            place = given.place
         what = f"{worker.name}: {found} sends SIGTERM to all processes"
         # The plugin keeps other tasks alive, but not children that are just starting one.
         plain = tasks_of(worker, scene.app, Kind.PLAIN)
@@ -58,20 +62,23 @@ def stop_as_group(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 
 def dumb_init(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """dumb-init signals its session."""
-    return _group(worker, scene, "dumb-init", "dumb-init --single-child -- celery …")
+    mend = "DUMB_INIT_SETSID=0 in its environment; or dumb-init --single-child"
+    return _group(worker, scene, "dumb-init", mend)
 
 
 def tini(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """tini signals the process group."""
-    yield from _group(worker, scene, "tini", "tini -- celery … (without -g)")
-    yield from _group(worker, scene, "TINI", "take TINI_KILL_PROCESS_GROUP out")
+    yield from _group(worker, scene, "tini", "tini without -g")
+    yield from _group(worker, scene, "TINI", "no TINI_KILL_PROCESS_GROUP", _TINI_GROUP)
 
 
 def procfile(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """honcho, foreman and Heroku signal all processes."""
     if not knows(worker, scene.app):
-        start = worker.command.text
-        yield from _group(worker, scene, "the Procfile", f"GRACEFUL_GRACE_PERIOD=5s {start}")
+        name = worker.name.removeprefix("process ")
+        start = with_variable(worker.command, "GRACEFUL_GRACE_PERIOD=5s")
+        line = f"{name}: {start}" if worker.manager is Manager.PROCFILE else start
+        yield from _group(worker, scene, "the Procfile", line)
 
 
 def not_rejected(worker: Deployed, scene: Scene) -> Iterator[Sight]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, per_worker
+from celery_graceful.doctor.checks.lines import in_foreground, starting_line
 from celery_graceful.doctor.command import Shell
 from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.finding import Severity
@@ -13,15 +14,28 @@ from celery_graceful.doctor.finding import Severity
 __all__ = ["CHECKS"]
 
 _SINGLE_PERCENT = re.compile(r"(?<!%)%[hd](?!\w)")
+#: What holds one worker.
+_HOME = {
+    Manager.COMPOSE: "service",
+    Manager.DOCKER: "container",
+    Manager.KUBERNETES: "container",
+    Manager.SUPERVISORD: "program",
+    Manager.SYSTEMD: "unit",
+}
 #: What makes the names of several workers differ.
 _VARYING = ("%h", "%n", "%i", "%d", "process_num", "$", "host_node_name")
 
 
 def shell(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """A shell is told to stop, and does not tell the worker."""
+    if worker.manager is Manager.PROCFILE:
+        return  # foreman and its like signal the shell's whole group
     stays = next((each for each in worker.command.shells if each.stays), None)
     if stays is not None and not worker.command.detaches:
-        yield Sight(f"{worker.name}: {_why(stays)}", _list_form(worker, stays), worker.place)
+        mend = starting_line(worker, stays)
+        if _has_company(worker, scene):
+            mend = f"a {_HOME.get(worker.manager, 'process')} of its own for each worker: {mend}"
+        yield Sight(f"{worker.name}: {_why(stays)}", mend, worker.place)
 
 
 def _why(stays: Shell) -> str:
@@ -34,14 +48,14 @@ def _why(stays: Shell) -> str:
     return f"{stays.program} runs the worker without exec and gets the signal in its place"
 
 
-def _list_form(worker: Deployed, stays: Shell) -> str:
-    words = " ".join(worker.command.words)
-    if stays.piped or stays.background:
-        return f"exec {words} as the last line, without a pipe and without &"
-    if worker.manager is Manager.DOCKER and len(worker.command.shells) == 1:
-        quoted = ", ".join(f'"{word}"' for word in worker.command.words)
-        return f"CMD [{quoted}]"
-    return f"exec {words}"
+def _has_company(worker: Deployed, scene: Scene) -> bool:
+    """Whether the same text starts another worker: only one of them can take the shell's place."""
+    return any(
+        other is not worker
+        and (other.manager, other.name, other.place.file)
+        == (worker.manager, worker.name, worker.place.file)
+        for other in scene.workers
+    )
 
 
 def detached(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -53,7 +67,7 @@ def detached(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         how = "celery multi" if worker.command.multi else "--detach"
         yield Sight(
             f"{worker.name}: {how} takes the worker away from {worker.manager.value}",
-            "celery -A … worker without --detach and without multi",
+            in_foreground(worker.command),
             worker.place,
         )
 

@@ -61,8 +61,7 @@ def resume_queue(scene: Scene) -> Iterator[Sight]:
     queue = scene.app.resume_queue
     if queue is None or not _has_runs(scene) or queue in scene.seen.queues:
         return
-    asked = [_consumed(worker, scene) for worker in scene.workers]
-    if (asked or scene.seen.workers) and not any(queue in queues for queues in asked):
+    if (scene.workers or scene.seen.workers) and not _consumed(queue, scene):
         yield Sight(
             f"graceful_resume_queue is {queue!r}, and no worker known here consumes it",
             f"celery -A … worker -Q {scene.app.default_queue},{queue}",
@@ -72,11 +71,11 @@ def resume_queue(scene: Scene) -> Iterator[Sight]:
 
 def exempt_queues(scene: Scene) -> Iterator[Sight]:
     """An exempt queue that does not exist."""
-    known = set(scene.seen.queues).union(*(_consumed(w, scene) for w in scene.workers))
     if not (scene.workers or scene.seen.workers):
         return
-    known |= {queue.name for queue in scene.app.queues} | {t.queue for t in scene.app.tasks}
-    missing = sorted(scene.app.exempt_queues - known)
+    known = scene.seen.queues | {queue.name for queue in scene.app.queues}
+    known |= {task.queue for task in scene.app.tasks}
+    missing = sorted(q for q in scene.app.exempt_queues - known if not _consumed(q, scene))
     if missing:
         yield Sight(
             f"graceful_maintenance_exempt_queues names {named(missing)}, which no worker known here"
@@ -124,9 +123,9 @@ def _of_store(scene: Scene, what: str, better: str) -> Iterator[Sight]:
         yield Sight(f"the store {scene.app.store_url} {what}", better, setting="graceful_store")
 
 
-def _consumed(worker: Deployed, scene: Scene) -> frozenset[str]:
-    queues = worker.command.queues
-    return scene.app.consumed_by_default if queues is None else frozenset(queues)
+def _consumed(queue: str, scene: Scene) -> bool:
+    default = scene.app.consumed_by_default
+    return any(worker.command.may_consume(queue, default) for worker in scene.workers)
 
 
 CHECKS = (

@@ -7,6 +7,7 @@ from celery_graceful.doctor.checks import (
     broker,
     files,
     limits,
+    plugin,
     pods,
     running,
     signals,
@@ -21,6 +22,7 @@ __all__ = ["ALL", "LOOKING", "reference_markdown"]
 
 #: Those that look at a scene.
 LOOKING: tuple[Check, ...] = (
+    *plugin.CHECKS,
     *timing.CHECKS,
     *told.CHECKS,
     *signals.CHECKS,
@@ -37,6 +39,7 @@ ALL: tuple[Check, ...] = (
     files.NO_WORKER,
     files.OTHER_APP,
     files.NOT_ASKED,
+    files.MISSING,
     *LOOKING,
 )
 

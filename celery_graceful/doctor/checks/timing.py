@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_worker, tasks_of
 from celery_graceful.doctor.checks.period import (
     IDLE_STOP,
     knows,
-    needed_for,
     period_text,
     time_to_end,
+)
+from celery_graceful.doctor.checks.proposal import (
+    is_default,
+    limit_of,
+    proposed_period,
+    waited_for,
 )
 from celery_graceful.doctor.checks.stops import is_cold
 from celery_graceful.doctor.facts import Deployed, Kind, Manager, TaskFacts
@@ -19,16 +23,6 @@ from celery_graceful.doctor.finding import Severity
 from celery_graceful.durations import format_seconds
 
 __all__ = ["CHECKS"]
-
-#: What is added to a grace period that is proposed, in seconds.
-_RESERVE = 5.0
-
-
-def _written(worker: Deployed, seconds: float) -> str:
-    """The grace period as a line to write, with a reserve and the hook's time."""
-    hook = worker.pre_stop.seconds if worker.pre_stop else 0.0
-    whole = math.ceil((seconds + hook + _RESERVE) / 5) * 5
-    return worker.grace_form.format(seconds=whole)
 
 
 def _too_short(worker: Deployed, seconds: float) -> bool:
@@ -38,13 +32,16 @@ def _too_short(worker: Deployed, seconds: float) -> bool:
 
 def _at(
     worker: Deployed,
+    scene: Scene,
     what: str,
-    needed: float,
     alternative: str = "",
     severity: Severity | None = None,
+    whole: float = 0.0,
 ) -> Sight:
     assert worker.grace is not None
-    mend = _written(worker, needed) + (f"; or {alternative}" if alternative else "")
+    seconds = max(whole, proposed_period(worker, scene))
+    mend = worker.grace_form.format(seconds=_plain(seconds))
+    mend += f"; or {alternative}" if alternative else ""
     return Sight(
         f"{worker.name}: {period_text(worker)}, {what}",
         mend,
@@ -54,17 +51,21 @@ def _at(
     )
 
 
+def _plain(seconds: float) -> str:
+    return f"{seconds:g}" if seconds < 1e6 else f"{seconds:.0f}"
+
+
 def idle(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """The grace period is shorter than an idle worker's stop."""
     if worker.grace is not None and worker.grace.value < IDLE_STOP:
-        yield _at(worker, f"an idle worker's stop takes up to {IDLE_STOP:g} s", IDLE_STOP)
+        yield _at(worker, scene, f"an idle worker's stop takes up to {IDLE_STOP:g} s")
 
 
 def hook(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """The hook leaves nothing of the grace period."""
     enough = worker.grace is not None and worker.grace.value >= IDLE_STOP
     if enough and _too_short(worker, IDLE_STOP):
-        yield _at(worker, "and SIGTERM comes after it", IDLE_STOP, "let the hook end sooner")
+        yield _at(worker, scene, "and SIGTERM comes after it", "let the hook end sooner")
 
 
 def soft(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -75,14 +76,7 @@ def soft(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         shorter = "a shorter worker_soft_shutdown_timeout"
         # It is cut short then, and what runs is handed over in time.
         severity = Severity.WARNING if knows(worker, scene.app) else None
-        yield _at(worker, what, seconds + IDLE_STOP, shorter, severity)
-
-
-def _waited_for(worker: Deployed, scene: Scene) -> list[TaskFacts]:
-    """Tasks that a warm stop waits for. ``base=GracefulTask`` alone makes none leave earlier."""
-    if worker.grace is None or is_cold(worker, scene.app):
-        return []
-    return tasks_of(worker, scene.app, Kind.PLAIN, Kind.GRACEFUL)
+        yield _at(worker, scene, what, shorter, severity)
 
 
 def _how_bad(task: TaskFacts) -> Severity:
@@ -102,7 +96,7 @@ def _leaves(task: TaskFacts) -> str:
 def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """A task was seen to take longer."""
     late_ones = [
-        (scene.seen.longest.get(task.name, 0.0), task) for task in _waited_for(worker, scene)
+        (scene.seen.longest.get(task.name, 0.0), task) for task in waited_for(worker, scene)
     ]
     over = [(s, task) for s, task in late_ones if not time_to_end(s, worker, scene.app)]
     if over and not _too_short(worker, IDLE_STOP):
@@ -116,8 +110,8 @@ def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
             becomes = "it would be killed, and begin again once the broker misses the worker"
         yield _at(
             worker,
+            scene,
             f"and {longest.name} took {format_seconds(seconds)} lately: {becomes}",
-            needed_for(seconds, worker, scene.app),
             _leaves(longest),
             severity=max(_how_bad(task) for _, task in over),
         )
@@ -125,11 +119,9 @@ def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 
 def limits(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """A task may take longer by its time limit."""
-    own = worker.command.options.get("time_limit")
-    by_option = float(own) if own and own.replace(".", "", 1).isdigit() else None
     over = []
-    for task in _waited_for(worker, scene):
-        limit = task.longest or by_option
+    for task in waited_for(worker, scene):
+        limit = limit_of(task, worker)
         if limit and not time_to_end(limit, worker, scene.app):
             over.append((limit, task))
     if over and not _too_short(worker, IDLE_STOP):
@@ -138,8 +130,8 @@ def limits(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         harmless = all(t.kind is Kind.GRACEFUL or (cut and t.acks_late) for _, t in over)
         yield _at(
             worker,
+            scene,
             f"and the time limit of {longest.name} allows {format_seconds(limit)}",
-            needed_for(limit, worker, scene.app),
             f"a lower limit, or {_leaves(longest)}",
             Severity.NOTE if harmless else None,
         )
@@ -156,18 +148,16 @@ def items(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     if over:
         seconds, name = max(over)
         what = f"and an item of {name} takes {format_seconds(seconds)}"
-        needed = needed_for(seconds, worker, scene.app)
-        yield _at(worker, what, needed, "make the items smaller")
+        yield _at(worker, scene, what, "make the items smaller")
 
 
 def default(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """Ten seconds that nobody has chosen."""
-    ours = worker.manager in (Manager.COMPOSE, Manager.SUPERVISORD)
-    if ours and worker.grace is not None and not worker.grace.written:
+    if worker.grace is not None and is_default(worker):
         yield Sight(
             f"{worker.name}: {worker.grace_setting} is not set; {worker.manager.value} kills after"
             f" {worker.grace.value:g} s",
-            worker.grace_form.format(seconds=60),
+            worker.grace_form.format(seconds=_plain(proposed_period(worker, scene))),
             worker.grace.place,
         )
 
@@ -183,10 +173,11 @@ def misplaced(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 def around(scene: Scene) -> Iterator[Sight]:
     """A container ends before the supervisord in it gives up."""
     inside = [w for w in scene.workers if w.manager is Manager.SUPERVISORD and w.grace]
-    longest = max((w.grace.value for w in inside if w.grace), default=0.0)
+    longest = max((proposed_period(w, scene) for w in inside), default=0.0)
     for each in scene.supervisors:
         if _too_short(each, longest):
-            yield _at(each, f"and supervisord waits for its workers for {longest:g} s", longest)
+            what = f"and supervisord waits for its workers for {longest:g} s"
+            yield _at(each, scene, what, whole=longest + IDLE_STOP)
 
 
 CHECKS = (

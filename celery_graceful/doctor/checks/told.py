@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, per_worker
 from celery_graceful.doctor.checks.period import believed, period_text
+from celery_graceful.doctor.checks.proposal import proposed_left
 from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.finding import Severity
 from celery_graceful.stop.surroundings import VARIABLE
@@ -22,10 +23,11 @@ def overrated(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         by_variable = bool(told.place.file)
         period = worker.grace.place if worker.grace else worker.place
         setting = VARIABLE if by_variable else "graceful_grace_period"
+        fit = proposed_left(worker, scene)
         yield Sight(
             f"{worker.name}: {period_text(worker)}, and {setting} tells the worker"
             f" {told.value:g} s",
-            f"{VARIABLE}={left:g}s" if by_variable else f'app.conf.{setting} = "{left:g}s"',
+            f"{VARIABLE}={fit:g}s" if by_variable else f'app.conf.{setting} = "{fit:g}s"',
             told.place if by_variable else period,
         )
 
@@ -39,7 +41,7 @@ def untold(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         pods = worker.manager is Manager.KUBERNETES
         yield Sight(
             f"{worker.name}: {period_text(worker)}, and the worker does not know it",
-            f"{VARIABLE}={left:g}s in its environment",
+            f"{VARIABLE}={proposed_left(worker, scene):g}s in its environment",
             worker.place,
             severity=Severity.NOTE if pods else None,
         )

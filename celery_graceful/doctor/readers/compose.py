@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
-from celery_graceful.doctor.parse import parse_words
+from celery_graceful.doctor.parse import workers_in_words
+from celery_graceful.doctor.readers.compose_model import Project, project_of
 from celery_graceful.doctor.readers.dockerfile import Image, images
-from celery_graceful.doctor.readers.script import script_behind
+from celery_graceful.doctor.readers.outcome import Trouble
+from celery_graceful.doctor.readers.script import Copied, commands_or_trouble, finder, place_of
 from celery_graceful.doctor.readers.texts import (
     environment_of,
     filled_in,
@@ -22,132 +25,168 @@ from celery_graceful.doctor.readers.texts import (
 )
 from celery_graceful.doctor.readers.yaml_tree import Node
 
-__all__ = ["is_compose", "read_compose"]
+__all__ = ["read_compose"]
 
 GRACE = 10.0
+#: Of a folder; more than any project has.
+_MOST_DOCKERFILES = 20
 _OPTIONS = ("restart", "init", "tty", "container_name")
-_OF_SERVICES = {"image", "build", "command", "extends", "entrypoint", "environment"}
 
 
-def is_compose(document: Node) -> bool:
-    """Whether a YAML document describes services."""
-    services = document.get("services").items()
-    return any(_OF_SERVICES & {key for key, _ in service.items()} for _, service in services)
-
-
-def read_compose(document: Node) -> Iterator[Deployed]:
+def read_compose(document: Node) -> Iterator[Deployed | Trouble]:
     """The workers among the services."""
-    for name, service in document.get("services").items():
-        worker = _worker(name, service)
-        if worker is not None:
-            yield worker
+    project = project_of(document, document.place.file)
+    for name, service in project.services.items():
+        yield from _Service(name, service, project).workers()
 
 
-def _worker(name: str, service: Node) -> Deployed | None:
-    image = _image(service)
-    found = _command(service, image)
-    if found is None or not (found[0].is_worker or found[0].supervises):
-        return None
-    command, place = found
-    signal = service.get("stop_signal")
-    copies = _copies(service)
-    return Deployed(
-        manager=Manager.COMPOSE,
-        name=f"service {name}",
-        place=place,
-        command=command,
-        grace=_grace(service),
-        grace_setting="stop_grace_period",
-        grace_form="stop_grace_period: {seconds}s",
-        stop_signal=Given(signal_name(signal.text), signal.place)
-        if signal.given
-        else image.stop_signal,
-        stop_form="stop_signal: SIGTERM",
-        environment=environment_of(_environment(service, image), command, place),
-        copies=copies,
-        many_hosts=service.get("deploy", "mode").text == "global",
-        options={
-            k: Given(service.get(k).text, service.get(k).place)
-            for k in _OPTIONS
-            if service.get(k).given
-        },
-        volumes=(*image.volumes, *_volumes(service)),
-    )
+class _Service:
+    """One service, with what fills in its variables."""
 
+    def __init__(self, name: str, service: Node, project: Project) -> None:
+        self.name, self.service, self.known = name, service, project.variables
+        self.image = self._image()
 
-def _command(service: Node, image: Image) -> tuple[Command, Place] | None:
-    found = _direct(service, image)
-    words = (*_words(service.get("entrypoint")), *_words(service.get("command")))
-    if found is None or found[0].is_worker or not words:
-        return found
-    return script_behind(words, _context(service)) or found
+    def text(self, node: Node) -> str:
+        """A scalar, its variables filled in."""
+        return filled_in(node.text, self.known)
 
+    def workers(self) -> Iterator[Deployed | Trouble]:
+        """What the service starts."""
+        place = self._place()
+        for command in commands_or_trouble(self._commands, place):
+            if isinstance(command, Trouble):
+                yield command
+            elif command.is_worker or command.supervises:
+                yield self._worker(command, place_of(command, place))
 
-def _direct(service: Node, image: Image) -> tuple[Command, Place] | None:
-    entry, cmd = service.get("entrypoint"), service.get("command")
-    if entry.given:
-        return parse_words((*_words(entry), *_words(cmd))), (cmd if cmd.given else entry).place
-    if cmd.given:
-        found = image.command(_words(cmd))
-        return (found[0], cmd.place) if found else (parse_words(_words(cmd)), cmd.place)
-    return image.command()
+    def _place(self) -> Place:
+        """Where its command stands; in its Dockerfile, if it has none of its own."""
+        entry, cmd = self.service.get("entrypoint"), self.service.get("command")
+        if cmd.given or entry.given:
+            return (cmd if cmd.given else entry).place
+        line = self.image.starting
+        return self.service.place if line is None else line.place
 
+    def _commands(self) -> list[Command]:
+        entry, cmd = self.service.get("entrypoint"), self.service.get("command")
+        folders = [self._context()]
+        known = {name: given.value for name, given in self._environment().items() if given.value}
+        if not entry.given and not cmd.given:
+            found = self.image.commands(folders=folders, variables=known)
+        elif not entry.given and self.image.entrypoint is not None:
+            own = tuple(word for word, _ in self._words(cmd))
+            found = self.image.commands(own, folders=folders, variables=known)
+        else:
+            words = [*self._words(entry), *self._words(cmd)]
+            copied = (*self._mounted(), *(self.image.copied or self._copied_beside()))
+            return workers_in_words(
+                [word for word, _ in words],
+                find=finder(copied, folders, self._workdir()),
+                lines=[line for _, line in words],
+                variables=known,
+                otherwise=bool(words),
+            )
+        file = self.image.starting.place.file if self.image.starting else ""
+        return [replace(each, file=each.file or file) for each in found]
 
-def _words(node: Node) -> tuple[str, ...]:
-    """A list, or a text, which compose splits into words without a shell."""
-    if node.each():
-        return tuple(filled_in(each.text) for each in node.each())
-    try:
-        return tuple(shlex.split(filled_in(node.text)))
-    except ValueError:
-        return ()
+    def _words(self, node: Node) -> list[tuple[str, int]]:
+        """A list, or a text, which compose splits into words without a shell."""
+        if node.each():
+            return [(self.text(each), each.text_line) for each in node.each()]
+        try:
+            return [(word, node.place.line) for word in shlex.split(self.text(node))]
+        except ValueError:
+            return []
 
+    def _worker(self, command: Command, place: Place) -> Deployed:
+        service, image = self.service, self.image
+        signal = service.get("stop_signal")
+        options = {key: service.get(key) for key in _OPTIONS}
+        return Deployed(
+            manager=Manager.COMPOSE,
+            name=f"service {self.name}",
+            place=place,
+            command=command,
+            grace=self._grace(),
+            grace_setting="stop_grace_period",
+            grace_form="stop_grace_period: {seconds}s",
+            stop_signal=Given(signal_name(self.text(signal)), signal.place)
+            if signal.given
+            else image.stop_signal,
+            stop_form="stop_signal: SIGTERM",
+            environment=environment_of(self._environment(), command, place),
+            copies=_copies(service),
+            many_hosts=service.get("deploy", "mode").text == "global",
+            options={k: Given(self.text(v), v.place) for k, v in options.items() if v.given},
+            volumes=(*image.volumes, *(target for _, target in self._volumes())),
+        )
 
-def _image(service: Node) -> Image:
-    """What the service's own Dockerfile says, if it is there."""
-    build = service.get("build")
-    if not build.given:
-        return Image()
-    path = _context(service) / (build.get("dockerfile").text or "Dockerfile")
-    if not path.is_file():
-        return Image()
-    stages = images(text_of(path), normpath(path))
-    target = build.get("target").text
-    return stages.get(target) or (list(stages.values())[-1] if stages else Image())
+    def _image(self) -> Image:
+        """What the service's own Dockerfile says, if it is there."""
+        build = self.service.get("build")
+        if not build.given:
+            return Image()
+        path = self._context() / (self.text(build.get("dockerfile")) or "Dockerfile")
+        if not path.is_file():
+            return Image()
+        stages = images(text_of(path), normpath(path))
+        target = self.text(build.get("target"))
+        return stages.get(target) or (list(stages.values())[-1] if stages else Image())
 
+    def _context(self) -> Path:
+        build = self.service.get("build")
+        context = self.text(build) or self.text(build.get("context")) or "."
+        return Path(build.place.file).parent / context
 
-def _context(service: Node) -> Path:
-    build = service.get("build")
-    return Path(service.place.file).parent / (build.text or build.get("context").text or ".")
+    def _workdir(self) -> str:
+        return self.text(self.service.get("working_dir")) or self.image.workdir
 
+    def _grace(self) -> Given[float] | None:
+        node = self.service.get("stop_grace_period")
+        if not node.given:
+            return Given(GRACE, self.service.place, written=False)
+        seconds = read_duration(self.text(node))
+        return None if seconds is None else Given(seconds, node.place)
 
-def _grace(service: Node) -> Given[float] | None:
-    node = service.get("stop_grace_period")
-    if not node.given:
-        return Given(GRACE, service.place, written=False)
-    seconds = read_duration(filled_in(node.text))
-    return None if seconds is None else Given(seconds, node.place)
+    def _environment(self) -> dict[str, Given[str]]:
+        given = dict(self.image.environment)
+        for path in self._env_files():
+            if path.is_file():
+                lines = text_of(path).split("\n")
+                given.update(variables(enumerate(lines, 1), str(path)))
+        node = self.service.get("environment")
+        for name, value in node.items():
+            given[name] = Given(self.text(value), value.place)
+        for each in node.each():
+            given.update(variables([(each.place.line, self.text(each))], each.place.file))
+        return given
 
+    def _env_files(self) -> list[Path]:
+        node = self.service.get("env_file")
+        nodes = [node, *node.each(), *(each.get("path") for each in node.each())]
+        return [Path(n.place.file).parent / self.text(n) for n in nodes if n.text]
 
-def _environment(service: Node, image: Image) -> dict[str, Given[str]]:
-    given = dict(image.environment)
-    for path in _env_files(service):
-        if path.is_file():
-            lines = text_of(path).splitlines()
-            given.update(variables(enumerate(lines, 1), str(path)))
-    node = service.get("environment")
-    for name, value in node.items():
-        given[name] = Given(filled_in(value.text), value.place)
-    for each in node.each():
-        given.update(variables([(each.place.line, filled_in(each.text))], each.place.file))
-    return given
+    def _volumes(self) -> Iterator[tuple[str, str]]:
+        for each in self.service.get("volumes").each():
+            source, _, target = self.text(each).partition(":")
+            source = self.text(each.get("source")) or source
+            yield source, self.text(each.get("target")) or target.partition(":")[0] or source
 
+    def _copied_beside(self) -> Iterator[Copied]:
+        """What the project's Dockerfiles copy, for an image that is built by somebody else."""
+        folder = Path(self.service.place.file).parent
+        if self.service.get("build").given or not folder.is_dir():
+            return
+        for path in sorted(folder.glob("Dockerfile*"))[:_MOST_DOCKERFILES]:
+            for image in images(text_of(path), str(path)).values() if path.is_file() else ():
+                yield from image.copied
 
-def _env_files(service: Node) -> list[Path]:
-    node = service.get("env_file")
-    folder = Path(service.place.file).parent
-    names = [node.text, *(each.text or each.get("path").text for each in node.each())]
-    return [folder / name for name in names if name]
+    def _mounted(self) -> Iterator[Copied]:
+        """Folders of the project that are in the container without being copied."""
+        for source, target in self._volumes():
+            if source.startswith(".") and target:
+                yield Copied(source.removeprefix("./") or ".", target)
 
 
 def _copies(service: Node) -> Given[int] | None:
@@ -158,11 +197,3 @@ def _copies(service: Node) -> Given[int] | None:
     if service.get("deploy", "mode").text == "global":
         return Given(2, service.get("deploy", "mode").place, written=False)
     return None
-
-
-def _volumes(service: Node) -> tuple[str, ...]:
-    found = []
-    for each in service.get("volumes").each():
-        parts = each.text.split(":")
-        found.append(each.get("target").text or (parts[1] if len(parts) > 1 else parts[0]))
-    return tuple(found)

@@ -23,8 +23,12 @@ class Entry(NamedTuple):
 
 
 def sections(text: str) -> list[str]:
-    """The names of the sections."""
-    found = (_SECTION.match(line.strip()) for line in text.splitlines())
+    """The names of the sections; none of a text that does not begin with one."""
+    lines = (line.strip() for line in text.split("\n"))
+    first = next((line for line in lines if line and not line.startswith(("#", ";", "{%"))), "")
+    if not first.startswith("["):
+        return []
+    found = (_SECTION.match(line.strip()) for line in text.split("\n"))
     return [match["name"].strip() for match in found if match]
 
 
@@ -40,7 +44,7 @@ def entries(text: str, file: str, *, backslash: bool) -> Iterator[Entry]:
     section, key, number, indent = "", "", 0, 0
     parts: list[str] = []  # of the value
     between = " " if backslash else "\n"
-    for at, line in enumerate(text.splitlines(), 1):
+    for at, line in enumerate(text.split("\n"), 1):
         bare = line.strip()
         depth = len(line) - len(line.lstrip())
         goes_on = bool(key) and (parts[-1].endswith("\\") if backslash else depth > indent)

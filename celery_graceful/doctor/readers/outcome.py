@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from celery_graceful.doctor.facts import Deployed, Place
+from celery_graceful.doctor.shell import INSTALL
 
-__all__ = ["Outcome", "Trouble"]
+__all__ = ["MissingPackage", "Outcome", "Trouble"]
 
 
 class Trouble(Exception):
@@ -15,6 +16,13 @@ class Trouble(Exception):
     def __init__(self, place: Place, what: str, mend: str) -> None:
         super().__init__(what)
         self.place, self.what, self.mend = place, what, mend
+
+
+class MissingPackage(Trouble):
+    """A package that reading this needs is not installed: no fault of the file."""
+
+    def __init__(self, place: Place, package: str, what: str) -> None:
+        super().__init__(place, f"{what} was not examined: {package} is not installed", INSTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from celery_graceful.doctor.facts import Deployed, Place
-from celery_graceful.doctor.readers.compose import is_compose, read_compose
+from celery_graceful.doctor.readers.compose import read_compose
+from celery_graceful.doctor.readers.compose_model import base_of, is_compose
 from celery_graceful.doctor.readers.dockerfile import is_dockerfile, read_dockerfile
 from celery_graceful.doctor.readers.kubernetes import is_manifest, read_manifest
 from celery_graceful.doctor.readers.outcome import Outcome, Trouble
@@ -16,13 +18,15 @@ from celery_graceful.doctor.readers.procfile import is_procfile, read_procfile
 from celery_graceful.doctor.readers.script import is_script, read_script
 from celery_graceful.doctor.readers.supervisord import is_supervisord, read_supervisord
 from celery_graceful.doctor.readers.systemd import is_unit, read_unit
-from celery_graceful.doctor.readers.texts import MOST, text_of
-from celery_graceful.doctor.readers.yaml_tree import Node, NotYaml, documents
+from celery_graceful.doctor.readers.texts import MOST, plain, text_of, with_plain_blanks
+from celery_graceful.doctor.readers.yaml_tree import Node, NotYaml, documents, template
 
 __all__ = ["read_file", "read_files", "read_text"]
 
 STDIN, STDIN_NAME = "-", "<stdin>"
 _KINDS = "Kubernetes, docker-compose, Dockerfile, systemd, supervisord, Procfile, entry script"
+_HELM_VALUES = re.compile(r"values[\w.-]*\.ya?ml$")
+_TEMPLATES = (".tpl", ".j2", ".jinja", ".jinja2", ".erb")
 _YAML = (".yaml", ".yml", ".json")
 
 
@@ -57,7 +61,7 @@ def read_file(name: str) -> Outcome:
     """Read one file; never raises for what stands in it."""
     if name == STDIN:
         return _read_stdin()
-    path = _unit_of(Path(name))
+    path = _changed_by(Path(name))
     try:
         return read_text(text_of(path, strict=True), str(path))
     except Trouble as trouble:
@@ -75,11 +79,15 @@ def _read_stdin() -> Outcome:
 def read_text(text: str, file: str) -> Outcome:
     """The workers that a file's text deploys."""
     try:
-        found = list(_workers(text, file))
+        found = list(_workers(plain(text), file))
+        if not found and file.endswith(_TEMPLATES):
+            raise template(file, text)
+        deployed = [each for each in found if isinstance(each, Deployed)]
         return Outcome(
             file,
-            tuple(each for each in found if each.command.is_worker),
-            tuple(each for each in found if each.command.supervises),
+            tuple(each for each in deployed if each.command.is_worker),
+            tuple(each for each in deployed if each.command.supervises),
+            tuple(each for each in found if isinstance(each, Trouble)),
         )
     except Trouble as trouble:
         return _failed(trouble)
@@ -87,23 +95,23 @@ def read_text(text: str, file: str) -> Outcome:
         return _failed(Trouble(Place(file), "it is nested too deeply", "write it flat"))
 
 
-def _workers(text: str, file: str) -> Iterator[Deployed]:
-    name = Path(file).name
-    if is_script(text):
-        yield from read_script(text, file)
-    elif is_supervisord(text):
-        yield from read_supervisord(text, file)
-    elif is_unit(text):
-        yield from read_unit(text, file)
-    elif is_dockerfile(text) and not name.endswith(_YAML):
-        yield from read_dockerfile(text, file)
-    elif is_procfile(text) and not name.endswith(_YAML):
-        yield from read_procfile(text, file)
+def _workers(text: str, file: str) -> Iterator[Deployed | Trouble]:
+    name, filled = Path(file).name, with_plain_blanks(text)
+    if is_script(filled, file):
+        yield from read_script(filled, file)
+    elif is_supervisord(filled):
+        yield from read_supervisord(filled, file)
+    elif is_unit(filled):
+        yield from read_unit(filled, file)
+    elif is_dockerfile(filled) and not name.endswith(_YAML):
+        yield from read_dockerfile(filled, file)
+    elif name.startswith("Procfile") or (is_procfile(filled) and not name.endswith(_YAML)):
+        yield from read_procfile(filled, file)
     else:
         yield from _yaml_workers(text, file)
 
 
-def _yaml_workers(text: str, file: str) -> Iterator[Deployed]:
+def _yaml_workers(text: str, file: str) -> Iterator[Deployed | Trouble]:
     known = False
     for document in _documents(text, file):
         if is_manifest(document):
@@ -115,7 +123,7 @@ def _yaml_workers(text: str, file: str) -> Iterator[Deployed]:
         else:
             known = known or not document.given
     if not known:
-        raise UnknownKind(file)
+        raise UnknownKind(file) if not _HELM_VALUES.search(file) else HelmValues(file)
 
 
 def _documents(text: str, file: str) -> list[Node]:
@@ -127,17 +135,21 @@ def _documents(text: str, file: str) -> list[Node]:
         return []
 
 
-def _unit_of(path: Path) -> Path:
-    """For a systemd drop-in, the unit that it changes, if that lies beside it."""
+def _changed_by(path: Path) -> Path:
+    """For a drop-in or an override file, what it changes, if that lies beside it."""
     if path.suffix == ".conf" and path.parent.name.endswith(".service.d"):
         unit = path.parent.with_name(path.parent.name.removesuffix(".d"))
         return unit if unit.is_file() else path
-    return path
+    return base_of(path)
 
 
 def _inside(folder: Path) -> list[Path]:
     paths = sorted(folder.rglob("*"))
-    return [path for path in paths if path.is_file() and _may_be(path.relative_to(folder))]
+    return [
+        path
+        for path in paths
+        if path.is_file() and _may_be(path.relative_to(folder)) and _changed_by(path) == path
+    ]
 
 
 def _may_be(path: Path) -> bool:
@@ -161,6 +173,18 @@ class UnknownKind(Trouble):
     def __init__(self, file: str) -> None:
         super().__init__(
             Place(file), "its kind is not known", f"one of these can be read: {_KINDS}"
+        )
+
+
+class HelmValues(UnknownKind):
+    """What fills in the templates of a chart."""
+
+    def __init__(self, file: str) -> None:
+        Trouble.__init__(
+            self,
+            Place(file),
+            "these are values for a Helm chart, not a manifest",
+            f"render the chart with them: helm template . -f {Path(file).name} > rendered.yaml",
         )
 
 

@@ -2,63 +2,106 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from posixpath import basename, join, normpath, relpath
+from typing import NamedTuple
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Manager, Place
-from celery_graceful.doctor.parse import parse_shell
+from celery_graceful.doctor.parse import Finder, ScriptFile, workers_in_script
+from celery_graceful.doctor.readers.outcome import MissingPackage, Trouble
 from celery_graceful.doctor.readers.texts import text_of
+from celery_graceful.doctor.shell import NoShellParser, UnreadableShell
 
-__all__ = ["is_script", "read_script", "script_behind"]
-
-_SHEBANG = re.compile(r"^#!\s*\S*/(?:env\s+(?:-S\s+)?)?(?:ba|da|a|z|k)?sh\b")
-_START = re.compile(r"\bcelery\b|\$\{?CELERY")
+__all__ = ["Copied", "commands_or_trouble", "finder", "is_script", "place_of", "read_script"]
 
 
-def is_script(text: str) -> bool:
-    """Whether a text is a script for a shell."""
-    return _SHEBANG.match(text) is not None
+def is_script(text: str, file: str = "") -> bool:
+    """Whether a text is a script for a shell, by its first line or by its name."""
+    named = file.endswith((".sh", ".bash")) and not text.startswith("#!")
+    return named or ScriptFile(text, "").shell is not None
 
 
-def read_script(text: str, file: str) -> Iterator[Deployed]:
-    """The first worker that a script starts. Who runs the script is not known."""
-    command = _parse(text)
-    if command.is_worker:
-        yield Deployed(
-            manager=Manager.SCRIPT, name="the script", place=_place(text, file), command=command
+def read_script(text: str, file: str) -> Iterator[Deployed | Trouble]:
+    """The workers that a script starts. Who runs the script, and with what, is not known."""
+    place = Place(file, 1)
+    for command in commands_or_trouble(lambda: workers_in_script(ScriptFile(text, file)), place):
+        if isinstance(command, Trouble):
+            yield command
+        else:
+            yield Deployed(
+                manager=Manager.SCRIPT,
+                name="the script",
+                place=place_of(command, place),
+                command=command,
+            )
+
+
+def place_of(command: Command, otherwise: Place) -> Place:
+    """Where a worker's words are, if that is known."""
+    return Place(command.file or otherwise.file, command.line or otherwise.line)
+
+
+def commands_or_trouble(
+    parse: Callable[[], list[Command]], place: Place
+) -> Iterator[Command | Trouble]:
+    """The commands that are parsed, or why they cannot be."""
+    try:
+        yield from parse()
+    except NoShellParser:
+        yield MissingPackage(place, "tree-sitter-bash", "this shell command")
+    except UnreadableShell:
+        what = "the shell command here is larger than any that starts a worker, and was not read"
+        yield Trouble(
+            place, what, "name the part of it that starts workers, as a script of its own"
         )
 
 
-def script_behind(words: tuple[str, ...], folder: Path) -> tuple[Command, Place] | None:
-    """The worker that a command starts by a script of the project, if it does.
+class Copied(NamedTuple):
+    """A file or folder of the project, and where it is in the image."""
+
+    source: str
+    target: str
+    #: The folder that paths begin in at that point.
+    workdir: str = "/"
+
+
+def finder(copied: Iterable[Copied], folders: Iterable[Path], workdir: str = "/") -> Finder:
+    """Finds the scripts of an image among the files of the project.
 
     Args:
-        words: the command, such as ``./bin/worker``.
-        folder: where its paths begin.
+        copied: what is put into the image, the last first.
+        folders: where the paths of the sources may begin.
+        workdir: where relative paths in the image begin.
     """
-    for word in words:
-        path = folder / word
-        if "/" in word and not word.startswith("/") and path.is_file():
-            text = text_of(path)
-            command = _parse(text) if is_script(text) else Command("")
-            return (command, _place(text, str(path))) if command.is_worker else None
-    return None
+    sources, roots = tuple(copied), tuple(folders)
+
+    def find(word: str) -> ScriptFile | None:
+        for name in _names(word, sources, workdir):
+            for root in roots:
+                path = root / name
+                if path.is_file():
+                    return ScriptFile(text_of(path), normpath(path))
+        return None
+
+    return find
 
 
-def _parse(text: str) -> Command:
-    # bash gives its place to the last command of bash -c, not to that of a script.
-    return parse_shell(text, shell="sh")
-
-
-def _place(text: str, file: str) -> Place:
-    lines = enumerate(text.splitlines(), 1)
-    found = (
-        at
-        for at, line in lines
-        if _START.search(line)
-        and re.search(r"\b(?:worker|multi)\b", line)
-        and not line.lstrip().startswith("#")
-    )
-    return Place(file, next(found, 0))
+def _names(word: str, copied: tuple[Copied, ...], workdir: str) -> Iterator[str]:
+    """What a program of the image may be called in the project."""
+    if "$" in word or word[:1] == "-" or "\0" in word or len(word) > 1000:
+        return
+    wanted = normpath(join(workdir, word)) if "/" in word else None
+    for each in copied:
+        target = join(each.workdir, each.target)
+        inside = join(target, basename(each.source))
+        if wanted is None:
+            if word in (basename(target), basename(inside)):
+                yield each.source.lstrip("/")
+        elif wanted in (normpath(target), normpath(inside)):
+            yield each.source.lstrip("/")
+        if wanted is not None and wanted.startswith(f"{normpath(target).rstrip('/')}/"):
+            yield join(each.source.lstrip("/") or ".", relpath(wanted, normpath(target)))
+    if wanted is not None and not word.startswith("/"):
+        yield word

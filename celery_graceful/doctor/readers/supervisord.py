@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
+from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
-from celery_graceful.doctor.parse import parse_words
+from celery_graceful.doctor.parse import workers_in_words
 from celery_graceful.doctor.readers.ini import entries, sections
+from celery_graceful.doctor.readers.outcome import Trouble
+from celery_graceful.doctor.readers.script import commands_or_trouble, finder, place_of
 from celery_graceful.doctor.readers.texts import environment_of, finite, signal_name
 
 __all__ = ["is_supervisord", "read_supervisord"]
@@ -22,7 +26,7 @@ def is_supervisord(text: str) -> bool:
     return any(name.startswith(("program:", "supervisord")) for name in sections(text))
 
 
-def read_supervisord(text: str, file: str) -> Iterator[Deployed]:
+def read_supervisord(text: str, file: str) -> Iterator[Deployed | Trouble]:
     """The workers among the programs."""
     programs: dict[str, dict[str, Given[str]]] = {}
     for line in entries(text, file, backslash=False):
@@ -30,25 +34,29 @@ def read_supervisord(text: str, file: str) -> Iterator[Deployed]:
         programs.setdefault(line.section, {})[line.key] = Given(value, line.place)
     for section, options in programs.items():
         if section.startswith("program:") and "command" in options:
-            worker = _worker(section.removeprefix("program:"), options)
-            if worker is not None:
-                yield worker
+            yield from _workers(section.removeprefix("program:"), options)
 
 
-def _worker(name: str, options: dict[str, Given[str]]) -> Deployed | None:
+def _workers(name: str, options: dict[str, Given[str]]) -> Iterator[Deployed | Trouble]:
     written = options["command"]
     try:
         words = shlex.split(written.value.replace("%%", "%"))
     except ValueError:
-        return None
-    command = parse_words(words, text=written.value)
-    if not command.is_worker:
-        return None
-    signal = options.get("stopsignal")
+        return
+    find = finder((), (Path(written.place.file).parent,))
+    lines = [written.place.line] * len(words)
+    for command in commands_or_trouble(
+        lambda: workers_in_words(words, text=written.value, find=find, lines=lines), written.place
+    ):
+        yield command if isinstance(command, Trouble) else _worker(name, options, command)
+
+
+def _worker(name: str, options: dict[str, Given[str]], command: Command) -> Deployed:
+    written, signal = options["command"], options.get("stopsignal")
     return Deployed(
         manager=Manager.SUPERVISORD,
         name=f"program {name}",
-        place=written.place,
+        place=place_of(command, written.place),
         command=command,
         grace=_number(options, "stopwaitsecs", GRACE, written.place),
         grace_setting="stopwaitsecs",

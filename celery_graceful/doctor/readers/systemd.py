@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Hook, Manager
-from celery_graceful.doctor.parse import parse_words
+from celery_graceful.doctor.parse import workers_in_words
 from celery_graceful.doctor.readers.ini import Entry, entries, sections
-from celery_graceful.doctor.readers.texts import environment_of, signal_name, text_of, variables
+from celery_graceful.doctor.readers.outcome import Trouble
+from celery_graceful.doctor.readers.script import commands_or_trouble, finder, place_of
+from celery_graceful.doctor.readers.texts import (
+    environment_of,
+    filled_in,
+    signal_name,
+    text_of,
+    variables,
+)
 from celery_graceful.durations import parse
 
 __all__ = ["is_unit", "read_unit"]
@@ -28,8 +36,8 @@ def is_unit(text: str) -> bool:
     return "Service" in sections(text)
 
 
-def read_unit(text: str, file: str) -> Iterator[Deployed]:
-    """The worker that a unit starts, as its drop-ins change it."""
+def read_unit(text: str, file: str) -> Iterator[Deployed | Trouble]:
+    """The workers that a unit starts, as its drop-ins change it."""
     lines = [*entries(text, file, backslash=True)]
     for path in _drop_ins(Path(file)):
         dropped = text_of(path)
@@ -38,15 +46,29 @@ def read_unit(text: str, file: str) -> Iterator[Deployed]:
     start = _last(service, "ExecStart")
     if start is None:
         return
-    command = _parse(start.value)
-    if not command.is_worker:
-        return
+    environment = _environment(service)
+    known = {name: given.value for name, given in environment.items()}
+    for command in commands_or_trouble(lambda: _parse(start, known), start.place):
+        if isinstance(command, Trouble):
+            yield command
+        else:
+            yield _worker(command, file, lines, start, environment)
+
+
+def _worker(
+    command: Command,
+    file: str,
+    lines: list[Entry],
+    start: Entry,
+    environment: dict[str, Given[str]],
+) -> Deployed:
+    service = [line for line in lines if line.section == "Service"]
     options = {line.key: Given(line.value, line.place) for line in _in_force(service)}
     signal, stop = options.get("KillSignal"), options.get("ExecStop")
-    yield Deployed(
+    return Deployed(
         manager=Manager.SYSTEMD,
         name=f"unit {Path(file).name}",
-        place=start.place,
+        place=place_of(command, start.place),
         command=command,
         grace=_grace(service, start),
         grace_setting="TimeoutStopSec",
@@ -54,7 +76,7 @@ def read_unit(text: str, file: str) -> Iterator[Deployed]:
         stop_signal=Given(signal_name(signal.value), signal.place) if signal else None,
         stop_form="KillSignal=SIGTERM",
         pre_stop=Hook(stop.value, stop.place) if stop else None,
-        environment=environment_of(_environment(service), command, start.place),
+        environment=environment_of(environment, command, start.place),
         options=options,
         misplaced=tuple(
             Given(line.key, line.place)
@@ -69,13 +91,16 @@ def _drop_ins(unit: Path) -> list[Path]:
     return sorted(folder.glob("*.conf")) if folder.is_dir() else []
 
 
-def _parse(value: str) -> Command:
+def _parse(start: Entry, known: Mapping[str, str]) -> list[Command]:
     try:
         # systemd writes a percent sign as two.
-        words = shlex.split(value.lstrip(_PREFIXES).replace("%%", "%"))
+        words = shlex.split(start.value.lstrip(_PREFIXES).replace("%%", "%"))
     except ValueError:
-        return Command(value)
-    return parse_words(words, text=value)
+        return []
+    filled = [filled_in(word, known) for word in words]
+    find = finder((), (Path(start.place.file).parent,))
+    lines = [start.place.line] * len(words)
+    return workers_in_words(filled, text=start.value, find=find, lines=lines)
 
 
 def _in_force(lines: Iterable[Entry]) -> list[Entry]:

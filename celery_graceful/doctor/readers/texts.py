@@ -17,17 +17,26 @@ __all__ = [
     "environment_of",
     "filled_in",
     "finite",
+    "plain",
     "read_duration",
     "signal_name",
     "text_of",
     "variables",
+    "with_plain_blanks",
 ]
 
 #: Bytes: far more than any deployment file has, and read within a second.
 MOST = 1 << 20
 
 _VARIABLE = re.compile(
-    r"\$\{(?P<name>\w+)(?::?-(?P<default>[^}]{0,500}))?[^}]{0,500}\}|\$(?P<bare>[A-Za-z_]\w*)"
+    r"\$(?:(?P<escaped>\$)|\{(?P<name>\w+)(?P<rest>[^}]{0,500})\}|(?P<bare>[A-Za-z_]\w*))"
+)
+
+
+#: What Jinja, Go and ERB fill in; and their statements, which have no name.
+_BLANK = re.compile(
+    r"\{\{[-\s]{0,9}(?P<name>[\w.]{1,100})[^{}\n]{0,200}\}\}|\{%[^{}\n]{0,200}%\}"
+    r"|<%=[\s@]{0,9}(?P<erb>[\w.]{1,100})[^<>\n]{0,200}%>|<%[^<>\n]{0,200}%>"
 )
 
 
@@ -43,7 +52,7 @@ def text_of(path: Path, *, strict: bool = False) -> str:
     """
     try:
         data = read_regular(path, MOST)
-        return data.decode("utf-8", "strict" if strict else "replace")
+        return plain(data.decode("utf-8", "strict" if strict else "replace"))
     except TooLarge:
         raise Trouble(
             Place(str(path)),
@@ -76,9 +85,43 @@ def read_duration(text: str) -> float | None:
         return None
 
 
-def filled_in(text: str) -> str:
-    """``${NAME:-default}`` by its default; other variables are left as they are."""
-    return _VARIABLE.sub(lambda m: m.group(0) if m["default"] is None else str(m["default"]), text)
+def plain(text: str) -> str:
+    """Without a byte-order mark, and with the line ends of Unix."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def with_plain_blanks(text: str) -> str:
+    """A template whose blanks are words: ``{{ app | default('a') }}`` as ``{{app}}``."""
+    if "{{" not in text and "{%" not in text and "<%" not in text:
+        return text
+    return _BLANK.sub(_plain_blank, text)
+
+
+def _plain_blank(match: re.Match[str]) -> str:
+    name = match["name"] or match["erb"]
+    return f"{{{{{name}}}}}" if name else ""
+
+
+def filled_in(text: str, known: Mapping[str, str] | None = None) -> str:
+    """A text as compose fills it in: ``${NAME:-default}``, ``$NAME``, ``$$``.
+
+    Args:
+        text: the text.
+        known: variables that are known; others are left as they are, if they have no default.
+    """
+    return _VARIABLE.sub(lambda match: _value(match, known or {}), text)
+
+
+def _value(match: re.Match[str], known: Mapping[str, str]) -> str:
+    if match["escaped"]:
+        return "$"
+    value, rest = known.get(match["name"] or match["bare"]), match["rest"] or ""
+    default = rest.removeprefix(":-") if rest[:2] == ":-" else rest[1:]
+    if rest[:1] == "-" or rest[:2] == ":-":
+        return value if value or (value is not None and rest[:1] == "-") else default
+    if rest[:1] == "+" or rest[:2] == ":+":
+        return match[0]
+    return match[0] if value is None else value
 
 
 def variables(lines: Iterable[tuple[int, str]], file: str) -> dict[str, Given[str]]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celery_graceful.doctor.facts import Given, Place
-from celery_graceful.doctor.readers.outcome import Trouble
+from celery_graceful.doctor.readers.outcome import MissingPackage, Trouble
 from celery_graceful.doctor.readers.texts import finite
 
-__all__ = ["Node", "NotYaml", "documents"]
+__all__ = ["Node", "NotYaml", "documents", "template"]
 
-_BRACES = "{{"
+#: What stands in templates, and is no YAML.
+_BRACES = re.compile(r"\{\{|\{%|<%")
 #: Deeper than any manifest.
 _DEEPEST = 100
 #: Values that aliases may stand for, all together: more than any deployment has.
 _MOST_REPEATED = 100_000
+_TAGS = ("!reset", "!override")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -31,6 +33,10 @@ class Node:
 
     value: Any
     place: Place
+    #: Where a scalar's text begins; 0: its lines are not those of the file.
+    text_line: int = 0
+    #: ``!reset`` or ``!override``, by which compose takes away what it would merge.
+    tag: str = ""
 
     def get(self, *path: str) -> Node:
         """What lies under these keys; nothing, in the place of the innermost that is there."""
@@ -85,8 +91,8 @@ def documents(text: str, file: str) -> Iterator[Node]:
         line = text.count("\n", 0, exc.start) + 1
         raise NotYaml(Place(file, line), "this is not text", "write it as UTF-8") from exc
     except yaml.YAMLError as exc:
-        if _BRACES in text:
-            raise _template(file, _line_of_braces(text)) from exc
+        if _BRACES.search(text):
+            raise template(file, text) from exc
         mark = getattr(exc, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
         problem = getattr(exc, "problem", None) or str(exc)
@@ -143,22 +149,24 @@ def _yaml(file: str) -> Any:
     try:
         import yaml
     except ImportError as exc:
-        raise Trouble(
-            Place(file), "PyYAML is missing", "pip install 'celery-graceful[doctor]'"
-        ) from exc
+        raise MissingPackage(Place(file), "PyYAML", "this file") from exc
     return yaml
 
 
-def _line_of_braces(text: str) -> int:
-    return next(i for i, each in enumerate(text.splitlines(), 1) if _BRACES in each)
-
-
-def _template(file: str, line: int) -> Trouble:
-    return Trouble(
-        Place(file, line),
-        "this is a template ({{ … }}), not a manifest",
-        "render it: helm template . > rendered.yaml, then --manifest rendered.yaml",
-    )
+def template(file: str, text: str, line: int = 0) -> Trouble:
+    """The trouble that a text has to be rendered first; the line is that of its first sign."""
+    found = _BRACES.search(text)
+    line = line or (text.count("\n", 0, found.start()) + 1 if found else 0)
+    if file.endswith((".j2", ".jinja", ".jinja2")) or "{%" in text:
+        what, how = "a Jinja template ({% … %})", "render it with the tool that it is for (Ansible,"
+        how += " cookiecutter), and name the result"
+    elif "<%" in text:
+        what, how = "an ERB template (<% … %>)", "render it with the tool that it is for"
+    else:
+        helm = ".Values" in text or "{{-" in text or ".Release" in text
+        what = "a Helm template ({{ … }})" if helm else "a template ({{ … }})"
+        how = "render it: helm template . > rendered.yaml, then --manifest rendered.yaml"
+    return Trouble(Place(file, line), f"this is {what}, not a manifest", how)
 
 
 def _node(loader: Any, node: Any, file: str, known: dict[int, Node]) -> Node:
@@ -166,24 +174,27 @@ def _node(loader: Any, node: Any, file: str, known: dict[int, Node]) -> Node:
     if id(node) in known:
         return known[id(node)]
     place = Place(file, node.start_mark.line + 1)
-    kind = node.id
-    if kind == "scalar":
-        made = Node(_scalar(loader, node), place)
+    kind, tag = node.id, node.tag if node.tag in _TAGS else ""
+    if tag == "!reset":
+        made = Node(None, place, tag=tag)
+    elif kind == "scalar":
+        made = Node(_scalar(loader, node), place, _text_line(node))
     elif kind == "sequence":
-        made = known[id(node)] = Node([], place)
+        made = known[id(node)] = Node([], place, tag=tag)
         made.value.extend(_node(loader, each, file, known) for each in node.value)
     else:
-        made = known[id(node)] = Node({}, place)
+        made = known[id(node)] = Node({}, place, tag=tag)
         merged: dict[str, Node] = {}
         for key, value in node.value:
             if key.tag == _MERGE:
                 _merge(merged, _node(loader, value, file, known))
                 continue
             if key.id != "scalar":  # {{ .Values.replicas }} is YAML of a kind
-                raise _template(file, key.start_mark.line + 1)
+                raise template(file, "{{", key.start_mark.line + 1)
             below = _node(loader, value, file, known)
             # A block begins at its first line; people look for its key.
-            made.value[str(key.value)] = Node(below.value, Place(file, key.start_mark.line + 1))
+            place = Place(file, key.start_mark.line + 1)
+            made.value[str(key.value)] = replace(below, place=place)
         for name, value in merged.items():
             made.value.setdefault(name, value)
     known[id(node)] = made
@@ -195,6 +206,12 @@ def _merge(merged: dict[str, Node], given: Node) -> None:
     for source in (given, *given.each()):
         for name, value in source.items():
             merged.setdefault(name, value)
+
+
+def _text_line(node: Any) -> int:
+    """The line of a text's first character: a block's is the one below its sign."""
+    first = int(node.start_mark.line) + 1
+    return {"|": first + 1, ">": 0}.get(node.style, first)
 
 
 def _scalar(loader: Any, node: Any) -> Any:

@@ -263,6 +263,7 @@ THE_REST = (
                                "          volumeMounts: [{name: d, mountPath: /data}]\n"
                                "          lifecycle:")
     ),
+    in_app("GD010", {"plugged": False}, {}),
     in_app("GD803", {"resume_queue": "resumed"}, {"resume_queue": "celery"}, file=U),
     in_app("GD804", {"exempt_queues": frozenset({"alrts"})},
            {"exempt_queues": frozenset({"celery"})}, file=U),

@@ -202,7 +202,7 @@ def test_an_entry_script(start: str, ids: list[str], tmp_path: Path) -> None:
     (tmp_path / "bin" / "worker").write_text(text)
     compose = tmp_path / "compose.yaml"
     compose.write_text(
-        "services:\n  worker:\n    image: shop\n    command: ./bin/worker\n"
+        "services:\n  worker:\n    image: shop\n    command: ./bin/worker worker\n"
         "    restart: always\n    stop_grace_period: 60s\n"
         "    environment: {GRACEFUL_GRACE_PERIOD: 60s}\n"
     )
@@ -282,7 +282,8 @@ def test_kind_by_content_whatever_the_name() -> None:
         ("a: [1\nb: 2\n", "w.yaml", 2, "not YAML"),
         ("a: b: c\n", "w.yml", 1, "not YAML"),
         ("some text\nof no kind\n", "README", 0, "kind is not known"),
-        ("replicas: 2\n", "values.yaml", 0, "kind is not known"),
+        ("replicas: 2\n", "values.yaml", 0, "values for a Helm chart"),
+        ("replicas: 2\n", "other.yaml", 0, "kind is not known"),
         ("\x00\x01", "w.yaml", 0, "not YAML"),
     ],
 )
@@ -298,7 +299,7 @@ def test_what_cannot_be_read_is_told_with_its_line(
 def test_without_pyyaml_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
     (trouble,) = read_text(sound.KUBERNETES, "w.yaml").troubles
-    assert "PyYAML is missing" in trouble.what
+    assert "PyYAML is not installed" in trouble.what
     assert "celery-graceful[doctor]" in trouble.mend
     assert read_text(sound.UNIT, "w.service").workers
 

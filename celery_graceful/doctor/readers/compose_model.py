@@ -1,0 +1,155 @@
+"""The services of a docker-compose file as compose sees them: with what they extend and include."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from celery_graceful.doctor.readers.texts import filled_in, text_of, variables
+from celery_graceful.doctor.readers.yaml_tree import Node, documents
+
+__all__ = ["Project", "base_of", "is_compose", "project_of"]
+
+#: Of files that include or extend each other, and of services that extend each other.
+_DEEPEST = 10
+#: What compose adds by itself, beside each of its default files.
+_OVERRIDES = {
+    f"{name}.{end}": f"{name}.override.{end}"
+    for name in ("docker-compose", "compose")
+    for end in ("yml", "yaml")
+}
+#: Lists to which an override adds; it takes the place of others, such as ``command``.
+_ADDED = frozenset({"env_file", "volumes", "ports", "expose", "dns", "tmpfs", "devices"})
+#: Fields that a list of ``NAME=value`` may give instead of a mapping.
+_PAIRS = frozenset({"environment", "labels"})
+
+
+@dataclass(slots=True)
+class Project:
+    """Services by name, each complete, and the variables of the project's ``.env``."""
+
+    services: dict[str, Node] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def is_compose(document: Node) -> bool:
+    """Whether a YAML document describes services, or changes those of another one."""
+    services, included = document.get("services"), document.get("include")
+    if document.get("kind").given:
+        return False
+    if not services.given:
+        return _is_list_of_files(included)
+    found = services.items()
+    return bool(found) and all(isinstance(s.value, dict) or not s.given for _, s in found)
+
+
+def _is_list_of_files(node: Node) -> bool:
+    files = [each.text or each.get("path").text for each in node.each()]
+    return bool(files) and all(file.endswith((".yml", ".yaml")) for file in files)
+
+
+def base_of(path: Path) -> Path:
+    """For an override file, the file beside it that it changes, if that is there."""
+    for base, override in _OVERRIDES.items():
+        if path.name == override and path.with_name(base).is_file():
+            return path.with_name(base)
+    return path
+
+
+def project_of(document: Node, file: str, *, depth: int = 0) -> Project:
+    """The services of a compose file.
+
+    Raises:
+        Trouble: a file that it names is no YAML, too large, or cannot be read.
+    """
+    path = Path(file)
+    project = Project(variables=_dot_env(path.parent))
+    if depth < _DEEPEST:
+        for each in _included(document, path.parent):
+            for found in _documents(each):
+                inner = project_of(found, str(each), depth=depth + 1)
+                project.services.update(inner.services)
+    own = dict(document.get("services").items())
+    for override in _overrides(path):
+        for found in _documents(override):
+            for name, service in found.get("services").items():
+                own[name] = _merged(own[name], service) if name in own else service
+    for name, service in own.items():
+        project.services[name] = _extended(service, own, path, 0)
+    return project
+
+
+def _overrides(path: Path) -> list[Path]:
+    named = _OVERRIDES.get(path.name)
+    return [path.with_name(named)] if named and path.with_name(named).is_file() else []
+
+
+def _included(document: Node, folder: Path) -> Iterator[Path]:
+    for each in document.get("include").each():
+        paths = [each, each.get("path"), *each.get("path").each()]
+        for path in paths:
+            if path.text and (folder / path.text).is_file():
+                yield folder / path.text
+
+
+def _documents(path: Path) -> list[Node]:
+    return [each for each in documents(text_of(path), str(path)) if isinstance(each.value, dict)]
+
+
+def _dot_env(folder: Path) -> dict[str, str]:
+    path = folder / ".env"
+    if not path.is_file():
+        return {}
+    lines = enumerate(text_of(path).split("\n"), 1)
+    return {name: given.value for name, given in variables(lines, str(path)).items()}
+
+
+def _extended(service: Node, siblings: dict[str, Node], path: Path, depth: int) -> Node:
+    """A service on top of the one that it extends."""
+    extends = service.get("extends")
+    name = extends.text or extends.get("service").text
+    if not name or depth >= _DEEPEST:
+        return service
+    other, others = path, siblings
+    file = filled_in(extends.get("file").text)
+    if file:
+        other = path.parent / file
+        if not other.is_file():
+            return service
+        found = _documents(other)
+        others = dict(found[0].get("services").items()) if found else {}
+    base = others.get(name)
+    if base is None or base is service:
+        return service
+    return _merged(_extended(base, others, other, depth + 1), service)
+
+
+def _merged(base: Node, over: Node, key: str = "") -> Node:
+    """One value on top of another, as compose merges them."""
+    if over.tag:
+        return over
+    if key in _PAIRS:
+        return Node({**_pairs(base), **_pairs(over)}, over.place)
+    if isinstance(base.value, dict) and isinstance(over.value, dict):
+        values = dict(base.value)
+        for name, value in over.items():
+            if name != "extends":
+                values[name] = _merged(values[name], value, name) if name in values else value
+        values.pop("extends", None)
+        return Node(values, over.place)
+    if key in _ADDED:
+        return Node([*_listed(base), *_listed(over)], over.place)
+    return over if over.given else base
+
+
+def _listed(node: Node) -> list[Node]:
+    return node.each() or ([node] if node.text else [])
+
+
+def _pairs(node: Node) -> dict[str, Node]:
+    found = dict(node.items())
+    for each in node.each():
+        name, equals, value = each.text.partition("=")
+        found[name.strip()] = Node(value if equals else None, each.place)
+    return found
