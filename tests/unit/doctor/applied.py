@@ -89,7 +89,7 @@ def _with_variable(file: str, text: str, name: str, value: str) -> str:
         else:
             rest = [each for each in given or [] if each["name"] != name]
             owner["env"] = [*rest, {"name": name, "value": value}]
-    return yaml.safe_dump_all(data, sort_keys=False)
+    return str(yaml.safe_dump_all(data, sort_keys=False))
 
 
 def _owners(data: Any) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _in_yaml(finding: Finding, text: str, mend: str) -> str:
         else:
             assert isinstance(change, dict), mend
             owner.update(change)
-    return yaml.safe_dump_all(data, sort_keys=False)
+    return str(yaml.safe_dump_all(data, sort_keys=False))
 
 
 def _in_section(file: str, text: str, mend: str) -> str:
