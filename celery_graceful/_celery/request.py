@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Protocol
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import states
-from celery.exceptions import Reject
 from celery.worker import state as _typed_state
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.acknowledge import NextJobFirst
+from celery_graceful._celery.backend_guard import expect
+from celery_graceful._celery.delivery import Returned
 from celery_graceful._celery.protocol_1 import Raw, written_anew
 from celery_graceful._celery.wire import QUEUE, RAW, RECEIVED, generation_of, sent_home, uptime
 from celery_graceful.errors import BaseExceptionRaised
@@ -54,18 +55,18 @@ class Listener(Protocol):
         """
 
 
-class LegLeft(Reject):
+class LegLeft(Returned):
     """A leg gives its message back without having told the store."""
 
     def __init__(self, reason: str, fence: int) -> None:
-        super().__init__(reason, requeue=True)
+        super().__init__(reason)
         self.fence = fence
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LegLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
 
 
-class NotAdmitted(Reject):
+class NotAdmitted(Returned):
     """Nobody can say now whether a message may carry its run; nothing of it has run here.
 
     Args:
@@ -74,7 +75,7 @@ class NotAdmitted(Reject):
     """
 
     def __init__(self, reason: str, store: bool = True) -> None:
-        super().__init__(reason, requeue=True)
+        super().__init__(reason)
         self.store = store
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -107,12 +108,14 @@ class RunRequest(Request):  # type: ignore[misc]
                 headers.setdefault(name, value)
         self.generation = generation_of(headers)
         redelivered = self.delivery_info.get("redelivered")
-        if self.generation > 0 or redelivered:
+        self._is_fresh = not (self.generation > 0 or redelivered)
+        if not self._is_fresh:
             # ``expires`` is for the start. An expired redelivery would also put the id into the
             # set of revoked ones, and with it every continuation.
             self._expires = None
         # Retries and successors are to take the message's own way again.
         self.delivery_info.update(sent_home(headers))
+        expect(self)
         raw = self._raw(message)
         if raw is not None:
             own = {RAW: raw, RECEIVED: uptime()}
@@ -135,8 +138,11 @@ class RunRequest(Request):  # type: ignore[misc]
             self.next_job_first(super().acknowledge)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        if not expired:  # only a fresh message expires, and that one carries no run yet
-            self._tell_killed("cancelled", "revoked")
+        # Only a fresh message expires, and that one carries no run yet.
+        if not (expired or self._tell_killed("cancelled", "revoked") or self._is_fresh):
+            self._drop()  # the run has ended otherwise, and that stands
+            self._already_revoked = True
+            return
         super()._announce_revoked(reason, terminated, signum, expired)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
@@ -160,8 +166,7 @@ class RunRequest(Request):  # type: ignore[misc]
         if not soft and not self._tell_killed(
             "failed", f"hard time limit of {timeout} s", self.generation
         ):
-            task_ready(self)
-            self.acknowledge()
+            self._drop()
             return
         super().on_timeout(soft, timeout)
 
@@ -199,6 +204,11 @@ class RunRequest(Request):  # type: ignore[misc]
             self.acknowledged or self._already_cancelled or self._already_revoked or _is_stopping()
         )
 
+    def _drop(self) -> None:
+        """The message is not needed any more."""
+        task_ready(self)
+        self.acknowledge()
+
     def _was_raised_beside_the_run(self, exc: BaseException) -> bool:
         """Whether the task's own hooks, or receivers of signals, raised no ``Exception``.
 
@@ -219,8 +229,7 @@ class RunRequest(Request):  # type: ignore[misc]
         outcome = "completed" if stored == states.SUCCESS else "failed"
         ends = self._tell_killed(outcome, f"raised {shown}", self.generation)
         if stored in (states.SUCCESS, states.FAILURE) or not ends:
-            task_ready(self)
-            self.acknowledge()
+            self._drop()
             return None
         try:
             raise BaseExceptionRaised(

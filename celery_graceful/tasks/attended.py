@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, NoReturn
 
 from celery import Task
-from celery.exceptions import Reject
 from celery.utils.saferepr import saferepr
 
 from celery_graceful._celery.aside import gevent_loop, run_aside, with_request
+from celery_graceful._celery.delivery import Returned
 from celery_graceful._celery.throwing import Edge
 from celery_graceful.errors import CutOff, CutOffError
 from celery_graceful.model.reasons import StopReason
@@ -90,7 +90,7 @@ class Attended:
         """Call the task's code.
 
         Raises:
-            Reject: it was cut off, and its message goes back to the broker.
+            Returned: it was cut off, and its message goes back to the broker.
             CutOffError: it was cut off, and nothing brings its message back.
         """
         ticker.enlist(self)
@@ -120,7 +120,7 @@ class Attended:
         name, seconds = f"{self._task.name}[{self._request.id}]", time.monotonic() - self._began
         if self._task.acks_late:
             logger.warning("%s was cut off after %.1f s: its message goes back", name, seconds)
-            raise Reject(f"cut off after {seconds:.1f} s", requeue=True) from exc
+            raise Returned(f"cut off after {seconds:.1f} s") from exc
         logger.error(
             "%s was cut off after %.1f s and fails, args=%s kwargs=%s: its message was "
             "acknowledged when it began. With acks_late it would have gone back to its queue.",

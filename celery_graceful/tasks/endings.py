@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from celery.exceptions import Ignore, Reject
 from celery.utils.saferepr import saferepr
 
+from celery_graceful._celery.delivery import Left, Returned
 from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
 from celery_graceful.model.cursor import encode
 from celery_graceful.model.decide import Verdict
@@ -105,12 +106,12 @@ def fail_or_let_go(leg: CarriedLeg, exc: BaseException) -> None:
 
     Raises:
         BaseExceptionRaised: the task's own code has raised it.
-        Ignore, Reject: the run is not this execution's any more, or its message goes back.
+        Left, Returned: the run is not this execution's any more, or its message goes back.
     """
     if is_stop(exc, leg.flag, leg.request):
         abandon(leg)
         if is_greenlet_exit(exc):
-            raise Reject("its greenlet was killed at a stop", requeue=True) from exc
+            raise Returned("its greenlet was killed at a stop") from exc
         return
     if leg.left:
         not_its_failure(leg, exc)
@@ -136,7 +137,7 @@ def not_its_failure(leg: CarriedLeg, exc: BaseException) -> NoReturn:
         leg.ticket.record.state,
         exc_info=exc,
     )
-    raise Ignore("left this execution") from exc
+    raise Left("left this execution") from exc
 
 
 # -- done ----------------------------------------------------------------------------------

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery.exceptions import Reject
-
+from celery_graceful._celery.delivery import Returned
 from celery_graceful._celery.request import NotAdmitted
 from celery_graceful.errors import (
     CorruptRecord,
@@ -34,12 +33,12 @@ PAUSE = 5.0
 PATIENCE = 1.0
 
 
-def enter(runtime: Runtime, task: RunTask, flag: StopFlag) -> Admission:
-    """Ask whether the message at hand may carry its run.
+def enter(runtime: Runtime, task: RunTask, flag: StopFlag, request: Any) -> Admission:
+    """Ask whether the message behind ``request`` may carry its run.
 
     Raises:
         NotAdmitted: nobody can say; the worker keeps the message until somebody can.
-        Reject: the message goes back to the broker.
+        Returned: the message goes back to the broker.
         CorruptRecord: the run's record is damaged, and waiting would not mend it.
     """
 
@@ -50,28 +49,28 @@ def enter(runtime: Runtime, task: RunTask, flag: StopFlag) -> Admission:
         return admit(
             runtime,
             task.name,
-            task.request,
+            request,
             flag.worker,
             max_crashes=task.max_crashes,
             patience=enough,
         )
     except NewerRecord as exc:  # a worker of that version can read it
-        _postpone(task, exc, store=False)
+        _postpone(task, request, exc, store=False)
     except CorruptRecord:
         raise
     except NotResumable as exc:  # admitted, it would be lost at its first interruption
-        logger.error("%s[%s] goes back to its queue: %s", task.name, task.request.id, exc)
+        logger.error("%s[%s] goes back to its queue: %s", task.name, request.id, exc)
         sleep(PAUSE)
-        raise Reject(str(exc), requeue=True) from exc
+        raise Returned(str(exc)) from exc
     except (StoreError, SettingsError) as exc:  # away, a wrong password, no memory left, …
-        _postpone(task, exc, store=True)
+        _postpone(task, request, exc, store=True)
     except Exception as exc:  # nothing of the task has run: no reason to fail it
-        logger.exception("%s[%s] could not be admitted", task.name, task.request.id)
-        _postpone(task, exc, store=False)
+        logger.exception("%s[%s] could not be admitted", task.name, request.id)
+        _postpone(task, request, exc, store=False)
 
 
-def _postpone(task: RunTask, exc: Exception, *, store: bool) -> NoReturn:
+def _postpone(task: RunTask, request: Any, exc: Exception, *, store: bool) -> NoReturn:
     logger.warning(
-        "%s[%s] waits: nobody can say whether it may run: %s", task.name, task.request.id, exc
+        "%s[%s] waits: nobody can say whether it may run: %s", task.name, request.id, exc
     )
     raise NotAdmitted(str(exc), store) from exc

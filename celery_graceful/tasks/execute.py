@@ -12,12 +12,12 @@ from celery_graceful.model.cursor import Checkpoint, decode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome
 from celery_graceful.runs.admission import Admission
-from celery_graceful.runtime import runtime_of
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import (
     base_exceptions,
     definitions,
+    deliveries,
     endings,
     exits,
     legs,
@@ -29,7 +29,6 @@ from celery_graceful.tasks import (
 )
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.current import current_leg
-from celery_graceful.tasks.entry import enter
 from celery_graceful.tasks.leg import Interrupted, Leg
 from celery_graceful.tasks.legs import LEG
 from celery_graceful.tasks.models import models_of
@@ -48,8 +47,8 @@ _NOT_SEEDED = object()
 def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run ``task`` as far as it gets here.
 
-    Returns the result when the run is done. Leaves by ``Ignore`` when it was handed over or
-    dropped, by ``Reject`` when the broker is to keep the message, and by whatever an item raises.
+    Returns the result when the run is done. Leaves by ``Left`` when it was handed over or dropped,
+    by ``Returned`` when the broker is to keep the message, and by whatever an item raises.
     """
     definitions.raise_faults(task)
     kwargs = dict(kwargs)
@@ -60,7 +59,6 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         if flag is None and not (request.called_directly or request.is_eager):
             process.warn_without_plugin(task)
         return _run(legs.here(task, args, kwargs, _seeded(seed)))
-    process.prepare()
     return _carry(task, args, kwargs, _seeded(seed), flag)
 
 
@@ -76,11 +74,9 @@ def _carry(
     flag: stop_flag.StopFlag,
 ) -> Any:
     request = task.request
-    admission = enter(runtime_of(task.app), task, flag)
+    admission = deliveries.admission_of(task, flag)
     ticket = admission.ticket
-    if ticket is None:
-        logger.info("%s[%s] dropped a surplus message: %s", task.name, request.id, admission.why)
-        raise Ignore(admission.why)
+    assert ticket is not None
     try:
         saved = ticket.record.checkpoint
         checkpoint = seeded if saved is None else decode(saved)

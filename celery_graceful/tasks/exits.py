@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any, NoReturn
 
-from celery.exceptions import Ignore, Reject
 from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
+from celery_graceful._celery.delivery import Left, Returned, Stores, limit_stores, stores_limited
 from celery_graceful._celery.request import LegLeft
 from celery_graceful.counting import counted
 from celery_graceful.errors import (
@@ -51,7 +51,7 @@ MAX_STALLS = 2
 def leave(leg: CarriedLeg, reason: str) -> None:
     """Hand the run over.
 
-    Raises ``Ignore`` when another leg will carry it on, ``Reject`` when its message goes back to
+    Raises ``Left`` when another leg will carry it on, ``Returned`` when its message goes back to
     the broker; returns when the broker takes no message, so that the run goes on here.
     """
     no_longer_cut(leg.request)
@@ -65,12 +65,13 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     leg.leaving = True
     decision = _hand_over(leg, reason, successor=not returns)
     leg.left = True
+    limit_stores(leg.request, Stores.UNFINISHED)
     _tell_interrupted(leg, reason)
     if decision.verdict is not Verdict.PUBLISH:
         taken_out(leg)
     if returns:
         log(logging.INFO, leg, "goes back to the queue: %s", reason)
-        raise Reject(reason, requeue=True)
+        raise Returned(reason)
     _publish(leg, reason)
 
 
@@ -156,7 +157,8 @@ def _stalls(leg: CarriedLeg, text: str) -> int:
 
 def _publish(leg: CarriedLeg, reason: str) -> None:
     try:
-        _publish_surely(leg)
+        with stores_limited(leg.request, Stores.NONE):  # the next execution may end it at once
+            _publish_surely(leg)
     except OperationalError as exc:
         log(
             logging.ERROR,
@@ -168,6 +170,7 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
         if leg.ticket.reclaim().verdict is not Verdict.RESUME:
             give_way(leg)
         leg.left = leg.leaving = False
+        limit_stores(leg.request, Stores.ANY)
         leg.report.resume()
         leg.hold_on()
         return
@@ -178,7 +181,7 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
         if is_stop(exc, leg.flag, leg.request):
             raise
     log(logging.INFO, leg, "was handed over: %s", reason)
-    raise Ignore(f"handed over: {reason}")
+    raise Left(f"handed over: {reason}")
 
 
 def _publish_surely(leg: CarriedLeg) -> None:
@@ -212,27 +215,30 @@ def _leave_to_rescuer(leg: CarriedLeg, exc: BaseException) -> None:
 def give_way(leg: CarriedLeg) -> NoReturn:
     """The run is no longer this leg's: end without a trace."""
     leg.left = True
+    limit_stores(leg.request, Stores.NONE)
     log(
         logging.WARNING,
         leg,
         "is no longer carried here (%s); this leg ends without a trace",
         leg.ticket.refused,
     )
-    raise Ignore(f"the run is no longer carried here: {leg.ticket.refused}")
+    raise Left(f"the run is no longer carried here: {leg.ticket.refused}")
 
 
 def taken_out(leg: CarriedLeg) -> NoReturn:
     """An operator or ``revoke`` ended or paused the run: no successor is sent."""
     record = leg.ticket.record
+    limit_stores(leg.request, Stores.NONE)
     if record.outcome is not None:
         leg.forget()
         forget_replayed(leg)
     if record.outcome is Outcome.CANCELLED:
+        limit_stores(leg.request, Stores.REVOKED)
         results.store_revoked(leg.task, leg.request)
         signals.emit(signals.run_cancelled, leg.task, **leg.details)
     how = str(record.outcome or record.state)
     log(logging.INFO, leg, "was taken out: %s", how)
-    raise Ignore(how)
+    raise Left(how)
 
 
 def forget_replayed(leg: CarriedLeg) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from celery import Celery, Task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 
 from celery_graceful._celery.app_task import build_on_app_task, rebuild_registered
+from celery_graceful._celery.delivery import Delivery, Left, Stores, stores_limited
+from celery_graceful._celery.tracing import catch_ways_out, traced
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
@@ -47,8 +49,23 @@ class GracefulTask(Task):  # type: ignore[type-arg]
             return built.bind(app)
         bound = super().bind(app)
         attend(cls, hook=cls.on_stop_requested is not GracefulTask.on_stop_requested)
+        catch_ways_out(cls)
         cls._prepare_class()
         return bound
+
+    @property
+    def __trace__(self) -> Any:
+        """What Celery calls with a delivery."""
+        return self.__dict__.get("graceful_trace")
+
+    @__trace__.setter
+    def __trace__(self, tracer: Any) -> None:
+        made = None if tracer is None else traced(self, tracer, self._begin_delivery)
+        self.__dict__["graceful_trace"] = made
+
+    def _begin_delivery(self, delivery: Delivery, request: Any) -> Ignore | Reject | None:
+        """Called before anybody hears of a delivery; a way out keeps it from being executed."""
+        return None
 
     @classmethod
     def _prepare_class(cls) -> None:
@@ -117,8 +134,9 @@ class GracefulTask(Task):  # type: ignore[type-arg]
             },
         )
         no_longer_cut(request)
-        signature.apply_async(add_to_parent=False)
-        raise Ignore("continued under the same id")
+        with stores_limited(request, Stores.NONE):  # the next execution may end the task at once
+            signature.apply_async(add_to_parent=False)
+        raise Left("continued under the same id")
 
 
 def _children_of(request: Any, app: Any) -> dict[str, Any]:

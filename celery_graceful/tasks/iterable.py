@@ -8,10 +8,11 @@ from typing import Any, NoReturn
 from celery import shared_task
 from celery.exceptions import Ignore, Reject, Retry
 
+from celery_graceful._celery.delivery import Delivery
 from celery_graceful._celery.shared import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.tasks import definitions, legs, retries
+from celery_graceful.tasks import definitions, deliveries, legs, retries
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.leg import Progress, leg_of
 from celery_graceful.tasks.models import models_of
@@ -100,6 +101,10 @@ class IterableTask(RunTask, GracefulTask):
         return leg_of(self, "transaction").transaction
 
     # -- what Celery calls ------------------------------------------------------------------
+
+    def _begin_delivery(self, delivery: Delivery, request: Any) -> Ignore | Reject | None:
+        """A duplicate ends here, as does a message of which nobody can say what it is."""
+        return deliveries.begin(self, delivery, request)
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
 from celery_graceful._celery import wire
+from celery_graceful._celery.delivery import Stores, delivery_of, limit_stores
 from celery_graceful._celery.request import LegLeft
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.cursor import encode
@@ -77,8 +80,27 @@ def send(leg: CarriedLeg) -> None:
     headers[wire.GENERATION] = leg.ticket.record.generation
     headers["parent_id"] = leg.request.parent_id  # Celery would make a root task its own parent
     options["headers"] = headers
+    _when_retry_is_stored(leg, partial(_publish, leg, partial(publish, **options)))
+
+
+def _when_retry_is_stored(leg: CarriedLeg, publish: Callable[[], None]) -> None:
+    """Publish when Celery has stored RETRY, and told ``task_retry`` and ``on_retry``.
+
+    The next execution may end the run at once, and RETRY must not replace its outcome.
+    """
+    delivery = delivery_of(leg.request)
+    if delivery is None:
+        publish()
+        return
+    delivery.stores = Stores.UNFINISHED
+    # With the context of the execution, from which tracing packages take their headers.
+    delivery.afterwards.append(partial(contextvars.copy_context().run, publish))
+
+
+def _publish(leg: CarriedLeg, publish: Callable[[], object]) -> None:
+    limit_stores(leg.request, Stores.NONE)
     try:
-        publish(**options)
+        publish()
     except Exception as exc:
         # ``Task.retry`` would reject the message and fail the task; the run is not lost.
         _warn_not_sent(leg, exc)

@@ -232,6 +232,7 @@ def test_a_leg_that_the_broker_took_nothing_of_reports_again(
 ) -> None:
     done: list[str] = []
     leg: Any = SimpleNamespace(
+        request=SimpleNamespace(),
         report=SimpleNamespace(resume=lambda: done.append("resume")),
         flag=SimpleNamespace(raised=False),
         hold_on=lambda: done.append("hold on"),
