@@ -143,7 +143,7 @@ def _print(
     for line in findings_lines(findings, runtime.namespace):
         say(line, styled=True)
     say(examined_line(examined, findings, seen))
-    print_processes()
+    print_processes(runtime.namespace)
 
 
 def _print_data(
@@ -160,5 +160,5 @@ def _print_data(
         deployed=[worker_as_data(worker) for worker in examined.workers],
         running=None if seen is None else seen.workers,
         workers=[] if seen is None else [asdict(worker) for worker in seen.running],
-        processes=as_data(),
+        processes=as_data(runtime.namespace),
     )

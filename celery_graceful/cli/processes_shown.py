@@ -1,4 +1,4 @@
-"""Background processes of this host, as the ledger has them."""
+"""Background processes of an app on this host, as the ledger has them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ __all__ = ["as_data", "on_this_host", "print_processes"]
 HEADINGS = ("Background process", "Task", "Started by", "For")
 
 
-def on_this_host() -> list[Entry]:
-    """What the ledger knows; a ledger that cannot be read is told of on stderr."""
+def on_this_host(app: str) -> list[Entry]:
+    """What the ledger has of an app, by its namespace; a ledger in trouble is told on stderr."""
     from celery_graceful.errors import ProcessError
 
     try:
-        return entries()
+        return entries(app)
     except (OSError, ProcessError) as exc:
         say(f"The ledger of background processes cannot be read: {exc}", err=True)
         return []
 
 
-def print_processes() -> None:
-    """A table of the processes, if there are any on this host."""
-    found = on_this_host()
+def print_processes(app: str) -> None:
+    """A table of the app's processes, if there are any on this host."""
+    found = on_this_host(app)
     if found:
         say()
         print_table(HEADINGS, [_as_row(entry, time.time()) for entry in found])
 
 
-def as_data() -> list[dict[str, Any]]:
+def as_data(app: str) -> list[dict[str, Any]]:
     """The same for scripts."""
-    return [{**asdict(entry), "command": mask_text(entry.command)} for entry in on_this_host()]
+    return [{**asdict(entry), "command": mask_text(entry.command)} for entry in on_this_host(app)]
 
 
 def _as_row(entry: Entry, now: float) -> list[str]:

@@ -34,7 +34,7 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
         if as_json:
             _print_data(at, found)
         else:
-            _print(found)
+            _print(found, at.runtime.namespace)
         if found.trouble:
             say(f"The workers could not be asked over the broker: {found.trouble}", err=True)
         workers = bool(found.standing.live)
@@ -44,7 +44,7 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
         ctx.exit(of_status(down=found.down, workers=workers))
 
 
-def _print(found: Status) -> None:
+def _print(found: Status, app: str) -> None:
     from celery_graceful.cli import mode_shown, workers_shown
     from celery_graceful.cli.processes_shown import print_processes
 
@@ -62,7 +62,7 @@ def _print(found: Status) -> None:
     if found.workers:
         say()
         print_table(workers_shown.HEADINGS, [workers_shown.as_row(each) for each in found.workers])
-    print_processes()
+    print_processes(app)
     if mode.log:
         say()
         say("Lately:")
@@ -82,6 +82,6 @@ def _print_data(at: Desk, found: Status) -> None:
         exempt_queues=sorted(at.runtime.settings.maintenance_exempt_queues),
         trouble=found.trouble or None,
         workers=[workers_shown.as_data(each) for each in found.workers],
-        processes=as_data(),
+        processes=as_data(at.runtime.namespace),
         **mode_shown.mode_as_data(found.mode, found.now),
     )

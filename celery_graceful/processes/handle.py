@@ -20,7 +20,7 @@ from celery_graceful.processes.link import Link
 from celery_graceful.processes.options import Options, Search
 from celery_graceful.processes.report import Report
 from celery_graceful.processes.spawn import spawn_guardian
-from celery_graceful.processes.task_now import task_now
+from celery_graceful.processes.task_now import app_now, task_now
 from celery_graceful.stop import time_to_end
 
 __all__ = ["Handle", "granted"]
@@ -59,7 +59,7 @@ class Handle:
         self.report = Report(options.name, self._take)
         self.began = time.monotonic()
         self.file: output.FileOutput | None = None
-        self._task = task_now()
+        self._task, self._app = task_now(), app_now()
         self._owner = os.getpid()
         self._running = False
         self._error: BaseException | None = None
@@ -135,7 +135,9 @@ class Handle:
         known = self.options
         if isinstance(known.output, Path):
             self.file = output.FileOutput(known.output)
-        entered = ledger.enter(self.tag, known.name, self._task, known.stop_signal, known.grace)
+        entered = ledger.enter(
+            self.tag, known.name, self._task, known.stop_signal, known.grace, self._app
+        )
         self._entry, lock = entered or (None, None)
         try:
             return spawn_guardian(f"for {self.who}", self.file.fd if self.file else None, lock)

@@ -58,6 +58,8 @@ class Entry:
     stop_signal: int
     #: Seconds.
     grace: float
+    #: The namespace of the app whose process started it; empty: of none.
+    app: str = ""
 
 
 def folder() -> Path:
@@ -79,14 +81,14 @@ def _place() -> Path:
 
 
 def enter(
-    tag: str, command: str, task: tuple[str, str], stop_signal: int, grace: float
+    tag: str, command: str, task: tuple[str, str], stop_signal: int, grace: float, app: str = ""
 ) -> tuple[Path, int] | None:
     """Write an entry; returns its file and a descriptor that holds the lock.
 
     ``None`` where nothing can be written: the guardian does its work without, and a warning says
     so.
     """
-    entry = Entry(tag, command, os.getpid(), *task, time.time(), stop_signal, grace)
+    entry = Entry(tag, command, os.getpid(), *task, time.time(), stop_signal, grace, app)
     try:
         path = folder() / f"{tag}{_SUFFIX}"
         return path, _write(path, json.dumps(asdict(entry)).encode())
@@ -109,9 +111,13 @@ def _write(path: Path, data: bytes) -> int:
     return fd
 
 
-def entries() -> list[Entry]:
-    """All of this user on this host, the oldest first."""
-    return sorted((entry for _, entry in _read()), key=lambda entry: entry.since)
+def entries(app: str | None = None) -> list[Entry]:
+    """Those of an app, by its namespace, on this host and of this user, the oldest first.
+
+    ``None``: those of all apps.
+    """
+    found = (entry for _, entry in _read() if app is None or entry.app == app)
+    return sorted(found, key=lambda entry: entry.since)
 
 
 def is_empty() -> bool:
@@ -223,7 +229,7 @@ def decode_entry(text: str) -> Entry:
         raise ValueError(str(error)) from error
     if not strict_json.text(entry.tag, "tag", _LONGEST_TAG):
         raise ValueError("tag is empty")
-    for name in ("command", "task", "task_id"):
+    for name in ("command", "task", "task_id", "app"):
         strict_json.text(getattr(entry, name), name, _LONGEST)
     strict_json.whole(entry.owner, "owner", 1, _LAST_PID)
     strict_json.whole(entry.stop_signal, "stop_signal", 1, signal.NSIG - 1)

@@ -1,10 +1,14 @@
-"""Which task is under way in this thread."""
+"""Which task is under way in this thread, and of which app."""
 
 from __future__ import annotations
 
 from celery import current_task
 
-__all__ = ["task_now"]
+from celery_graceful._celery.current import current_app_if_any
+from celery_graceful.errors import SettingsError
+from celery_graceful.runtime import runtime_of
+
+__all__ = ["app_now", "task_now"]
 
 
 def task_now() -> tuple[str, str]:
@@ -13,3 +17,14 @@ def task_now() -> tuple[str, str]:
     if request is None or request.id is None:
         return "-", "-"
     return str(current_task.name), str(request.id)
+
+
+def app_now() -> str:
+    """The namespace of the task's app, or else of the current one; empty where there is none."""
+    app = current_task.app if current_task else current_app_if_any()
+    if app is None:
+        return ""
+    try:
+        return runtime_of(app).namespace
+    except SettingsError:  # a process may be started in whatever app
+        return str(app.main or "")
