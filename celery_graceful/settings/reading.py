@@ -40,6 +40,7 @@ class Settings:
     progress: bool
     keep_visible: bool
     grace_period: float | None
+    ask_kubernetes: bool
     hand_over_margin: float | None
     doctor_at_start: bool
     leaked_processes: str

@@ -225,9 +225,19 @@ _LINES = (
         "How long after the stop signal the worker is killed, as its deployment says"
         " (`terminationGracePeriodSeconds`, `TimeoutStopSec`, `stopwaitsecs`): what `time_left()`"
         " counts down from, and what `graceful doctor` judges by where files do not tell it."
-        " `None`: the environment variable `GRACEFUL_GRACE_PERIOD`, else what systemd, supervisord"
-        " or Kubernetes answer to the worker at its start.",
+        " `None`: the environment variable `GRACEFUL_GRACE_PERIOD`, else what systemd or"
+        " supervisord answer to the worker at its start, and Kubernetes with"
+        " `graceful_ask_kubernetes`.",
         "seconds",
+    ),
+    Setting(
+        "graceful_ask_kubernetes",
+        parse_switch,
+        False,
+        "True or False",
+        "True",
+        "Whether a worker that nobody has told its grace period asks the API of Kubernetes for that"
+        " of its own pod, at its start. The pod's service account needs the right to read it.",
     ),
     Setting(
         "graceful_hand_over_margin",

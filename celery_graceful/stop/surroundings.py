@@ -12,7 +12,7 @@ from celery_graceful.stop import kubernetes, supervisord, systemd
 from celery_graceful.stop.asking import Silent, Told
 from celery_graceful.stop.grace import Grace, margin_of
 
-__all__ = ["READERS", "VARIABLE", "find_grace"]
+__all__ = ["READERS", "VARIABLE", "find_grace", "readers_for"]
 
 logger = logging.getLogger("celery_graceful.stop")
 
@@ -39,6 +39,15 @@ def _heroku(environ: Mapping[str, str], patience: float) -> Told | None:
 
 #: The nearest to the worker first.
 READERS: Sequence[Reader] = (_honcho, supervisord.ask, systemd.ask, kubernetes.ask, _heroku)
+
+
+def readers_for(*, ask_kubernetes: bool) -> Sequence[Reader]:
+    """Those of :data:`READERS` that a worker may ask.
+
+    All but Kubernetes answer from this host alone, and about this very worker. That one is a
+    request over the network, by an account that others grant rights to: only where it is wanted.
+    """
+    return [reader for reader in READERS if ask_kubernetes or reader is not kubernetes.ask]
 
 
 def find_grace(

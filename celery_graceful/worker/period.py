@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery_graceful.runtime import runtime_of
+import celery_graceful
+from celery_graceful.durations import format_seconds
+from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop.grace import Grace
-from celery_graceful.stop.surroundings import find_grace
+from celery_graceful.stop.surroundings import find_grace, readers_for
 
-__all__ = ["grace_of"]
+__all__ = ["grace_of", "in_force"]
 
 
 def grace_of(worker: Any) -> Grace | None:
@@ -26,7 +28,30 @@ def grace_of(worker: Any) -> Grace | None:
     if not hasattr(worker, "graceful_grace"):
         settings = runtime_of(worker.app).settings
         worker.graceful_grace = find_grace(
-            settings.grace_period, settings.hand_over_margin, os.environ
+            settings.grace_period,
+            settings.hand_over_margin,
+            os.environ,
+            readers=readers_for(ask_kubernetes=settings.ask_kubernetes),
         )
     found: Grace | None = worker.graceful_grace
     return found
+
+
+def in_force(runtime: Runtime, grace: Grace | None) -> str:
+    """What a worker found out and goes by, in a line for its log."""
+    settings = runtime.settings
+    lease = format_seconds(settings.lease_ttl)
+    return (
+        f"celery-graceful {celery_graceful.__version__}: runs of {runtime.namespace} are kept in"
+        f" {runtime.store_address}; lease {lease}; {_period(grace)}"
+    )
+
+
+def _period(grace: Grace | None) -> str:
+    if grace is None:
+        return "grace period not known, so that a stop waits for tasks as long as they take"
+    seconds, margin = format_seconds(grace.seconds), format_seconds(round(grace.margin, 1))
+    return (
+        f"grace period {seconds} ({grace.source}), tasks that still run are cut off {margin} before"
+        " its end"
+    )

@@ -39,7 +39,7 @@ from celery_graceful.worker.countdown import Interrupter, described
 from celery_graceful.worker.hand_over import HandOver
 from celery_graceful.worker.keeper import Keeper
 from celery_graceful.worker.last_moment import LastMoment
-from celery_graceful.worker.period import grace_of
+from celery_graceful.worker.period import grace_of, in_force
 from celery_graceful.worker.stop_signals import StopSignals
 
 __all__ = ["GracefulStep"]
@@ -101,6 +101,7 @@ class GracefulStep(bootsteps.StartStopStep):
         celery_signals.worker_shutdown.connect(
             self._on_shutdown, sender=worker, weak=False, dispatch_uid="graceful-shutdown"
         )
+        logger.info("%s", in_force(self.runtime, self.grace))
         watch_signals(self._on_stop_signal)
         if self.flag.solo:
             self.interrupter.start()

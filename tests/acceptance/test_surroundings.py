@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,12 @@ def scene(redis_url: str, ledger: Ledger, start_worker: Callable[..., Worker]) -
     return Scene("plain", redis_url, redis_url, ledger, start_worker)
 
 
-def time_told(scene: Scene, env: dict[str, str]) -> float:
-    """What ``time_left()`` says to a task when the worker is told to stop."""
+def time_told(scene: Scene, env: dict[str, str], source: str) -> float:
+    """What ``time_left()`` says to a task when the worker, whose log names ``source``, stops."""
     worker = scene.worker(env=env)
+    (line,) = [line for line in worker.log().splitlines() if "runs of plain are kept in" in line]
+    assert "/INFO" in line
+    assert re.search(rf"lease \w+; grace period \w+ \({source}\), tasks", line), line
     with scene.producer() as app:
         asked = app.send_task("plain.left", (str(scene.ledger.path),))
         wait_for(lambda: scene.ledger.items() == ["begin"], 20, "the task's start")
@@ -31,10 +35,10 @@ def time_told(scene: Scene, env: dict[str, str]) -> float:
 
 
 def test_by_a_variable(scene: Scene) -> None:
-    assert 10 < time_told(scene, {"GRACEFUL_GRACE_PERIOD": "30s"}) <= 24
+    assert 10 < time_told(scene, {"GRACEFUL_GRACE_PERIOD": "30s"}, "GRACEFUL_GRACE_PERIOD") <= 24
 
 
 def test_by_supervisord(scene: Scene, tmp_path: Path) -> None:
     path = f"{tmp_path}/s.sock"
     with serving(OverUnix(path)):
-        assert 25 < time_told(scene, environ(f"unix://{path}")) <= 36
+        assert 25 < time_told(scene, environ(f"unix://{path}"), "stopwaitsecs of .*") <= 36
