@@ -62,7 +62,7 @@ def _change(ctx: click.Context, verb: str, run_id: str, as_json: bool) -> None:
         _tell(f"App {runtime.namespace}, broker {runtime.broker}, store {at.store}")
         _tell(shown.one_line(run))
         change: Change = getattr(control, verb)(runtime, run)
-        undo = at.line(UNDO[verb], run_id) if verb in UNDO else None
+        undo = at.line(UNDO[verb], control.name_of(run, run_id)) if verb in UNDO else None
         _tell(_outcome(change))
         if change.trouble:
             _tell(f"But {change.trouble}.")

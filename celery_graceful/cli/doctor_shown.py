@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from textwrap import wrap
 from typing import Any
 
 import click
@@ -14,11 +13,12 @@ from celery_graceful.doctor.examine import Examination
 from celery_graceful.doctor.facts import Deployed, Seen
 from celery_graceful.doctor.finding import Finding, Severity
 from celery_graceful.printable import printable
+from celery_graceful.terminal import prose_width, wrapped
 
 __all__ = ["examined_line", "finding_as_data", "findings_lines", "worker_as_data"]
 
 _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
-_WIDTH = 100
+_INDENT = " " * 6
 
 
 def findings_lines(findings: Iterable[Finding], app: str) -> Iterator[str]:
@@ -44,7 +44,7 @@ def _lines(finding: Finding, *, why: bool) -> Iterator[str]:
 
 
 def _block(text: str) -> Iterator[str]:
-    return iter(wrap(text, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return (_INDENT + line for line in wrapped(text, prose_width() - len(_INDENT)))
 
 
 def examined_line(examined: Examination, findings: list[Finding], seen: Seen | None) -> str:

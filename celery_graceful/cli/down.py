@@ -217,7 +217,7 @@ def _show_plan(at: Desk, scopes: tuple[Scope, ...], interrupt: bool, as_json: bo
     say(f"Beat entries that would be held: {beat}")
     if found.awaited:
         rows = [workers_shown.awaited_as_row(each) for each in found.awaited]
-        print_table(workers_shown.AWAITED_HEADINGS, rows)
+        print_table(workers_shown.AWAITED_HEADINGS, rows, solid=("id",))
     else:
         say("Nothing runs that would have to be waited for.")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from celery_graceful.cli.tables import laid_out
 from celery_graceful.printable import printable, printable_json
+from celery_graceful.terminal import terminal_width
 
 if TYPE_CHECKING:
     from celery_graceful.cli.desk import Desk
@@ -46,15 +47,24 @@ def print_json(schema: int, **data: Any) -> None:
     _write(printable_json(json.dumps({"schema": schema, **data}, indent=2, ensure_ascii=False)))
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout: by rich in a terminal, else plain columns that no width cuts."""
-    if sys.stdout.isatty() and _print_rich(headings, rows):
-        return
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        say("  ".join(cells).rstrip())
+def print_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    solid: Collection[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """A table on stdout that fits the terminal; elsewhere plain columns that no width cuts.
+
+    Args:
+        headings: of the columns.
+        rows: their cells.
+        solid: headings of columns that are for copying, and not wrapped.
+        spare: headings of columns that may be left out where the terminal is narrow, in this order.
+    """
+    safe = [[printable(cell) for cell in row] for row in rows]
+    for line in laid_out(headings, safe, terminal_width(), solid=solid, spare=spare):
+        say(line)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -62,19 +72,3 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         say(f"{name.ljust(width)}  {value}")
-
-
-def _print_rich(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-    except ImportError:
-        return False
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("cursor", "reason"))
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console().print(table)
-    return True

@@ -44,7 +44,7 @@ def replay(
         if missing := sorted(set(items) - there):
             raise Refusal(
                 f"{run.key} has no quarantined item {missing[0]}. List them:"
-                f" {at.line('runs', run_id)}"
+                f" {at.line('runs', control.name_of(run, run_id))}"
             )
         sent = aside.replay(at.runtime, run.key, items)
         if sent is None:

@@ -33,7 +33,10 @@ def runs(
     as_json: bool,
     **preload: Any,
 ) -> None:
-    """List runs, those under way first; with an ID, all about one of them."""
+    """List runs, those under way first; with an ID, all about one of them.
+
+    The first characters of an ID will do, if no other begins with them.
+    """
     with desk(ctx) as at:
         if run_id is None:
             _show_all(at, limit, _state(state), as_json)
@@ -61,9 +64,31 @@ def _show_all(at: Desk, limit: int, state: str | None, as_json: bool) -> None:
         which = f"No run is {state}" if state else "No runs"
         say(f"{which} (app {at.runtime.namespace}, store {at.store}).", err=True)
         return
-    print_table(shown.HEADINGS, [shown.as_row(run) for run in found])
+    _print_runs(at, found, complete=state is None and len(found) < limit)
     if len(found) == limit:
         say(f"The first {limit}; more with --limit.", err=True)
+
+
+def _print_runs(at: Desk, found: list[Run], *, complete: bool) -> None:
+    """In a narrow terminal with shortened ids: each still names one run.
+
+    Args:
+        complete: whether the store has no other runs.
+    """
+    from celery_graceful.cli import shown
+    from celery_graceful.cli.short_ids import AT_MOST, shortened
+    from celery_graceful.cli.tables import natural_width
+    from celery_graceful.terminal import terminal_width
+
+    def others(prefix: str) -> list[str]:
+        return [key.id for key in at.runtime.store.named(prefix, AT_MOST)]
+
+    rows = [shown.as_row(run) for run in found]
+    width = terminal_width()
+    if width is not None and natural_width(shown.HEADINGS, rows) > width:
+        ids = shortened([run.key.id for run in found], None if complete else others)
+        rows = [shown.as_row(run, run_id) for run, run_id in zip(found, ids, strict=True)]
+    print_table(shown.HEADINGS, rows, solid=("id",), spare=shown.SPARE)
 
 
 def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
@@ -95,6 +120,7 @@ def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
     if items:
         say()
         say("Items put aside:")
-        print_table(shown.ITEM_HEADINGS, [shown.item_as_row(item) for item in items])
-        again = at.line("replay", run_id)
+        rows = [shown.item_as_row(item) for item in items]
+        print_table(shown.ITEM_HEADINGS, rows, solid=("number",))
+        again = at.line("replay", control.name_of(run, run_id))
         say(f"Tracebacks: --json. Try them again: {again}", err=True)

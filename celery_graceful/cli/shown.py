@@ -17,6 +17,7 @@ __all__ = [
     "HEADINGS",
     "ITEM_HEADINGS",
     "SCHEMA",
+    "SPARE",
     "as_data",
     "as_details",
     "as_row",
@@ -29,16 +30,22 @@ __all__ = [
 SCHEMA = 1
 
 HEADINGS = ("task", "id", "state", "items", "cursor", "generation", "crashes", "age")
+#: What a narrow terminal does without, in this order.
+SPARE = ("generation", "crashes", "age", "cursor")
 _CURSOR_WIDTH = 40
 _ERROR_WIDTH = 80
 
 
-def as_row(run: Run) -> tuple[str, ...]:
-    """One line of the table, under :data:`HEADINGS`."""
+def as_row(run: Run, run_id: str = "") -> tuple[str, ...]:
+    """One line of the table, under :data:`HEADINGS`.
+
+    Args:
+        run_id: a shorter one that names it as well.
+    """
     record = run.record
     return (
         run.key.task,
-        run.key.id,
+        run_id or run.key.id,
         _state(run),
         _items(run),
         _short(_cursor(run)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.demo.verdict import INTERVALS, Verdict
+from celery_graceful.terminal import prose_width, wrapped
 
 __all__ = ["of"]
 
@@ -16,6 +17,7 @@ then, {intervals} flush intervals of 1 s at most; the sums agree all the same, f
 together with the cursor.
 
 The task itself is a few lines: celery_graceful/demo/app.py
+
 Read on: README.md, then docs/tutorial.md; docs/ also tells the guarantees and their limits.
 """
 
@@ -43,7 +45,8 @@ def of(verdict: Verdict) -> str:
     ]
     if verdict.passed:
         lines.append("PASSED: stopped once, killed once, and the result is that of a plain loop.")
-        lines.append(_EPILOGUE.format(intervals=INTERVALS))
+        for paragraph in _EPILOGUE.format(intervals=INTERVALS).split("\n\n"):
+            lines += ["", *wrapped(" ".join(paragraph.split()), prose_width())]
     else:
         lines.append("FAILED:")
         lines += [f"  - {failure}" for failure in verdict.failures]

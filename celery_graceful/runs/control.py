@@ -27,13 +27,18 @@ __all__ = [
     "cancel",
     "find",
     "listing",
+    "name_of",
     "pause",
     "resume",
     "retry",
 ]
 
-#: A run whose task is not registered here is looked for among the first so many of a listing.
+#: Runs that are searched for those in one state.
 SEARCHED = 10_000
+#: Runs that are named where an id was shortened too much.
+_CANDIDATES = 10
+#: Runs whose id is looked at, at most.
+MOST_NAMED = 250
 
 _PENDING = (State.HANDED_OVER, State.WAITING)
 
@@ -102,8 +107,11 @@ def listing(runtime: Runtime, limit: int) -> list[Run]:
 def find(runtime: Runtime, text: str) -> Run:
     """The run that ``text`` names: a task id, or ``task[id]`` as in the logs.
 
+    The id may be shortened to its first characters, as long as no other begins so. An id that is
+    given in full is that run's, whatever others begin with it.
+
     Raises:
-        UnknownRun: there is none, or several tasks have a run with this id.
+        UnknownRun: there is none, or there are several; the message names them.
         StoreUnavailable: the store did not answer.
         CorruptRecord: its record cannot be read.
     """
@@ -115,21 +123,39 @@ def find(runtime: Runtime, text: str) -> Run:
             f" {format_seconds(runtime.settings.keep_runs)} after their end."
         )
     if len(found) > 1:
-        names = ", ".join(str(run.key) for run in found)
-        raise UnknownRun(f"{text!r} names {len(found)} runs: {names}; write one of these in full")
+        raise UnknownRun(_ambiguous(text, found))
     return found[0]
 
 
+def name_of(run: Run, text: str) -> str:
+    """What names a run in full that was found by ``text``: its id, or ``task[id]`` if it was so."""
+    return str(run.key) if text.endswith("]") and "[" in text else run.key.id
+
+
 def _named(runtime: Runtime, text: str) -> list[Run]:
+    """The runs that ``text`` may mean, up to one more than are named."""
     task, bracket, rest = text.partition("[")
     if bracket and rest.endswith("]"):
-        return _load(runtime, [RunKey(task, rest[:-1])])
-    tasks = [name for name, task in runtime.app.tasks.items() if hasattr(task, "build_enumerator")]
-    found = _load(runtime, [RunKey(name, text) for name in tasks])
-    if found:
+        run_id, tasks = rest[:-1], [task]
+    else:
+        registered = runtime.app.tasks.items()
+        run_id = text
+        tasks = [name for name, task in registered if hasattr(task, "build_enumerator")]
+    found = _load(runtime, [RunKey(name, run_id) for name in tasks])
+    if found or not run_id:
         return found
-    everything = runtime.store.runs(SEARCHED)
-    return _load(runtime, [key for key, _ in everything if key.id == text])
+    keys = runtime.store.named(run_id, MOST_NAMED)
+    if bracket:
+        keys = [key for key in keys if key.task == task]
+    exact = [key for key in keys if key.id == run_id]
+    return _load(runtime, (exact or keys)[: _CANDIDATES + 1])
+
+
+def _ambiguous(text: str, found: list[Run]) -> str:
+    shown = "\n".join(f"{run.key} ({run.record.state})" for run in found[:_CANDIDATES])
+    number = f"more than {_CANDIDATES}" if len(found) > _CANDIDATES else str(len(found))
+    more = "\n…" if len(found) > _CANDIDATES else ""
+    return f"{text!r} fits {number} runs; write more of the id, or one of these:\n{shown}{more}"
 
 
 def _load(runtime: Runtime, keys: list[RunKey]) -> list[Run]:

@@ -122,6 +122,12 @@ class Store(Board, Protocol):
         """Up to ``limit`` runs: those that have not ended, by ``due_at``, those that are never due
         last; then those that have, the one that is kept longest first."""
 
+    def named(self, prefix: str, limit: int) -> list[RunKey]:
+        """Up to ``limit`` runs whose id begins with ``prefix``, by id: live and ended ones.
+
+        Found by an index, so that a short prefix among a million runs costs no more than ``limit``.
+        """
+
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """Keep a quarantined item, if the run is ``running`` under exactly this fence.
 

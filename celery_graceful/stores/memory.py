@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import time
+from bisect import bisect_left, insort
 from collections.abc import Callable, Collection
 
 from celery_graceful.model.record import Record, RunKey, State, replace
@@ -54,6 +55,8 @@ class MemoryStore(Boarded):
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or _steady()
         self._rows: dict[RunKey, _Row] = {}
+        #: The id and task of each run, in this order.
+        self._ids: list[tuple[str, str]] = []
         self._aside = MemoryAside()
         self._expiring: list[tuple[float, RunKey]] = []
         self._pid = os.getpid()
@@ -95,6 +98,8 @@ class MemoryStore(Boarded):
             ended_at = None if keep is None else now
             version = next_version(expected, record)
             written = replace(record, version=version, due_at=due_at, ended_at=ended_at)
+            if row is None:
+                insort(self._ids, (run[1], run[0]))
             self._rows[RunKey(*run)] = _Row(written, expires_at)
             if expires_at is not None:
                 heapq.heappush(self._expiring, (expires_at, RunKey(*run)))
@@ -153,6 +158,20 @@ class MemoryStore(Boarded):
         rows.sort(key=lambda found: found[:2])
         return [(run, record) for _, run, record in rows[: max(limit, 0)]]
 
+    def named(self, prefix: str, limit: int) -> list[RunKey]:
+        """See :meth:`Store.named <celery_graceful.stores.base.Store.named>`."""
+        found: list[RunKey] = []
+        with self._lock:
+            self._forget(self._clock())
+            at = bisect_left(self._ids, (prefix, ""))
+            while at < len(self._ids) and len(found) < limit:
+                run_id, task = self._ids[at]
+                if not run_id.startswith(prefix):
+                    break
+                found.append(RunKey(task, run_id))
+                at += 1
+        return found
+
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
         with self._lock:
@@ -209,6 +228,7 @@ class MemoryStore(Boarded):
         row = self._rows.get(run)
         if row is not None and row.expires_at is not None and row.expires_at <= now:
             del self._rows[run]
+            del self._ids[bisect_left(self._ids, (run[1], run[0]))]
             return None
         return row
 

@@ -95,10 +95,12 @@ class RedisStore(Boarded):
         answer = self._call(
             scripts.SWAP,
             key,
-            3,
+            5,
             key,
             keys.live,
             keys.ended,
+            keys.ids,
+            keys.run_prefix,
             b"%d" % expected,
             b"%d" % version,
             member,
@@ -153,6 +155,10 @@ class RedisStore(Boarded):
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
         """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         return self._listing.runs(limit)
+
+    def named(self, prefix: str, limit: int) -> list[RunKey]:
+        """See :meth:`Store.named <celery_graceful.stores.base.Store.named>`."""
+        return self._listing.named(prefix, limit)
 
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.codec import Unreadable, text, utf8
 
-__all__ = ["ROOT", "Keys", "member_of", "run_of", "shown"]
+__all__ = ["ROOT", "Keys", "member_of", "run_named", "run_of", "shown"]
 
 #: Every key begins with it, after the prefix of the server's user.
 ROOT = "graceful:"
@@ -36,6 +36,12 @@ def run_of(member: bytes) -> RunKey:
     return RunKey(_unquoted(task), run_id)
 
 
+def run_named(name: bytes) -> RunKey:
+    """The run of a member of the index by id; raises :exc:`Unreadable` for anything else."""
+    run_id, _, task = name.rpartition(b"\0")
+    return run_of(task.replace(b"%00", b"\0") + b":" + run_id)
+
+
 def shown(key: bytes) -> str:
     """A key for people."""
     try:
@@ -58,6 +64,7 @@ class Keys:
         "attending",
         "check",
         "ended",
+        "ids",
         "live",
         "notice_prefix",
         "reports",
@@ -79,6 +86,8 @@ class Keys:
         self.live = prefix + b"live"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.
         self.ended = prefix + b"ended"
+        #: Sorted set, all scores 0: the id of each run, a zero byte, its task as in a member.
+        self.ids = prefix + b"ids"
         #: Followed by a name: the hash of one notice.
         self.notice_prefix = prefix + b"notice:"
         #: Hash: the reports of workers.

@@ -11,10 +11,10 @@ from typing import Any
 
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores import redis_scripts as scripts
-from celery_graceful.stores.codec import Unreadable
-from celery_graceful.stores.listing import Entry, Page, Skipped, collect, joined
+from celery_graceful.stores.codec import Unreadable, utf8
+from celery_graceful.stores.listing import AT_ONCE, Entry, Page, Skipped, collect, joined
 from celery_graceful.stores.redis_fields import record_of
-from celery_graceful.stores.redis_keys import Keys, run_of, shown
+from celery_graceful.stores.redis_keys import Keys, run_named, run_of, shown
 
 __all__ = ["RedisListing"]
 
@@ -41,6 +41,30 @@ class RedisListing:
         """Runs that have not ended, then those that have."""
         live = self._list(b"up", self._keys.live, limit)
         return joined(limit, live, lambda left: self._list(b"down", self._keys.ended, left))
+
+    def named(self, prefix: str, limit: int) -> list[RunKey]:
+        """Runs whose id begins with ``prefix``."""
+        found: list[RunKey] = []
+        wanted = utf8(prefix)
+        first, last = b"[" + wanted, b"[" + wanted + b"\xff"  # no text has this byte
+        while len(found) < limit:
+            count = min(limit - len(found), AT_ONCE)
+            looked, after, *names = self._call(
+                scripts.NAMED, self._keys.ids, 2, self._keys.ids, self._keys.run_prefix,
+                *(first, last, b"%d" % count),
+            )  # fmt: skip
+            found += [run for run in map(self._named, names) if run is not None]
+            if looked < count:
+                break
+            first = b"(" + after
+        return found
+
+    def _named(self, name: bytes) -> RunKey | None:
+        try:
+            return run_named(name)
+        except Unreadable as exc:
+            self._skipped.warn(shown(self._keys.ids), exc)
+            return None
 
     def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
         def fetch(after: tuple[bytes, bytes] | None, count: int) -> Page:

@@ -5,9 +5,10 @@ The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, `
 the rest as JSON. A field that is ``None`` is absent. All scripts use the server's time, with six
 decimals.
 
-Two indexes: ``live`` by the time a run is due (``inf``: never), ``ended`` by the time it is
-forgotten. One that begins anew when its record has expired may stay in ``ended`` for a while, and
-that does no harm.
+Two indexes by time: ``live`` by the time a run is due (``inf``: never), ``ended`` by the time it
+is forgotten. One that begins anew when its record has expired may stay in ``ended`` for a while,
+and that does no harm. A third, ``ids``, has the ids in the order of their bytes, each with a zero
+byte and its task: so an id comes before those that begin with it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
 
-__all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "NOW", "SWAP", "Script"]
+__all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "NAMED", "NOW", "SWAP", "Script"]
 
 _FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
 
@@ -28,6 +29,15 @@ NOW: Final = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1000000
 local stamp = string.format('%.6f', now)
+"""
+
+#: Sets ``name_of``: how the run of a member of the other indexes is named in ``ids``.
+_NAME: Final = """
+local function name_of(member)
+  local colon = string.find(member, ':', 1, true) or 0
+  local task = string.gsub(string.sub(member, 1, colon - 1), '%z', '%%00')
+  return string.sub(member, colon + 1) .. '\\0' .. task
+end
 """
 
 
@@ -52,13 +62,14 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 """
 )
 
-# KEYS: run, live, ended.
+# KEYS: run, live, ended, ids.
 # ARGV: expected, next version, member, due_in or '', keep in ms or '', then fields and values.
 # Answers the stamp, or {stamp, exists, fields} when another version stands there.
 # The indexes come first: an error there must not find the record deleted and not yet written.
 # Every call inside counts: a short task pays for two of these scripts.
 SWAP = Script(
     NOW
+    + _NAME
     + f"""
 local key, member = KEYS[1], ARGV[3]
 local v = ARGV[1] ~= '0' and redis.call('HGET', key, 'v')
@@ -77,12 +88,19 @@ if ARGV[5] ~= '' then
   redis.call('ZREM', KEYS[2], member)
   local kept = redis.pcall('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
   if type(kept) == 'table' then return put_back(kept) end
-  if v then redis.call('DEL', key) end
+  if v then redis.call('DEL', key) else redis.call('ZADD', KEYS[4], 0, name_of(member)) end
   redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 6))
   redis.call('PEXPIRE', key, ARGV[5])
   if t[2] % 16 == 0 then
     local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', stamp, 'LIMIT', 0, 320)
-    if gone[1] then redis.call('ZREM', KEYS[3], unpack(gone)) end
+    if gone[1] then
+      redis.call('ZREM', KEYS[3], unpack(gone))
+      for i = 1, #gone do
+        if redis.call('EXISTS', KEYS[5] .. gone[i]) == 0 then
+          redis.call('ZREM', KEYS[4], name_of(gone[i]))
+        end
+      end
+    end
   end
   return stamp
 end
@@ -92,6 +110,8 @@ if v then
   local begun_anew = redis.pcall('ZREM', KEYS[3], member)
   if type(begun_anew) == 'table' then return put_back(begun_anew) end
   redis.call('DEL', key)
+else
+  redis.call('ZADD', KEYS[4], 0, name_of(member))
 end
 if due then
   redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 6))
@@ -212,6 +232,26 @@ for i = 1, #members, 2 do
   end
 end
 if #members < 2 * count then out[1], out[2] = '', '' end
+return out
+"""
+)
+
+# KEYS: ids, prefix of runs. ARGV: where to begin, where to end, count.
+# Answers {how many were looked at, the last of them, name …}. Those without a record leave the
+# index here.
+NAMED = Script(
+    """
+local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
+local out = {#names, names[#names] or ''}
+for _, name in ipairs(names) do
+  local id, task = string.match(name, '^(.*)%z([^%z]*)$')
+  local member = id and string.gsub(task, '%%00', '\\0') .. ':' .. id
+  if member and redis.call('EXISTS', KEYS[2] .. member) == 1 then
+    table.insert(out, name)
+  else
+    redis.call('ZREM', KEYS[1], name)
+  end
+end
 return out
 """
 )

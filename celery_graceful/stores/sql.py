@@ -158,6 +158,11 @@ class SqlStore(Boarded):
         with self._connected("the list of runs") as connection:
             return self._listing.runs(connection, self._given(), limit)
 
+    def named(self, prefix: str, limit: int) -> list[RunKey]:
+        """See :meth:`Store.named <celery_graceful.stores.base.Store.named>`."""
+        with self._connected("the ids of runs") as connection:
+            return self._listing.named(connection, self._given(), prefix, limit)
+
     def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
         with self._connected(_shown(run)) as connection:

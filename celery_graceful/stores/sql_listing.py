@@ -9,18 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    String,
+    bindparam,
+    or_,
+    select,
+    tuple_,
+)
 
 from celery_graceful.model.record import Record, RunKey
 from celery_graceful.stores.codec import Unreadable
-from celery_graceful.stores.listing import Entry, Page, Skipped, collect, joined
+from celery_graceful.stores.listing import AT_ONCE, Entry, Page, Skipped, collect, joined
 from celery_graceful.stores.sql_fields import record_of
 from celery_graceful.stores.sql_statements import Statements
-from celery_graceful.stores.sql_tables import RECORD_COLUMNS, table
+from celery_graceful.stores.sql_tables import RECORD_COLUMNS, id_in_bytes, table
 
 __all__ = ["SqlListing"]
 
 _t = table.c
+#: The last character that there is.
+_LAST = chr(0x10FFFF)
 
 
 class _Walk:
@@ -89,6 +101,22 @@ class SqlListing:
         self._timed = _Walk(live & _t.due_at.is_not(None), _t.due_at, *key)
         self._never_due = _Walk(live & _t.due_at.is_(None), *key, null=(_t.due_at,))
         self._ended = _Walk(_t.expires_at > now, _t.expires_at, *key, descending=True)
+        run_id = id_in_bytes(statements.dialect)
+        self._named = (
+            select(_t.task, _t.id)
+            .where(
+                _t.namespace == bindparam("ns"),
+                run_id >= bindparam("first", type_=String),
+                run_id < bindparam("beyond", type_=String),
+                tuple_(run_id, _t.task)
+                > tuple_(
+                    bindparam("after_id", type_=String), bindparam("after_task", type_=String)
+                ),
+                or_(_t.expires_at.is_(None), _t.expires_at > now),
+            )
+            .order_by(run_id, _t.task)
+            .limit(bindparam("count"))
+        )
 
     def due(
         self, connection: Connection, given: dict[str, Any], limit: int
@@ -106,6 +134,21 @@ class SqlListing:
 
         live = joined(limit, read(self._timed)(limit), read(self._never_due))
         return joined(limit, live, read(self._ended))
+
+    def named(
+        self, connection: Connection, given: dict[str, Any], prefix: str, limit: int
+    ) -> list[RunKey]:
+        """Runs whose id begins with ``prefix``."""
+        found: list[RunKey] = []
+        bounds = {**given, "first": prefix, "beyond": prefix + _LAST}
+        after = {"after_id": "", "after_task": ""}
+        while (count := min(limit - len(found), AT_ONCE)) > 0:
+            rows = connection.execute(self._named, {**bounds, **after, "count": count}).all()
+            found += [RunKey(row.task, row.id) for row in rows]
+            if len(rows) < count:
+                break
+            after = {"after_id": found[-1].id, "after_task": found[-1].task}
+        return found
 
     def _pages(
         self, connection: Connection, given: dict[str, Any], walk: _Walk

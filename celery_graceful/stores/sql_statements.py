@@ -49,6 +49,7 @@ class Statements:
     """
 
     def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
         self.tells_time = dialect == "postgresql"
         self.clock = (
             _server_time("clock_timestamp") if self.tells_time else bindparam("now", type_=Double)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     Double,
     Index,
@@ -15,11 +16,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    collate,
 )
 from sqlalchemy.dialects import mysql
 
 __all__ = [
     "RECORD_COLUMNS",
+    "id_in_bytes",
     "metadata",
     "notices",
     "quarantine_expiry",
@@ -71,6 +74,10 @@ def _partial(*_: Any, dialect: Dialect, **__: Any) -> bool:
     return dialect.name in _PARTIAL
 
 
+def _not_postgresql(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    return dialect.name != "postgresql"
+
+
 def _whole(*_: Any, dialect: Dialect, **__: Any) -> bool:
     return dialect.name not in _PARTIAL
 
@@ -86,6 +93,10 @@ for _name_of, _when, _which in (
         postgresql_where=_which,
         sqlite_where=_which,
     ).ddl_if(callable_=_partial)
+# By id, byte by byte, for those that are named by the first characters of it. SQLite and MySQL
+# compare so anyway.
+Index("graceful_runs_ids", _t.namespace, _t.id, _t.task).ddl_if(callable_=_not_postgresql)
+Index("graceful_runs_ids", _t.namespace, collate(_t.id, "C"), _t.task).ddl_if("postgresql")
 # MySQL has no partial ones, and the key of a row follows in each index by itself.
 Index("graceful_runs_due", _t.namespace, _t.expires_at, _t.due_at).ddl_if(callable_=_whole)
 Index("graceful_runs_expires", _t.namespace, _t.expires_at).ddl_if(callable_=_whole)
@@ -130,6 +141,12 @@ reports = Table(
     Column("written_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
 )
+
+
+def id_in_bytes(dialect: str) -> ColumnElement[str]:
+    """The column of ids, compared byte by byte, as its index has it."""
+    return collate(_t.id, "C") if dialect == "postgresql" else _t.id
+
 
 RECORD_COLUMNS = (
     _t.version,

@@ -29,7 +29,7 @@ _NEVER_ONE = {
     "\0 bytes was too large to travel": "the same",
     "\0 bytes; at most \0 are kept": "the same",
     "\0 times while it was copied": "a constant",
-    "\0 runs: ": "more than one has the name",
+    "\0 runs; write more": "more than one has the name",
     "\0 files, ": "of Python's standard library",
     "\0 values": "a constant",
     "\0 times meanwhile": "a constant",

@@ -111,6 +111,42 @@ class ListContract:
         assert {run for run, _ in store.runs(2)} == {young, old}
         assert [run for run, _ in store.due(1)] == [young]
 
+    def test_runs_are_found_by_the_beginning_of_their_id(self, store: Store) -> None:
+        names = ["8f6f", "8f6f2c", "8F6F", "8f", "9a", "é:1", "%", "a_b", "axb", "é:\u20ac"]
+        for name in names:
+            put(store, run=RunKey("t", name))
+        put(store, run=RunKey("a:%other", "8f6f2c"))
+        assert {*store.named("", 99)} == {*(RunKey("t", n) for n in names), ("a:%other", "8f6f2c")}
+        assert store.named("8f6f", 99) == [("t", "8f6f"), ("a:%other", "8f6f2c"), ("t", "8f6f2c")]
+        assert store.named("8f6f", 2) == [("t", "8f6f"), ("a:%other", "8f6f2c")]
+        assert store.named("8f6f", 0) == []
+        for prefix, found in [
+            ("8F", ["8F6F"]),
+            ("é:", ["é:1", "é:\u20ac"]),
+            ("a_", ["a_b"]),
+            ("x", []),
+        ]:
+            assert [run.id for run in store.named(prefix, 9)] == found
+
+    def test_ended_runs_are_found_by_id_until_they_are_forgotten(self, store: Store) -> None:
+        put(store)
+        assert store.swap(RUN, 1, ENDED, keep=60).done
+        brief = RunKey(RUN.task, RUN.id + "-brief")
+        assert store.swap(brief, 0, ENDED, keep=0.2).done
+        assert RUN in store.named(RUN.id, 9)
+        until(lambda: store.named(RUN.id, 9) == [RUN], "the brief one to be forgotten")
+        assert store.swap(brief, 0, RUNNING, due_in=60).done
+        for _ in range(60):  # enough for a sweep of what has expired
+            store.swap(RunKey("t", "other"), 0, ENDED, keep=0.01)
+        assert store.named(RUN.id, 9) == [RUN, brief]
+
+    def test_many_runs_are_found_by_id_once_each(self, store: Store) -> None:
+        names = [f"many-{number:03}" for number in range(600)]
+        for name in names:
+            store.swap(RunKey("t", name), 0, RUNNING)
+        assert [run.id for run in store.named("many", 1000)] == names
+        assert [run.id for run in store.named("many-1", 7)] == names[100:107]
+
 
 class LifeContract:
     def test_it_is_a_store(self, store: Store) -> None:

@@ -39,6 +39,8 @@ def use(store: Store) -> None:
     assert len(store.due(2 * MANY)) == MANY
     assert len(store.runs(4 * MANY)) == 3 * MANY
     assert len(store.runs(MANY + 1)) == MANY + 1
+    assert len(store.named("due-", 2 * MANY)) == MANY
+    assert len(store.named("", MANY)) == MANY
     store.beat(OWNER, [run(f"due-{n}") for n in range(MANY)], due_in=60)
     assert store.due(MANY) == []
     for n in range(60):  # enough of them for a sweep

@@ -140,7 +140,7 @@ def test_one_id_in_two_tasks_has_to_be_told_apart(call: Run, app: Celery, runtim
     transition(runtime.store, RunKey("shop.other", ID), admit, runtime.policy)
     done = call("pause", ID)
     assert done.exit_code == 4
-    assert f"{TASK}[{ID}], shop.other[{ID}]" in done.stderr
+    assert f"\n  {TASK}[{ID}] (running)\n  shop.other[{ID}] (running)" in done.stderr
     assert call("pause", f"{TASK}[{ID}]").exit_code == 0
 
 
