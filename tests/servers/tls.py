@@ -31,6 +31,7 @@ class Tls:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(HOST, "localhost").configure_cert(self._context)
         self._target = target
+        self._serving = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -48,21 +49,30 @@ class Tls:
 
     async def _end(self) -> None:
         self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        while self._writers:  # each leaves when its connection has ended
+        while self._serving:
+            for writer in self._writers:
+                writer.transport.abort()
             await asyncio.sleep(0.01)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}  # handshakes under way
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving += 1
+        ends = {writer}
         try:
             there_reader, there_writer = await asyncio.open_connection(HOST, self._target)
+            ends.add(there_writer)
+            self._writers |= ends
+            await asyncio.gather(_pass_on(reader, there_writer), _pass_on(there_reader, writer))
         except OSError:
-            writer.close()
-            return
-        ends = {writer, there_writer}
-        self._writers |= ends
-        await asyncio.gather(_pass_on(reader, there_writer), _pass_on(there_reader, writer))
-        self._writers -= ends
+            pass  # the server is away for now
+        finally:
+            self._writers -= ends
+            self._serving -= 1
+            for end in ends:
+                end.transport.abort()
 
     def __enter__(self) -> Tls:
         return self
