@@ -24,7 +24,7 @@ from celery_graceful.masking import mask_url
 from celery_graceful.model.verdict import Policy
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.origin import Derived, address_of
-from celery_graceful.stores.url import open_store
+from celery_graceful.stores.url import files_of, open_store
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -89,14 +89,17 @@ class Runtime:
 
     def open_store(self) -> Store:
         """A store of one's own, with connections that no other thread uses."""
-        found = self._found
         return open_store(
             self.store_url,
             self.namespace,
             timeout=self.settings.store_timeout,
             options=self.settings.store_options,
-            derived=None if found is None else Derived(found.setting, found.options),
+            derived=self._derived,
         )
+
+    def store_files(self) -> list[str]:
+        """The certificates and keys that the store's client is to read."""
+        return files_of(self.store_url, self.settings.store_options, self._derived)
 
     @cached_property
     def store_url(self) -> str:
@@ -108,9 +111,12 @@ class Runtime:
     @cached_property
     def store_address(self) -> str:
         """The same for people: without a password, and with where it was read."""
+        return address_of(self.store_url, self._derived)
+
+    @property
+    def _derived(self) -> Derived | None:
         found = self._found
-        derived = None if found is None else Derived(found.setting, found.options)
-        return address_of(self.store_url, derived)
+        return None if found is None else Derived(found.setting, found.options)
 
     @cached_property
     def _found(self) -> Place | None:

@@ -96,16 +96,20 @@ def _ask(runtime: Runtime) -> tuple[Seen | None, Finding | None]:
     """What running workers have seen; or the finding that nobody knows."""
     from celery_graceful.doctor.examine import not_asked
     from celery_graceful.doctor.seen import look_around
-    from celery_graceful.errors import StoreError
+    from celery_graceful.errors import SettingsError, StoreError
 
-    if not runtime.store.shared_between_processes or runtime.store_is_fallback:
+    try:
+        store = runtime.store
+    except SettingsError:
+        return None, None  # so does the check of the store's options
+    if not store.shared_between_processes or runtime.store_is_fallback:
         return None, None  # nothing to be seen from here; the checks of the store say why
     try:
         return look_around(runtime), None
     except StoreError as exc:
         return None, not_asked(str(exc))
     finally:
-        runtime.store.close()
+        store.close()
 
 
 def _with_answers(runtime: Runtime, seen: Seen | None, timeout: float) -> Seen | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -202,9 +203,11 @@ def _store(runtime: Runtime) -> dict[str, Any]:
         return {"store": "redis", "store_trouble": str(exc)}
     try:
         runtime.store  # noqa: B018  made, and not connected
+        files = runtime.store_files()
     except SettingsError as exc:
-        found["store_trouble"] = str(exc)
-    return found
+        return {**found, "store_trouble": str(exc)}
+    missing = tuple(file for file in files if not os.path.isfile(file))
+    return {**found, "store_files_missing": missing}
 
 
 def _store_kind(url: str) -> str:

@@ -235,6 +235,8 @@ class AppFacts:
     store_trouble: str = ""
     #: Why nobody can rely on where it is.
     store_caveat: str = ""
+    #: Certificates and keys that its client is to read, and that are not here.
+    store_files_missing: tuple[str, ...] = ()
     keep_visible: bool = True
     exempt_queues: frozenset[str] = frozenset()
     resume_queue: str | None = None

@@ -20,7 +20,7 @@ from celery_graceful.stores.redis_cluster import ClusterLine
 from celery_graceful.stores.redis_line import Line, ServerLine
 from celery_graceful.stores.redis_url import NODES, SENTINELS, parsed
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plan", "tls_files"]
 
 #: What this package reads, whatever the URL says.
 _ALWAYS: dict[str, Any] = {"protocol": 2, "decode_responses": False}
@@ -29,6 +29,8 @@ _UNBOUNDED = 2**31
 #: ``graceful_store_timeout`` bounds the calls of a store, whatever the broker's own calls may
 #: take; and nothing is sent twice.
 _NOT_DERIVED = ("socket_timeout", "socket_connect_timeout", "retry_on_timeout", "retry")
+#: Options that name files.
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 #: What a connection over a socket of the file system does not have.
 _OF_TCP = ("host", "port", "socket_keepalive", "socket_keepalive_options")
 
@@ -79,6 +81,18 @@ def plan(
             f" {_advice(url, derived)}"
         ) from None  # the cause may quote a password
     return Plan(connect, "path" not in given, prefix)
+
+
+def tls_files(
+    url: str, options: Mapping[str, Any] | None = None, derived: Derived | None = None
+) -> list[str]:
+    """The files of certificates and keys that a store's client is to read, as configured.
+
+    Raises:
+        SettingsError: The URL or an option cannot be used.
+    """
+    given = _read(url, options or {}, derived, 1.0)
+    return [str(given[name]) for name in _FILES if given.get(name)]
 
 
 def _advice(url: str, derived: Derived | None) -> str:

@@ -13,7 +13,7 @@ from celery_graceful.stores.base import Store
 from celery_graceful.stores.memory import MemoryStore
 from celery_graceful.stores.origin import Derived, address_of, setting_of
 
-__all__ = ["open_store"]
+__all__ = ["files_of", "open_store"]
 
 #: The schemes of Redis and its kin, and how this package writes them.
 _REDIS = {
@@ -78,6 +78,22 @@ def open_store(
         known = _as_redis(url, match["scheme"])
         return _redis(known, namespace, timeout, options, derived)
     return _sql(url, scheme, namespace, timeout, options, derived)
+
+
+def files_of(
+    url: str, options: Mapping[str, Any] | None = None, derived: Derived | None = None
+) -> list[str]:
+    """The certificates and keys that the client of a Redis store is to read, as configured.
+
+    Raises:
+        SettingsError: As :func:`open_store` does.
+    """
+    match = _SCHEME.match(url)
+    if match is None or match["scheme"].lower() not in _REDIS:
+        return []
+    from celery_graceful.stores.redis_client import tls_files
+
+    return tls_files(_as_redis(url, match["scheme"]), options, derived)
 
 
 def _as_redis(url: str, scheme: str) -> str:

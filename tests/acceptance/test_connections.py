@@ -15,6 +15,7 @@ from tests.acceptance.apps import credentials
 from tests.acceptance.runs import STYLES, Stage
 from tests.harness import Ledger, Worker, wait_for
 from tests.servers import Valkey
+from tests.servers.cluster import Cluster
 from tests.servers.process import HOST, free_port
 from tests.servers.sentinel import Sentinel
 from tests.servers.tls import Tls
@@ -126,3 +127,11 @@ def test_a_store_that_is_set_lets_runs_go_on_without_the_first_broker(
         assert "the first of several" not in worker.logfile.read_text()
     with valkey_server.client(int(store.rpartition("/")[2])) as client:
         wait_for(lambda: list(client.scan_iter("graceful:{items}:run:*")), 5, "the record")
+
+
+def test_runs_in_a_cluster(redis_url: str, tmp_path: Path) -> None:
+    with Cluster() as cluster, staged(tmp_path, redis_url, redis_url) as stage:
+        stage.settings["graceful_store"] = cluster.url
+        check(stage)
+        owner = cluster.owner("graceful:{items}:live")
+        assert cluster.ask(owner, "KEYS", "graceful:{items}:run:*")

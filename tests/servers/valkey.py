@@ -43,15 +43,18 @@ class Valkey:
 
     Args:
         appendonly: write every change to disk at once, so that data outlives ``kill``.
+        socket: a path of the file system where it listens as well.
     """
 
-    def __init__(self, *, appendonly: bool = False) -> None:
+    def __init__(self, *, appendonly: bool = False, socket: Path | None = None) -> None:
         self.port = free_port()
+        self.socket = socket
         self._folder = Path(tempfile.mkdtemp(prefix="valkey-"))
         self._argv = [
             find_program(),
             *("--port", str(self.port), "--bind", HOST, "--dir", str(self._folder)),
             *("--databases", str(DATABASES), "--save", "", "--loglevel", "warning"),
+            *(("--unixsocket", str(socket)) if socket else ()),
             *("--appendonly", "yes" if appendonly else "no", "--appendfsync", "always"),
         ]
         self._numbers = itertools.cycle(range(1, DATABASES))

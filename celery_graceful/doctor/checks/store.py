@@ -112,6 +112,17 @@ def unusable(scene: Scene) -> Iterator[Sight]:
         yield Sight(scene.app.store_trouble, _CORRECT, setting="graceful_store")
 
 
+def files_missing(scene: Scene) -> Iterator[Sight]:
+    """Certificates or keys that are not on this host."""
+    missing = scene.app.store_files_missing
+    if missing:
+        yield Sight(
+            f"{scene.app.store_url} needs {named(missing)}, not to be found here",
+            "the path of the file as workers see it, or a volume with it",
+            setting="graceful_store",
+        )
+
+
 def one_of_several(scene: Scene) -> Iterator[Sight]:
     """The store is the first of several brokers."""
     if scene.app.store_caveat and _has_runs(scene):
@@ -199,5 +210,14 @@ CHECKS = (
         " store of its own.",
         "`graceful_store` on one Redis (or Sentinel, or a cluster) or on a database server",
         one_of_several,
+    ),
+    Check(
+        "GD809",
+        Severity.WARNING,
+        "A certificate or key of the store that is not on this host",
+        "Where workers do not find it either they run plain tasks at most: nothing connects to the"
+        " store.",
+        "the right path in `broker_use_ssl`, `redis_backend_use_ssl` or `graceful_store_options`",
+        files_missing,
     ),
 )

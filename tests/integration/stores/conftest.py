@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -46,8 +47,10 @@ def opener() -> Iterator[Callable[..., Store]]:
     """Opens stores as ``open_store`` does, and closes them after the test."""
     opened: list[Store] = []
 
-    def open_one(url: str, namespace: str = "test", *, timeout: float = 5.0) -> Store:
-        opened.append(open_store(url, namespace, timeout=timeout))
+    def open_one(
+        url: str, namespace: str = "test", *, timeout: float = 5.0, **options: Any
+    ) -> Store:
+        opened.append(open_store(url, namespace, timeout=timeout, **options))
         return opened[-1]
 
     yield open_one

@@ -17,15 +17,31 @@ from .conftest import Opener
 
 
 class TestStoreWithTheAdvisedRights(StoreContract):
-    """The contract, as a user who may do what the error says, and nothing else."""
+    """The contract, as a user who may do what the error says, and nothing else.
+
+    Its keys have to begin with ``global_keyprefix``.
+    """
 
     @pytest.fixture
     def open_store(self, valkey_server: Valkey, opener: Callable[..., Store]) -> Opener:
         with valkey_server.client() as client:
-            words = ["ACL", "SETUSER", "advised", "reset", "on", ">right"]
-            client.execute_command(*words, *rule().split())
+            words = ["ACL", "SETUSER", "advised", "reset", "on", ">right", "resetchannels"]
+            client.execute_command(*words, *rule("shop-").split())
         url = valkey_server.fresh_url().replace("//", "//advised:right@")
-        return lambda namespace: opener(url, namespace)
+        options = {"global_keyprefix": "shop-"}
+        return lambda namespace: opener(url, namespace, options=options)
+
+
+def test_the_advised_rights_have_the_prefix(
+    own_valkey: Valkey, opener: Callable[..., Store]
+) -> None:
+    with own_valkey.client() as client:
+        words = ["ACL", "SETUSER", "me", "reset", "on", ">hidden", "~other-*", "+@all"]
+        client.execute_command(*words)
+    url = own_valkey.url.replace("//", "//me:hidden@")
+    with pytest.raises(StoreError) as caught:
+        opener(url, options={"global_keyprefix": "shop-"}).check()
+    assert "ACL SETUSER <user> ~shop-graceful:* " in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", ["eval", "hset", "zrem", "zadd"])

@@ -122,6 +122,18 @@ def test_a_store_that_is_away_is_told_and_the_rest_examined(app: Celery, call: R
     assert call("doctor", "--no-workers").exit_code == 0
 
 
+def test_a_store_that_cannot_be_used_is_told_and_the_rest_examined(
+    app: Celery, call: Run, tmp_path: Path
+) -> None:
+    app.conf.graceful_store = "sentinel://:hidden@127.0.0.1:1/0"
+    forget(app)
+    done = call("doctor", "-m", planted(tmp_path))
+    assert done.exit_code == 20
+    assert "GD807" in done.stdout
+    assert "master_name" in done.stdout
+    assert "hidden" not in done.stdout
+
+
 def test_a_memory_store_is_no_reason_to_refuse(app: Celery, call: Run, tmp_path: Path) -> None:
     app.conf.graceful_store = "memory://"
     forget(app)

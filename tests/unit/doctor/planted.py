@@ -270,6 +270,7 @@ THE_REST = (
     in_app("GD805", {}, {"tasks": plain()[1:]}, seen=Seen(eviction="allkeys-lru")),
     in_app("GD806", {}, {"tasks": plain()[1:]}, seen=Seen(persistent=False)),
     in_app("GD807", {"store_trouble": "graceful_store: … cannot be used: …"}, {}),
+    in_app("GD809", {"store_files_missing": ("/etc/ca.pem",)}, {}),
     in_app("GD808", {"store_caveat": "Runs are kept in the first of several brokers"}, {}),
 )  # fmt: skip
 

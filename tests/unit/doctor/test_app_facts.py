@@ -136,6 +136,47 @@ def test_the_broker(url: str, kind: str, timeout: float) -> None:
     assert (facts.broker, facts.visibility_timeout) == (kind, timeout)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"broker_url": "sentinel://:hidden@host"}, ["GD807", "derived from broker_url"]),
+        ({"broker_url": "redis://:hidden@host/zero"}, ["GD807", "broker_url"]),
+        ({"broker_url": "redis://?credential_provider=no.such"}, ["GD807", "named 'no'"]),
+        ({"graceful_store": "sentinel://:hidden@host"}, ["GD807", "graceful_store_options"]),
+        (
+            {
+                "graceful_store": "redis://:hidden@host",
+                "graceful_store_options": {"colour": "hidden"},
+            },
+            ["GD807", "colour"],
+        ),
+        ({"broker_url": "redis://a;redis://:hidden@b"}, ["GD808", "set graceful_store"]),
+        (
+            {
+                "broker_url": "rediss://:hidden@host",
+                "broker_use_ssl": {"ssl_ca_certs": "/no/ca.pem", "ssl_cert_reqs": 2},
+            },
+            ["GD809", "/no/ca.pem"],
+        ),
+        (
+            {
+                "broker_url": "amqp://",
+                "graceful_store": "rediss+cluster://:hidden@host",
+                "graceful_store_options": {"ssl_keyfile": "/no/key.pem"},
+            },
+            ["GD809", "/no/key.pem"],
+        ),
+    ],
+)
+def test_what_the_store_is_connected_with(settings: dict[str, Any], words: list[str]) -> None:
+    """Nothing is connected to; ``.invalid`` names would take their time."""
+    given = configuration_findings(app_with(**settings), environ={})
+    (found,) = [str(finding) for finding in given if finding.id >= "GD807"]
+    for word in words:
+        assert word.lower() in found.lower()
+    assert "hidden" not in found
+
+
 # -- at a worker's start ---------------------------------------------------------------------
 
 
