@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["NextJobFirst", "next_job_first"]
+__all__ = ["NextJobFirst", "acks_on_timeout", "next_job_first"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -68,3 +68,14 @@ def next_job_first(worker: Any, hub: Any) -> NextJobFirst | None:
     later = NextJobFirst(jobs)
     hub.on_tick.add(later.tick)
     return later
+
+
+def acks_on_timeout(task: Any) -> bool:
+    """Whether a hard time limit ends a task; else its message is to be delivered again.
+
+    Celery has ``acks_on_timeout`` since 5.7, and ``acks_on_failure_or_timeout`` before.
+    """
+    own = getattr(task, "acks_on_timeout", None)
+    if own is None:
+        own = getattr(task, "acks_on_failure_or_timeout", None)
+    return True if own is None else bool(own)

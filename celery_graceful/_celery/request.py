@@ -6,6 +6,7 @@ code of the task runs. ``Task.Request`` is Celery's documented place to hook in.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
@@ -17,7 +18,7 @@ from celery.worker import state as _typed_state
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
-from celery_graceful._celery.acknowledge import NextJobFirst
+from celery_graceful._celery.acknowledge import NextJobFirst, acks_on_timeout
 from celery_graceful._celery.backend_guard import expect
 from celery_graceful._celery.delivery import Returned
 from celery_graceful._celery.protocol_1 import Raw, written_anew
@@ -26,6 +27,8 @@ from celery_graceful.errors import BaseExceptionRaised
 
 __all__ = ["LegLeft", "Listener", "NotAdmitted", "RunRequest", "stored_state"]
 
+
+logger = logging.getLogger("celery_graceful.worker")
 
 # Celery's type stubs leave out what is private in it, which is what this module is about.
 Request: Any = _Request
@@ -99,6 +102,10 @@ class RunRequest(Request):  # type: ignore[misc]
     cut_off = False
     #: The task raised no ``Exception`` in this very process: no child was lost.
     raised_here = False
+    #: Its hard time limit was exceeded, and its message is requeued.
+    resumes_after_limit = False
+    #: Its hard time limit was exceeded, and the run has failed.
+    failed_at_limit = False
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -163,12 +170,35 @@ class RunRequest(Request):  # type: ignore[misc]
         self._already_cancelled = True
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        if not soft and not self._tell_killed(
-            "failed", f"hard time limit of {timeout} s", self.generation
-        ):
-            self._drop()
-            return
+        if not soft:
+            if self.resumes_after_limit:
+                return
+            self.failed_at_limit = True
+            if not self._tell_killed("failed", f"hard time limit of {timeout} s", self.generation):
+                self._drop()
+                return
         super().on_timeout(soft, timeout)
+
+    def reject(self, requeue: bool = False) -> None:
+        if requeue and self.failed_at_limit:
+            self.acknowledge()  # Celery would have a run that has failed delivered again
+        else:
+            super().reject(requeue)
+
+    def _resume_after_limit(self, exc: TimeLimitExceeded) -> None:
+        """Requeue the message: the run resumes at its checkpoint, as ``acks_on_timeout`` says."""
+        self.resumes_after_limit = True
+        logger.error(
+            "Hard time limit (%ss) exceeded for %s[%s]: acks_on_timeout is off, so its message is"
+            " requeued and the run resumes at its last checkpoint",
+            exc.args[0] if exc.args else "?",
+            self.name,
+            self.id,
+        )
+        if self.listener is not None:  # first: whoever gets the message has to find no lease
+            self.listener.child_lost(self.type, self.id, self.generation, "hard time limit")
+        task_ready(self)
+        self.reject(requeue=True)
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
@@ -181,6 +211,8 @@ class RunRequest(Request):  # type: ignore[misc]
         if isinstance(exc, NotAdmitted) and self._waits_here():
             self.postponed, self.postponed_alone = True, not exc.store
             return RunRequest.postpone(self)  # type: ignore[misc]
+        if isinstance(exc, TimeLimitExceeded) and not return_ok and not acks_on_timeout(self.task):
+            return self._resume_after_limit(exc)  # prefork: the child is about to be killed
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
         lost = lost or (self.cut_off and isinstance(exc, Terminated))
         if lost and self.listener is not None:

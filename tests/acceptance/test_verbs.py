@@ -13,6 +13,7 @@ from celery.exceptions import TaskRevokedError, TimeLimitExceeded
 from celery.result import AsyncResult
 from kombu import Connection
 
+from celery_graceful.errors import MaxCrashesExceeded
 from celery_graceful.model.record import Outcome, State
 from tests.acceptance.scene import (
     Scene,
@@ -128,6 +129,26 @@ def test_a_hard_time_limit_ends_the_run(scene: Scene) -> None:
         states.check_final(result.id)
     assert scene.items("run") == [1, 2, 3, 4, 5]
     assert scene.ledger.counts()["error=TimeLimitExceeded"] == 1
+
+
+def test_a_hard_time_limit_whose_message_goes_back(scene: Scene) -> None:
+    """One run is stuck once and goes on, another is stuck for ever and fails in the end."""
+    scene.settings["task_acks_on_failure_or_timeout"] = False
+    scene.settings["graceful_max_crashes"] = 2
+    scene.worker(concurrency=2)
+    with scene.producer() as app, recorded_states(scene.backend) as states:
+        make = signatures(app, "verbs")
+        once = make("stuck", tag="once", times=1).apply_async(time_limit=2)
+        for_ever = make("stuck", tag="ever", times=99).apply_async(time_limit=2)
+        assert once.get(timeout=60) == "done"
+        with pytest.raises(MaxCrashesExceeded):
+            for_ever.get(timeout=60)
+        assert scene.wait_outcome(STUCK, once.id) is Outcome.COMPLETED
+        assert scene.wait_outcome(STUCK, for_ever.id) is Outcome.FAILED
+        check_stays_ended(scene, app, "ever")
+        assert states.check_final(once.id) == "SUCCESS"
+        assert states.check_final(for_ever.id) == "FAILURE"
+    assert set(scene.items("once")) == set(range(1, 11))
 
 
 def test_a_soft_time_limit_in_an_item_is_retried_by_autoretry(scene: Scene) -> None:
