@@ -37,11 +37,15 @@ class Grace:
         seconds: the grace period.
         margin: how long before its end the worker cuts off what still runs, in seconds.
         source: who says so, for people: ``"graceful_grace_period"``, ``"systemd"``, ….
+        learnt: whether it was asked for, and nobody wrote it down for this worker. Then only
+            iterable tasks are cut off: what a plain one could do by itself with all of its time, a
+            package must not take from it unasked.
     """
 
     seconds: float
     margin: float
     source: str
+    learnt: bool = False
 
     @property
     def for_tasks(self) -> float:

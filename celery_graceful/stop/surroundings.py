@@ -82,12 +82,13 @@ def find_grace(
         seconds = _parsed(given)
         return _grace(Told(seconds, VARIABLE), margin) if seconds else None
     told = [each for each in _ask(readers, environ) if 0 < each.seconds < float("inf")]
-    return _grace(min(told), margin) if told else None
+    return _grace(min(told), margin, learnt=True) if told else None
 
 
-def _grace(told: Told, margin: float | None) -> Grace:
+def _grace(told: Told, margin: float | None, *, learnt: bool = False) -> Grace:
     seconds, source = told
-    return Grace(seconds, margin_of(seconds) if margin is None else min(margin, seconds), source)
+    kept = margin_of(seconds) if margin is None else min(margin, seconds)
+    return Grace(seconds, kept, source, learnt)
 
 
 def _parsed(given: str) -> float:

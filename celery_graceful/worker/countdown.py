@@ -27,10 +27,12 @@ class Countdown:
 
     Args:
         flag: the worker's stop flag; it is up.
+        spares_plain: whether only iterable tasks are cut off.
     """
 
-    def __init__(self, flag: StopFlag) -> None:
+    def __init__(self, flag: StopFlag, spares_plain: Callable[[], bool] = lambda: False) -> None:
         self._flag = flag
+        self._spares_plain = spares_plain
         self._began = time.monotonic()
         self._due = self._began + next_line_in(self.left)
 
@@ -58,7 +60,12 @@ class Countdown:
             waited = now - self._began
             logger.info("Stopping for %.0f s; still running: %s", waited, described(tasks))
         elif tasks:
-            logger.info("%.0f s until tasks are cut off; still running: %s", left, described(tasks))
+            logger.info(
+                "%.0f s until %s are cut off; still running: %s",
+                left,
+                "iterable tasks" if self._spares_plain() else "tasks",
+                described(tasks),
+            )
 
 
 class Interrupter(StopThread):
@@ -67,14 +74,20 @@ class Interrupter(StopThread):
     Args:
         flag: the worker's stop flag.
         running: tells what runs.
+        due: tells what of it is cut off.
         interrupt: called at the cut, and again should something run on.
     """
 
     def __init__(
-        self, flag: StopFlag, running: Callable[[], list[UnderWay]], interrupt: Callable[[], None]
+        self,
+        flag: StopFlag,
+        running: Callable[[], list[UnderWay]],
+        due: Callable[[], list[UnderWay]],
+        interrupt: Callable[[], None],
     ) -> None:
         super().__init__(flag)
         self._running = running
+        self._due = due
         self._interrupt = interrupt
 
     def run(self) -> None:
@@ -100,7 +113,7 @@ class Interrupter(StopThread):
 
     def _something_runs(self) -> bool:
         try:
-            return bool(self._running())
+            return bool(self._due())
         except Exception:
             logger.exception("Whether something runs cannot be told, so it is interrupted")
             return True

@@ -19,7 +19,7 @@ from celery_graceful.counting import counted
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stop.grace import own_end
-from celery_graceful.worker.countdown import Countdown
+from celery_graceful.worker.countdown import Countdown, described
 from celery_graceful.worker.cut_tasks import CutTasks
 
 __all__ = ["HandOver"]
@@ -40,6 +40,7 @@ class HandOver:
         flag: its stop flag.
         waiting: requests that wait in the worker and have not begun.
         before_leaving: called before a worker leaves that cannot end its tasks.
+        spares_plain: whether only iterable tasks are cut off now.
     """
 
     def __init__(
@@ -48,15 +49,20 @@ class HandOver:
         flag: StopFlag,
         waiting: Callable[[], Iterable[Any]],
         before_leaving: Callable[[], None],
+        spares_plain: Callable[[], bool],
     ) -> None:
         self._worker = worker
         self._flag = flag
         self._waiting = waiting
         self._before_leaving = before_leaving
+        self._spares_plain = spares_plain
         self._cut_off = CutTasks(worker)
         #: What was cut off and is not dealt with; read by another thread.
         self._in_hand: list[UnderWay] = []
-        self._cutting = False
+        #: Ids of tasks that were told to end: a second signal would end ``finally`` blocks.
+        self._told_to_end: set[str] = set()
+        #: Ids of those that were given back or reported.
+        self._settled: set[str] = set()
 
     @property
     def _prefork(self) -> bool:
@@ -102,21 +108,42 @@ class HandOver:
         service = Service(self._worker, hub)
         if self._flag.cut is not None:
             service.be_awake_in(self._flag.cut - time.monotonic())
-        countdown = Countdown(self._flag)
+        countdown = Countdown(self._flag, self._spares_plain)
         while running := self.running():
-            if self._flag.solo or _is_over(self._flag.cut):
+            if self._flag.solo:
                 self._cut(running, service)
                 return
+            if _is_over(self._flag.cut):
+                rest = [task for task in running if task.id not in self._settled]
+                due = self._due(rest)
+                if due:
+                    self._cut(due, service)
+                if len(due) == len(rest):
+                    return
             countdown.tell(self.running)
             service.turn()
 
+    def due(self) -> list[UnderWay]:
+        """What runs and is cut off, now that its time is over. From any thread."""
+        return self._due(self.running())
+
+    def _due(self, running: list[UnderWay]) -> list[UnderWay]:
+        if not self._spares_plain():
+            return running
+        runs = [task for task in running if task.is_run]
+        # Where tasks cannot be ended one by one, those that are spared keep the others.
+        return runs if self._prefork or len(runs) == len(running) else []
+
     def cut_without_main_thread(self) -> None:
         """The cut has come and the main thread has not: ``finally`` blocks run all the same."""
-        if self._cutting or not self._prefork:
-            return
-        self._cutting = True
-        self._flag.raise_(StopReason.SHUTDOWN, cold=True)
-        _end(self._worker, self.running(), TERM_SIGNAL)
+        if self._prefork and (due := self.due()):
+            self._flag.raise_(StopReason.SHUTDOWN, cold=True)
+            self._tell_to_end(due)
+
+    def _tell_to_end(self, tasks: list[UnderWay]) -> None:
+        fresh = [task for task in tasks if task.id not in self._told_to_end]
+        self._told_to_end.update(task.id for task in fresh)
+        _end(self._worker, fresh, TERM_SIGNAL)
 
     def leave_unsettled(self) -> None:
         """The kill is here: tell of what is not dealt with, and end this process.
@@ -124,7 +151,17 @@ class HandOver:
         Joining a prefork pool takes about two seconds, and a broker or store that is silent keeps
         the main thread for longer. An exit is easier to live with than a kill, which managers
         report, and of which nobody can tell that it hit an empty worker.
+
+        Plain tasks that are spared keep the process: the kill may come later than is known.
         """
+        if self._spares_plain() and (spared := [t for t in self.running() if not t.is_run]):
+            logger.warning(
+                "The grace period is over, and %s running, not cut off since nobody has told this"
+                " worker its period (set graceful_grace_period to have them handed back): %s",
+                counted(len(spared), "task is", "tasks are"),
+                described(spared),
+            )
+            return
         with leave_anyway():
             left = {task.id: task for task in (*self.running(), *self._in_hand)}
             if self._prefork:
@@ -145,16 +182,17 @@ class HandOver:
         own_time = self._own_time()
         self._flag.raise_(StopReason.SHUTDOWN, cold=True)
         self._in_hand = list(running)
-        if self._prefork and not self._cutting:
-            self._cutting = True  # a second signal would end ``finally`` blocks
-            _end(self._worker, running, TERM_SIGNAL)
+        if self._prefork:
+            self._tell_to_end(running)
         service.hurry()
         left = running if self._flag.solo else self._settle(running, service, own_time)
         if left and self._prefork:
             _end(self._worker, left, SIGKILL)
             left = self._settle(left, service, DEAD)
         self._deal_with(left)
-        if left and not self._flag.solo:
+        self._settled.update(task.id for task in running)
+        others = [task for task in self.running() if task.id not in self._settled]
+        if left and not others and not self._flag.solo:
             # What cannot be ended runs on until this process does.
             self._before_leaving()
             leave_now(self._worker)

@@ -51,7 +51,10 @@ def _period(grace: Grace | None) -> str:
     if grace is None:
         return "grace period not known, so that a stop waits for tasks as long as they take"
     seconds, margin = format_seconds(grace.seconds), format_seconds(round(grace.margin, 1))
+    found = f"grace period {seconds} ({grace.source})"
+    if not grace.learnt:
+        return f"{found}, tasks that still run are cut off {margin} before its end"
     return (
-        f"grace period {seconds} ({grace.source}), tasks that still run are cut off {margin} before"
-        " its end"
+        f"{found}, iterable tasks that still run are cut off {margin} before its end, and others"
+        " are not: nobody set graceful_grace_period"
     )

@@ -74,8 +74,16 @@ class GracefulStep(bootsteps.StartStopStep):
         if _is_solo(worker):
             self.flag.set_solo()
         self.grace = grace_of(worker)
-        self.hand_over = HandOver(worker, self.flag, self._waiting, self._before_leaving)
-        self.interrupter = Interrupter(self.flag, self.hand_over.running, interrupt_main_thread)
+        self.hand_over = HandOver(
+            worker,
+            self.flag,
+            self._waiting,
+            self._before_leaving,
+            lambda: self.stops.spares_plain(),  # made below
+        )
+        self.interrupter = Interrupter(
+            self.flag, self.hand_over.running, self.hand_over.due, interrupt_main_thread
+        )
         self.last_moment = LastMoment(self.flag, self.hand_over)
         self.stops = StopSignals(worker, self.flag, self.grace, self._ring, self.hand_over.leave)
         if self.grace is not None:
@@ -164,7 +172,8 @@ class GracefulStep(bootsteps.StartStopStep):
     def _time_left(self) -> str:
         deadline, cut = self.flag.deadline, self.flag.cut
         now = time.monotonic()
-        text = "" if cut is None else f"; cut off in {max(0.0, cut - now):.0f} s"
+        whose = "iterable tasks are " if self.stops.spares_plain() else ""
+        text = "" if cut is None else f"; {whose}cut off in {max(0.0, cut - now):.0f} s"
         return text if deadline is None else f"{text}; killed in {max(0.0, deadline - now):.0f} s"
 
     def stop(self, worker: Any) -> None:

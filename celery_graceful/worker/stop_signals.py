@@ -48,6 +48,8 @@ class StopSignals:
         self._give_up = give_up
         self._cold_signals = 0
         self._interrupted = False
+        #: When plain tasks are cut off; ``None``: they are not. Iterable ones are by the flag.
+        self._plain_cut: float | None = None
         #: Who asked for the stop first.
         self.why = ""
 
@@ -75,6 +77,11 @@ class StopSignals:
         self._stop_cold(name, now)
         return False
 
+    def spares_plain(self) -> bool:
+        """Whether only iterable tasks are cut off: at the cut, or now that it has come."""
+        cut, now = self._flag.cut, time.monotonic()
+        return not _is_over(self._plain_cut, now if cut is None else max(now, cut))
+
     def cut_now(self) -> None:
         """What runs has no more time."""
         self._cut_by(time.monotonic())
@@ -83,7 +90,7 @@ class StopSignals:
         """The kill comes so long after the first signal; nobody kills without one."""
         if self._grace is not None and self._flag.deadline is None:
             self._flag.set_deadline(now + self._grace.seconds)
-            self._cut_by(now + self._grace.for_tasks)
+            self._cut_by(now + self._grace.for_tasks, plain=not self._grace.learnt)
 
     def _stop_cold(self, name: str, now: float) -> None:
         """Celery would sleep and end the pool here, in the handler; its loop would stand still."""
@@ -104,9 +111,10 @@ class StopSignals:
             say_cold(self._worker, name)
         self._ring()
 
-    def _cut_by(self, moment: float) -> None:
-        cut = self._flag.cut
-        self._flag.set_cut(moment if cut is None else min(cut, moment))
+    def _cut_by(self, moment: float, *, plain: bool = True) -> None:
+        self._flag.set_cut(_earlier(self._flag.cut, moment))
+        if plain:
+            self._plain_cut = _earlier(self._plain_cut, moment)
 
     def _interrupt(self) -> None:
         """On solo: raise in the task, as Celery's cold stop does; a second time, leave."""
@@ -118,6 +126,10 @@ class StopSignals:
         self._flag.raise_(StopReason.SHUTDOWN, cold=True)
         raise_if_cut()
         raise WorkerShutdown(EX_OK)
+
+
+def _earlier(known: float | None, moment: float) -> float:
+    return moment if known is None else min(known, moment)
 
 
 def _is_over(moment: float | None, now: float) -> bool:

@@ -156,7 +156,7 @@ def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
     assert [result.get(timeout=20) for result in results] == [f"late-{n}" for n in range(6)]
     begins = [item for item in cut.ledger.items() if str(item).endswith("begins")]
     assert len(begins) == 6
-    assert "5 not begun went back to their queues" in worker.log()
+    assert "5 tasks not begun went back to the queue" in worker.log()
     waiting.signal(SIGTERM)
     assert waiting.wait() == 0
 

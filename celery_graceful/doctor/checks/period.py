@@ -7,7 +7,15 @@ from celery_graceful.doctor.readers.texts import read_duration
 from celery_graceful.stop.grace import LEAST, MOST, PART
 from celery_graceful.stop.surroundings import VARIABLE
 
-__all__ = ["IDLE_STOP", "believed", "knows", "needed_for", "period_text", "time_to_end"]
+__all__ = [
+    "IDLE_STOP",
+    "believed",
+    "cuts_plain",
+    "knows",
+    "needed_for",
+    "period_text",
+    "time_to_end",
+]
 
 #: What a prefork worker that has nothing to do takes to stop, in seconds.
 IDLE_STOP = 3.0
@@ -38,6 +46,16 @@ def knows(worker: Deployed, app: AppFacts) -> bool:
     if given is not None and _is_off(given.value):
         return False  # it asks nobody then
     return worker.manager in _TELLING and worker.grace is not None
+
+
+def cuts_plain(worker: Deployed, app: AppFacts) -> bool:
+    """Whether the worker cuts plain tasks off, too: not by a period that it asked its manager for.
+
+    A running one does not say here whether it did.
+    """
+    if worker.manager in (Manager.THIS, Manager.RUNNING):
+        return knows(worker, app)
+    return believed(worker, app) is not None
 
 
 def _is_off(value: str) -> bool:

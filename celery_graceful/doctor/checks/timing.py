@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_worker, tasks_of
 from celery_graceful.doctor.checks.period import (
     IDLE_STOP,
+    cuts_plain,
     knows,
     period_text,
     time_to_end,
@@ -102,7 +103,7 @@ def seen(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     if over and not _too_short(worker, IDLE_STOP):
         seconds, longest = max(over, key=lambda pair: pair[0])
         lost = [task.name for _, task in over if not task.acks_late]
-        cut = knows(worker, scene.app)
+        cut = cuts_plain(worker, scene.app)
         becomes = "it would be cut off, and begin again in another worker"
         if lost:
             becomes = f"{named(lost)} would be {'cut off and ' if cut else ''}lost"
@@ -126,7 +127,7 @@ def limits(worker: Deployed, scene: Scene) -> Iterator[Sight]:
             over.append((limit, task))
     if over and not _too_short(worker, IDLE_STOP):
         limit, longest = max(over, key=lambda pair: (pair[0], pair[1].name))
-        cut = knows(worker, scene.app)
+        cut = cuts_plain(worker, scene.app)
         harmless = all(t.kind is Kind.GRACEFUL or (cut and t.acks_late) for _, t in over)
         yield _at(
             worker,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from celery_graceful.doctor.checks.base import Scene
-from celery_graceful.doctor.checks.period import believed, knows
+from celery_graceful.doctor.checks.period import believed, cuts_plain, knows
 from celery_graceful.doctor.examine import examine, findings_of
 from celery_graceful.doctor.facts import Kind, Manager, Seen, TaskFacts
 from celery_graceful.doctor.finding import Severity, exit_code, in_order
@@ -52,6 +52,19 @@ def test_a_worker_that_was_told_of_no_period_knows_none(value: str) -> None:
     assert not knows(worker, sound.APP)
     assert not knows(replace(worker, manager=Manager.SYSTEMD), sound.APP), "nobody is asked then"
     assert knows(worker, replace(sound.APP, grace_period=60.0))
+
+
+def test_a_period_that_a_worker_asks_for_cuts_no_plain_task_off() -> None:
+    (worker,) = read_text(sound.UNIT, "shop.service").workers
+    assert knows(worker, sound.APP)
+    assert not cuts_plain(worker, sound.APP)
+    told_app = replace(sound.APP, grace_period=60.0)
+    assert cuts_plain(worker, told_app)
+    seen = Seen(longest={"shop.mail": 90.0})
+    (asked,) = findings_of(Scene(sound.APP, (worker,), seen=seen))
+    assert "it would be killed, and begin again once the broker misses the worker" in asked.what
+    (told,) = findings_of(Scene(told_app, (worker,), seen=seen))
+    assert "it would be cut off, and begin again in another worker" in told.what
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_the_variable_can_say_that_there_is_none(text: str) -> None:
 
 def test_an_empty_variable_says_nothing() -> None:
     found = find_grace(None, None, {"GRACEFUL_GRACE_PERIOD": ""}, readers=[says(10)])
-    assert found == Grace(10, margin_of(10), "a manager")
+    assert found == Grace(10, margin_of(10), "a manager", learnt=True)
 
 
 @pytest.mark.parametrize("text", ["soon", "-5", "30x", "inf"])
@@ -68,14 +68,14 @@ def test_the_margin_of_the_setting_is_taken_and_never_longer_than_the_period() -
 
 def test_of_managers_inside_each_other_the_shortest_counts() -> None:
     found = find_grace(None, 1, {}, readers=[says(20, "inner"), absent, says(10, "outer")])
-    assert found == Grace(10, 1, "outer")
+    assert found == Grace(10, 1, "outer", learnt=True)
 
 
 @pytest.mark.parametrize("mute", [silent, broken])
 def test_one_that_does_not_tell_makes_those_around_it_worthless(mute: object) -> None:
     assert find_grace(None, None, {}, readers=[absent, mute, says(90)]) is None  # type: ignore[list-item]
     found = find_grace(None, 1, {}, readers=[says(5), mute, says(90)])  # type: ignore[list-item]
-    assert found == Grace(5, 1, "a manager")
+    assert found == Grace(5, 1, "a manager", learnt=True)
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), 0.0])

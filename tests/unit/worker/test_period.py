@@ -74,14 +74,20 @@ def test_who_is_told_asks_nobody(asked: list[str], monkeypatch: pytest.MonkeyPat
                 "graceful_lease_ttl": "1m",
                 "graceful_namespace": "other",
             },
-            Grace(90.0, 10.0, "TimeoutStopSec of shop.service"),
+            Grace(90.0, 10.0, "TimeoutStopSec of shop.service", learnt=True),
             [
                 "runs of other are kept in sqlite:///runs.sqlite3",
                 "lease 1m",
                 "grace period 1m 30s (TimeoutStopSec of shop.service)",
-                "cut off 10s before its end",
+                "iterable tasks that still run are cut off 10s before its end, and others are not",
             ],
             id="all",
+        ),
+        pytest.param(
+            {},
+            Grace(30.0, 6.0, "graceful_grace_period"),
+            ["30s (graceful_grace_period), tasks that still run are cut off 6s before its end"],
+            id="told",
         ),
     ],
 )

@@ -39,13 +39,15 @@ def left() -> list[str]:
 
 @pytest.fixture
 def made(flag: stop_flag.StopFlag, left: list[str]) -> Made:
-    def make(grace: float | None = 30, *, soft: float = 0, prefork: bool = True) -> StopSignals:
+    def make(
+        grace: float | None = 30, *, soft: float = 0, prefork: bool = True, learnt: bool = False
+    ) -> StopSignals:
         worker = SimpleNamespace(
             hostname="worker@test",
             app=SimpleNamespace(conf=SimpleNamespace(worker_soft_shutdown_timeout=soft)),
             pool=SimpleNamespace(uses_semaphore=prefork),
         )
-        known = None if grace is None else Grace(grace, 6, "a test")
+        known = None if grace is None else Grace(grace, 6, "a test", learnt)
         return StopSignals(worker, flag, known, lambda: None, lambda: left.append("left"))
 
     return make
@@ -62,6 +64,32 @@ def test_a_warm_stop(made: Made, flag: stop_flag.StopFlag) -> None:
     assert not flag.stop.cold
     assert (in_seconds(flag.cut), in_seconds(flag.deadline)) == (24, 30)
     assert stops.why == "SIGTERM"
+
+
+def test_a_period_that_was_only_learnt_spares_plain_tasks(
+    made: Made, flag: stop_flag.StopFlag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, learnt = made(), made(learnt=True)
+    told.on_signal("SIGTERM", False)
+    assert not told.spares_plain()
+    learnt.on_signal("SIGTERM", False)
+    assert (in_seconds(flag.cut), in_seconds(flag.deadline)) == (24, 30)
+    assert learnt.spares_plain()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 29)
+    assert learnt.spares_plain()
+    assert not told.spares_plain()
+
+
+@pytest.mark.parametrize(("soft", "spared"), [(0, False), (7, False)])
+def test_a_cold_stop_spares_nobody(
+    made: Made, flag: stop_flag.StopFlag, soft: float, spared: bool
+) -> None:
+    stops = made(learnt=True, soft=soft)
+    stops.on_signal("SIGTERM", False)
+    stops.on_signal("SIGQUIT", True)
+    assert in_seconds(flag.cut) == soft
+    assert stops.spares_plain() is spared
 
 
 def test_the_kill_comes_after_the_first_signal(made: Made, flag: stop_flag.StopFlag) -> None:
