@@ -12,7 +12,7 @@ READY  := $(VENV)/installed.stamp
 CODE   := celery_graceful tests $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
 CORE   := .tox/core-celery$(CELERY)
-SUITES := $(foreach v,$(CELERY),.tox/core-celery$(v)/suite.stamp)
+SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ test-core: $(CORE)/installed.stamp  ## run the core of the acceptance tests on a
 	$(CORE)/bin/python -m pytest $(BESIDE) -m core tests/acceptance $(ARGS)
 
 celery-suite: $(READY) $(SUITES)  ## Celery's own tests with the plugin and without, compared: CELERY=5.7 BROKER=redis
-	$(BIN)/python -m tests.celery_suite $(foreach v,$(CELERY),--python .tox/core-celery$(v)/bin/python) \
+	$(BIN)/python -m tests.celery_suite $(foreach v,$(CELERY),--python .tox/suite-celery$(v)/bin/python) \
 		$(addprefix --broker ,$(BROKER)) $(ARGS)
 
 fuzz: $(READY)  ## fuzz each decoder for a minute, other inputs each time; FUZZ=600 for ten minutes each
@@ -77,8 +77,10 @@ $(READY): pyproject.toml
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'celery[redis]==$*.*'
 	@touch $@
 
-.PRECIOUS: .tox/core-celery%/installed.stamp
-# The tests of Celery 5.5 import it.
-.tox/core-celery%/suite.stamp: .tox/core-celery%/installed.stamp
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check 'pytest-subtests>=0.14'
+# Each with the kombu of its time, whose limits on redis-py the tests need; those of 5.5 need pytest-subtests too.
+.tox/suite-celery%/installed.stamp: pyproject.toml
+	@echo "==> making $(@D) with $$($(PYTHON) --version), Celery and kombu $*"
+	@$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'celery[redis]==$*.*' \
+		'kombu==$*.*' 'pytest-subtests>=0.14'
 	@touch $@
