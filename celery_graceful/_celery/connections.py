@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.url import url_to_parts
 
+from celery_graceful._celery.failover import several
 from celery_graceful.errors import SettingsError
 from celery_graceful.masking import mask_text, mask_url
 
@@ -50,7 +51,7 @@ def redis_of_broker(app: Any) -> Place | None:
         SettingsError: kombu cannot use what is configured.
     """
     conf = app.conf
-    urls = _several(conf.broker_write_url)
+    urls = several(conf.broker_write_url)
     setting = "broker_write_url" if conf.get("broker_write_url") else "broker_url"
     first = _whole(urls)
     try:
@@ -63,14 +64,8 @@ def redis_of_broker(app: Any) -> Place | None:
         raise _unusable(setting, urls, exc) from exc
     options = partial(_of_broker, app, setting, urls)
     elsewhere = () if _is_sentinel(urls) else urls[1:]
-    read_from = tuple(url for url in _several(conf.broker_read_url) if url not in urls)
+    read_from = tuple(url for url in several(conf.broker_read_url) if url not in urls)
     return Place(setting, _shown(connection, first), options, (*elsewhere, *read_from))
-
-
-def _several(given: Any) -> tuple[str, ...]:
-    """The URLs of a setting, in the form that joins them as well."""
-    listed = (given,) if isinstance(given, str) else tuple(given or ())
-    return tuple(url for part in listed for url in str(part).split(";") if url)
 
 
 def _whole(urls: tuple[str, ...]) -> list[str]:

@@ -1,14 +1,48 @@
-"""Connecting to whichever of several brokers answers."""
+"""Several brokers, of which messages travel by the one that answers.
+
+kombu turns to the next one when a broker is away, each connection by itself. Servers that are no
+copies of each other have queues of their own then: what a worker puts aside, or sends to resume a
+run, has to go to the one that it consumes from.
+"""
 
 from __future__ import annotations
 
+import os
+import weakref
 from typing import Any
 
-__all__ = ["connect"]
+__all__ = ["connect", "connection_for_write", "follow", "several"]
+
+#: kombu's strategy "shuffle" may draw the same one again and again.
+_ROUNDS = 3
+
+_worker: Any = None
+_pid = 0
+
+
+def several(given: Any) -> tuple[str, ...]:
+    """The URLs of a setting such as ``broker_url``: one, a list, or joined by ``;``."""
+    listed = (given,) if isinstance(given, str) else tuple(given or ())
+    return tuple(url for part in listed for url in str(part).split(";") if url)
+
+
+def follow(worker: Any) -> None:
+    """From now on this process connects to the broker that ``worker`` consumes from."""
+    global _worker, _pid
+    _worker, _pid = weakref.ref(worker), os.getpid()
+
+
+def connection_for_write(app: Any, timeout: float) -> Any:
+    """A connection for messages of ``app``; nothing is connected yet.
+
+    Args:
+        timeout: Seconds to connect.
+    """
+    return app.connection_for_write(_consumed_from(app), connect_timeout=timeout)
 
 
 def connect(connection: Any, timeout: float) -> None:
-    """Connect, as Celery does: to each of the configured brokers in turn, once.
+    """Connect, as Celery does: to each of the configured brokers in turn.
 
     Args:
         connection: kombu's connection.
@@ -17,5 +51,29 @@ def connect(connection: Any, timeout: float) -> None:
     Raises:
         kombu.exceptions.OperationalError: None of them answers.
     """
-    others = len(connection.alt or ()) - 1
-    connection.ensure_connection(max_retries=max(1, others), interval_start=0, timeout=timeout)
+    urls = len(connection.alt or ())
+    attempts = _ROUNDS * urls if urls > 1 else 1
+    connection.ensure_connection(
+        max_retries=attempts, interval_start=0, interval_step=0, timeout=timeout
+    )
+
+
+def _consumed_from(app: Any) -> str | None:
+    """The URL of the broker that this process consumes from, if there are several; else None."""
+    urls = several(app.conf.broker_write_url)
+    worker = _worker() if _worker is not None and os.getpid() == _pid else None
+    if worker is None or worker.app is not app or len(urls) < 2 or _are_sentinels(urls):
+        return None
+    connection = getattr(getattr(worker, "consumer", None), "connection", None)
+    if connection is None or several(app.conf.broker_read_url) != urls:
+        return None
+    there = _server(connection)
+    return next((url for url in urls if _server(app.connection_for_read(url)) == there), None)
+
+
+def _are_sentinels(urls: tuple[str, ...]) -> bool:
+    return urls[0].startswith("sentinel://")
+
+
+def _server(connection: Any) -> tuple[Any, ...]:
+    return connection.transport_cls, connection.hostname, connection.port, connection.virtual_host

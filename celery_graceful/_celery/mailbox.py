@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.failover import connect
+from celery_graceful._celery.failover import connect, connection_for_write
 from celery_graceful.masking import mask_text
 
 __all__ = ["ask", "tell"]
@@ -106,7 +106,7 @@ def _mailbox(app: Any, timeout: float) -> Iterator[Any]:
 
     Celery's own way publishes on a pooled connection and repeats that without end.
     """
-    with app.connection_for_write(connect_timeout=timeout) as connection:
+    with connection_for_write(app, timeout) as connection:
         limits = _limits(connection.transport, timeout)
         connection.transport_options = {**(connection.transport_options or {}), **limits}
         connect(connection, timeout)

@@ -13,7 +13,7 @@ from amqp.exceptions import NotFound
 from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from celery_graceful._celery.failover import connect
+from celery_graceful._celery.failover import connect, connection_for_write
 from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.publish import Sender
 from celery_graceful._celery.request import RunRequest
@@ -131,8 +131,8 @@ class Lot:
         """
         try:
             with (
-                self._app.connection_for_write(connect_timeout=self._timeout) as connection,
-                connection.channel() as channel,
+                connection_for_write(self._app, self._timeout) as connection,
+                _channel(connection, self._timeout) as channel,
             ):
                 return _length(Queue(self.name, routing_key=self.name, channel=channel))
         except Exception as exc:  # of the transport
@@ -164,7 +164,7 @@ class Lot:
         moved = kept = 0
         with (
             Sender(self._app, timeout=self._timeout) as send,
-            self._app.connection_for_write(connect_timeout=self._timeout) as connection,
+            connection_for_write(self._app, self._timeout) as connection,
             _channel(connection, self._timeout) as channel,
         ):
             queue = Queue(self.name, routing_key=self.name, channel=channel)

@@ -9,7 +9,7 @@ from amqp.exceptions import NotFound
 from kombu import Producer, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from celery_graceful._celery.failover import connect
+from celery_graceful._celery.failover import connect, connection_for_write
 from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
@@ -100,7 +100,7 @@ class Sender:
             Queue(queue, routing_key=queue, channel=channel).queue_declare()
 
     def _connect(self) -> None:
-        connection = self._app.connection_for_write(connect_timeout=self._timeout)
+        connection = connection_for_write(self._app, self._timeout)
         if connection.transport.driver_type == "amqp":
             options = connection.transport_options or {}
             connection.transport_options = {**options, "confirm_publish": True}

@@ -12,6 +12,7 @@ from typing import Any
 from celery import bootsteps
 from celery import signals as celery_signals
 
+from celery_graceful._celery import failover
 from celery_graceful._celery.acknowledge import next_job_first
 from celery_graceful._celery.app_task import rebuild_tasks
 from celery_graceful._celery.consumer import (
@@ -123,6 +124,7 @@ class GracefulStep(bootsteps.StartStopStep):
             )
         if self.runtime.store_caveat:
             logger.warning(self.runtime.store_caveat)
+        failover.follow(worker)
         leave_unknown_runs(worker, self.keeper.is_run)
         report_base_exceptions(worker.pool)
         self.keeper.start()

@@ -110,6 +110,23 @@ def test_the_first_of_several_brokers_keeps_the_runs(redis_url: str, tmp_path: P
         assert f"{redis_url} (derived from broker_url)" in log
 
 
+def test_plain_tasks_go_on_without_the_first_broker(
+    own_valkey: Valkey, redis_url: str, tmp_path: Path
+) -> None:
+    """Runs wait for their store, and start where the worker is: at the second broker."""
+    own_valkey.kill()
+    urls = [own_valkey.url, redis_url]
+    with staged(tmp_path, ";".join(urls), redis_url) as stage:
+        stage.worker("first").wait_ready()
+        noted = stage.folder / "plain"
+        run = stage.start(STYLES[0], 3, 0.01)
+        assert stage.send("items.tell", 1, str(noted)).get(timeout=30) is None
+        assert not len(run.ledger)
+        own_valkey.start()
+        run.check_result()
+        run.check_exact()
+
+
 def test_a_store_that_is_set_lets_runs_go_on_without_the_first_broker(
     redis_url: str, valkey_server: Valkey, tmp_path: Path
 ) -> None:
