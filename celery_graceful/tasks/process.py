@@ -14,7 +14,7 @@ from celery_graceful._celery.children import is_ending
 from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
-from celery_graceful.tasks import endings, guard
+from celery_graceful.tasks import endings, guard, not_executed
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.state_writer import close_writer
 
@@ -55,6 +55,7 @@ def _close_run(
     """Celery has stored the outcome and fired the callbacks: the run has ended."""
     leg = getattr(task.request, "graceful_leg", None)
     if not isinstance(leg, CarriedLeg):
+        not_executed.end(task, state, retval)
         return
     if state is None and leg.error is not None and not is_ending():
         state = states.FAILURE  # it is stored; ``on_failure`` or the like raised no Exception

@@ -11,6 +11,7 @@ from functools import partial
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
+from celery_graceful._celery.delivery import Left, Returned, delivery_of
 from celery_graceful.tasks.current import current_leg
 from celery_graceful.tasks.execute import execute
 
@@ -59,7 +60,15 @@ class RunMethod:
     def _run(self, task: Any, /, *args: Any, **kwargs: Any) -> Any:
         if self._body is not None and self._is_called_by_super(task):
             return self._body.__get__(task, type(task))(*args, **kwargs)
-        return execute(task, args, kwargs)
+        try:
+            return execute(task, args, kwargs)
+        except (Left, Returned) as way_out:
+            # Not through a ``__call__`` of the app or the project, which might swallow it.
+            delivery = delivery_of(task.request)
+            if delivery is None:
+                raise
+            delivery.way_out = way_out
+            return None
 
     def _is_called_by_super(self, task: Any) -> bool:
         """Whether the generator of a subclass, which is being iterated, wants its parent's."""
