@@ -104,7 +104,7 @@ def test_what_outlives_sigkill_stays_in_it(
         patch.setattr(tagged, "_KILL_PATIENCE", 0.1)
         ledger.sweep()
     assert left.path.exists()
-    assert f"is still there after SIGKILL: pids [{left.process.pid}]" in caplog.text
+    assert f"is still there after SIGKILL: pid {left.process.pid}" in caplog.text
     assert "Ended" not in caplog.text
     assert len(ledger.sweep()) == 1
     assert not left.path.exists()
