@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from celery_graceful.settings import Settings
     from celery_graceful.stores.board import Board
 
-__all__ = ["LISTED_FOR", "Member", "heartbeat", "members", "patience", "report_every"]
+__all__ = ["HEARTBEATS", "LISTED_FOR", "Member", "heartbeat", "members", "patience", "report_every"]
 
 #: For how many leases after its last report a worker that does not answer is listed.
 LISTED_FOR = 3
+#: After so many times between two reports without one, a worker has missed some.
+HEARTBEATS = 2.5
 #: A worker reports at least so often before others would count it as gone.
 REPORTS_PER_LEASE = 3
 
@@ -48,7 +50,7 @@ def report_every(settings: Settings) -> float:
 
 def heartbeat(settings: Settings) -> float:
     """Seconds within which a worker that runs, and reaches the store, reports again."""
-    return 2.5 * report_every(settings)
+    return HEARTBEATS * report_every(settings)
 
 
 def patience(settings: Settings) -> float:

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from celery_graceful._celery.threads import Bell, StillChanging, native_lock, start_native_thread
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
+from celery_graceful.maintenance.attending import HEARTBEATS, members
 from celery_graceful.maintenance.control import NOTICE
-from celery_graceful.maintenance.report import Report, decode_report, encode_report
+from celery_graceful.maintenance.report import Report, encode_report
+from celery_graceful.maintenance.starts import is_replaced
 from celery_graceful.model.mode import (
     EVERYTHING,
     Hold,
@@ -272,8 +274,15 @@ class Watch:
         return decode_mode(text, version)
 
     def _find_place(self, store: Store) -> None:
-        reports = [(a, decode_report(a.report)) for a in store.attendance()]
-        names = sorted(a.worker for a, r in reports if a.age < self._lease and r and not r.forced)
+        there, beat = members(store), HEARTBEATS * self._poll
+        names = sorted(
+            member.worker
+            for member in there
+            if member.age < self._lease
+            and member.report is not None
+            and not member.report.forced
+            and not is_replaced(member, there, (), heartbeat=beat)  # a killed one takes no share
+        )
         if self._name in names:
             self.rank, self.workers = names.index(self._name), len(names)
 

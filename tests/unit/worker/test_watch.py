@@ -12,7 +12,7 @@ import pytest
 from celery_graceful._celery.threads import StillChanging
 from celery_graceful.errors import CorruptRecord, SettingsError, StoreError, StoreUnavailable
 from celery_graceful.maintenance.control import NOTICE
-from celery_graceful.maintenance.report import Report
+from celery_graceful.maintenance.report import Report, encode_report
 from celery_graceful.model import outage
 from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
 from celery_graceful.model.mode_text import decode_mode, encode_mode
@@ -394,3 +394,35 @@ def test_a_mode_that_could_not_be_read_is_not_written_back(emptied: Emptied) -> 
     told.watch.look()
     assert emptied.read_notice(NOTICE).version == 0
     assert not told.watch.known.mode.down
+
+
+def test_a_killed_start_of_a_worker_takes_no_share_of_a_slow_start() -> None:
+    clock = [1000.0]
+    store = Breaking(lambda: clock[0])
+
+    def report(start: str, began: float) -> Report:
+        return Report("w@h", 1, "solo", 1, start=start, up_for=clock[0] - began)
+
+    def attend(start: str) -> None:
+        text = encode_report(report(start, 500.0))
+        store.attend(start, text, keep=60, notice="n", known=0)
+
+    post(store, lift(held(store), [], now=clock[0], who="w", ramp=60.0), 0)
+    attend("w@h/killed")
+    clock[0] += 1.0
+    attend("other@h/1")
+    own = Watch(
+        "w@h/next",
+        lambda: store,
+        lambda: report("w@h/next", 1001.0),
+        lambda: None,
+        poll=1.0,
+        lease=30.0,
+    )
+    assert own.look()
+    assert own.workers == 3  # it may be alive
+    clock[0] += 2.0
+    attend("other@h/1")
+    assert own.look()
+    assert (own.rank, own.workers) == (1, 2)
+    own.stop()
