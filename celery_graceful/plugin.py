@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Graceful"]
 
+logger = logging.getLogger("celery_graceful")
+
 #: By name, since only workers need what they import.
 STEP = "celery_graceful.worker.steps:GracefulStep"
 MAINTENANCE = "celery_graceful.worker.maintenance:MaintenanceStep"
 CHECKUP = "celery_graceful.worker.checkup:CheckupStep"
 GATE = "celery_graceful.worker.maintenance:GateStep"
 SWEEP = "celery_graceful.worker.sweep:SweepStep"
+WITHOUT = "celery_graceful.worker.without_plugin:WithoutPluginStep"
 FORCE = "--maintenance-force"
 
 
@@ -39,7 +43,7 @@ class Graceful:
         from celery.signals import beat_init
 
         self.app = app
-        app.steps["worker"].update((STEP, MAINTENANCE, CHECKUP, SWEEP))
+        app.steps["worker"].update((STEP, MAINTENANCE, CHECKUP, SWEEP, WITHOUT))
         app.steps["consumer"].add(GATE)
         _add_option(app)
         # Only ``celery`` itself has this loaded by now: for ``celery inspect graceful``.
@@ -77,12 +81,27 @@ def _add_option(app: Celery[Any]) -> None:
 
 
 def _check_beat(sender: Any = None, **_: Any) -> None:
+    from celery_graceful.errors import GracefulError
     from celery_graceful.maintenance.beat import hold_back
     from celery_graceful.runtime import runtime_of
     from celery_graceful.tasks import definitions
 
     app = getattr(sender, "app", None)
-    if app is not None:
+    if app is None:
+        return
+    try:
         # Sent in each process that beat runs in, embedded ones included.
         hold_back(sender.scheduler, runtime_of(app))
-        definitions.check_all(app)
+        faults = definitions.faults_in(app)
+    except Exception as exc:
+        # Beat goes on: what it sends is not ours to stop.
+        ours = isinstance(exc, GracefulError)
+        logger.error(
+            "celery-graceful could not start in this beat, which sends all its entries, also during"
+            " maintenance: %s",
+            exc if ours else repr(exc),
+            exc_info=None if ours else exc,
+        )
+        return
+    for fault in faults:
+        logger.error("%s. It is not sent before this is corrected", fault)

@@ -20,6 +20,7 @@ from celery_graceful._celery.connections import (
     redis_of_broker,
 )
 from celery_graceful._celery.wire import broker_identity
+from celery_graceful.errors import SettingsError
 from celery_graceful.masking import mask_url
 from celery_graceful.model.verdict import Policy
 from celery_graceful.stores.base import Store
@@ -29,7 +30,7 @@ from celery_graceful.stores.url import files_of, open_store
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["Runtime", "close_stores", "forget", "runtime_of"]
+__all__ = ["Runtime", "close_stores", "forget", "namespace_in", "runtime_of"]
 
 logger = logging.getLogger("celery_graceful.runtime")
 
@@ -169,6 +170,15 @@ def close_stores() -> None:
     for runtime in runtimes:
         if "store" in runtime.__dict__:  # made, not merely possible
             runtime.store.close()
+
+
+def namespace_in(app: Celery) -> str:
+    """The namespace of an app, also of one whose settings are wrong elsewhere."""
+    try:
+        return runtime_of(app).namespace
+    except SettingsError:
+        given = app.conf.get("graceful_namespace")
+        return given if isinstance(given, str) and given.strip() else app.main or "celery"
 
 
 def forget(app: Celery) -> None:

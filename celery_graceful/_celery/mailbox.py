@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from kombu import Producer
@@ -13,7 +14,7 @@ from kombu.exceptions import OperationalError
 from celery_graceful._celery.failover import connect, connection_for_write
 from celery_graceful.masking import mask_text
 
-__all__ = ["ask", "tell"]
+__all__ = ["ask", "listen", "tell"]
 
 Answer = TypeVar("Answer")
 
@@ -75,6 +76,34 @@ def ask(
     return [(node, answer) for node, answer in pairs if isinstance(node, str)]
 
 
+def listen(app: Any, event: str, *, timeout: float, seconds: float) -> frozenset[str]:
+    """The node names of workers that send an event of this kind within some seconds.
+
+    Args:
+        event: its type, such as ``worker-heartbeat``.
+        timeout: seconds after which the broker counts as away.
+        seconds: how long to listen.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker does not answer.
+    """
+
+    def heard() -> frozenset[str]:
+        found: set[str] = set()
+        until = time.monotonic() + seconds
+        with _connection(app, timeout) as connection:
+            receiver = app.events.Receiver(
+                connection, handlers={event: lambda told: found.add(str(told.get("hostname")))}
+            )
+            with receiver.consumer_context():
+                while (left := until - time.monotonic()) > 0:
+                    with suppress(TimeoutError):
+                        connection.drain_events(timeout=min(left, 1.0))
+        return frozenset(found)
+
+    return _within(2 * timeout + 2 * seconds, heard)
+
+
 def _nodes(destination: Sequence[str] | None) -> list[str] | None:
     return None if destination is None else list(destination)
 
@@ -106,13 +135,19 @@ def _mailbox(app: Any, timeout: float) -> Iterator[Any]:
 
     Celery's own way publishes on a pooled connection and repeats that without end.
     """
+    with _connection(app, timeout) as connection:
+        mailbox = app.control.mailbox(connection)
+        mailbox.producer_or_acquire = _once
+        yield mailbox
+
+
+@contextmanager
+def _connection(app: Any, timeout: float) -> Iterator[Any]:
     with connection_for_write(app, timeout) as connection:
         limits = _limits(connection.transport, timeout)
         connection.transport_options = {**(connection.transport_options or {}), **limits}
         connect(connection, timeout)
-        mailbox = app.control.mailbox(connection)
-        mailbox.producer_or_acquire = _once
-        yield mailbox
+        yield connection
 
 
 def _limits(transport: Any, timeout: float) -> dict[str, float]:

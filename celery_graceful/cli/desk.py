@@ -49,6 +49,7 @@ def desk(ctx: click.Context) -> Iterator[Desk]:
         runtime = loaded(ctx)
         if given is None and runtime.store_is_fallback:
             raise WrongApp("Which app? Write: celery -A proj graceful …")
+        _tell_faults(runtime.app)
         _check_reach(runtime)
         start = f"celery -A {shlex.quote(given)}" if isinstance(given, str) else "celery"
         try:
@@ -58,12 +59,11 @@ def desk(ctx: click.Context) -> Iterator[Desk]:
 
 
 def loaded(ctx: click.Context) -> Runtime:
-    """The app with its tasks, its settings and definitions checked; nothing is connected to.
+    """The app with its tasks, its settings checked; nothing is connected to.
 
     Raises:
         WrongApp: the tasks cannot be imported.
         SettingsError: a setting is wrong.
-        DefinitionError: a task is.
     """
     app = ctx.obj.app
     _load_tasks(app)
@@ -80,11 +80,16 @@ def _load_tasks(app: Any) -> None:
 
 def _checked(app: Any) -> Runtime:
     from celery_graceful.runtime import runtime_of
+
+    return runtime_of(app)
+
+
+def _tell_faults(app: Any) -> None:
+    """Name the tasks that cannot run as they are written; they keep no others from being held."""
     from celery_graceful.tasks import definitions
 
-    runtime = runtime_of(app)
-    definitions.check_all(app)
-    return runtime
+    for fault in definitions.faults_in(app):
+        say(f"A task cannot run as it is written: {fault}", err=True)
 
 
 def _check_reach(runtime: Runtime) -> None:

@@ -62,6 +62,9 @@ def _print(found: Status, app: str) -> None:
     if found.workers:
         say()
         print_table(workers_shown.HEADINGS, [workers_shown.as_row(each) for each in found.workers])
+        for each in found.workers:
+            if each.failure:
+                say(f"{each.hostname}: celery-graceful could not start: {each.failure}")
     print_processes(app)
     if mode.log:
         say()

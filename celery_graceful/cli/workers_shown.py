@@ -61,6 +61,7 @@ def as_data(seen: Seen) -> dict[str, Any]:
         "busy_count": report.busy_count if report else None,
         "busy": [asdict(busy) for busy in report.busy] if report else None,
         "parked": report.parked if report else None,
+        "failure": seen.failure or None,
         "waited_for": [block_as_data(block) for block in seen.blocks],
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.tasks.definitions import faults_in
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.limits import SHARE_OF_TIME_LIMIT
 from celery_graceful.tasks.written import RunTask
@@ -72,6 +73,7 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
         keep_visible=settings.keep_visible,
         exempt_queues=settings.maintenance_exempt_queues,
         resume_queue=settings.resume_queue,
+        faults=tuple(faults_in(app)),
         grace_period=settings.grace_period,
         hand_over_margin=settings.hand_over_margin,
         remap_sigterm=None if environ is None else environ.get("REMAP_SIGTERM"),

@@ -240,6 +240,8 @@ class AppFacts:
     keep_visible: bool = True
     exempt_queues: frozenset[str] = frozenset()
     resume_queue: str | None = None
+    #: What is wrong with the definitions of its tasks, with file and line.
+    faults: tuple[str, ...] = ()
     #: ``graceful_grace_period``.
     grace_period: float | None = None
     #: ``graceful_hand_over_margin``.

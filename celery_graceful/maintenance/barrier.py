@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from celery_graceful.counting import counted
@@ -33,6 +33,8 @@ class State(str, Enum):
     UNREADABLE = "unreadable"
     #: It consumes queues of this app without the plugin.
     STRANGER = "without the plugin"
+    #: The plugin could not start on it: it knows nothing of maintenance.
+    FAILED = "plugin failed"
     #: No report for a whole lease, and no answer over the broker.
     GONE = "not heard from"
 
@@ -67,6 +69,8 @@ class Seen:
     #: Seconds since then; ``None``: it never did.
     age: float | None = None
     blocks: tuple[Block, ...] = ()
+    #: Why the plugin could not start on it; empty when it could.
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,13 @@ def judge(
     held = held_by(mode, exempt)
     for host, consumed in heard.consuming.items():
         if host not in known and consumed & ours:
-            found.append(_stranger(held, host, consumed & ours, heard.elsewhere.get(host)))
+            failure = heard.failures.get(host)
+            found.append(
+                _failed(held, host, consumed & ours, failure)
+                if failure
+                else _stranger(held, host, consumed & ours, heard.elsewhere.get(host))
+            )
+    found = [replace(w, failure=w.report.failure) if w.report else w for w in found]
     return Standing(tuple(sorted(found, key=_order)), heard.trouble)
 
 
@@ -162,8 +172,10 @@ def _seen(
         return None
     consumed = heard.consuming.get(host)
     there = consumed is not None and not is_of_another(member, consumed, host in heard.elsewhere)
-    if heard.trouble or there:
-        said = "it answers over the broker, not for this" if there else _unasked(heard.trouble)
+    beats = host in (heard.beating or ())
+    if heard.trouble or there or beats:
+        said = "it sends heartbeats, and does not answer" if beats else _unasked(heard.trouble)
+        said = "it answers over the broker, not for this" if there else said
         why = f"its last report came {age:.0f} s ago, and {said}"
         forced = report is not None and report.forced
         return Seen(host, State.CUT_OFF, report, age, () if forced else (Block(host, why),))
@@ -221,8 +233,18 @@ def _busy(held: Held, report: Report) -> Iterable[Block]:
         yield Block(host, f"runs {counted(more, 'task')} that it does not name")
 
 
+def _failed(held: Held, host: str, queues: Collection[str], failure: str) -> Seen:
+    named = _held_queues(held, queues)
+    why = f"celery-graceful could not start on it, and it consumes {', '.join(named)}: {failure}"
+    return Seen(host, State.FAILED, blocks=(Block(host, why),) if named else (), failure=failure)
+
+
+def _held_queues(held: Held, queues: Collection[str]) -> list[str]:
+    return [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
+
+
 def _stranger(held: Held, host: str, queues: Collection[str], namespace: str | None) -> Seen:
-    named = [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
+    named = _held_queues(held, queues)
     whose = f"for another app ({namespace})" if namespace else "without celery-graceful"
     why = f"runs {whose} and consumes {', '.join(named)}: it knows nothing of this"
     return Seen(host, State.STRANGER, None, None, (Block(host, why),) if named else ())

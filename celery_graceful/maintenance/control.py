@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from celery_graceful.printable import printable
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["COMMAND", "NOTICE", "Change", "Reading", "down", "me", "read", "up"]
+__all__ = ["COMMAND", "NOTICE", "Change", "Reading", "down", "me", "read", "tell_workers", "up"]
 
 #: The notice that holds the mode, and the control command that tells of a change.
 NOTICE, COMMAND = "maintenance", "graceful_maintenance"
@@ -209,15 +209,27 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
         # is not yet in the list reads the mode before it consumes anything.
         hosts = sorted({member.hostname for member in members(runtime.store)})
         if hosts:
-            text = encode_mode(mode, log=False)
-            arguments = {"namespace": runtime.namespace, "version": mode.version, "text": text}
-            tell(runtime.app, COMMAND, arguments, timeout=BROKER_TIMEOUT, destination=hosts)
+            tell_workers(runtime, mode, hosts)
     except (OperationalError, StoreError) as exc:
         warnings.append(
             f"It is written, but the workers could not be told at once: {mask_text(str(exc))}."
             f" They look for themselves, within {poll}"
         )
     return tuple(warnings)
+
+
+def tell_workers(runtime: Runtime, mode: Mode, hosts: Sequence[str]) -> None:
+    """Tell workers of a mode over the broker.
+
+    Args:
+        hosts: their node names.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker did not take it.
+    """
+    text = encode_mode(mode, log=False)
+    arguments = {"namespace": runtime.namespace, "version": mode.version, "text": text}
+    tell(runtime.app, COMMAND, arguments, timeout=BROKER_TIMEOUT, destination=hosts)
 
 
 def _check_size(mode: Mode) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.mailbox import ask
+from celery_graceful._celery.mailbox import ask, listen
 from celery_graceful.maintenance.attending import LISTED_FOR, Member, heartbeat, patience
 from celery_graceful.maintenance.report import Report, decode_report
 from celery_graceful.maintenance.scopes import own_queues
@@ -20,7 +20,16 @@ from celery_graceful.masking import mask_text
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["BROKER_TIMEOUT", "LONG_QUIET", "NOBODY", "QUIET", "Heard", "hear"]
+__all__ = [
+    "BROKER_TIMEOUT",
+    "HEARTBEATS",
+    "LONG_QUIET",
+    "NOBODY",
+    "QUIET",
+    "Heard",
+    "hear",
+    "listened",
+]
 
 #: Seconds after which a broker counts as away.
 BROKER_TIMEOUT = 3.0
@@ -28,6 +37,8 @@ BROKER_TIMEOUT = 3.0
 QUIET = 1.0
 #: The same where it counts that somebody is silent: a busy machine may keep an answer that long.
 LONG_QUIET = 3.0
+#: Seconds in which a worker sends a heartbeat; Celery sends one every two.
+HEARTBEATS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +51,12 @@ class Heard:
     reports: tuple[Report, ...] = ()
     #: Workers that answered for another namespace, and for which.
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    #: Workers on which the plugin could not start, and why.
+    failures: Mapping[str, str] = field(default_factory=dict)
     #: Workers that had no report to give: they do not have the plugin.
     without: frozenset[str] = frozenset()
+    #: Workers that sent heartbeats; ``None``: nobody listened.
+    beating: frozenset[str] | None = None
     #: Why nobody could be asked; empty when they could.
     trouble: str = ""
 
@@ -83,6 +98,15 @@ def hear(
     return _sorted(runtime.namespace, Heard(consuming, without=without), answers)
 
 
+def listened(runtime: Runtime, heard: Heard, seconds: float) -> Heard:
+    """The same with the workers that send heartbeats: one may not answer, and be there."""
+    try:
+        beating = listen(runtime.app, "worker-heartbeat", timeout=BROKER_TIMEOUT, seconds=seconds)
+    except OperationalError as exc:
+        return replace(heard, trouble=mask_text(str(exc)))
+    return replace(heard, beating=beating)
+
+
 def _consuming(answers: Sequence[tuple[str, Any]]) -> dict[str, frozenset[str]]:
     """The queues by node name; several nodes may have one name."""
     found: dict[str, frozenset[str]] = {}
@@ -122,18 +146,26 @@ def _doubtful(
 
 def _sorted(namespace: str, heard: Heard, answers: Sequence[tuple[str, Any]]) -> Heard:
     reports: dict[tuple[str, str], Report] = {}
-    elsewhere = {}
+    elsewhere, failures = {}, {}
     for host, answer in answers:
         if not isinstance(answer, dict) or "namespace" not in answer:
             continue
         if answer["namespace"] != namespace:
             elsewhere[host] = str(answer["namespace"])
             continue
+        if "report" not in answer and answer.get("failure"):
+            failures[host] = str(answer["failure"])
         report = _reported(answer.get("report"))
         if report is not None:
             reports[report.hostname, report.start] = report
     without = heard.without - {host for host, answer in answers if isinstance(answer, dict)}
-    return replace(heard, reports=tuple(reports.values()), elsewhere=elsewhere, without=without)
+    return replace(
+        heard,
+        reports=tuple(reports.values()),
+        elsewhere=elsewhere,
+        failures=failures,
+        without=without,
+    )
 
 
 def _reported(said: Any) -> Report | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from celery_graceful import strict_json
@@ -65,6 +65,8 @@ class Report:
     start: str = ""
     #: Seconds since it started.
     up_for: float = 0.0
+    #: Why the plugin could not start on it; empty when it could.
+    failure: str = ""
 
 
 def encode_report(report: Report) -> str:
@@ -78,9 +80,13 @@ def decode_report(text: str) -> Report | None:
         data = strict_json.loads(text, LONGEST)
         if strict_json.whole(data.pop("schema"), "its schema") != SCHEMA:
             return None
-        return _report(data)
+        return _report({name: value for name, value in data.items() if name in _KNOWN})
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+#: What a later version adds is not needed to know whether a worker is paused.
+_KNOWN = frozenset(each.name for each in fields(Report))
 
 
 def _report(data: dict[str, Any]) -> Report:
@@ -88,6 +94,7 @@ def _report(data: dict[str, Any]) -> Report:
         strict_json.whole, strict_json.number, strict_json.text, strict_json.flag
     )  # fmt: skip
     report = Report(**data)
+    text(report.failure, "failure", LONGEST)
     for name in ("hostname", "pool", "start"):
         text(getattr(report, name), name, LONGEST_NAME)
     for name in ("pid", "slots", "busy_count", "parked"):

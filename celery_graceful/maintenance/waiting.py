@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kombu.exceptions import OperationalError
+
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import MaintenanceEnded, StoreUnavailable, WaitTimedOut
 from celery_graceful.maintenance.attending import heartbeat, members, patience
 from celery_graceful.maintenance.barrier import Standing, State, judge
-from celery_graceful.maintenance.control import Reading, read
-from celery_graceful.maintenance.hearing import LONG_QUIET, NOBODY, QUIET, Heard, hear
+from celery_graceful.maintenance.control import Reading, read, tell_workers
+from celery_graceful.maintenance.hearing import (
+    HEARTBEATS,
+    LONG_QUIET,
+    NOBODY,
+    QUIET,
+    Heard,
+    hear,
+    listened,
+)
 from celery_graceful.maintenance.scopes import own_queues
 from celery_graceful.model.mode import Mode, Scope
 
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
 __all__ = ["look", "wait", "watch"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Seconds between two looks at the store.
 LOOK_EVERY = 0.2
@@ -104,6 +117,8 @@ class _Watched:
                 standing = self._ask(QUIET)
             if standing.clear and self._may_have_missed(standing):
                 standing = self._ask(LONG_QUIET)
+            if standing.clear and standing.those(State.GONE) and self._heard.beating is None:
+                standing = self._listen()
         except StoreUnavailable:
             if time.monotonic() - self._store_seen > patience(self._runtime.settings):
                 raise
@@ -117,6 +132,22 @@ class _Watched:
         self._heard = hear(self._runtime, known, self._heard, quiet=quiet)
         self._heard_at, self._quiet = time.monotonic(), quiet
         self._slow = self._heard_at - began > quiet + SLOW
+        reading = read(self._runtime)
+        self._check(reading)
+        self._tell(reading.mode)
+        return look(self._runtime, self._mode, self._heard)
+
+    def _tell(self, mode: Mode) -> None:
+        """Whoever answers and does not reach the store hears of the mode in no other way."""
+        late = [report.hostname for report in self._heard.reports if report.version < mode.version]
+        if late:
+            try:
+                tell_workers(self._runtime, mode, late)
+            except OperationalError as exc:
+                logger.debug("%s could not be told: %s", late, exc)  # and is waited for
+
+    def _listen(self) -> Standing:
+        self._heard = listened(self._runtime, self._heard, HEARTBEATS)
         self._check(read(self._runtime))
         return look(self._runtime, self._mode, self._heard)
 

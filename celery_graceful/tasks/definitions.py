@@ -35,13 +35,23 @@ def faults_in(app: Any) -> list[str]:
     tasks = list(app.tasks.values())
     faults = [fault for task in tasks for fault in getattr(task, "faults", ())]
     return faults + [
-        f for task in tasks if getattr(task, "maintenance_exempt", False) for f in _exempt(task)
+        f
+        for task in tasks
+        if getattr(task, "maintenance_exempt", False)
+        for f in _exempt_fault(task)
     ]
 
 
 def faulty(app: Any) -> list[str]:
     """The names of the app's iterable tasks that cannot run as they are written."""
     return [name for name, task in app.tasks.items() if getattr(task, "faults", ())]
+
+
+def _exempt_fault(task: Any) -> list[str]:
+    try:
+        return _exempt(task)
+    except Exception as exc:  # of a router of the project's own
+        return [f"{task.name}: maintenance_exempt = True, and its queue is not known: {exc!r:.300}"]
 
 
 def _exempt(task: Any) -> list[str]:
@@ -70,7 +80,18 @@ def raise_faults(task: RunTask) -> None:
 
 
 def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str, ...]:
-    """What is wrong with a task class; ``body`` is its generator, if it has one."""
+    """What is wrong with a task class; ``body`` is its generator, if it has one.
+
+    Never raises: that would keep the app from being used at all.
+    """
+    try:
+        return _faults_of(cls, body)
+    except Exception as exc:  # whatever values an option has, whatever a decorator has made of it
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        return (f"{cls.name or where} ({where}): its definition cannot be checked: {exc!r:.300}",)
+
+
+def _faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str, ...]:
     found = list(_body_faults(body) if body is not None else _class_faults(cls))
     found += _option_faults(cls)
     found += filter(None, [getattr(cls, FAULT, None)])
@@ -170,5 +191,5 @@ def _where(thing: Any) -> str:
     try:
         inner = inspect.unwrap(thing)
         return f"{inspect.getsourcefile(inner)}:{inspect.getsourcelines(inner)[1]}"
-    except (OSError, TypeError):
+    except (OSError, TypeError, ValueError, SyntaxError, IndexError):  # of an edited file, say
         return f"module {getattr(thing, '__module__', '?')}"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
+
+from kombu.exceptions import OperationalError
 
 from celery_graceful._celery import unstarted
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.threads import native_lock
 from celery_graceful.maintenance.attending import report_every
+from celery_graceful.maintenance.peers import ask_peers, newest_mode
 from celery_graceful.maintenance.report import MOST_BUSY, Busy, Report
 from celery_graceful.model.held import NOTHING, Held, held_by
 from celery_graceful.model.mode import Mode
+from celery_graceful.model.mode_text import encode_mode
 from celery_graceful.model.ramp import slots_allowed
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.announce import Announcer
+from celery_graceful.worker.asking_others import AskingOthers
+from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.gate import Gate
 from celery_graceful.worker.history import History
 from celery_graceful.worker.parking import Parking
@@ -23,6 +30,8 @@ from celery_graceful.worker.run_parking import RunParking
 from celery_graceful.worker.watch import Known, Watch
 
 __all__ = ["Attendant"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Seconds between two looks at whether a ramp lets more through.
 RAMP_TICK = 0.05
@@ -58,6 +67,8 @@ class Attendant:
         self._lock = native_lock()
         self._exempt = settings.maintenance_exempt_queues
         self._leaving = NOTHING
+        #: The plugin could not start: no run may begin, whatever the store says.
+        self._runs_stopped = False
         #: The version of the mode that the gate was set to, and the last that it has carried out.
         self._version = self._in_force = -1
         #: What of the gate others wait for, as it was last told.
@@ -80,8 +91,10 @@ class Attendant:
             runtime,
             flag.worker,
             faulty.__contains__,
-            lambda: not self.watch.known.runs_wait,
-            self._ask_others,
+            lambda: self.starts_runs,
+            AskingOthers(
+                runtime.app, runtime.namespace, worker.hostname, lambda: not self.starts_runs
+            ),
         )
         self.gate = Gate(
             worker, self._park, self.watch.look_since, self._on_settled, self._exempt, faulty
@@ -127,7 +140,11 @@ class Attendant:
 
     def _set_gate(self) -> None:
         known = self.watch.known
-        self.gate.set(self._held_here(known), self._allowed(), runs_wait=known.runs_wait)
+        self.gate.set(
+            self._held_here(known),
+            self._allowed(),
+            runs_wait=known.runs_wait or self._runs_stopped,
+        )
         self._version = known.mode.version
 
     def _on_settled(self) -> None:
@@ -153,14 +170,21 @@ class Attendant:
         others = [request for request in requests if not self.gate.cannot_start(request)]
         return [*self.run_parking.park(runs), *self.parking.park(others)]
 
+    def stop_runs(self) -> None:
+        """The plugin could not start: from now on runs wait for another worker."""
+        self._runs_stopped = True
+        self._on_change()
+
     def _postpone(self, request: Any) -> None:
         """A run was not admitted; in whatever thread hears of its end."""
         if not request.postponed_alone:
             self.watch.refused()
         self.gate.postpone(request)
 
-    def _ask_others(self) -> None:
-        """Have workers that reach the store start what waits."""
+    @property
+    def starts_runs(self) -> bool:
+        """Whether runs can start here."""
+        return not (self.watch.known.runs_wait or self._runs_stopped)
 
     def _tell_of_change(self) -> None:
         """Report at once what others wait for. What is held may arrive at any rate."""
@@ -187,10 +211,40 @@ class Attendant:
         if self._ramping:
             self._worker.timer.call_after(RAMP_TICK, self._ramp)
 
+    def known_mode(self) -> dict[str, Any] | None:
+        """The mode for another worker, ready to be sent; ``None``: it is not known here."""
+        mode = self.mode
+        if mode.version < 0:
+            return None
+        return {"version": mode.version, "text": encode_mode(mode, log=False)}
+
+    def _learn_from_others(self) -> None:
+        """The store cannot say what the mode is. Before anything is consumed."""
+        try:
+            found = newest_mode(
+                ask_peers(self.runtime.app, self.runtime.namespace, self._worker.hostname)
+            )
+        except OperationalError as exc:
+            found, why = None, f"no other worker could be asked ({exc})"
+        else:
+            why = "no other worker answered with one"
+        if found is not None:
+            mode, who = found
+            self.watch.learn(mode)
+            logger.warning("The maintenance mode is known from %s (version %d)", who, mode.version)
+            return
+        logger.warning(
+            "No maintenance mode is known: the store cannot be used, and %s. This worker runs as if"
+            ' nothing were down; with graceful_without_store = "pause" it would wait for the store',
+            why,
+        )
+
     def reconnected(self, consumer: Any) -> None:
         """There is a new connection, which does not consume yet."""
         self._ramping = False
         self._told = None
+        if not (self.watch.is_known or self.forced or self._pauses):
+            self._learn_from_others()
         self.gate.connected(consumer)
         self.run_parking.connected()
 
@@ -233,6 +287,7 @@ class Attendant:
             busy_count=len(busy),
             parked=self.parking.count,
             longest=self._history.longest(),
+            failure=failure_of(worker),
             start=self._flag.worker,
             up_for=round(time.monotonic() - self._began, 3),
         )

@@ -6,13 +6,13 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery.threads import start_native_thread
 from celery_graceful.counting import counted
 from celery_graceful.errors import StoreError
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.period import grace_of
 
 if TYPE_CHECKING:
@@ -22,14 +22,16 @@ __all__ = ["CheckupStep"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
-#: Several brokers and no ``graceful_store``: the worker's step warns of it, in any case.
-TOLD_AT_START = "GD808"
+#: Definitions of tasks; several brokers and no ``graceful_store``: the worker's step logs these,
+#: also where the doctor is turned off.
+LOGGED_AT_START = ("GD704", "GD808")
 
 
-class CheckupStep(bootsteps.StartStopStep):
+class CheckupStep(ContainedStep):
     """Lets the doctor look at a worker once it is ready, in a thread that nobody waits for."""
 
     requires = ("celery_graceful.worker.maintenance:MaintenanceStep",)
+    vital = False
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
@@ -81,7 +83,7 @@ class CheckupStep(bootsteps.StartStopStep):
             ancestry=processes.own_ancestry() if processes.readable() else (),
         )
         for finding in findings:
-            if finding.id == TOLD_AT_START:
+            if finding.id in LOGGED_AT_START:
                 continue
             logger.log(levels.get(finding.severity, logging.INFO), "%s", finding)
         logger.debug("The doctor has examined this worker: %s", counted(len(findings), "finding"))

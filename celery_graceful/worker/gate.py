@@ -112,8 +112,7 @@ class Gate:
 
     def queue_of(self, request: Any) -> str:
         """The queue a request came from."""
-        assert self.intake is not None
-        by_tag = self.intake.queue_by_tag(request.message)
+        by_tag = self.intake.queue_by_tag(request.message) if self.intake else None
         if by_tag is not None:
             return by_tag
         info = request.message.delivery_info or {}
@@ -229,13 +228,22 @@ class Gate:
         self._stale = ended if ended - began > LONG else None
 
     def _consider(self, request: Any) -> None:
-        if self._is_held(request):
+        if self.intake is None:
+            self._without_intake(request)
+        elif self._is_held(request):
             self.waiting.append(request)
             self.call_soon()
         elif self._is_exempt(request) or (not self.waiting and self._has_room()):
             self._start(request)
         else:
             self.waiting.append(request)
+
+    def _without_intake(self, request: Any) -> None:
+        """The plugin could not start: plain tasks run, and runs wait elsewhere or here."""
+        if self.cannot_start(request):
+            self.waiting.extend(self._park([request]))
+        else:
+            self._start(request)
 
     def _is_held(self, request: Any) -> bool:
         return self._stays(self.held, request)

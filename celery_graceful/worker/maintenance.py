@@ -7,7 +7,6 @@ import logging
 import os
 from typing import Any
 
-from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery.lost_poll import end_polls_before_closing
@@ -17,6 +16,7 @@ from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import definitions
 from celery_graceful.worker import remote
 from celery_graceful.worker.attendant import Attendant
+from celery_graceful.worker.contained import ContainedStep
 
 __all__ = ["GateStep", "MaintenanceStep"]
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("celery_graceful.maintenance")
 LOOK = 3.0
 
 
-class MaintenanceStep(bootsteps.StartStopStep):
+class MaintenanceStep(ContainedStep):
     """Sets the gate before there is a consumer, and reads the mode before anything is consumed."""
 
     requires = ("celery_graceful.worker.steps:GracefulStep",)
@@ -69,7 +69,7 @@ class MaintenanceStep(bootsteps.StartStopStep):
             self._attendant.watch.stop()
 
 
-class GateStep(bootsteps.StartStopStep):
+class GateStep(ContainedStep):
     """Closes what is held whenever there is a new connection, before it consumes."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

@@ -11,8 +11,11 @@ from celery.worker.control import Panel, control_command, inspect_command
 from celery_graceful import strict_json
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.maintenance.control import COMMAND
+from celery_graceful.maintenance.peers import SEND_BACK
 from celery_graceful.maintenance.report import encode_report
 from celery_graceful.model.mode_text import LONGEST, decode_mode
+from celery_graceful.runtime import namespace_in
+from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.vitals import vitals
 
 __all__ = ["INSPECT", "register"]
@@ -31,16 +34,22 @@ def register() -> None:
         return
     inspect_command(name=INSPECT)(graceful)
     control_command(name=COMMAND, visible=False)(graceful_maintenance)
+    control_command(name=SEND_BACK, visible=False)(graceful_send_back)
 
 
 def graceful(state: Any, **_: Any) -> dict[str, Any]:
     """What the maintenance mode means for this worker, what it runs, and what the doctor asks."""
     attendant = _attendant(state)
     if attendant is None:
+        failure = failure_of(state.consumer.controller)
+        if failure:
+            return {"namespace": namespace_in(state.app), "failure": failure}
         return {"error": "this worker's app has no Graceful(app)"}
     report = encode_report(attendant.report())  # with its schema
     return {
         "namespace": attendant.runtime.namespace,
+        "mode": attendant.known_mode(),
+        "starts_runs": attendant.starts_runs,
         "report": json.loads(report),
         "vitals": vitals(state.consumer.controller),
     }
@@ -69,6 +78,15 @@ def graceful_maintenance(
         return {"error": str(exc)}
     attendant.watch.learn(mode)
     return {"ok": f"maintenance mode {version}"}
+
+
+def graceful_send_back(state: Any, namespace: Any = "", **_: Any) -> dict[str, Any]:
+    """Another worker, on which no run can start, has parked some."""
+    attendant = _attendant(state)
+    if attendant is None or namespace != attendant.runtime.namespace:
+        return {"ok": "not for this worker"}
+    attendant.run_parking.asked()
+    return {"ok": "parked runs are sent back"}
 
 
 def _attendant(state: Any) -> Any:

@@ -16,6 +16,7 @@ from celery_graceful._celery.parking import Lot
 from celery_graceful._celery.wire import WAITED
 from celery_graceful.counting import counted
 from celery_graceful.runtime import Runtime
+from celery_graceful.worker.asking_others import AskingOthers
 from celery_graceful.worker.sending_back import SendingBack
 
 __all__ = ["RunParking", "lot_for_runs"]
@@ -24,7 +25,7 @@ logger = logging.getLogger("celery_graceful.runs")
 
 #: The notice that says who empties the parking queue, and until when nobody else does.
 CLAIM = "parked-runs"
-#: Seconds after which what was parked is tried again, here or by other workers.
+#: Seconds after which what was parked for its own sake is tried again.
 AGAIN = 60.0
 
 
@@ -45,7 +46,7 @@ class RunParking:
         worker: names the worker.
         stays: whether messages of a task wait for another worker, whatever the store does.
         can_start: whether this worker can start runs now.
-        ask_others: has other workers send back what is parked; may take seconds.
+        others: other workers, to be asked while this one cannot.
     """
 
     def __init__(
@@ -54,13 +55,15 @@ class RunParking:
         worker: str,
         stays: Callable[[str], bool],
         can_start: Callable[[], bool],
-        ask_others: Callable[[], None],
+        others: AskingOthers,
     ) -> None:
         self._lot = lot_for_runs(runtime.app, runtime.broker, runtime.settings.hand_over_timeout)
         self._stays = stays
         self._can_start = can_start
-        self._ask_others = ask_others
-        self.sending_back = SendingBack(runtime, worker, self._lot, stays, claim=CLAIM)
+        self._others = others
+        self.sending_back = SendingBack(
+            runtime, worker, self._lot, stays, claim=CLAIM, while_=can_start
+        )
         #: When what was parked here is tried again (monotonic); ``None``: nothing was.
         self._again_at: float | None = None
         self._connected = False
@@ -92,6 +95,8 @@ class RunParking:
         for_later = [request for request in parked if not self._stays(request.type)]
         if self._can_start() and any(not request.postponed_alone for request in for_later):
             self.can_start_again()  # the store was away, and was back before they were parked
+        elif for_later and not self._can_start():
+            self._others.soon()
         elif for_later and self._again_at is None:
             self._again_at = time.monotonic() + AGAIN
 
@@ -120,7 +125,7 @@ class RunParking:
         if self._can_start():
             self.sending_back.soon()
         else:
-            self._ask_others()
+            self._others.soon()
 
     def asked(self) -> None:
         """Another worker, which cannot start runs, has parked some. Any thread."""

@@ -35,6 +35,8 @@ class SendingBack:
         held: whether messages of a task still have to wait.
         claim: the notice that says which worker does this, and until when nobody else does.
         done: called afterwards with the store and how many messages stay.
+        while_: whether this worker may go on; then it looks again until nothing comes any more:
+            another worker may park again what was sent back.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class SendingBack:
         *,
         claim: str,
         done: Callable[[Store, int], None] = lambda store, kept: None,
+        while_: Callable[[], bool] = lambda: False,
     ) -> None:
         self._runtime = runtime
         self._worker = worker
@@ -53,6 +56,7 @@ class SendingBack:
         self._held = held
         self._claim_name = claim
         self._done = done
+        self._while = while_
         self.busy = native_lock()
         self._again = False
         self._logged: type[Exception] | None = None
@@ -96,7 +100,9 @@ class SendingBack:
             try:
                 while self._again:
                     self._again = False
-                    self._empty_once(store)
+                    if self._empty_once(store) and self._while():
+                        native_sleep(RETRY)
+                        self._again = True
             finally:
                 store.close()
         except Exception:
@@ -104,7 +110,8 @@ class SendingBack:
                 "Parked messages could not be sent back; the next worker that starts tries again"
             )
 
-    def _empty_once(self, store: Store) -> None:
+    def _empty_once(self, store: Store) -> int:
+        """How many messages were sent back."""
         while True:
             try:
                 if self._claim(store):
@@ -118,7 +125,7 @@ class SendingBack:
                             counted(kept, "stays", "stay"),
                         )
                     self._done(store, kept)
-                    return
+                    return moved
             except (StoreError, OperationalError, PublishUncertain) as exc:
                 self._tell(exc)
             native_sleep(RETRY)

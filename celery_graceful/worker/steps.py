@@ -9,7 +9,6 @@ import uuid
 from functools import partial
 from typing import Any
 
-from celery import bootsteps
 from celery import signals as celery_signals
 
 from celery_graceful._celery import failover
@@ -36,6 +35,7 @@ from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import GracefulTask, definitions, guard
+from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.countdown import Interrupter, described
 from celery_graceful.worker.hand_over import HandOver
 from celery_graceful.worker.keeper import Keeper
@@ -51,7 +51,7 @@ logger = logging.getLogger("celery_graceful.worker")
 ACCEPTED = 0.5
 
 
-class GracefulStep(bootsteps.StartStopStep):
+class GracefulStep(ContainedStep):
     """Owns the stop flag of one worker.
 
     It requires the pool, so that its ``stop`` runs after the consumer's and before the pool is
@@ -64,7 +64,7 @@ class GracefulStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self.runtime: Runtime = runtime_of(worker.app)
         rebuild_tasks(worker.app, GracefulTask)
-        definitions.check_all(worker.app)
+        _log_faults(worker.app)
         _check_store(self.runtime, worker)
         self.worker = worker
         self.released = False
@@ -244,6 +244,18 @@ class GracefulStep(bootsteps.StartStopStep):
             self.released = True
             stop_consuming(self.worker)
         self.flag.release()
+
+
+def _log_faults(app: Any) -> None:
+    """Name the tasks that are not written as they have to be. They stop nobody else."""
+    for fault in definitions.faults_in(app):
+        logger.error("%s. Correct it and restart the worker", fault)
+    faulty = definitions.faulty(app)
+    if faulty:
+        logger.error(
+            "Messages of %s wait in a queue for a worker that can run them; all other tasks run",
+            ", ".join(faulty),
+        )
 
 
 def _check_store(runtime: Runtime, worker: Any) -> None:

@@ -6,11 +6,10 @@ import importlib
 import logging
 from typing import Any
 
-from celery import bootsteps
-
 from celery_graceful._celery.threads import native_sleep, start_native_thread
 from celery_graceful.errors import ProcessError
 from celery_graceful.processes import orphans
+from celery_graceful.worker.contained import ContainedStep
 
 __all__ = ["SweepStep"]
 
@@ -20,7 +19,7 @@ logger = logging.getLogger("celery_graceful.worker")
 _EVERY = 2.0
 
 
-class SweepStep(bootsteps.StartStopStep):
+class SweepStep(ContainedStep):
     """Looks into the ledger once; a thread waits for what has to be ended.
 
     As the first process of a container, which all orphans become children of, the worker reaps
@@ -28,6 +27,7 @@ class SweepStep(bootsteps.StartStopStep):
     """
 
     requires = ("celery.worker.components:Pool",)
+    vital = False
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGTERM
+from typing import Any
 
 import pytest
+from celery import Celery
 
+from celery_graceful import Graceful
+from celery_graceful.maintenance.barrier import State
 from celery_graceful.model.record import RunKey
 from celery_graceful.stores.url import open_store
+from celery_graceful.worker.run_parking import lot_for_runs
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, wait_for
 from tests.servers import Valkey
@@ -95,4 +101,98 @@ def test_plain_tasks_pass_runs_that_wait(stage: Stage, own_valkey: Valkey, pool:
     mixed.check_none_began()
     own_valkey.thaw()
     mixed.check_all_done()
+    assert worker.exit_code is None
+
+
+# -- refusing, and never there -----------------------------------------------------------------
+
+
+def test_a_store_that_refuses(stage: Stage, own_valkey: Valkey) -> None:
+    worker = stage.worker("worker").wait_ready()
+    one_has_ended(stage)
+    with own_valkey.client() as client:
+        client.config_set("requirepass", "changed")
+        client.client_kill_filter(_type="normal", skipme=True)
+        mixed = Mixed(stage)
+        mixed.send(RUNS)
+        mixed.wait_plain()
+        worker.wait_log("The store cannot be used. .* refused the operation", 20)
+        mixed.check_none_began()
+        client.config_set("requirepass", "")
+    mixed.check_all_done()
+    assert worker.exit_code is None
+
+
+def matrix(value: Any) -> Any:
+    """One of many combinations."""
+    return pytest.param(value, marks=pytest.mark.matrix)
+
+
+ALWAYS = ("closed port", "no such kind")
+NEVER = {
+    "closed port": "redis://127.0.0.1:1/0",
+    "no such host": "redis://no-such-host.invalid/0",
+    "no such kind": "mongodb://127.0.0.1/runs",
+    "no driver": "mysql+nodriver://127.0.0.1/runs",
+    "one process": "memory://",
+    "no such folder": "sqlite:////nowhere/runs.sqlite3",
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [ALWAYS[0], ALWAYS[1], *(matrix(k) for k in NEVER if k not in ALWAYS)]
+)
+def test_a_store_that_never_was(stage: Stage, kind: str) -> None:
+    stage.worker("never", settings={"graceful_store": NEVER[kind]}).wait_ready()
+    mixed = Mixed(stage)
+    mixed.send(RUNS)
+    mixed.wait_plain()
+    mixed.check_none_began()
+    # A worker that can start runs finds those that wait.
+    stage.worker("other").wait_ready()
+    mixed.check_all_done()
+
+
+# -- the plugin itself -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"graceful_lease_ttl": "soon"}, matrix({"graceful_namespce": "x"})],
+    ids=str,
+)
+def test_a_worker_whose_plugin_cannot_start(stage: Stage, settings: dict[str, Any]) -> None:
+    failed = stage.worker("failed", settings=settings).wait_ready()
+    failed.wait_log("ERROR.* celery-graceful could not start on this worker: .*graceful_", 20)
+    mixed = Mixed(stage)
+    mixed.send(RUNS)
+    mixed.wait_plain()
+    mixed.check_none_began()
+    answer = Graceful(with_settings(stage)).maintenance.status()
+    (seen,) = [seen for seen in answer.workers if seen.hostname == "failed@localhost"]
+    assert seen.state is State.FAILED
+    assert next(iter(settings)) in seen.failure
+    stage.worker("sound").wait_ready()
+    mixed.check_all_done()
+    failed.signal(SIGTERM)
+    assert failed.wait() == 0
+
+
+def with_settings(stage: Stage) -> Celery:
+    stage.app.conf.update(stage.settings, graceful_namespace="items")
+    return stage.app
+
+
+def test_one_task_that_is_written_wrong(stage: Stage) -> None:
+    with_settings(stage)
+    worker = stage.worker("worker", app="tests.acceptance.apps.faulty").wait_ready()
+    worker.wait_log(r"ERROR.* items\.faulty \(.*faulty\.py:\d+\): it takes no cursor")
+    waits = [stage.send("items.faulty", "x", 1, 0) for _ in range(RUNS)]
+    mixed = Mixed(stage)
+    mixed.send(5)
+    mixed.wait_plain()
+    mixed.check_all_done()
+    lot = lot_for_runs(Celery("items", broker=stage.broker), stage.broker, 5)
+    wait_for(lambda: lot.waiting() == RUNS, 20, lambda: f"{lot.waiting()} wait")
+    assert {result.state for result in waits} == {"PENDING"}
     assert worker.exit_code is None

@@ -15,3 +15,4 @@ def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker is in this process: who does not answer at once is not there."""
     monkeypatch.setattr(waiting, "QUIET", QUIET)
     monkeypatch.setattr(waiting, "LONG_QUIET", LONG_QUIET)
+    monkeypatch.setattr(waiting, "HEARTBEATS", LONG_QUIET)

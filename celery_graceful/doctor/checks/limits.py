@@ -1,4 +1,4 @@
-"""GD7xx: time limits, and how long results are kept."""
+"""GD7xx: tasks: time limits, how long results are kept, definitions."""
 
 from __future__ import annotations
 
@@ -65,6 +65,13 @@ def legs(scene: Scene) -> Iterator[Sight]:
             )
 
 
+def definitions(scene: Scene) -> Iterator[Sight]:
+    """A task that cannot run as it is written."""
+    for fault in scene.app.faults:
+        task = fault.partition(" ")[0].rstrip(":")
+        yield Sight(fault, "correct the definition, and restart the workers", setting=task)
+
+
 CHECKS = (
     Check(
         "GD701",
@@ -90,5 +97,14 @@ CHECKS = (
         "The limit strikes first, and a hard limit ends the whole run as failed.",
         "leave `max_leg_runtime` out, or set it below the limit",
         legs,
+    ),
+    Check(
+        "GD704",
+        Severity.ERROR,
+        "A task that is not written as it has to be",
+        "`delay()` raises, and messages that are there already wait in a queue; all other tasks"
+        " run.",
+        "the change that the message names",
+        definitions,
     ),
 )

@@ -31,7 +31,7 @@ def test_a_wrong_definition_is_told_with_its_place(call: Run, app: Celery) -> No
         yield 1
 
     done = call("runs")
-    assert done.exit_code == 2
+    assert done.exit_code == 0, "the others can be looked after"
     assert "shop.faulty" in done.stderr
     assert f"{Path(__file__).name}:" in done.stderr
 

@@ -253,6 +253,7 @@ THE_REST = (
     in_app("GD702", {"tasks": plain(soft_time_limit=20)}, {"tasks": plain(soft_time_limit=15)}),
     in_app("GD703", {"tasks": iterable(time_limit=600, max_leg_runtime=900, max_leg_is_given=True)},
            {"tasks": iterable(time_limit=600, max_leg_runtime=300, max_leg_is_given=True)}),
+    in_app("GD704", {"faults": ("shop.import (shop.py:7): it takes no cursor",)}, {}),
     in_app("GD801", {"store": "memory", "store_url": "memory://"}, {}, file=S),
     in_file("GD802", C, "    init: true", "    init: true\n    volumes: ['./logs:/logs']",
             app=_SQLITE)._replace(
