@@ -15,7 +15,7 @@ from celery_graceful.errors import GracefulError
 from celery_graceful.tasks import definitions, deliveries, legs, retries
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.leg import Progress, leg_of
-from celery_graceful.tasks.models import models_of
+from celery_graceful.tasks.models import sendable
 from celery_graceful.tasks.run_method import RunMethod
 from celery_graceful.tasks.written import RunTask
 
@@ -115,7 +115,7 @@ class IterableTask(RunTask, GracefulTask):
             DefinitionError: the task is not written as an iterable task has to be.
         """
         definitions.raise_faults(self)
-        models_of(self)
+        args, kwargs = sendable(self, args, kwargs, options.get("serializer", self.serializer))
         leg = retries.carried_leg(self, options.get("task_id"))
         if leg is None:
             return super().apply_async(args, kwargs, **options)

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from celery_graceful._celery.models import Models, Options, options_in
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["models_of"]
+__all__ = ["models_of", "sendable"]
 
-#: Where a task's class keeps what :func:`models_of` has found.
-_FOUND = "graceful_models"
+#: What :func:`models_of` has found, by the class of the task.
+_found: WeakKeyDictionary[type, Models | None] = WeakKeyDictionary()
 
 
 def models_of(task: RunTask) -> Models | None:
     """What validates the task's arguments and dumps its result; ``None`` without ``pydantic``."""
-    cls: Any = type(task)
-    if _FOUND not in cls.__dict__:
-        models = _models(task)
-        setattr(cls, _FOUND, models)
-        if models is not None and getattr(cls, "_dump_pydantic_arguments", None) is None:
-            # As Celery's decorators do since 5.7, for models that a caller passes.
-            cls._dump_pydantic_arguments = staticmethod(models.dump_arguments or _as_they_are)
-    known: Models | None = cls.__dict__[_FOUND]
-    return known
+    cls = type(task)
+    if cls not in _found:
+        _found[cls] = _models(task)
+    return _found[cls]
 
 
-def _as_they_are(args: Any, kwargs: Any) -> tuple[Any, Any]:
-    return args, kwargs
+def sendable(task: RunTask, args: Any, kwargs: Any, serializer: str | None) -> tuple[Any, Any]:
+    """Dump models among a caller's arguments, as Celery's decorators have it done since 5.7."""
+    models = models_of(task)
+    dumped_by_celery = getattr(task, "_dump_pydantic_arguments", None) is not None
+    if models is None or dumped_by_celery or serializer == "pickle":
+        return args, kwargs
+    dump = models.dump_arguments
+    return (args, kwargs) if dump is None else dump(args, kwargs)
 
 
 def _models(task: RunTask) -> Models | None:

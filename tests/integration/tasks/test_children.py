@@ -22,12 +22,12 @@ ITEMS = 60
 STOPS = (3, 25)
 
 
-@pytest.fixture(params=["cache", "redis"])
+@pytest.fixture(params=["cache", "redis", "db"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A result backend that keeps children, each kind in turn."""
     if request.param == "redis":
         return str(request.getfixturevalue("redis_url"))
-    return "cache+memory://"
+    return "cache+memory://" if request.param == "cache" else f"db+sqlite:///{tmp_path}/results.db"
 
 
 @pytest.fixture

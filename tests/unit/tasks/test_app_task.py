@@ -231,6 +231,21 @@ def test_what_is_replaced_after_registration_counts_when_a_worker_starts(
     assert task.delay(4).get() == 6
 
 
+def test_a_class_with_slots_of_its_own(customised: Any) -> None:
+    class Slots:
+        __slots__ = ("kept",)
+
+    class Named(Slots, Summed):
+        name = "proj.slots"
+
+    app = customised(task_always_eager=True)
+    task: Any = Named()
+    task.kept = "kept"
+    assert app.register_task(task) is task
+    assert Custom in type(task).__mro__
+    assert (task.kept, task.delay(4).get()) == ("kept", 6)
+
+
 def test_a_plain_graceful_task(customised: Any) -> None:
     app = customised(task_always_eager=True)
 

@@ -77,13 +77,13 @@ def untyped(order: Order, *, cursor=-1):  # type: ignore[no-untyped-def]
 
 def by_decorator(app: Any, function: Any, **options: Any) -> Any:
     options = {"pydantic": True, **options}
-    base: Any = app.task(base=IterableTask, name="proj.t", shared=False, **options)
+    base: Any = app.task(base=IterableTask, name="models.t", shared=False, **options)
     return base(function)
 
 
 def by_iterable_task(app: Any, function: Any, **options: Any) -> Any:
-    iterable_task(name="proj.t", pydantic=True, **options)(function)
-    return app.tasks["proj.t"]
+    iterable_task(name="models.t", pydantic=True, **options)(function)
+    return app.tasks["models.t"]
 
 
 class Written(IterableTask):
@@ -109,13 +109,13 @@ class Generating(IterableTask):
 
 def by_class(app: Any, base: Any, **options: Any) -> Any:
     options = {"pydantic": True, **options}
-    return app.register_task(type("Named", (base,), {"name": "proj.t", **options})())
+    return app.register_task(type("Named", (base,), {"name": "models.t", **options})())
 
 
 def by_shared_class(app: Any, base: Any, **options: Any) -> Any:
-    cls = type("Named", (base,), {"name": "proj.t"})
+    cls = type("Named", (base,), {"name": "models.t"})
     iterable_task(cls, pydantic=True, **options)
-    return app.tasks["proj.t"]
+    return app.tasks["models.t"]
 
 
 WAYS: Any = (
