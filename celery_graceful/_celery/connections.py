@@ -8,6 +8,7 @@ its own (``connparams``). Tried on Celery 5.5 to 5.7 with kombu 5.5 to 5.7.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ def redis_of_broker(app: Any) -> Place | None:
     """
     conf = app.conf
     urls = several(conf.broker_write_url)
-    setting = "broker_write_url" if conf.get("broker_write_url") else "broker_url"
+    setting = _spelled(conf, "broker_write_url" if conf.get("broker_write_url") else "broker_url")
     first = _whole(urls)
     try:
         connection = app.connection_for_write(first)
@@ -62,7 +63,7 @@ def redis_of_broker(app: Any) -> Place | None:
         if _scheme(urls) not in _REDIS:
             return None
         raise _unusable(setting, urls, exc) from exc
-    options = partial(_of_broker, app, setting, urls)
+    options = _OncePerProcess(partial(_of_broker, app, setting, urls))
     elsewhere = () if _is_sentinel(urls) else urls[1:]
     read_from = tuple(url for url in several(conf.broker_read_url) if url not in urls)
     return Place(setting, _shown(connection, first), options, (*elsewhere, *read_from))
@@ -138,15 +139,16 @@ def redis_of_backend(app: Any) -> Place | None:
     url = app.conf.result_backend
     if not isinstance(url, str) or _scheme((url,)) not in _REDIS:
         return None
-    return Place("result_backend", url, partial(_of_backend, app, url))
+    setting = _spelled(app.conf, "result_backend")
+    return Place(setting, url, _OncePerProcess(partial(_of_backend, app, setting, url)))
 
 
-def _of_backend(app: Any, url: str) -> dict[str, Any]:
+def _of_backend(app: Any, setting: str, url: str) -> dict[str, Any]:
     try:
         backend = app.backend
         options = _without(backend.connparams, _NOT_OURS)
     except Exception as exc:  # a library that is missing, a port that is none, TLS unlike its URL
-        raise _unusable("result_backend", (url,), exc) from exc
+        raise _unusable(setting, (url,), exc) from exc
     told = app.conf.get("result_backend_transport_options") or {}
     prefix = told.get("global_keyprefix")
     if prefix:
@@ -176,7 +178,7 @@ def database_of_backend(app: Any) -> Place | None:
         return None
     if "://" not in url or url.startswith("sqlite"):
         return None
-    return Place(setting, url, partial(_of_database, conf))
+    return Place(_spelled(conf, setting), url, partial(_of_database, conf))
 
 
 def _of_database(conf: Any) -> dict[str, Any]:
@@ -190,6 +192,27 @@ def _of_database(conf: Any) -> dict[str, Any]:
 
 
 # -- both ---------------------------------------------------------------------------------------
+
+
+class _OncePerProcess:
+    """Asks once, and again after a fork: a provider of credentials may have a thread."""
+
+    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
+        self._read = read
+        self._found: tuple[int, dict[str, Any]] = (0, {})
+
+    def __call__(self) -> dict[str, Any]:
+        pid, found = self._found
+        if pid != os.getpid():
+            found = self._read()
+            self._found = os.getpid(), found
+        return dict(found)
+
+
+def _spelled(conf: Any, name: str) -> str:
+    """A setting's name as the app writes it, such as ``CELERY_BROKER_URL`` under Django."""
+    full = f"{getattr(conf, 'prefix', None) or ''}{name}"
+    return full.upper() if full[0].isupper() else full
 
 
 def _without(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -95,12 +95,11 @@ class RedisStore(Boarded):
         answer = self._call(
             scripts.SWAP,
             key,
-            5,
+            4,
             key,
             keys.live,
             keys.ended,
             keys.ids,
-            keys.run_prefix,
             b"%d" % expected,
             b"%d" % version,
             member,

@@ -36,6 +36,8 @@ _CLUSTER = (redis_errors.MovedError, redis_errors.ClusterCrossSlotError)
 _REFUSED_CODES = ("NOAUTH", "WRONGPASS", "NOPERM")
 #: What a script meets that may be run and then uses a command that may not: Redis 7, and 6.
 _REFUSED_INSIDE = ("ACL failure in script", "The user executing the script can't")
+#: What a script meets in a slot that a cluster is moving.
+_MOVES = "non local key"
 _CLUSTER_CODES = ("CROSSSLOT", "MOVED")
 _AWAY_CODES = (
     "ASK",
@@ -80,7 +82,7 @@ class Translator:
                 f"{address} is a node of a Redis Cluster, and the records are on another ({said})."
                 " Set graceful_store = 'redis+cluster://host:port' (rediss+cluster:// with TLS)."
             )
-        if isinstance(exc, _AWAY) or _has(said, _AWAY_CODES):
+        if isinstance(exc, _AWAY) or _has(said, _AWAY_CODES) or _MOVES in said:
             return StoreUnavailable(f"{address} does not answer now (about {key}): {said}")
         if isinstance(exc, redis_errors.OutOfMemoryError) or _has(said, ("OOM",)):
             # As if it were away: the same call succeeds once somebody has made room, so that what

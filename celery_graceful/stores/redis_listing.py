@@ -50,7 +50,7 @@ class RedisListing:
         while len(found) < limit:
             count = min(limit - len(found), AT_ONCE)
             looked, after, *names = self._call(
-                scripts.NAMED, self._keys.ids, 2, self._keys.ids, self._keys.run_prefix,
+                scripts.NAMED, self._keys.ids, 1, self._keys.ids,
                 *(first, last, b"%d" % count),
             )  # fmt: skip
             found += [run for run in map(self._named, names) if run is not None]
@@ -69,9 +69,7 @@ class RedisListing:
     def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
         def fetch(after: tuple[bytes, bytes] | None, count: int) -> Page:
             given = (kind, b"%d" % count, *(after or (b"", b"")))
-            score, member, *found = self._call(
-                scripts.LIST, index, 2, index, self._keys.run_prefix, *given
-            )
+            score, member, *found = self._call(scripts.LIST, index, 1, index, *given)
             return Page([self._entry(*each) for each in found], (score, member) if score else None)
 
         return collect(limit, fetch)

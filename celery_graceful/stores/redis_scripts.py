@@ -53,6 +53,11 @@ class Script:
         object.__setattr__(self, "sha", digest.hexdigest().encode())
 
 
+#: Sets ``runs``, what the keys of runs begin with: it is no key, which a cluster would look for.
+_RUNS: Final = """
+local runs = string.match(KEYS[1], '^(.*:)') .. 'run:'
+"""
+
 # KEYS: run. Answers {stamp, exists, fields}.
 LOAD = Script(
     NOW
@@ -96,7 +101,7 @@ if ARGV[5] ~= '' then
     if gone[1] then
       redis.call('ZREM', KEYS[3], unpack(gone))
       for i = 1, #gone do
-        if redis.call('EXISTS', KEYS[5] .. gone[i]) == 0 then
+        if redis.call('EXISTS', string.sub(key, 1, #key - #member) .. gone[i]) == 0 then
           redis.call('ZREM', KEYS[4], name_of(gone[i]))
         end
       end
@@ -167,13 +172,14 @@ return damaged
 """
 )
 
-# KEYS: the index to list, prefix of runs. ARGV: 'due', 'up' or 'down', count, then the score and
+# KEYS: the index to list. ARGV: 'due', 'up' or 'down', count, then the score and
 # the member to continue after ('' and '': from the beginning).
 # Answers {score, member, entry …}: where to continue ('' and '' at the end), and for each run
 # {member, fields} or, for what is no hash, {member}. Members without a record leave the index here.
 # Members with one score are found by halves; compared as bytes, since Lua's '<' goes by the locale.
 LIST = Script(
     NOW
+    + _RUNS
     + f"""
 local index, count = KEYS[1], tonumber(ARGV[2])
 local function behind(member, other)
@@ -219,9 +225,11 @@ for i = 1, #members, 2 do
     return out
   end
   out[1], out[2] = score, member
-  local key = KEYS[2] .. member
+  local key = runs .. member
   local r = redis.pcall('HMGET', key, {_FIELDS})
-  if r.err then
+  if r.err and string.find(r.err, 'non local key', 1, true) then
+    return r  -- of a cluster that moves it to another node, where it may be already
+  elseif r.err then
     table.insert(out, {{member}})
   elseif r[1] or redis.call('EXISTS', key) == 1 then
     table.insert(out, {{member, r}})
@@ -236,17 +244,18 @@ return out
 """
 )
 
-# KEYS: ids, prefix of runs. ARGV: where to begin, where to end, count.
+# KEYS: ids. ARGV: where to begin, where to end, count.
 # Answers {how many were looked at, the last of them, name …}. Those without a record leave the
 # index here.
 NAMED = Script(
-    """
+    _RUNS
+    + """
 local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
 local out = {#names, names[#names] or ''}
 for _, name in ipairs(names) do
   local id, task = string.match(name, '^(.*)%z([^%z]*)$')
   local member = id and string.gsub(task, '%%00', '\\0') .. ':' .. id
-  if member and redis.call('EXISTS', KEYS[2] .. member) == 1 then
+  if member and redis.call('EXISTS', runs .. member) == 1 then
     table.insert(out, name)
   else
     redis.call('ZREM', KEYS[1], name)

@@ -16,7 +16,7 @@ from kombu import Connection, Consumer, Queue
 from kombu.asynchronous import Hub
 
 from celery_graceful._celery import visibility
-from celery_graceful._celery.visibility import Renewals
+from celery_graceful._celery.visibility import Renewals, _OwnConnection
 from tests.harness import wait_for
 from tests.servers import Valkey
 
@@ -212,3 +212,15 @@ def test_other_transports_are_left_alone() -> None:
     renewals.start()
     assert renewals.ended.wait(10)
     held.connection.release()
+
+
+def test_no_other_broker_is_renewed_at(redis_url: str) -> None:
+    """kombu would turn there when this one is away for a moment, and stay."""
+    with Connection(f"{redis_url};redis://127.0.0.1:1/0") as connection:
+        own = _OwnConnection()
+        try:
+            own.client(connection).ping()
+            assert not own._copy.alt
+            assert own._copy.as_uri() == connection.as_uri()
+        finally:
+            own.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -55,16 +56,19 @@ class Cluster:
         ranges = self.ask(self.ports[-1], "CLUSTER SLOTS")
         return next(int(master[1]) for first, last, master, *_ in ranges if first <= slot <= last)
 
-    def move(self, key: str, target: int, *, finish: bool = True) -> None:
+    def move(
+        self, key: str, target: int, *, finish: bool = True, names: Sequence[str] = ()
+    ) -> None:
         """Move a key's slot to another node, with all that is in it.
 
         Args:
-            finish: else all keys are moved, and the slot is still being so.
+            finish: else the keys are moved, and the slot is still being so.
+            names: only these keys, instead of all.
         """
         slot, source = self.slot_of(key), self.owner(key)
         self.ask(target, "CLUSTER SETSLOT", slot, "IMPORTING", self._name(source))
         self.ask(source, "CLUSTER SETSLOT", slot, "MIGRATING", self._name(target))
-        for name in self.ask(source, "CLUSTER GETKEYSINSLOT", slot, 10_000):
+        for name in names or self.ask(source, "CLUSTER GETKEYSINSLOT", slot, 10_000):
             self.ask(source, "MIGRATE", HOST, target, name, 0, 20_000)
         if finish:
             self.finish(key, source, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Any
 
@@ -154,15 +155,33 @@ def test_a_credential_provider(settings: dict[str, Any]) -> None:
     assert options.get("username") is options.get("password") is None
 
 
-def test_each_process_has_a_provider_of_its_own() -> None:
+def test_each_process_has_a_provider_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """One may renew its tokens in a thread, and no thread outlives a fork."""
-    store = runtime_of(app_with(broker_url=f"redis://?credential_provider={PROVIDER}")).store
-    assert isinstance(store, RedisStore)
-    lines = store._connect(), store._connect()
-    providers = [
-        line.server(b"").connection_pool.connection_kwargs["credential_provider"] for line in lines
-    ]
-    assert providers[0] is not providers[1]
+    runtime = runtime_of(app_with(broker_url=f"redis://?credential_provider={PROVIDER}"))
+
+    def provider() -> Any:
+        store = runtime.open_store()
+        assert isinstance(store, RedisStore)
+        pool: Any = store._line.server(b"").connection_pool
+        return pool.connection_kwargs["credential_provider"]
+
+    before = provider()
+    assert provider() is before
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert provider() is not before
+
+
+def test_the_warnings_of_kombu_are_not_multiplied(caplog: pytest.LogCaptureFixture) -> None:
+    runtime = runtime_of(app_with(broker_url="rediss://h.invalid"))
+    for _ in range(5):
+        runtime.open_store().close()
+    assert caplog.text.count("insecure SSL") <= 2
+
+
+def test_settings_are_named_as_the_app_writes_them() -> None:
+    app = Celery("shop", set_as_current=False)
+    app.config_from_object({"CELERY_BROKER_URL": "redis://h.invalid"}, namespace="CELERY")
+    assert "derived from CELERY_BROKER_URL" in runtime_of(app).store_address
 
 
 def test_names_and_passwords_beside_the_url() -> None:

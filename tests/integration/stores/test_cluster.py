@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+import redis
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.record import RunKey, State
@@ -59,10 +61,23 @@ def test_apps_are_spread_and_the_keys_of_each_are_together(cluster: Cluster, ope
 
 
 def test_a_url_of_one_server_says_what_to_write(cluster: Cluster, opener: Open) -> None:
-    elsewhere = next(port for port in cluster.ports[:3] if port != cluster.owner(KEY))
+    owner = cluster.owner(KEY)
+    elsewhere = next(port for port in cluster.ports[:3] if port != owner)
     with pytest.raises(StoreError, match=r"redis\+cluster://") as raised:
         opener(f"redis://{HOST}:{elsewhere}/0").load(RUN)
     assert not isinstance(raised.value, StoreUnavailable)
+
+
+def test_a_server_that_takes_keys_of_one_slot_at_a_time(cluster: Cluster, opener: Open) -> None:
+    """As the single address of a hosted cluster, which answers CROSSSLOT to anything else."""
+    cluster.flush()
+    port = cluster.owner(KEY)
+    with pytest.raises(redis.RedisError, match="slot"):
+        cluster.ask(port, "DEL", KEY, "elsewhere")
+    store = opener(f"redis://{HOST}:{port}/0")
+    store.check()
+    put(store)
+    assert [key for key, _ in store.runs(9)] == [RUN]
 
 
 def test_what_it_says_of_its_durability(cluster: Cluster, opener: Open) -> None:
@@ -84,6 +99,7 @@ def test_it_follows_a_slot_that_moves(cluster: Cluster, opener: Open) -> None:
     target = next(port for port in cluster.ports[:3] if port != source)
     cluster.move(KEY, target, finish=False)
     assert _saved(store)  # asked of the other node for the time of the move
+    assert [key for key, _ in store.runs(9)] == [RUN, RunKey("shop.other", "1")]
     # What has keys on both sides, those that are not there yet included, waits for its end.
     with pytest.raises(StoreUnavailable, match="does not answer now"):
         store.attend("me", "report", keep=60, notice="n", known=0)
@@ -91,6 +107,23 @@ def test_it_follows_a_slot_that_moves(cluster: Cluster, opener: Open) -> None:
     assert _saved(store)
     assert store.attend("me", "report", keep=60, notice="n", known=0).text == "text"
     assert cluster.ask(target, "EXISTS", KEY) == 1
+
+
+def test_a_listing_forgets_nothing_that_has_moved_before_its_index(
+    cluster: Cluster, opener: Open
+) -> None:
+    cluster.flush()
+    store = opener(cluster.url)
+    put(store)
+    source = cluster.owner(KEY)
+    target = next(port for port in cluster.ports[:3] if port != source)
+    cluster.move(KEY, target, finish=False, names=["graceful:{test}:run:proj.tasks.reindex:5f0c"])
+    for look in (lambda: store.due(9), lambda: store.runs(9), lambda: store.named("5f", 9)):
+        with suppress(StoreUnavailable):
+            look()
+    cluster.move(KEY, target)
+    assert [key for key, _ in store.runs(9)] == [RUN]
+    assert store.named("5f", 9) == [RUN]
 
 
 def test_it_follows_a_replica_that_takes_over(cluster: Cluster, opener: Open) -> None:
