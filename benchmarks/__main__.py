@@ -24,6 +24,7 @@ NAMES = (
     "connections",
     "gate",
     "pause",
+    "outage",
     "leaks",
     "background",
 )

@@ -1,7 +1,7 @@
 """The application that the benchmarks' workers run, with the plugin or without.
 
-``BENCH_URL`` names broker, result backend and store in one; ``BENCH_PLUGIN=0``: no plugin,
-``ungated``: without maintenance.
+``BENCH_URL`` names broker, result backend and store in one, ``BENCH_STORE`` another store;
+``BENCH_PLUGIN=0``: no plugin, ``ungated``: without maintenance.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ import time
 from celery import Celery
 from celery.app.trace import build_tracer
 
-__all__ = ["MARKS", "app", "child", "look_for_leaks", "loop", "loop_late", "mark", "nothing"]
+__all__ = [
+    "MARKS",
+    "app",
+    "child",
+    "look_for_leaks",
+    "loop",
+    "loop_late",
+    "mark",
+    "nothing",
+    "pause",
+]
 
 #: The list in Redis that gets the marks, as JSON-free text: name, monotonic seconds.
 MARKS = "benchmarks-marks"
@@ -20,12 +30,21 @@ MARKS = "benchmarks-marks"
 _url = os.environ.get("BENCH_URL", "redis://")
 app = Celery("benchmarks", broker=_url, backend=_url, set_as_current=False)
 app.conf.broker_connection_retry_on_startup = True
+if "BENCH_STORE" in os.environ:
+    app.conf.graceful_store = os.environ["BENCH_STORE"]
 
 
 @app.task(ignore_result=True)
 def mark(name: str) -> None:
     """Note the time at which the queue has been worked off up to here."""
     app.backend.client.rpush(MARKS, f"{name} {time.monotonic()}")  # type: ignore[attr-defined]
+
+
+@app.task(ignore_result=True)
+def pause(name: str, seconds: float) -> None:
+    """Take so long, then note the time."""
+    time.sleep(seconds)
+    mark(name)
 
 
 @app.task(ignore_result=True)

@@ -42,6 +42,14 @@ def noted(n: int, pause: float, *, cursor: int = -1) -> Iterator[int]:
         yield number
 
 
+def brief(name: str, *, cursor: int = -1) -> Iterator[int]:
+    """Three items of nothing, then a mark."""
+    from benchmarks.app import mark
+
+    yield from range(cursor + 1, 3)
+    mark(name)
+
+
 class Short(IterableTask):
     """The class style of ``short``."""
 
@@ -79,7 +87,7 @@ class Counted(IterableTask):
 
 def register(app: Celery) -> None:
     """Make tasks of them all."""
-    for body in (short, paced, noted):
+    for body in (short, paced, noted, brief):
         app.task(base=IterableTask, name=f"benchmarks.app.{body.__name__}")(body)
     app.register_task(Short())
     app.register_task(Counted())

@@ -46,7 +46,9 @@ def ask_peers(app: Any, namespace: str, own: str, *, quiet: float = LONG_QUIET) 
     """
     put = partial(ask, app, timeout=BROKER_TIMEOUT, quiet=quiet)
     ours = set(app.amqp.queues)
-    hosts = {host for host, queues in put("active_queues") if _names(queues) & ours} - {own}
+    # One in maintenance consumes nothing, and knows the mode.
+    consuming = [(host, _names(queues)) for host, queues in put("active_queues")]
+    hosts = {host for host, names in consuming if not names or names & ours} - {own}
     answers = put("graceful", destination=sorted(hosts)) if hosts else []
     return [
         Peer(host, _mode(answer.get("mode")), answer.get("starts_runs") is True)

@@ -14,7 +14,7 @@ from celery_graceful._celery.children import is_ending
 from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
-from celery_graceful.tasks import endings, guard, not_executed
+from celery_graceful.tasks import guard, late_ends, not_executed
 from celery_graceful.tasks.carried import CarriedLeg
 from celery_graceful.tasks.state_writer import close_writer
 
@@ -63,7 +63,7 @@ def _close_run(
         return
     completed = state == states.SUCCESS
     try:
-        endings.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
+        late_ends.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
     except StoreError as exc:
         logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
     if completed:
@@ -73,6 +73,7 @@ def _close_run(
 
 
 def _close(**_: Any) -> None:
+    late_ends.wait_for_all()
     close_writer()
     close_stores()
 

@@ -6,13 +6,10 @@ import logging
 import time
 from typing import Any
 
-from kombu.exceptions import OperationalError
-
 from celery_graceful._celery import unstarted
 from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.threads import native_lock
 from celery_graceful.maintenance.attending import report_every
-from celery_graceful.maintenance.peers import ask_peers, newest_mode
 from celery_graceful.maintenance.report import MOST_BUSY, Busy, Report
 from celery_graceful.model.held import NOTHING, Held, held_by
 from celery_graceful.model.mode import Mode
@@ -25,6 +22,7 @@ from celery_graceful.worker.asking_others import AskingOthers
 from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.gate import Gate
 from celery_graceful.worker.history import History
+from celery_graceful.worker.mode_from_others import ModeFromOthers
 from celery_graceful.worker.parking import Parking
 from celery_graceful.worker.run_parking import RunParking
 from celery_graceful.worker.watch import Known, Watch
@@ -85,6 +83,13 @@ class Attendant:
             lease=settings.lease_ttl,
             follows=not forced,
             pauses=self._pauses,
+        )
+        self._others = ModeFromOthers(
+            runtime.app,
+            runtime.namespace,
+            worker.hostname,
+            self.watch.learn,
+            every=settings.lease_ttl,
         )
         self.parking = Parking(runtime, flag.worker, self.held_by_name)
         self.run_parking = RunParking(
@@ -218,33 +223,12 @@ class Attendant:
             return None
         return {"version": mode.version, "text": encode_mode(mode, log=False)}
 
-    def _learn_from_others(self) -> None:
-        """The store cannot say what the mode is. Before anything is consumed."""
-        try:
-            found = newest_mode(
-                ask_peers(self.runtime.app, self.runtime.namespace, self._worker.hostname)
-            )
-        except OperationalError as exc:
-            found, why = None, f"no other worker could be asked ({exc})"
-        else:
-            why = "no other worker answered with one"
-        if found is not None:
-            mode, who = found
-            self.watch.learn(mode)
-            logger.warning("The maintenance mode is known from %s (version %d)", who, mode.version)
-            return
-        logger.warning(
-            "No maintenance mode is known: the store cannot be used, and %s. This worker runs as if"
-            ' nothing were down; with graceful_without_store = "pause" it would wait for the store',
-            why,
-        )
-
     def reconnected(self, consumer: Any) -> None:
         """There is a new connection, which does not consume yet."""
         self._ramping = False
         self._told = None
         if not (self.watch.is_known or self.forced or self._pauses):
-            self._learn_from_others()
+            self._others.at_start()
         self.gate.connected(consumer)
         self.run_parking.connected()
 
@@ -258,7 +242,10 @@ class Attendant:
     def report(self) -> Report:
         """The worker at this moment; in any thread."""
         self.announcer.remind()  # comes by every few seconds, whatever the loop does
-        self.run_parking.try_again(time.monotonic())
+        now = time.monotonic()
+        self.run_parking.try_again(now)
+        if not self.watch.answers and not self.forced:
+            self._others.now_and_then(now)
         gate = self.gate
         # First what is in force, then what runs: what starts in between must not be missing.
         away = self._disconnected()

@@ -134,6 +134,11 @@ class Watch:
         """Whether a mode is known: read from the store, or told by others."""
         return self._mode.version >= 0
 
+    @property
+    def answers(self) -> bool:
+        """Whether the store could be used at the last look."""
+        return not self._away
+
     def refused(self) -> None:
         """An execution could not use the store: no run starts for a while."""
         with self._lock:

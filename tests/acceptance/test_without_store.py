@@ -22,8 +22,7 @@ from tests.servers import Valkey
 
 pytestmark = pytest.mark.slow
 
-POOLS = ("prefork", "threads", "solo", "gevent")
-LEASE = 3.0
+LEASE = 2.0
 SETTINGS = {
     "graceful_lease_ttl": LEASE,
     "graceful_flush_interval": 0.3,
@@ -40,6 +39,11 @@ def stage(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> Iterator[Stage]
     with Stage(redis_url, redis_url, tmp_path, store=own_valkey.url).open() as stage:
         stage.settings.update(SETTINGS)
         yield stage
+
+
+def matrix(value: Any) -> Any:
+    """One of many combinations."""
+    return pytest.param(value, marks=pytest.mark.matrix)
 
 
 class Mixed:
@@ -84,7 +88,7 @@ def one_has_ended(stage: Stage) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", ["prefork", "solo", matrix("threads"), matrix("gevent")])
 def test_plain_tasks_pass_runs_that_wait(stage: Stage, own_valkey: Valkey, pool: str) -> None:
     if pool == "gevent":
         pytest.importorskip("gevent")
@@ -123,11 +127,6 @@ def test_a_store_that_refuses(stage: Stage, own_valkey: Valkey) -> None:
     assert worker.exit_code is None
 
 
-def matrix(value: Any) -> Any:
-    """One of many combinations."""
-    return pytest.param(value, marks=pytest.mark.matrix)
-
-
 ALWAYS = ("closed port", "no such kind")
 NEVER = {
     "closed port": "redis://127.0.0.1:1/0",
@@ -143,11 +142,13 @@ NEVER = {
     "kind", [ALWAYS[0], ALWAYS[1], *(matrix(k) for k in NEVER if k not in ALWAYS)]
 )
 def test_a_store_that_never_was(stage: Stage, kind: str) -> None:
-    stage.worker("never", settings={"graceful_store": NEVER[kind]}).wait_ready()
+    worker = stage.worker("never", settings={"graceful_store": NEVER[kind]}).wait_ready()
     mixed = Mixed(stage)
     mixed.send(RUNS)
     mixed.wait_plain()
     mixed.check_none_began()
+    worker.signal(SIGTERM)
+    assert worker.wait() == 0
     # A worker that can start runs finds those that wait.
     stage.worker("other").wait_ready()
     mixed.check_all_done()
@@ -165,13 +166,14 @@ def test_a_worker_whose_plugin_cannot_start(stage: Stage, settings: dict[str, An
     failed = stage.worker("failed", settings=settings).wait_ready()
     failed.wait_log("ERROR.* celery-graceful could not start on this worker: .*graceful_", 20)
     mixed = Mixed(stage)
-    mixed.send(RUNS)
+    mixed.send(10)
     mixed.wait_plain()
     mixed.check_none_began()
     answer = Graceful(with_settings(stage)).maintenance.status()
     (seen,) = [seen for seen in answer.workers if seen.hostname == "failed@localhost"]
     assert seen.state is State.FAILED
     assert next(iter(settings)) in seen.failure
+    # Both consume the queue: what the one cannot start, the other does.
     stage.worker("sound").wait_ready()
     mixed.check_all_done()
     failed.signal(SIGTERM)
@@ -196,3 +198,36 @@ def test_one_task_that_is_written_wrong(stage: Stage) -> None:
     wait_for(lambda: lot.waiting() == RUNS, 20, lambda: f"{lot.waiting()} wait")
     assert {result.state for result in waits} == {"PENDING"}
     assert worker.exit_code is None
+
+
+# -- the maintenance mode ----------------------------------------------------------------------
+
+
+def test_one_that_cannot_reach_the_store_learns_the_mode_from_others(
+    stage: Stage, own_valkey: Valkey
+) -> None:
+    """At its start, and of each change; ``down --wait`` counts it."""
+    stage.settings["graceful_lease_ttl"] = 4.0
+    maintenance = Graceful(with_settings(stage)).maintenance
+    stage.worker("first").wait_ready()
+    maintenance.down(wait=True, timeout=30)
+    apart = stage.worker("apart", settings={"graceful_store": NEVER["closed port"]}).wait_ready()
+    apart.wait_log(r"The maintenance mode is known from first@localhost", 20)
+    mixed = Mixed(stage)
+    mixed.send(0)
+    maintenance.up()
+    mixed.wait_plain()
+    wait_for(
+        lambda: (
+            {each.hostname: each.state for each in maintenance.status().workers}.get(
+                "apart@localhost"
+            )
+            is State.CUT_OFF
+        ),
+        60,
+        "that it consumes again",
+    )
+    maintenance.down(wait=True, timeout=60)
+    mixed.send(0)
+    entered = "this worker starts nothing of everything"
+    wait_for(lambda: apart.log().count(entered) == 2, 10, "that it is held again")

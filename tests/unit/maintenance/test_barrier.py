@@ -9,6 +9,7 @@ import pytest
 from celery_graceful.maintenance.attending import Member
 from celery_graceful.maintenance.barrier import Standing, State, judge
 from celery_graceful.maintenance.hearing import Heard
+from celery_graceful.maintenance.report import decode_report, encode_report
 from celery_graceful.model.mode import EVERYTHING, Hold, Kind, Mode, Scope
 from tests.unit.maintenance.workers import IMPORT, MAIL, member, report
 
@@ -190,3 +191,32 @@ def test_a_worker_that_never_reached_the_store_counts_by_its_answer() -> None:
 def test_nobody_there_is_nobody_to_wait_for() -> None:
     assert judged().clear
     assert judged().live == ()
+
+
+def test_one_that_sends_heartbeats_is_not_gone() -> None:
+    beating = Heard(beating=frozenset({"w1@host"}))
+    standing = judged(member(31.0, version=4), heard=beating)
+    (seen,) = standing.workers
+    assert seen.state is State.CUT_OFF
+    assert "it sends heartbeats, and does not answer" in str(seen.blocks[0])
+    assert judged(member(31.0, version=4), heard=Heard(beating=frozenset())).clear
+
+
+def test_one_without_a_store_that_has_not_acknowledged_blocks() -> None:
+    standing = judged(member(31.0, version=4), heard=answering(version=4, paused=False))
+    assert [str(block) for block in standing.blocks] == ["w1@host: has not yet heard of it"]
+
+
+def test_one_whose_plugin_failed_is_named() -> None:
+    heard = Heard(
+        consuming={"w1@host": frozenset({"mail"})}, failures={"w1@host": "graceful_x is wrong"}
+    )
+    (seen,) = judged(heard=heard).workers
+    assert (seen.state, seen.failure) == (State.FAILED, "graceful_x is wrong")
+    assert "could not start on it, and it consumes mail" in str(seen.blocks[0])
+    assert judged(scopes=(Scope(Kind.QUEUE, "celery"),), heard=heard).clear, "it consumes another"
+
+
+def test_a_report_of_a_later_version_can_be_read() -> None:
+    text = encode_report(report()).replace('"pid"', '"later":1,"pid"')
+    assert decode_report(text) == report()

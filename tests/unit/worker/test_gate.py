@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from celery_graceful._celery.request import RunRequest
 from celery_graceful._celery.wire import HOME
 from celery_graceful.model.held import Held
 from celery_graceful.worker import gate as gate_module
@@ -26,7 +27,12 @@ def request(queue: str, home: str | None = None, task: str = "shop.mail") -> Any
 class Yard:
     """A gate of a worker that is connected, and what went through it, aside or back."""
 
-    def __init__(self, pool: str = "prefork", exempt: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        pool: str = "prefork",
+        exempt: frozenset[str] = frozenset(),
+        faulty: frozenset[str] = frozenset(),
+    ) -> None:
         self.started: list[Any] = []
         self.aside: list[Any] = []
         self.looks: list[float] = []
@@ -47,7 +53,7 @@ class Yard:
             call_soon=lambda call: None,
         )
         self.worker.consumer = consumer
-        self.gate = Gate(self.worker, self._park, self.looks.append, lambda: None, exempt)
+        self.gate = Gate(self.worker, self._park, self.looks.append, lambda: None, exempt, faulty)
         self.gate.connected(consumer)
 
     def _park(self, requests: list[Any]) -> list[Any]:
@@ -116,3 +122,68 @@ def test_on_solo_a_long_task_is_followed_by_one_look(monkeypatch: pytest.MonkeyP
         yard.worker.process_task(request("celery"))
     (asked_for,) = yard.looks
     assert asked_for > began, "it asks for a look that began after the task had ended"
+
+
+# -- runs that cannot start ------------------------------------------------------------------
+
+
+class Run(RunRequest):
+    """A request of an iterable task, without what Celery makes of it."""
+
+    type = id = name = message = acknowledged = time_start = worker_pid = None
+
+    def __init__(self, task: str = "shop.import") -> None:
+        self.type = self.id = self.name = task
+        self.message = request("celery").message
+        self.acknowledged = False
+
+
+def test_while_the_store_is_away_runs_are_parked_and_plain_tasks_pass() -> None:
+    yard = Yard()
+    run, plain = Run(), request("celery")
+    yard.gate.set(Held(), runs_wait=True)
+    for it in (run, plain):
+        yard.worker.process_task(it)
+    yard.gate.enforce()  # in the loop's next turn
+    assert (yard.started, yard.aside) == ([plain], [run])
+    yard.gate.set(Held())
+    yard.worker.process_task(again := Run())
+    assert yard.started == [plain, again]
+
+
+def test_a_run_that_waits_here_starts_when_the_store_is_back_before_it_is_parked() -> None:
+    yard = Yard()
+    yard.gate.set(Held(), runs_wait=True)
+    yard.worker.process_task(run := Run())
+    yard.gate.set(Held())
+    yard.gate.enforce()
+    assert (yard.started, yard.aside) == ([run], [])
+
+
+def test_one_that_was_not_admitted_is_parked_whatever_the_store_says_by_then() -> None:
+    yard = Yard()
+    run = Run()
+    run.postponed = True
+    yard.gate.postpone(run)
+    yard.gate.enforce()
+    assert (yard.started, yard.aside) == ([], [run])
+
+
+def test_a_faulty_task_waits_and_others_start() -> None:
+    yard = Yard(faulty=frozenset({"shop.faulty"}))
+    faulty, sound, plain = Run("shop.faulty"), Run(), request("celery", task="shop.faulty")
+    for it in (faulty, sound, plain):
+        yard.worker.process_task(it)
+    yard.gate.enforce()
+    assert yard.started == [sound, plain], "a plain task of that name is none of ours"
+    assert yard.aside == [faulty]
+
+
+def test_without_the_rest_of_the_plugin_plain_tasks_start_and_runs_do_not() -> None:
+    yard = Yard()
+    yard.gate.intake = None
+    yard.gate.set(Held(), runs_wait=True)
+    run, plain = Run(), request("celery")
+    for it in (run, plain):
+        yard.worker.process_task(it)
+    assert (yard.started, yard.aside) == ([plain], [run])

@@ -1,0 +1,83 @@
+"""Runs whose outcome Celery has stored while the store was away: it hears of their end later.
+
+The task's slot does not wait for that. Until then nobody else takes such a run over: rescuers wait
+until the store has answered for a whole lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.model.record import Outcome
+from celery_graceful.tasks import endings
+from celery_graceful.tasks.carried import CarriedLeg
+
+__all__ = ["close", "wait_for_all"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+#: Seconds for which the slot waits, lest a lost connection make a thread.
+PATIENCE = 1.0
+
+_lock = threading.Lock()
+_left: list[tuple[CarriedLeg, Outcome]] = []
+_thread: threading.Thread | None = None
+
+
+def close(leg: CarriedLeg, outcome: Outcome) -> None:
+    """Tell the store that the run has ended: now, or as soon as it answers.
+
+    Raises:
+        StoreError: the store refuses.
+    """
+    if not _may_wait(leg):
+        endings.close(leg, outcome)
+        return
+    patience = leg.ticket.patience
+    leg.ticket.patience = PATIENCE
+    try:
+        endings.close(leg, outcome)
+    except StoreUnavailable as exc:
+        logger.warning("%s has ended; the store hears of it later: %s", leg.ticket.run, exc)
+        leg.ticket.patience = patience
+        _later(leg, outcome)
+
+
+def wait_for_all() -> None:
+    """The process ends: wait as long as an execution would."""
+    thread = _thread
+    if thread is not None:
+        thread.join()
+
+
+def _may_wait(leg: CarriedLeg) -> bool:
+    # The row of an atomic run is removed on the task's own connection; under gevent a connection
+    # belongs to the thread that opened it.
+    return leg.task.atomic is None and "gevent" not in sys.modules
+
+
+def _later(leg: CarriedLeg, outcome: Outcome) -> None:
+    global _thread
+    with _lock:
+        _left.append((leg, outcome))
+        if len(_left) == 1:
+            _thread = threading.Thread(target=_close_all, name="graceful-late-ends", daemon=True)
+            _thread.start()
+
+
+def _close_all() -> None:
+    while True:
+        leg, outcome = _left[0]
+        try:
+            endings.close(leg, outcome)
+        except StoreError as exc:
+            logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
+        except Exception:
+            logger.exception("%s is done, but the store does not know", leg.ticket.run)
+        with _lock:
+            _left.pop(0)
+            if not _left:
+                return
