@@ -32,20 +32,21 @@ NAP = 1.0
 MOST_NAMES = 10
 
 
-def policy_of(policies: Mapping[str, str], entry: str) -> str:
+def policy_of(policies: Mapping[str, str], entry: str, default: str = "skip") -> str:
     """What becomes of an entry that is due while it is held.
 
     Args:
         policies: policies by names and patterns; the name itself wins, then the first pattern.
         entry: the entry's name.
+        default: the policy when nothing matches.
 
     Returns:
-        ``skip``, ``once``, ``all`` or ``run``; ``skip`` when nothing matches.
+        ``skip``, ``once``, ``all`` or ``run``.
     """
     if entry in policies:
         return policies[entry]
     matching = (policy for pattern, policy in policies.items() if fnmatchcase(entry, pattern))
-    return next(matching, "skip")
+    return next(matching, default)
 
 
 def hold_back(scheduler: Any, runtime: Runtime) -> None:
@@ -121,7 +122,7 @@ class BeatGate:
     def _keep_back(self, entry: Any) -> bool:
         self._undecided = entry
         held = self._mode.look()
-        policy = policy_of(self._policies, entry.name)
+        policy = self._policy(entry)
         kept = policy != "run" and self._covers(held, entry)
         owes = kept and self._owe(entry, policy)
         self._undecided = None
@@ -136,6 +137,15 @@ class BeatGate:
                 counted(self._owed[entry.name], "time"),
             )
         return kept
+
+    def _policy(self, entry: Any) -> str:
+        """What becomes of an entry that is held; one that comes only once is not lost by itself."""
+        try:
+            last = self._clockwork.is_last_turn(entry)
+        except Exception:
+            logger.exception("Whether the entry %s is due again cannot be told", entry.name)
+            last = False
+        return policy_of(self._policies, entry.name, "once" if last else "skip")
 
     def _owe(self, entry: Any, policy: str) -> bool:
         """Count an entry that is not sent, if its policy says so."""
@@ -152,7 +162,7 @@ class BeatGate:
     def _leave(self) -> None:
         undecided, self._undecided = self._undecided, None
         if undecided is not None:  # a signal has cut in: its turn is over, and it was not sent
-            self._owe(undecided, policy_of(self._policies, undecided.name))
+            self._owe(undecided, self._policy(undecided))
         if self._owed.saved or self._board.asking:
             return  # a signal has cut in on a call; the scheduler closes once more after it
         self._board.insist()
@@ -194,7 +204,8 @@ class BeatGate:
 
     def _drop(self, name: str, count: int) -> None:
         logger.warning(
-            "The entry %s was due %s during maintenance and is gone or disabled: not caught up",
+            "The entry %s was due %s during maintenance and is gone, disabled or expired:"
+            " not caught up",
             name,
             counted(count, "time"),
         )
@@ -227,7 +238,7 @@ class BeatGate:
             logger.exception("The entries of the schedule cannot be told")
             entries = []
         kept = [e for e in entries if self._covers(held, e)]
-        policies = {e.name: policy_of(self._policies, e.name) for e in kept}
+        policies = {e.name: self._policy(e) for e in kept}
         names = sorted(f"{name}: {policy}" for name, policy in policies.items() if policy != "run")
         logger.warning(
             "Maintenance (%s): %d of %s held: %s%s",

@@ -69,7 +69,7 @@ def plan(
     return Plan(
         queues=tuple(sorted(queue for queue in queues if held.queue(queue))),
         tasks=tuple(sorted(named)),
-        beat=dict(runtime.settings.maintenance_beat),
+        beat=dict(runtime.settings.maintenance_beat) or {"*": "skip"},
         awaited=tuple(a for r in live if not r.forced for a in _awaited(added, r, interrupt)),
         forced=tuple(report.hostname for report in live if report.forced),
     )

@@ -288,12 +288,12 @@ _LINES = (
     Setting(
         "graceful_maintenance_beat",
         parse_policies,
-        MappingProxyType({"*": "skip"}),
+        MappingProxyType({}),
         "skip, once, all or run, or a mapping of entries (names or patterns) to these",
         '{"report-*": "once"}',
         "What becomes of beat entries that are due during maintenance: not sent; sent once after"
         " `up`; sent as often as they were due; sent at once, to wait in their queue. Entries that"
-        " a mapping does not name are skipped.",
+        " a mapping does not name are skipped; those that come only once are sent once.",
     ),
 )
 
