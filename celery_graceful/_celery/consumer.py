@@ -8,6 +8,8 @@ from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
 
+from celery_graceful._celery.late import name_late_messages
+
 __all__ = ["notice_lost_connection", "polling", "stop_consuming", "wake_poll"]
 
 logger = logging.getLogger("celery_graceful.worker")
@@ -31,6 +33,8 @@ def stop_consuming(worker: Any) -> bool:
             task_consumer.cancel()
         if connection is None:
             return True
+        if task_consumer is not None:
+            name_late_messages(connection, [queue.name for queue in task_consumer.queues])
         _mend_poller(worker, connection)
         return _drain(connection)
     except Exception as exc:

@@ -7,6 +7,7 @@ and wrappers of other packages must take it neither for an end nor for an error.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -77,6 +78,8 @@ class Delivery:
     def __init__(self, task_id: str, hostname: str | None) -> None:
         self.task_id = task_id
         self.stores = Stores.ANY
+        #: When it was begun, in monotonic seconds.
+        self.began = time.monotonic()
         #: Why the execution was left; raised where no wrapper of another package sees it.
         self.way_out: Ignore | Reject | None = None
         #: The answer that the execution got to its message before Celery traced it.

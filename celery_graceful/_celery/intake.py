@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from celery_graceful._celery.late import name_late_messages
 from celery_graceful._celery.threads import snapshot
 
 __all__ = ["Intake"]
@@ -55,6 +56,8 @@ class Intake:
         for queue in shut:
             self._closed[queue.name] = queue
             tasks.cancel_by_queue(queue.name)
+        if shut:
+            name_late_messages(self._consumer.connection, [queue.name for queue in shut])
         reopened = [name for name in self._closed if not closed(name)]
         for name in reopened:
             tasks.add_queue(self._closed.pop(name))

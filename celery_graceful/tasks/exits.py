@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, NoReturn
 
 from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
-from celery_graceful._celery.delivery import Left, Returned, Stores, limit_stores, stores_limited
+from celery_graceful._celery.delivery import (
+    Left,
+    Returned,
+    Stores,
+    delivery_of,
+    limit_stores,
+    stores_limited,
+)
 from celery_graceful._celery.request import LegLeft
 from celery_graceful.counting import counted
 from celery_graceful.errors import (
@@ -70,7 +78,7 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     if decision.verdict is not Verdict.PUBLISH:
         taken_out(leg)
     if returns:
-        log(logging.INFO, leg, "goes back to the queue: %s", reason)
+        log(logging.INFO, leg, "goes back to the queue: %s%s", reason, _after(leg))
         raise Returned(reason)
     _publish(leg, reason)
 
@@ -180,7 +188,7 @@ def _publish(leg: CarriedLeg, reason: str) -> None:
         _leave_to_rescuer(leg, exc)
         if is_stop(exc, leg.flag, leg.request):
             raise
-    log(logging.INFO, leg, "was handed over: %s", reason)
+    log(logging.INFO, leg, "was handed over: %s%s", reason, _after(leg))
     raise Left(f"handed over: {reason}")
 
 
@@ -237,7 +245,7 @@ def taken_out(leg: CarriedLeg) -> NoReturn:
         results.store_revoked(leg.task, leg.request)
         signals.emit(signals.run_cancelled, leg.task, **leg.details)
     how = str(record.outcome or record.state)
-    log(logging.INFO, leg, "was taken out: %s", how)
+    log(logging.INFO, leg, "was taken out: %s%s", how, _after(leg))
     raise Left(how)
 
 
@@ -258,6 +266,12 @@ def abandon(leg: CarriedLeg) -> None:
         )
     except Exception as exc:  # whoever ends the process must not wait, nor take this for the end
         log(logging.ERROR, leg, "dies without saving its checkpoint: %s", saferepr(exc))
+
+
+def _after(leg: CarriedLeg) -> str:
+    """How long the execution took, as the end of a line."""
+    delivery = delivery_of(leg.request)
+    return "" if delivery is None else f", after {time.monotonic() - delivery.began:.1f} s"
 
 
 def log(
