@@ -16,7 +16,7 @@ SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core celery-suite fuzz lives chaos lint bench clean
+.PHONY: help demo test test-all test-core celery-suite fuzz lives chaos corpus lint bench clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -46,6 +46,9 @@ lives: $(READY)  ## random lives of runs on each store for a minute; LIVES=600 f
 
 chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+corpus: $(READY)  ## the doctor on public deployment files, which it fetches; ARGS="--from DIR" for files that are there
+	$(BIN)/python -m tests.corpus $(ARGS)
 
 lint: $(READY)  ## check style, format, types and the layers of the house
 	$(BIN)/ruff check $(CODE)

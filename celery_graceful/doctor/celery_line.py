@@ -68,13 +68,17 @@ def read_line(words: Sequence[str]) -> CeleryLine | None:
             flags.add(_BY_FLAG[word])
         elif word[:1] == "-" != word[1:2] and len(word) > 1:
             _short(word, options, flags)
-        elif word[:1] != "-" and not (not verbs and word[:1] == "$"):
+        elif word[:1] != "-" and (word[:1] != "$" or _has_verb(verbs)):
             verbs.append(word)  # a variable in front of the verb may hold options
     multi = verbs[:1] == ["multi"]
     if verbs[:1] != ["worker"] and not (multi and verbs[1:2] and verbs[1] in _STARTING):
         return None
     nodes = tuple(verbs[2:]) if multi else ()
     return CeleryLine(options, frozenset(flags), multi, nodes, per_node)
+
+
+def _has_verb(verbs: list[str]) -> bool:
+    return len(verbs) > (1 if verbs[:1] == ["multi"] else 0)
 
 
 def _short(word: str, options: dict[str, str], flags: set[str]) -> None:

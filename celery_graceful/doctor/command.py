@@ -64,6 +64,10 @@ class Shell:
     #: The worker's command as it is written in the text, and where it begins there.
     source: str = ""
     at: int = 0
+    line: int = 0
+    file: str = ""
+    #: Something else runs in the text that does not end by itself, beside the worker.
+    company: bool = False
 
     @property
     def stays(self) -> bool:

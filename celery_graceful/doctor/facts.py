@@ -108,6 +108,7 @@ class Deployed:
     manager: Manager
     #: Names it for people: ``Deployment shop-worker, container worker``.
     name: str
+    #: Of the manager's entry for it.
     place: Place
     command: Command
     #: The instruction of a Dockerfile that starts it.
@@ -146,6 +147,12 @@ class Deployed:
         if self.grace is None:
             return None
         return self.grace.value - (self.pre_stop.seconds if self.pre_stop else 0.0)
+
+    @property
+    def started_at(self) -> Place:
+        """Where its command line is written, which may be another file."""
+        command = self.command
+        return Place(command.file, command.line) if command.line else self.place
 
     def variable(self, name: str) -> Given[str] | None:
         """An environment variable, if it is set."""

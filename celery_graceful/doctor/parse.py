@@ -21,6 +21,7 @@ from celery_graceful.doctor.programs import (
 )
 from celery_graceful.doctor.shell import SHELLS, NoShellParser, assignments, plain_words
 from celery_graceful.doctor.shell_script import Script, Simple, read_script_text
+from celery_graceful.doctor.shell_words import Word
 
 __all__ = [
     "Finder",
@@ -34,10 +35,14 @@ __all__ = [
 
 #: How deep shells and scripts are followed into each other.
 _DEEPEST = 5
+#: More words than anybody has in front of a worker, where it is not known which are programs.
+_MOST_WRAPPERS = 60
 _SHEBANG = re.compile(
     r"#!\s*(?:\S*/(?:env\s+(?:-S\s+)?|with-contenv\s+|busybox\s+|dumb-init\s+))*"
     r"(?:\S*/)?(?P<shell>(?:ba|da|a|z|k)?sh)\b"
 )
+#: What hands on all arguments of a script.
+_ALL_ARGUMENTS = re.compile(r"\$[@*]|\$\{[@*]")
 
 
 class ScriptFile(NamedTuple):
@@ -59,23 +64,30 @@ Finder = Callable[[str], ScriptFile | None]
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """Where a command stands, and what can be looked up from there."""
+    """What can be looked up from where a command stands."""
 
     find: Finder | None = None
-    depth: int = 0
-    file: str = ""
-    #: The line of each word, or of the text; empty when not known.
-    lines: tuple[int, ...] = ()
     #: The environment, as far as it is known.
     variables: Mapping[str, str] = field(default_factory=dict)
+    depth: int = 0
 
-    def line(self, at: int) -> int:
-        """The line of a word; 0: not known."""
-        return self.lines[max(at, 0)] if max(at, 0) < len(self.lines) else 0
+    @property
+    def deeper(self) -> _Where:
+        """Inside of a text or a script."""
+        return replace(self, depth=self.depth + 1)
 
-    def inside(self, **changes: object) -> _Where:
-        """One level deeper."""
-        return replace(self, depth=self.depth + 1, **changes)  # type: ignore[arg-type]
+
+class _Text(NamedTuple):
+    """A text for a shell, and who runs it."""
+
+    text: str
+    program: str
+    line: int = 0
+    file: str = ""
+    args: Sequence[str] | None = None
+    script: bool = False
+    #: The shell around it, or a program that is no shell, runs it itself.
+    own: bool = False
 
 
 def parse_words(words: Sequence[str], *, text: str = "") -> Command:
@@ -96,6 +108,7 @@ def workers_in_words(
     text: str = "",
     find: Finder | None = None,
     lines: Sequence[int] = (),
+    file: str = "",
     variables: Mapping[str, str] | None = None,
     otherwise: bool = False,
 ) -> list[Command]:
@@ -106,6 +119,7 @@ def workers_in_words(
         text: as it is written; by default the words, quoted.
         find: finds the scripts that it names.
         lines: the line of each word in its file.
+        file: that file.
         variables: the environment, as far as it is known.
         otherwise: whether a command that starts no worker is wanted, too, as the only member.
 
@@ -114,8 +128,9 @@ def workers_in_words(
         UnreadableShell: that text is too large.
     """
     text = text or shlex.join(words)
-    where = _Where(find, lines=tuple(lines), variables=variables or {})
-    found = _in_words(list(words), where) or _for_image(list(words), where)
+    numbers = [*lines, *[0] * (len(words) - len(lines))]
+    placed = [Word(word, line, file) for word, line in zip(words, numbers, strict=False)]
+    found = _in_words(placed, _Where(find, variables or {})) or _for_image(placed)
     if not found and otherwise:
         return [_no_worker(list(words), text)]
     return [replace(each, text=text) for each in found]
@@ -127,6 +142,7 @@ def workers_in_text(
     shell: str = "sh",
     find: Finder | None = None,
     line: int = 0,
+    file: str = "",
     variables: Mapping[str, str] | None = None,
 ) -> list[Command]:
     """The workers that a text for a shell starts, such as that of ``sh -c`` or of a Procfile.
@@ -136,14 +152,14 @@ def workers_in_text(
         shell: the program that runs it.
         find: finds the scripts that it names.
         line: the line in its file on which it begins; 0: not known.
+        file: that file.
         variables: the environment, as far as it is known.
 
     Raises:
         NoShellParser: the parser is not installed.
         UnreadableShell: the text is too large.
     """
-    where = _Where(find, lines=(line,), variables=variables or {})
-    return _in_text(text, shell, None, where, script=False)
+    return _in_text(_Text(text, shell, line, file), _Where(find, variables or {}))
 
 
 def workers_in_script(
@@ -160,35 +176,37 @@ def workers_in_script(
         NoShellParser: the parser is not installed.
         UnreadableShell: the script is too large.
     """
-    where = _Where(find, file=script.file, lines=(1,))
-    return _in_text(script.text, script.shell or "sh", args, where, script=True)
+    text = _Text(script.text, script.shell or "sh", 1, script.file, args, script=True)
+    return _in_text(text, _Where(find))
 
 
-def _for_image(words: list[str], where: _Where) -> list[Command]:
+def _for_image(words: list[Word]) -> list[Command]:
     """Arguments for an image whose entry point is celery itself."""
-    worker = _worker(["celery", *words], [], where, -1)
+    first = words[0] if words else Word("")
+    worker = _worker([Word("celery", first.line, first.file), *words], [])
     begins = words[:1] == ["worker"] or (words and words[0][:2] in ("-A", "--"))
     return [worker] if worker is not None and begins and "app" in worker.options else []
 
 
-def _in_words(words: list[str], where: _Where) -> list[Command]:
+def _in_words(words: list[Word], where: _Where) -> list[Command]:
     wrappers: list[Wrapper] = []
     known = True  # whether what comes next is a program for certain
     environment: dict[str, str] = {}
     rest = words
-    while rest:
+    while rest and len(wrappers) < _MOST_WRAPPERS:
         given, rest = assignments(rest)
         environment.update(given)
         if not rest:
             return []
-        at = len(words) - len(rest)
         program = base(rest[0])
-        worker = _worker(rest, wrappers, where, at) if is_celery(rest[0]) else None
+        worker = _worker(rest, wrappers) if is_celery(rest[0]) else None
         if worker is not None:
             return [replace(worker, environment=environment)]
         if known and (program in RUN_NOTHING or _only_manages(program, rest)):
             return []
-        inner, front = _inner(rest, program, where, at)
+        inner, front = _inner(rest, program, where)
+        if inner is None:
+            return []
         if inner:
             outer = (*wrappers, *front)
             return [_behind(outer, environment, each) for each in inner]
@@ -201,7 +219,7 @@ def _in_words(words: list[str], where: _Where) -> list[Command]:
     return []
 
 
-def _only_manages(program: str, words: list[str]) -> bool:
+def _only_manages(program: str, words: Sequence[str]) -> bool:
     """``docker stop celery worker``: it starts nothing."""
     manages = program in RUN_ELSEWHERE and program != "ssh"
     return manages and not {"run", "exec"}.intersection(words[1:5])
@@ -217,7 +235,7 @@ def _behind(outer: tuple[Wrapper, ...], environment: dict[str, str], inner: Comm
     )
 
 
-def _worker(words: list[str], wrappers: list[Wrapper], where: _Where, at: int) -> Command | None:
+def _worker(words: list[Word], wrappers: list[Wrapper]) -> Command | None:
     line = read_line(words)
     if line is None:
         return None
@@ -230,39 +248,48 @@ def _worker(words: list[str], wrappers: list[Wrapper], where: _Where, at: int) -
         multi=line.multi,
         nodes=nodes_of(line),
         elsewhere=any(each.program in RUN_ELSEWHERE for each in wrappers),
-        file=where.file,
-        line=where.line(at),
+        file=words[0].file,
+        line=words[0].line,
     )
 
 
 def _inner(
-    rest: list[str], program: str, where: _Where, at: int
-) -> tuple[list[Command], tuple[Wrapper, ...]]:
-    """The workers inside of a text or a script that the first of these words runs."""
+    rest: list[Word], program: str, where: _Where
+) -> tuple[list[Command] | None, tuple[Wrapper, ...]]:
+    """The workers inside of a text or a script that the first of these words runs.
+
+    ``None``: it is a script that takes no notice of the rest of the words.
+    """
     if where.depth >= _DEEPEST:
         return [], ()
     if program == "eval":
-        deeper = where.inside(lines=(where.line(at),))
-        return _in_text(" ".join(rest[1:]), "sh", None, deeper, script=False, own=True), ()
-    if program in TAKE_TEXT:
-        text_at = _text_at(rest, program)
-        if text_at is not None:
-            deeper = where.inside(lines=(where.line(at + text_at),))
-            text = _watched(rest, rest[text_at])
-            found = _in_text(text, program, None, deeper, script=False, own=program in WATCH)
-            return found, () if program in SHELLS else (Wrapper(program),)
+        text = _Text(" ".join(rest[1:]), "sh", rest[0].line, rest[0].file, own=True)
+        return _in_text(text, where.deeper), ()
+    if program in TAKE_TEXT or program.startswith("$"):
+        at = _text_at(rest, program)
+        if at is not None:
+            given, own = rest[at], program in WATCH
+            text = _Text(_watched(rest, given), program, given.line, given.file, own=own)
+            front = () if program in SHELLS else (Wrapper(program),)
+            return _in_text(text, where.deeper), front
+    return _in_script(rest, program, where), ()
+
+
+def _in_script(rest: list[Word], program: str, where: _Where) -> list[Command] | None:
+    """The workers that a script of the project starts, if the first of the words names one."""
     called = rest[1:] if program in SHELLS else rest
     while program in SHELLS and called and called[0][:1] == "-":
         called = called[1:]
     script = where.find(called[0]) if where.find is not None and called else None
     shell = None if script is None else script.shell or (program if program in SHELLS else None)
     if script is None or shell is None:
-        return [], ()
-    deeper = where.inside(file=script.file, lines=(1,))
-    return _in_text(script.text, shell, called[1:], deeper, script=True), ()
+        return []
+    text = _Text(script.text, shell, 1, script.file, called[1:], script=True)
+    found = _in_text(text, where.deeper)
+    return found if found or _ALL_ARGUMENTS.search(script.text) else None
 
 
-def _text_at(words: list[str], program: str) -> int | None:
+def _text_at(words: list[Word], program: str) -> int | None:
     """Where the text for a shell stands: after ``sh -c``, ``bash -lc``, ``su user -c``."""
     for at, word in enumerate(words[1:-1], 1):
         if (word[:1] == "-" != word[1:2] and word.endswith("c")) or word == "--command":
@@ -273,75 +300,66 @@ def _text_at(words: list[str], program: str) -> int | None:
     return spaced[0] if program in WATCH and spaced else None
 
 
-def _watched(words: list[str], text: str) -> str:
+def _watched(words: list[Word], text: str) -> str:
     """``watchfiles celery.__main__.main --args '-A shop worker'`` calls a function."""
     return f"celery {text}" if "celery.__main__.main" in words else text
 
 
-def _in_text(
-    text: str,
-    program: str,
-    args: Sequence[str] | None,
-    where: _Where,
-    *,
-    script: bool,
-    own: bool = False,
-) -> list[Command]:
-    """The workers in a text; ``own``: the shell around it runs it itself."""
-    read = _read(text, args, where.variables)
-    first = where.line(0)
+def _in_text(text: _Text, where: _Where) -> list[Command]:
+    """The workers in a text."""
+    read = _read(text, where.variables)
     found: dict[tuple[object, ...], Command] = {}
-    for simple in read.commands:
-        line = first + simple.line if first else 0
-        inside = (
-            where.inside(lines=(line,) * len(simple.words)) if first else where.inside(lines=())
-        )
-        for worker in _in_words(list(simple.words), inside):
-            shells = (
-                () if worker.elsewhere or own else (_shell(program, text, simple, read, script),)
-            )
+    for at, simple in enumerate(read.commands):
+        for worker in _in_words(list(simple.words), where.deeper):
+            around = _shell(text, simple, read, read.commands[at + 1 :])
             worker = replace(
                 worker,
-                text=simple.source if script else text,
-                shells=(*shells, *worker.shells),
+                text=simple.source if text.script else text.text,
+                shells=worker.shells if worker.elsewhere or text.own else (around, *worker.shells),
                 environment={**read.environment, **simple.given, **worker.environment},
             )
             # A function that is called twice is there once.
-            found.setdefault((simple.at, worker.file, worker.line, worker.words), worker)
+            told = tuple(sorted(worker.options.items()))
+            found.setdefault((simple.at, worker.file, worker.line, told), worker)
     return list(found.values())
 
 
-def _read(text: str, args: Sequence[str] | None, variables: Mapping[str, str]) -> Script:
+def _read(text: _Text, variables: Mapping[str, str]) -> Script:
     try:
-        return read_script_text(text, args, variables)
+        return read_script_text(text.text, text.args, variables, line=text.line, file=text.file)
     except NoShellParser:
-        words = plain_words(text)
+        words = plain_words(text.text)
         if words is None:
             raise
         given, words = assignments(words)
-        source = text.strip()
-        return Script([Simple(tuple(words), source, given=given)] if words else [], given)
+        placed = tuple(Word(word, text.line, text.file) for word in words)
+        one = Simple(placed, text.text.strip(), line=text.line, given=given)
+        return Script([one] if words else [], given)
 
 
-def _shell(program: str, text: str, simple: Simple, read: Script, script: bool) -> Shell:
+def _shell(text: _Text, simple: Simple, read: Script, later: Sequence[Simple]) -> Shell:
+    before = text.text.encode("utf-8", "replace")[: simple.at]
     return Shell(
-        program="sh" if program in ("su", "runuser") else program,
+        program="sh" if text.program in ("su", "runuser") else text.program,
         execs=simple.words[:1] == ("exec",) and not simple.subshell,
         last=simple.last and not simple.subshell,
         piped=simple.piped,
         background=simple.background,
         traps=read.traps,
-        script=script,
+        script=text.script,
         source=simple.source,
-        at=len(text.encode("utf-8", "replace")[: simple.at].decode("utf-8", "replace")),
+        at=len(before.decode("utf-8", "replace")),
+        line=simple.line,
+        file=text.file,
+        company=simple.background and any(base(each.words[0]) not in RUN_NOTHING for each in later),
     )
 
 
 def _no_worker(words: list[str], text: str) -> Command:
     """A command that starts no worker, with the programs that it starts one after the other."""
     given, rest = assignments(words)
-    wrappers = []
-    while rest:
+    wrappers: list[Wrapper] = []
+    while rest and len(wrappers) < _MOST_WRAPPERS:
         options, behind = options_and_rest(rest)
         wrappers.append(Wrapper(base(rest[0]), tuple(options)))
         rest = behind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from celery_graceful.doctor.shell import SHELLS
 
@@ -16,9 +17,10 @@ __all__ = [
     "options_and_rest",
 ]
 
+S = TypeVar("S", bound=str)
 #: Those that start none of their arguments, as far as people name celery in them.
 _NOTHING = """: . [ [[ adduser alias apk apt apt-get awk cat cd chmod chown cp curl cut
-declare dnf echo egrep emerge exit export find git grep groupadd gunicorn hash head helm help
+declare dnf echo egrep emerge exit export find git grep groupadd hash head helm help
 heroku id info initctl install journalctl kill killall less ln local log log_daemon_msg logger ls
 mkdir mv nc pgrep pip pip3 pkill print printf ps rc-service read return rm sed sleep source
 supervisorctl sv systemctl service tail tar tee test touch trap tr type unset update-rc.d useradd
@@ -66,7 +68,7 @@ def base(word: str) -> str:
     return word.rpartition("/")[2]
 
 
-def options_and_rest(words: list[str]) -> tuple[list[str], list[str]]:
+def options_and_rest(words: list[S]) -> tuple[list[S], list[S]]:
     """The options of the first program, and the words of the command that it starts.
 
     A program that is not known starts what comes first behind its options.
@@ -74,10 +76,10 @@ def options_and_rest(words: list[str]) -> tuple[list[str], list[str]]:
     program = base(words[0])
     if program not in KNOWN and "--" in words:
         # What stands between is the program's own: ``wait-for-it redis:6379 -t 30 -- celery``.
-        behind = words.index("--")
+        behind = next(at for at, word in enumerate(words) if word == "--")
         return words[1:behind], words[behind + 1 :]
     values, skipped = _VALUES.get(program, (frozenset[str](), 0))
-    options: list[str] = []
+    options: list[S] = []
     at = 1
     while at < len(words):
         word = words[at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -20,11 +20,12 @@ __all__ = [
     "plain_words",
 ]
 
+S = TypeVar("S", bound=str)
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 INSTALL = "pip install 'celery-graceful[doctor]'"
 
 #: Bytes of a text, and how many of the tokens whose nesting costs the parser quadratic time.
-_LONGEST = 256 * 1024
+_LONGEST = 100_000
 _MOST = {"|": 1000, "=(": 300}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
 #: One command without quotes, operators and substitutions: no parser is needed for that.
@@ -70,7 +71,7 @@ def plain_words(text: str) -> list[str] | None:
     return shlex.split(text) if _PLAIN.fullmatch(text.strip()) else None
 
 
-def assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
+def assignments(words: list[S]) -> tuple[dict[str, str], list[S]]:
     """What is set in front of a command (``A=1 env B=2 celery``), and the rest of the words."""
     given: dict[str, str] = {}
     for at, word in enumerate(words):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from celery_graceful.doctor.shell import parsed
-from celery_graceful.doctor.shell_words import Known, literal, source, words_of
+from celery_graceful.doctor.shell_words import Known, Word, literal, source, words_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -18,6 +19,8 @@ __all__ = ["Script", "Simple", "read_script_text"]
 #: Statements that are looked at, those of called functions each time: more than any script has.
 _MOST_VISITS = 20_000
 _DEEPEST = 100
+#: Of one function: more roles than a script has.
+_MOST_CALLS = 20
 _SEQUENCES = frozenset(
     {"program", "compound_statement", "do_group", "else_clause", "case_item", "ERROR"}
 )
@@ -39,11 +42,11 @@ _STOPS = frozenset({"TERM", "SIGTERM", "15", "INT", "SIGINT", "QUIT", "SIGQUIT",
 class Simple:
     """One command, with what surrounds it."""
 
-    words: tuple[str, ...]
+    words: tuple[Word, ...]
     #: As it is written, from the program on, and where that begins in the text, in bytes.
     source: str = ""
     at: int = 0
-    #: From 0 on.
+    #: From 1 on, in its file; 0: not known.
     line: int = 0
     #: Set for it alone.
     given: dict[str, str] = field(default_factory=dict)
@@ -70,6 +73,9 @@ def read_script_text(
     text: str,
     args: Sequence[str] | None = None,
     variables: Mapping[str, str] | None = None,
+    *,
+    line: int = 0,
+    file: str = "",
 ) -> Script:
     """Walk through a text.
 
@@ -77,12 +83,14 @@ def read_script_text(
         text: of a script, or behind ``sh -c``.
         args: what it is called with; ``None``: not known, so that all its branches count.
         variables: its environment, as far as that is known.
+        line: the line on which it begins; 0: not known.
+        file: the file it stands in.
 
     Raises:
         NoShellParser: the parser is not installed.
         UnreadableShell: the text is too large.
     """
-    walk = _Walk(Known(args, variables))
+    walk = _Walk(Known(args, variables), line, file)
     root = parsed(text)
     walk.sequence(root, Simple(()), 0)
     for name in [name for name in walk.functions if name not in walk.called and args is None]:
@@ -94,10 +102,13 @@ def read_script_text(
 class _Walk:
     """One walk; ``around`` is what every command inside inherits."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, line: int, file: str) -> None:
         self.known, self.script = known, Script()
+        self.line, self.file = line, file
         self.functions: dict[str, Node] = {}
-        self.called: set[str] = set()
+        #: How often each was walked into, and those that are being walked through.
+        self.called: Counter[str] = Counter()
+        self.active: set[str] = set()
         self.visits = 0
 
     def sequence(self, node: Node, around: Simple, depth: int) -> None:
@@ -245,16 +256,16 @@ class _Walk:
     def command(self, node: Node, around: Simple, depth: int) -> None:
         """A simple command; a call of a function of the text is walked into."""
         given: dict[str, str] = {}
-        words: list[str] = []
+        words: list[Word] = []
         start = node
         for child in node.children:
             if child.type == "variable_assignment":
                 given.update({n: v or "" for n, v in _assigned(child, self.known)})
             elif child.type == "command_name" and child.children:
                 start = child
-                words += words_of(child.children[0], self.known)
+                words += self.placed(child.children[0])
             elif not child.type.endswith("redirect"):
-                words += words_of(child, self.known)
+                words += self.placed(child)
         if not words:
             return
         if words[0] in self.functions:
@@ -262,7 +273,7 @@ class _Walk:
         elif words[0] == "shift" and self.known.args is not None:
             self.known.args = self.known.args[1:]
         elif words[:2] == ["set", "--"]:
-            self.known.args = None if "$" in " ".join(words) else words[2:]
+            self.known.args = None if "$" in " ".join(words) else list(words[2:])
         elif words[0] == "trap":
             self.script.traps |= bool(_STOPS.intersection(words[2:]))
         else:
@@ -274,20 +285,27 @@ class _Walk:
                     words=tuple(words),
                     source=text.encode("utf-8", "replace")[offset:].decode("utf-8", "replace"),
                     at=start.start_byte,
-                    line=start.start_point[0],
+                    line=self.line + start.start_point[0] if self.line else 0,
                     given=given,
                 )
             )
 
+    def placed(self, node: Node) -> list[Word]:
+        """The words of a node, each where it is written."""
+        line = self.line + node.start_point[0] if self.line else 0
+        return [Word(word, line, self.file) for word in words_of(node, self.known)]
+
     def call(self, name: str, args: Sequence[str], around: Simple, depth: int) -> None:
         """Walk through a function's body."""
-        if name in self.called and depth > _DEEPEST // 2:
+        if name in self.active or self.called[name] >= _MOST_CALLS:
             return
-        self.called.add(name)
+        self.called[name] += 1
+        self.active.add(name)
         before = self.known.args
         self.known.args = list(args) if args or before is not None else None
         self.visit(self.functions[name], around, depth + 1)
         self.known.args = before
+        self.active.discard(name)
 
 
 def _body_of(item: Node) -> list[Node]:
@@ -317,4 +335,5 @@ def _assigned(node: Node, known: Known) -> Iterator[tuple[str, str | None]]:
         return
     text = "" if value is None else literal(value, known)
     is_list = value is not None and value.type == "array"
-    yield source(name), None if is_list or "$(" in text or "`" in text else text
+    own = f"${{{source(name)}:" in text or f"${{{source(name)}-" in text  # A=${A:-b}
+    yield source(name), None if is_list or own or "$(" in text or "`" in text else text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["Known", "literal", "source", "words_of"]
+__all__ = ["Known", "Word", "literal", "source", "words_of"]
 
 _ESCAPED = re.compile(r"\\(\n|.)", re.DOTALL)
 _ESCAPED_IN_QUOTES = re.compile(r"\\([$`\"\\\n])")
@@ -18,6 +18,21 @@ _ONE = re.compile(r"\$(?:(?P<bare>\d)|\{(?P<name>\d+)(?P<rest>:?-(?P<default>[^}
 _VARIABLE = re.compile(
     r"\$(?:(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<rest>:?-[^}]{0,500})?\})"
 )
+
+
+class Word(str):
+    """A word with the place where it is written: it may be handed on from file to file."""
+
+    #: From 1 on; 0: not known.
+    line: int
+    file: str
+
+    def __new__(cls, text: str, line: int = 0, file: str = "") -> Word:
+        """A word that keeps its place, if it has one."""
+        word = super().__new__(cls, text)
+        known = isinstance(text, Word) and bool(text.line)
+        word.line, word.file = (text.line, text.file) if known else (line, file)  # type: ignore[attr-defined]
+        return word
 
 
 class Known:
@@ -45,6 +60,8 @@ class Known:
 
     def filled_in(self, text: str) -> str:
         """The text with the variables and arguments that are known."""
+        if self.args is not None:
+            text = _ALL.sub(lambda match: " ".join(self.all_args(match[0]) or ()), text)
         return _VARIABLE.sub(self._variable, _ONE.sub(self._argument, text))
 
     def _argument(self, match: re.Match[str]) -> str:

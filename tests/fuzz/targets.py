@@ -13,8 +13,10 @@ from uuid import UUID
 
 from celery_graceful._celery import wire
 from celery_graceful.doctor.examine import examine
+from celery_graceful.doctor.parse import ScriptFile, workers_in_script, workers_in_text
 from celery_graceful.doctor.readers.reading import read_text
 from celery_graceful.doctor.running import from_answer
+from celery_graceful.doctor.shell import UnreadableShell
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.maintenance.beat_owed import decode_owed
 from celery_graceful.maintenance.report import Busy, Report, decode_report, encode_report
@@ -226,6 +228,29 @@ def read_manifest(given: tuple[str, str]) -> None:
         assert finding.what
 
 
+SCRIPTS = [
+    '#!/bin/bash\nset -e\ncase "$1" in\n  worker) exec celery -A shop worker "${@:2}" ;;\n'
+    '  *) exec "$@" ;;\nesac\n',
+    'run() { local a=b; "$@" & wait; }\nif [ "$ROLE" = web ]; then\n  gunicorn\nelse\n'
+    "  run celery -A ${APP:-shop} worker -c $(nproc) >>log 2>&1 | tee x\nfi\n",
+    "trap 'kill $!' TERM\ncat <<EOF >a\ncelery worker\nEOF\nfor i in 1 2; do\n"
+    '  (su x -c "nice celery -A shop worker -n w$i@%h")\ndone\neval "celery worker"\n',
+]
+
+
+def read_shell(text: str) -> None:
+    """As a script, called in two ways; behind ``sh -c``; and in each file that has commands."""
+    for args in (None, ["worker", "-c", text[:9]], ["celery", "-A", "a", "worker"]):
+        for worker in workers_in_script(ScriptFile(text, "w.sh"), args):
+            assert worker.is_worker
+            assert worker.line <= text.count("\n") + 1
+    for worker in workers_in_text(text, variables={"ROLE": "web", "APP": text[:20]}):
+        assert worker.text == text
+        assert worker.text[worker.shells[0].at :][:1] or not worker.shells[0].source
+    for file, before in (("Dockerfile", "FROM a\nCMD "), ("Procfile", "w: ")):
+        read_manifest((file, before + text.replace("\n", " ")))
+
+
 TARGETS: dict[str, Target] = {
     "record": Target(record_summary, [extra_of(RECORD)], (Unreadable,)),
     "record's fields": Target(
@@ -252,4 +277,5 @@ TARGETS: dict[str, Target] = {
     "parking claim": Target(claimed, [json.dumps(["w", 120.0])]),
     "flag's environment": Target(flag._read, [json.dumps([12, "/dev/shm/x", "w@h/1"])]),
     "manifest": Target(read_manifest, make=manifest, longest=4000),
+    "shell": Target(read_shell, SCRIPTS, (UnreadableShell,), longest=1500),
 }  # fmt: skip

@@ -40,7 +40,7 @@ def _group(worker: Deployed, scene: Scene, cause: str, mend: str, key: str = "")
     """One way in which a signal reaches all processes."""
     found = group_cause(worker)
     if found is not None and found.startswith(cause) and kills_by_group(worker, scene.app):
-        place = worker.place_of(key) if key else worker.place
+        place = worker.place_of(key) if key else worker.started_at
         if key and (given := worker.variable(key)) is not None:
             place = given.place
         what = f"{worker.name}: {found} sends SIGTERM to all processes"

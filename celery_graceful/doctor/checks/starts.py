@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, per_worker
 from celery_graceful.doctor.checks.lines import in_foreground, starting_line
 from celery_graceful.doctor.command import Shell
-from celery_graceful.doctor.facts import Deployed, Manager
+from celery_graceful.doctor.facts import Deployed, Manager, Place
 from celery_graceful.doctor.finding import Severity
 
 __all__ = ["CHECKS"]
@@ -33,9 +33,10 @@ def shell(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     stays = next((each for each in worker.command.shells if each.stays), None)
     if stays is not None and not worker.command.detaches:
         mend = starting_line(worker, stays)
-        if _has_company(worker, scene):
-            mend = f"a {_HOME.get(worker.manager, 'process')} of its own for each worker: {mend}"
-        yield Sight(f"{worker.name}: {_why(stays)}", mend, worker.place)
+        if stays.company or _has_company(worker, scene):
+            mend = f"a {_HOME.get(worker.manager, 'process')} of its own for the worker: {mend}"
+        place = Place(stays.file, stays.line) if stays.line else worker.started_at
+        yield Sight(f"{worker.name}: {_why(stays)}", mend, place)
 
 
 def _why(stays: Shell) -> str:
@@ -49,13 +50,15 @@ def _why(stays: Shell) -> str:
 
 
 def _has_company(worker: Deployed, scene: Scene) -> bool:
-    """Whether the same text starts another worker: only one of them can take the shell's place."""
-    return any(
-        other is not worker
-        and (other.manager, other.name, other.place.file)
-        == (worker.manager, worker.name, worker.place.file)
+    """Whether the same text runs another worker at the same time: one can take its place."""
+    same = [
+        other
         for other in scene.workers
-    )
+        if (other.manager, other.name, other.command.shells[:1] and other.command.shells[0].file)
+        == (worker.manager, worker.name, worker.command.shells[0].file)
+    ]
+    beside = any(s.background or not s.last for each in same for s in each.command.shells[:1])
+    return len(same) > 1 and beside
 
 
 def detached(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -68,7 +71,7 @@ def detached(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         yield Sight(
             f"{worker.name}: {how} takes the worker away from {worker.manager.value}",
             in_foreground(worker.command),
-            worker.place,
+            worker.started_at,
         )
 
 
@@ -87,13 +90,13 @@ def deaf(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         yield Sight(
             f"{worker.name}: conda run does not pass SIGTERM on",
             "the environment's own program: /opt/conda/envs/…/bin/celery -A … worker",
-            worker.place,
+            worker.started_at,
         )
     if "su" in programs:
         yield Sight(
             f"{worker.name}: su passes SIGTERM on, and SIGKILL 2 s later",
             "USER in the image, User= in the unit, user= of supervisord; or setpriv, gosu",
-            worker.place,
+            worker.started_at,
         )
 
 
@@ -101,7 +104,7 @@ def purges(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """Each start throws waiting messages away."""
     if "purge" in worker.command.flags:
         what = f"{worker.name}: --purge at each start"
-        yield Sight(what, "leave --purge out", worker.place)
+        yield Sight(what, "leave --purge out", worker.started_at)
 
 
 def many_beats(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -109,7 +112,7 @@ def many_beats(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     copies = worker.copies
     if "beat" in worker.command.flags and copies is not None and copies.value > 1:
         what = f"{worker.name}: -B in {copies.value} copies sends every entry as many times"
-        yield Sight(what, "one process of its own: celery -A … beat", worker.place)
+        yield Sight(what, "one process of its own: celery -A … beat", worker.started_at)
 
 
 def same_name(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -126,7 +129,7 @@ def same_name(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         yield Sight(
             f"{worker.name}: {copies.value} workers are all called {name}",
             "-n worker%(process_num)d@%%h" if by_process else "-n worker@%h",
-            worker.place,
+            worker.started_at,
         )
 
 
@@ -139,7 +142,7 @@ def percent(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         yield Sight(
             f"{worker.name}: {single[0]} means something else to {worker.manager.value}",
             f"%{single[0]}",
-            worker.place,
+            worker.started_at,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from celery_graceful.doctor.readers.texts import (
     variables,
 )
 from celery_graceful.doctor.readers.yaml_tree import Node
+from celery_graceful.doctor.shell_words import Word
 
 __all__ = ["read_compose"]
 
@@ -61,34 +61,27 @@ class _Service:
                 yield self._worker(command, place_of(command, place))
 
     def _place(self) -> Place:
-        """Where its command stands; in its Dockerfile, if it has none of its own."""
+        """Where its command stands; of one that its image starts, the service."""
         entry, cmd = self.service.get("entrypoint"), self.service.get("command")
-        if cmd.given or entry.given:
-            return (cmd if cmd.given else entry).place
-        line = self.image.starting
-        return self.service.place if line is None else line.place
+        return next((node.place for node in (cmd, entry) if node.given), self.service.place)
 
     def _commands(self) -> list[Command]:
         entry, cmd = self.service.get("entrypoint"), self.service.get("command")
         folders = [self._context()]
         known = {name: given.value for name, given in self._environment().items() if given.value}
         if not entry.given and not cmd.given:
-            found = self.image.commands(folders=folders, variables=known)
-        elif not entry.given and self.image.entrypoint is not None:
-            own = tuple(word for word, _ in self._words(cmd))
-            found = self.image.commands(own, folders=folders, variables=known)
-        else:
-            words = [*self._words(entry), *self._words(cmd)]
-            copied = (*self._mounted(), *(self.image.copied or self._copied_beside()))
-            return workers_in_words(
-                [word for word, _ in words],
-                find=finder(copied, folders, self._workdir()),
-                lines=[line for _, line in words],
-                variables=known,
-                otherwise=bool(words),
-            )
-        file = self.image.starting.place.file if self.image.starting else ""
-        return [replace(each, file=each.file or file) for each in found]
+            return self.image.commands(folders=folders, variables=known)
+        if not entry.given and self.image.entrypoint is not None:
+            own = tuple(Word(word, line, cmd.place.file) for word, line in self._words(cmd))
+            return self.image.commands(own, folders=folders, variables=known)
+        words = [
+            Word(word, line, node.place.file)
+            for node in (entry, cmd)
+            for word, line in self._words(node)
+        ]
+        copied = (*self._mounted(), *(self.image.copied or self._copied_beside()))
+        find = finder(copied, folders, self._workdir())
+        return workers_in_words(words, find=find, variables=known, otherwise=bool(words))
 
     def _words(self, node: Node) -> list[tuple[str, int]]:
         """A list, or a text, which compose splits into words without a shell."""

@@ -91,17 +91,19 @@ class Image:
                 shell=self.shell_program,
                 find=find,
                 line=line.place.line,
+                file=line.place.file,
                 variables=variables,
             )
         before = (entry.words or ()) if entry is not None else ()
         if cmd is None and own is not None:
             cmd = own.words if own.words is not None else (*self.shell, own.text)
         words = (*before, *(cmd or ()))
-        at = self.starting.place.line if self.starting else 0
+        at = self.starting.place if self.starting else Place("")
         return workers_in_words(
             words,
             find=find,
-            lines=[at] * len(words),
+            lines=[at.line] * len(words),
+            file=at.file,
             variables=variables,
             otherwise=bool(words),
         )

@@ -101,7 +101,10 @@ class _Object:
         words = [_REFERENCE.sub(value, self.text(each)) for each in nodes]
         lines = [each.text_line for each in nodes]
         known = {name: given.value for name, given in environment.items() if given.value}
-        return workers_in_words(words, lines=lines, variables=known, otherwise=bool(words))
+        file = own.place.file
+        return workers_in_words(
+            words, lines=lines, file=file, variables=known, otherwise=bool(words)
+        )
 
     def _worker(self, pod: Node, own: Node, command: Command, place: Place) -> Deployed:
         copies = self._copies()

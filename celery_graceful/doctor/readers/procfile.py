@@ -38,7 +38,9 @@ def read_procfile(text: str, file: str) -> Iterator[Deployed | Trouble]:
 
 def _workers(name: str, text: str, place: Place, procfile: Path) -> Iterator[Deployed | Trouble]:
     find = finder((), (procfile.parent,))
-    for command in commands_or_trouble(lambda: workers_in_text(text, find=find), place):
+    for command in commands_or_trouble(
+        lambda: workers_in_text(text, find=find, line=place.line, file=place.file), place
+    ):
         if isinstance(command, Trouble):
             yield command
             continue

@@ -38,9 +38,10 @@ def read_script(text: str, file: str) -> Iterator[Deployed | Trouble]:
             )
 
 
-def place_of(command: Command, otherwise: Place) -> Place:
-    """Where a worker's words are, if that is known."""
-    return Place(command.file or otherwise.file, command.line or otherwise.line)
+def place_of(command: Command, entry: Place) -> Place:
+    """Where a worker's words are within the manager's entry for it."""
+    inside = command.line and command.file == entry.file
+    return Place(entry.file, command.line) if inside else entry
 
 
 def commands_or_trouble(

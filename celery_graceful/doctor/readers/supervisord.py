@@ -14,6 +14,7 @@ from celery_graceful.doctor.readers.ini import entries, sections
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import commands_or_trouble, finder, place_of
 from celery_graceful.doctor.readers.texts import environment_of, finite, signal_name
+from celery_graceful.doctor.shell_words import Word
 
 __all__ = ["is_supervisord", "read_supervisord"]
 
@@ -44,9 +45,9 @@ def _workers(name: str, options: dict[str, Given[str]]) -> Iterator[Deployed | T
     except ValueError:
         return
     find = finder((), (Path(written.place.file).parent,))
-    lines = [written.place.line] * len(words)
+    placed = [Word(word, written.place.line, written.place.file) for word in words]
     for command in commands_or_trouble(
-        lambda: workers_in_words(words, text=written.value, find=find, lines=lines), written.place
+        lambda: workers_in_words(placed, text=written.value, find=find), written.place
     ):
         yield command if isinstance(command, Trouble) else _worker(name, options, command)
 

@@ -100,7 +100,8 @@ def _parse(start: Entry, known: Mapping[str, str]) -> list[Command]:
     filled = [filled_in(word, known) for word in words]
     find = finder((), (Path(start.place.file).parent,))
     lines = [start.place.line] * len(words)
-    return workers_in_words(filled, text=start.value, find=find, lines=lines)
+    file = start.place.file
+    return workers_in_words(filled, text=start.value, find=find, lines=lines, file=file)
 
 
 def _in_force(lines: Iterable[Entry]) -> list[Entry]:

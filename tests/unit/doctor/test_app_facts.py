@@ -9,9 +9,10 @@ import pytest
 from celery import Celery, _state
 from kombu import Queue
 
-from celery_graceful import Graceful, GracefulTask, IterableTask
-from celery_graceful.doctor.app_facts import app_facts
+from celery_graceful import Graceful, GracefulTask, IterableTask, plugin
+from celery_graceful.doctor.app_facts import STEP, app_facts
 from celery_graceful.doctor.configuration import configuration_findings
+from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.facts import Kind, QueueFacts, Seen
 from celery_graceful.doctor.finding import Severity
 
@@ -270,3 +271,80 @@ def test_a_task_that_is_acked_late_is_handed_over_in_time() -> None:
     assert "shop.mail would be cut off and lost" in error.what
     within = configuration_findings(late, grace=32, environ={}, seen=slow)
     assert [each.id for each in within] == ["GD105"]
+
+
+def django_app(namespace: str | None = "CELERY", **settings: Any) -> Celery:
+    """An app that reads Django's settings, as Celery's documentation has it."""
+    from django.conf import settings as django_settings
+
+    if not django_settings.configured:
+        django_settings.configure()
+    app = Celery("shop", broker="redis://localhost/0", set_as_current=False)
+    app.config_from_object("django.conf:settings", namespace=namespace)
+    app.conf.update(settings)
+    Graceful(app)
+
+    @app.task(base=IterableTask, shared=False, name="shop.import")
+    def import_rows(*, cursor: int | None = None) -> Iterator[int]:
+        yield 1
+
+    @app.task(shared=False, name="shop.mail", acks_late=True, time_limit=7200)
+    def mail() -> None: ...
+
+    app.finalize()
+    return app
+
+
+def mends(app: Celery, **given: Any) -> str:
+    return " ".join(each.mend for each in configuration_findings(app, **given))
+
+
+def test_settings_are_written_as_django_users_write_them() -> None:
+    given = {"graceful_keep_visible": False, "result_backend": "redis://", "result_expires": 60}
+    told = mends(django_app(**given), grace=30.0)
+    assert "CELERY_GRACEFUL_KEEP_VISIBLE = True" in told
+    assert "CELERY_RESULT_EXPIRES = " in told
+    assert "app.conf" not in told
+    told = mends(app_with(task_time_limit=7200, task_acks_late=True, **given))
+    assert "app.conf.graceful_keep_visible = True" in told
+    assert "CELERY_" not in told
+
+
+@pytest.mark.parametrize(
+    ("namespace", "prefix"), [("CELERY", "CELERY_"), ("shop", "SHOP_"), ("X_", "X_"), (None, "")]
+)
+def test_the_prefix_of_settings(namespace: str | None, prefix: str) -> None:
+    app = Celery("shop", set_as_current=False, namespace=namespace)
+    assert app_facts(app).settings_prefix == prefix
+
+
+def test_an_app_without_the_plugin() -> None:
+    app = Celery("shop", broker="redis://localhost/0", set_as_current=False)
+
+    @app.task(base=IterableTask, shared=False, name="shop.import")
+    def import_rows(*, cursor: int | None = None) -> Iterator[int]:
+        yield 1
+
+    app.finalize()
+    facts = app_facts(app)
+    assert not facts.plugged
+    (finding,) = examine(facts).findings
+    assert (finding.id, finding.severity) == ("GD010", Severity.ERROR)
+    assert "shop.import" in finding.what
+    assert finding.mend == "graceful = Graceful(app)"
+    Graceful(app)
+    assert examine(app_facts(app)).findings == ()
+
+
+def test_plain_tasks_need_no_plugin() -> None:
+    app = Celery("shop", broker="redis://localhost/0", set_as_current=False)
+
+    @app.task(shared=False, name="shop.mail")
+    def mail() -> None: ...
+
+    app.finalize()
+    assert examine(app_facts(app)).findings == ()
+
+
+def test_the_step_is_the_one_that_the_plugin_adds() -> None:
+    assert STEP == plugin.STEP

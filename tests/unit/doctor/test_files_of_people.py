@@ -139,18 +139,32 @@ def test_an_entry_script_of_the_image(tmp_path: Path) -> None:
     found = services(tmp_path)
     assert not any(each.stays for each in found["w"].command.shells)
     assert found["role"].command.options["queues"] == "mail"
-    assert found["role"].place.file == str(script)
+    assert (found["role"].started_at.file, found["role"].started_at.line) == (str(script), 2)
+    assert found["role"].place.line == 8, "what belongs to the manager is told there"
 
     script.write_text(text % '"$@"')
     found = services(tmp_path)
     assert found["w"].command.shells[0].stays
-    assert (found["w"].place.file, found["w"].place.line) == (str(script), 4)
+    assert found["w"].place.line == 4, "the worker's own words"
     (finding,) = [
         each
         for each in examine(sound.APP, [read_file(str(tmp_path / "compose.yml"))]).findings
         if each.id == "GD301" and "service w" in each.what
     ]
     assert finding.mend == 'exec "$@"'
+    assert finding.where == f"{script}:4", "what is to be changed"
+
+
+def test_an_entry_script_that_takes_no_notice_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "entry.sh").write_text(
+        '#!/bin/sh\nif [ "$1" = worker ]; then exec celery -A shop worker; fi\nexec gunicorn shop\n'
+    )
+    (tmp_path / "Dockerfile").write_text('FROM a\nCOPY . .\nENTRYPOINT ["./entry.sh"]\n')
+    (tmp_path / "compose.yml").write_text(
+        "services:\n  one: {build: ., command: worker}\n"
+        "  two: {build: ., command: celery -A shop worker}\n"
+    )
+    assert list(services(tmp_path)) == ["one"]
 
 
 def test_a_dockerfile_with_an_entry_script_that_stays(tmp_path: Path) -> None:

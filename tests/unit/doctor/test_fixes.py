@@ -184,3 +184,22 @@ def test_one_report_proposes_one_period(file: str) -> None:
 
 def _seconds(mend: str) -> int:
     return int("".join(character for character in mend if character.isdigit()))
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ("celery -A shop worker & wait", True),
+        ("celery -A shop worker &\nsleep 5\nwait $!", True),
+        ("celery -A shop worker & gunicorn shop", False),
+        ("celery -A shop worker & celery -A shop worker -Q b", False),
+        ('if [ -n "$X" ]; then celery -A shop worker; else celery -A shop worker -E; fi', True),
+        ("celery -A shop worker\necho gone", True),
+    ],
+)
+def test_a_worker_beside_something_else_gets_a_home_of_its_own(text: str, alone: bool) -> None:
+    script = f"#!/bin/sh\n{text}\n"
+    findings = [each for each in found(script, "w.sh", APP, Seen()) if each.id == "GD301"]
+    assert findings
+    for each in findings:
+        assert each.mend.startswith("exec " if alone else "a process of its own for the worker: ")

@@ -149,7 +149,8 @@ def test_compose_takes_what_its_dockerfile_says(tmp_path: Path) -> None:
     compose.write_text("services:\n  worker:\n    build: .\n    env_file: worker.env\n")
     (worker,) = read_file(str(compose)).workers
     assert worker.manager is Manager.COMPOSE
-    assert worker.place.file == str(dockerfile)
+    assert (worker.started_at.file, worker.started_at.line) == (str(dockerfile), 3)
+    assert (worker.place.file, worker.place.line) == (str(compose), 2)
     assert worker.stop_signal is not None
     assert worker.stop_signal.value == "SIGINT"
     assert worker.command.shells

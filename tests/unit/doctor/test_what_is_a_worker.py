@@ -38,6 +38,11 @@ WORKERS = {
     "in a branch": 'if [ -n "$X" ]; then\n exec celery -A shop worker\nfi',
     "behind a heredoc": "cat <<EOF >file\nx\nEOF\ncelery -A shop worker",
     "in a subshell": "(cd /srv && celery -A shop worker)",
+    "by an init script": (
+        'CELERYD_SU=${CELERYD_SU:-"su"}\n'
+        'run() {\n  ${CELERYD_SU} "$USER" -c "$CELERYD_MULTI $*"\n}\n'
+        "run $* start $NODES --app=shop"
+    ),
     "in docker run": "docker run -d --name celery image celery -A shop worker",
 }
 OTHERS = {
@@ -152,7 +157,7 @@ def test_branches_by_a_variable_that_is_known(text: str, expected: str) -> None:
 def test_lines_are_those_of_the_words() -> None:
     text = "#!/bin/sh\n\nmigrate && \\\n  exec \\\n  celery -A shop \\\n  worker\n"
     (found,) = read_text(text, "start").workers
-    assert found.place.line == 4
+    assert found.place.line == 5
     pod = (
         "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: w\n    command:\n    - sh\n"
         "    - -c\n    - |\n      set -e\n      # the worker\n      exec celery -A shop worker\n"
