@@ -35,6 +35,8 @@ __all__ = [
 
 #: How deep shells and scripts are followed into each other.
 _DEEPEST = 5
+#: Texts and scripts that one command leads to, all together.
+_MOST_TEXTS = 50
 #: More words than anybody has in front of a worker, where it is not known which are programs.
 _MOST_WRAPPERS = 60
 _SHEBANG = re.compile(
@@ -70,6 +72,8 @@ class _Where:
     #: The environment, as far as it is known.
     variables: Mapping[str, str] = field(default_factory=dict)
     depth: int = 0
+    #: How many texts are read yet: those within each other could be a power of their number.
+    texts_left: list[int] = field(default_factory=lambda: [_MOST_TEXTS])
 
     @property
     def deeper(self) -> _Where:
@@ -307,6 +311,9 @@ def _watched(words: list[Word], text: str) -> str:
 
 def _in_text(text: _Text, where: _Where) -> list[Command]:
     """The workers in a text."""
+    where.texts_left[0] -= 1
+    if where.texts_left[0] < 0:
+        return []
     read = _read(text, where.variables)
     found: dict[tuple[object, ...], Command] = {}
     for at, simple in enumerate(read.commands):

@@ -35,6 +35,8 @@ CASES: list[tuple[str, Any]] = [
     ("shell", "run() { a;\n" + "if b; then\n run celery -A a worker\n" * 40),
     ("shell", "".join(f"f{i}() {{ f{i + 1}; f{i + 1}; }}\n" for i in range(200)) + "f0\n"),
     ("shell", " ".join(f"w{i}" for i in range(9000))),
+    ("shell", 'eval "celery a\n")\ndone\n' * 40),
+    ("shell", 'eval "celery x\n")\ndone\neval "celery y' * 30),
     ("record", '{"format":1,"started_at":1' + "0" * 400 + "}"),
     ("cursor", '{"cursor":1,"carry":{},"steps":1,"total":1,"pace":[[1,1' + "0" * 400 + "]]}"),
     ("message", '{"headers":' + "[" * 200_000 + "\n"),

@@ -300,7 +300,11 @@ def mends(app: Celery, **given: Any) -> str:
 
 
 def test_settings_are_written_as_django_users_write_them() -> None:
-    given: dict[str, Any] = {"graceful_keep_visible": False, "result_backend": "redis://", "result_expires": 60}
+    given: dict[str, Any] = {
+        "graceful_keep_visible": False,
+        "result_backend": "redis://",
+        "result_expires": 60,
+    }
     told = mends(django_app(**given), grace=30.0)
     assert "CELERY_GRACEFUL_KEEP_VISIBLE = True" in told
     assert "CELERY_RESULT_EXPIRES = " in told
