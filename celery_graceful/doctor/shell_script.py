@@ -20,7 +20,7 @@ __all__ = ["Script", "Simple", "read_script_text"]
 _MOST_VISITS = 20_000
 _DEEPEST = 100
 #: Of one function: more roles than a script has.
-_MOST_CALLS = 20
+_MOST_CALLS = 10
 _SEQUENCES = frozenset(
     {"program", "compound_statement", "do_group", "else_clause", "case_item", "ERROR"}
 )
