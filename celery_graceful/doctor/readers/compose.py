@@ -10,7 +10,7 @@ from pathlib import Path
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.parse import workers_in_words
-from celery_graceful.doctor.readers.compose_model import Project, project_of
+from celery_graceful.doctor.readers.compose_model import Project
 from celery_graceful.doctor.readers.dockerfile import Image, images
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import Copied, commands_or_trouble, finder, place_of
@@ -35,16 +35,39 @@ _OPTIONS = ("restart", "init", "tty", "container_name")
 
 def read_compose(document: Node) -> Iterator[Deployed | Trouble]:
     """The workers among the services."""
-    project = project_of(document, document.place.file)
+    project = Project(document, document.place.file)
+    images_beside = _ImagesBeside(Path(document.place.file).parent)
     for name, service in project.services.items():
-        yield from _Service(name, service, project).workers()
+        yield from _Service(name, service, project, images_beside).workers()
+
+
+class _ImagesBeside:
+    """The Dockerfiles beside a compose file, read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[Path, dict[str, Image]] = {}
+
+    def of(self, path: Path) -> dict[str, Image]:
+        """The stages of one of them; none, if it is not there."""
+        if path not in self._read:
+            self._read[path] = images(text_of(path), normpath(path)) if path.is_file() else {}
+        return self._read[path]
+
+    def copied(self) -> Iterator[Copied]:
+        """What all of them copy, for an image that is built by somebody else."""
+        paths = sorted(self.folder.glob("Dockerfile*")) if self.folder.is_dir() else []
+        for path in paths[:_MOST_DOCKERFILES]:
+            for image in self.of(path).values():
+                yield from image.copied
 
 
 class _Service:
     """One service, with what fills in its variables."""
 
-    def __init__(self, name: str, service: Node, project: Project) -> None:
+    def __init__(self, name: str, service: Node, project: Project, beside: _ImagesBeside) -> None:
         self.name, self.service, self.known = name, service, project.variables
+        self.beside = beside
         self.image = self._image()
 
     def text(self, node: Node) -> str:
@@ -79,7 +102,8 @@ class _Service:
             for node in (entry, cmd)
             for word, line in self._words(node)
         ]
-        copied = (*self._mounted(), *(self.image.copied or self._copied_beside()))
+        built = self.service.get("build").given
+        copied = (*self._mounted(), *(self.image.copied if built else self.beside.copied()))
         find = finder(copied, folders, self._workdir())
         return workers_in_words(words, find=find, variables=known, otherwise=bool(words))
 
@@ -121,9 +145,7 @@ class _Service:
         if not build.given:
             return Image()
         path = self._context() / (self.text(build.get("dockerfile")) or "Dockerfile")
-        if not path.is_file():
-            return Image()
-        stages = images(text_of(path), normpath(path))
+        stages = self.beside.of(path)
         target = self.text(build.get("target"))
         return stages.get(target) or (list(stages.values())[-1] if stages else Image())
 
@@ -165,15 +187,6 @@ class _Service:
             source, _, target = self.text(each).partition(":")
             source = self.text(each.get("source")) or source
             yield source, self.text(each.get("target")) or target.partition(":")[0] or source
-
-    def _copied_beside(self) -> Iterator[Copied]:
-        """What the project's Dockerfiles copy, for an image that is built by somebody else."""
-        folder = Path(self.service.place.file).parent
-        if self.service.get("build").given or not folder.is_dir():
-            return
-        for path in sorted(folder.glob("Dockerfile*"))[:_MOST_DOCKERFILES]:
-            for image in images(text_of(path), str(path)).values() if path.is_file() else ():
-                yield from image.copied
 
     def _mounted(self) -> Iterator[Copied]:
         """Folders of the project that are in the container without being copied."""

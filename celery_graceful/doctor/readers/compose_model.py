@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from celery_graceful.doctor.facts import Place
+from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.texts import filled_in, text_of, variables
 from celery_graceful.doctor.readers.yaml_tree import Node, documents
 
-__all__ = ["Project", "base_of", "is_compose", "project_of"]
+__all__ = ["Project", "base_of", "is_compose"]
 
 #: Of files that include or extend each other, and of services that extend each other.
 _DEEPEST = 10
+#: Files that make up a project, and values that are merged in it: more than any has.
+_MOST_FILES, _MOST_MERGED = 100, 300_000
 #: What compose adds by itself, beside each of its default files.
 _OVERRIDES = {
     f"{name}.{end}": f"{name}.override.{end}"
@@ -25,12 +28,92 @@ _ADDED = frozenset({"env_file", "volumes", "ports", "expose", "dns", "tmpfs", "d
 _PAIRS = frozenset({"environment", "labels"})
 
 
-@dataclass(slots=True)
 class Project:
-    """Services by name, each complete, and the variables of the project's ``.env``."""
+    """Services by name, each complete, and the variables of the project's ``.env``.
 
-    services: dict[str, Node] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
+    Raises:
+        Trouble: a file that it names is no YAML, too large, or cannot be read; or there is more
+            to put together than any project has.
+    """
+
+    def __init__(self, document: Node, file: str) -> None:
+        self.services: dict[str, Node] = {}
+        self.variables = _dot_env(Path(file).parent)
+        self._read: dict[Path, list[Node]] = {}
+        self._merged = 0
+        self._add(document, Path(file), 0)
+        for service in self.services.values():
+            self._count(*(value for _, value in service.items()))
+
+    def _add(self, document: Node, path: Path, depth: int) -> None:
+        for each in _included(document, path.parent) if depth < _DEEPEST else ():
+            if each not in self._read:
+                for found in self._documents(each):
+                    self._add(found, each, depth + 1)
+        own = dict(document.get("services").items())
+        for override in _overrides(path):
+            for found in self._documents(override):
+                for name, service in found.get("services").items():
+                    own[name] = self._on_top(own[name], service) if name in own else service
+        for name, service in own.items():
+            self.services[name] = self._extended(service, own, path, 0)
+
+    def _documents(self, path: Path) -> list[Node]:
+        if path not in self._read:
+            if len(self._read) >= _MOST_FILES:
+                raise Trouble(
+                    Place(str(path)),
+                    f"more than {_MOST_FILES} files are put together",
+                    "render it: docker compose config > rendered.yaml",
+                )
+            found = documents(text_of(path), str(path))
+            self._read[path] = [each for each in found if isinstance(each.value, dict)]
+        return self._read[path]
+
+    def _extended(
+        self, service: Node, siblings: Mapping[str, Node], path: Path, depth: int
+    ) -> Node:
+        """A service on top of the one that it extends."""
+        extends = service.get("extends")
+        name = extends.text or extends.get("service").text
+        if not name or depth >= _DEEPEST:
+            return service
+        other, others = path, siblings
+        file = filled_in(extends.get("file").text, self.variables)
+        if file:
+            other = path.parent / file
+            found = self._documents(other) if other.is_file() else []
+            others = found[0].get("services").value if found else {}
+        base = others.get(name) if isinstance(others, Mapping) else None
+        if base is None or base is service:
+            return service
+        return self._on_top(self._extended(base, others, other, depth + 1), service)
+
+    def _on_top(self, base: Node, over: Node, key: str = "") -> Node:
+        """One value on top of another, as compose merges them."""
+        if over.tag:
+            return over
+        self._count(base, over)
+        if key in _PAIRS:
+            return Node({**_pairs(base), **_pairs(over)}, over.place)
+        if isinstance(base.value, dict) and isinstance(over.value, dict):
+            values = dict(base.value)
+            for name, value in over.items():
+                if name != "extends":
+                    values[name] = (
+                        self._on_top(values[name], value, name) if name in values else value
+                    )
+            values.pop("extends", None)
+            return Node(values, over.place)
+        if key in _ADDED:
+            return Node([*_listed(base), *_listed(over)], over.place)
+        return over if over.given else base
+
+    def _count(self, *merged: Node) -> None:
+        self._merged += sum(len(n.value) for n in merged if isinstance(n.value, (dict, list)))
+        if self._merged > _MOST_MERGED:
+            what = f"what its services extend is more than {_MOST_MERGED} values"
+            raise Trouble(merged[-1].place, what, "write out what the workers need")
 
 
 def is_compose(document: Node) -> bool:
@@ -57,29 +140,6 @@ def base_of(path: Path) -> Path:
     return path
 
 
-def project_of(document: Node, file: str, *, depth: int = 0) -> Project:
-    """The services of a compose file.
-
-    Raises:
-        Trouble: a file that it names is no YAML, too large, or cannot be read.
-    """
-    path = Path(file)
-    project = Project(variables=_dot_env(path.parent))
-    if depth < _DEEPEST:
-        for each in _included(document, path.parent):
-            for found in _documents(each):
-                inner = project_of(found, str(each), depth=depth + 1)
-                project.services.update(inner.services)
-    own = dict(document.get("services").items())
-    for override in _overrides(path):
-        for found in _documents(override):
-            for name, service in found.get("services").items():
-                own[name] = _merged(own[name], service) if name in own else service
-    for name, service in own.items():
-        project.services[name] = _extended(service, own, path, 0)
-    return project
-
-
 def _overrides(path: Path) -> list[Path]:
     named = _OVERRIDES.get(path.name)
     return [path.with_name(named)] if named and path.with_name(named).is_file() else []
@@ -93,54 +153,12 @@ def _included(document: Node, folder: Path) -> Iterator[Path]:
                 yield folder / path.text
 
 
-def _documents(path: Path) -> list[Node]:
-    return [each for each in documents(text_of(path), str(path)) if isinstance(each.value, dict)]
-
-
 def _dot_env(folder: Path) -> dict[str, str]:
     path = folder / ".env"
     if not path.is_file():
         return {}
     lines = enumerate(text_of(path).split("\n"), 1)
     return {name: given.value for name, given in variables(lines, str(path)).items()}
-
-
-def _extended(service: Node, siblings: dict[str, Node], path: Path, depth: int) -> Node:
-    """A service on top of the one that it extends."""
-    extends = service.get("extends")
-    name = extends.text or extends.get("service").text
-    if not name or depth >= _DEEPEST:
-        return service
-    other, others = path, siblings
-    file = filled_in(extends.get("file").text)
-    if file:
-        other = path.parent / file
-        if not other.is_file():
-            return service
-        found = _documents(other)
-        others = dict(found[0].get("services").items()) if found else {}
-    base = others.get(name)
-    if base is None or base is service:
-        return service
-    return _merged(_extended(base, others, other, depth + 1), service)
-
-
-def _merged(base: Node, over: Node, key: str = "") -> Node:
-    """One value on top of another, as compose merges them."""
-    if over.tag:
-        return over
-    if key in _PAIRS:
-        return Node({**_pairs(base), **_pairs(over)}, over.place)
-    if isinstance(base.value, dict) and isinstance(over.value, dict):
-        values = dict(base.value)
-        for name, value in over.items():
-            if name != "extends":
-                values[name] = _merged(values[name], value, name) if name in values else value
-        values.pop("extends", None)
-        return Node(values, over.place)
-    if key in _ADDED:
-        return Node([*_listed(base), *_listed(over)], over.place)
-    return over if over.given else base
 
 
 def _listed(node: Node) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from posixpath import basename, join, normpath, relpath
 from typing import NamedTuple
@@ -59,6 +60,10 @@ def commands_or_trouble(
         )
 
 
+#: More than any image is made of.
+_MOST_COPIED = 500
+
+
 class Copied(NamedTuple):
     """A file or folder of the project, and where it is in the image."""
 
@@ -76,7 +81,7 @@ def finder(copied: Iterable[Copied], folders: Iterable[Path], workdir: str = "/"
         folders: where the paths of the sources may begin.
         workdir: where relative paths in the image begin.
     """
-    sources, roots = tuple(copied), tuple(folders)
+    sources, roots = tuple(islice(copied, _MOST_COPIED)), tuple(folders)
 
     def find(word: str) -> ScriptFile | None:
         for name in _names(word, sources, workdir):

@@ -107,6 +107,13 @@ SLOW = {
     + "".join(f"  s{i}: *x\n" for i in range(40_000)),
     "one merged often": "x: &x {" + "".join(f"a{i}: b, " for i in range(20_000))
     + "}\nservices:\n" + "".join(f"  s{i}: {{<<: *x}}\n" for i in range(30_000)),
+    "one extended often": "services:\n  x: {environment: {"
+    + "".join(f"a{i}: b, " for i in range(4_000)) + "}}\n"
+    + "".join(f"  s{i}: {{extends: x}}\n" for i in range(4_000)),
+    "services that extend each other": "services:\n"
+    + "".join(f"  s{i}: {{extends: s{i + 1}, command: celery -A p worker}}\n" for i in range(999)),
+    "copies": "FROM x\n" + "COPY a /b\n" * 50_000 + "CMD " + "w " * 50_000 + "\n",
+    "functions": "#!/bin/sh\n" + "".join(f"f{i}() {{ f{i + 1}; f{i + 1}; }}\n" for i in range(999)),
     "brackets": "[" * MOST,
     "braces": "{a: " * (MOST // 4),
     "dashes": "- " * (MOST // 2),
@@ -241,3 +248,15 @@ def test_an_entry_that_others_can_write_is_not_believed(folder: Path) -> None:
 def test_no_tag_is_that_of_no_process(tag: Any) -> None:
     with pytest.raises(ValueError, match="no tag"):
         tagged.end(tag, signal.SIGTERM, 0.0)
+
+
+def test_a_compose_file_that_includes_and_extends_itself(tmp_path: Path) -> None:
+    path = tmp_path / "compose.yml"
+    path.write_text(
+        "include: [" + "compose.yml, " * 500 + "]\nservices:\n"
+        + "".join(
+            f"  s{i}: {{extends: {{file: compose.yml, service: s{i + 1}}}}}\n" for i in range(500)
+        )
+    )  # fmt: skip
+    with soon():
+        read_file(str(path))
