@@ -26,6 +26,7 @@ from celery_graceful.doctor.shell_words import Word
 __all__ = [
     "Finder",
     "ScriptFile",
+    "as_written",
     "parse_shell",
     "parse_words",
     "workers_in_script",
@@ -35,6 +36,8 @@ __all__ = [
 
 #: How deep shells and scripts are followed into each other.
 _DEEPEST = 5
+#: In the place of the first of two dollar signs, which are one to a manager.
+_ESCAPED = "\ue000"
 #: Texts and scripts that one command leads to, all together.
 _MOST_TEXTS = 50
 #: More words than anybody has in front of a worker, where it is not known which are programs.
@@ -182,6 +185,30 @@ def workers_in_script(
     """
     text = _Text(script.text, script.shell or "sh", 1, script.file, args, script=True)
     return _in_text(text, _Where(find))
+
+
+def as_written(found: list[Command], words: Sequence[str]) -> list[Command]:
+    """Workers with the sources of their shells as the file has them.
+
+    Args:
+        found: parsed from words in which the manager's variables are filled in.
+        words: as they are written, where ``$$`` or ``%%`` may stand for one sign.
+    """
+    raw = workers_in_words([word.replace("$$", f"{_ESCAPED}$") for word in words])
+    if [len(each.shells) for each in found] != [len(each.shells) for each in raw]:
+        return found
+    return [
+        replace(
+            each,
+            shells=tuple(
+                shell
+                if shell.script
+                else replace(shell, source=written.source.replace(_ESCAPED, "$"))
+                for shell, written in zip(each.shells, other.shells, strict=True)
+            ),
+        )
+        for each, other in zip(found, raw, strict=True)
+    ]
 
 
 def _for_image(words: list[Word]) -> list[Command]:

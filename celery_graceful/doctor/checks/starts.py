@@ -30,13 +30,15 @@ def shell(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """A shell is told to stop, and does not tell the worker."""
     if worker.manager is Manager.PROCFILE:
         return  # foreman and its like signal the shell's whole group
-    stays = next((each for each in worker.command.shells if each.stays), None)
-    if stays is not None and not worker.command.detaches:
-        mend = starting_line(worker, stays)
-        if stays.company or _has_company(worker, scene):
-            mend = f"a {_HOME.get(worker.manager, 'process')} of its own for the worker: {mend}"
-        place = Place(stays.file, stays.line) if stays.line else worker.started_at
-        yield Sight(f"{worker.name}: {_why(stays)}", mend, place)
+    if worker.command.detaches:
+        return
+    for stays in worker.command.shells:
+        if stays.stays:
+            mend = starting_line(worker, stays)
+            if stays.company or _has_company(worker, scene):
+                mend = f"a {_HOME.get(worker.manager, 'process')} of its own for the worker: {mend}"
+            place = Place(stays.file, stays.line) if stays.line else worker.started_at
+            yield Sight(f"{worker.name}: {_why(stays)}", mend, place)
 
 
 def _why(stays: Shell) -> str:

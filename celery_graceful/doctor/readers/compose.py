@@ -9,7 +9,7 @@ from pathlib import Path
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
-from celery_graceful.doctor.parse import workers_in_words
+from celery_graceful.doctor.parse import as_written, workers_in_words
 from celery_graceful.doctor.readers.compose_model import Project
 from celery_graceful.doctor.readers.dockerfile import Image, images
 from celery_graceful.doctor.readers.outcome import Trouble
@@ -97,22 +97,28 @@ class _Service:
         if not entry.given and self.image.entrypoint is not None:
             own = tuple(Word(word, line, cmd.place.file) for word, line in self._words(cmd))
             return self.image.commands(own, folders=folders, variables=known)
-        words = [
-            Word(word, line, node.place.file)
-            for node in (entry, cmd)
-            for word, line in self._words(node)
-        ]
+        words, raw = (
+            [
+                Word(word, line, node.place.file)
+                for node in (entry, cmd)
+                for word, line in self._words(node, filled=filled)
+            ]
+            for filled in (True, False)
+        )
         built = self.service.get("build").given
         copied = (*self._mounted(), *(self.image.copied if built else self.beside.copied()))
         find = finder(copied, folders, self._workdir())
-        return workers_in_words(words, find=find, variables=known, otherwise=bool(words))
+        found = workers_in_words(words, find=find, variables=known, otherwise=bool(words))
+        return as_written(found, raw) if words != raw else found
 
-    def _words(self, node: Node) -> list[tuple[str, int]]:
+    def _words(self, node: Node, *, filled: bool = True) -> list[tuple[str, int]]:
         """A list, or a text, which compose splits into words without a shell."""
         if node.each():
-            return [(self.text(each), each.text_line) for each in node.each()]
+            texts = ((self.text(each) if filled else each.text, each) for each in node.each())
+            return [(text, each.text_line) for text, each in texts]
         try:
-            return [(word, node.place.line) for word in shlex.split(self.text(node))]
+            words = shlex.split(self.text(node) if filled else node.text)
+            return [(word, node.place.line) for word in words]
         except ValueError:
             return []
 

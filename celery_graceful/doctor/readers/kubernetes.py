@@ -16,7 +16,7 @@ from celery_graceful.doctor.facts import (
     Place,
     Probe,
 )
-from celery_graceful.doctor.parse import workers_in_words
+from celery_graceful.doctor.parse import as_written, workers_in_words
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import commands_or_trouble, place_of
 from celery_graceful.doctor.readers.texts import environment_of, signal_name
@@ -98,13 +98,15 @@ class _Object:
             given = environment.get(match["name"] or "")
             return "$(" if match["escaped"] else (given.value if given else "") or match[0]
 
+        raw = [each.text for each in nodes]
         words = [_REFERENCE.sub(value, self.text(each)) for each in nodes]
         lines = [each.text_line for each in nodes]
         known = {name: given.value for name, given in environment.items() if given.value}
         file = own.place.file
-        return workers_in_words(
+        found = workers_in_words(
             words, lines=lines, file=file, variables=known, otherwise=bool(words)
         )
+        return as_written(found, raw) if words != raw else found
 
     def _worker(self, pod: Node, own: Node, command: Command, place: Place) -> Deployed:
         copies = self._copies()

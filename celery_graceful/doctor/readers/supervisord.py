@@ -9,7 +9,7 @@ from pathlib import Path
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
-from celery_graceful.doctor.parse import workers_in_words
+from celery_graceful.doctor.parse import as_written, workers_in_words
 from celery_graceful.doctor.readers.ini import entries, sections
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import commands_or_trouble, finder, place_of
@@ -41,14 +41,18 @@ def read_supervisord(text: str, file: str) -> Iterator[Deployed | Trouble]:
 def _workers(name: str, options: dict[str, Given[str]]) -> Iterator[Deployed | Trouble]:
     written = options["command"]
     try:
-        words = shlex.split(written.value.replace("%%", "%"))
+        raw = shlex.split(written.value)
     except ValueError:
         return
     find = finder((), (Path(written.place.file).parent,))
-    placed = [Word(word, written.place.line, written.place.file) for word in words]
-    for command in commands_or_trouble(
-        lambda: workers_in_words(placed, text=written.value, find=find), written.place
-    ):
+    place = written.place
+    words = [Word(word.replace("%%", "%"), place.line, place.file) for word in raw]
+
+    def parse() -> list[Command]:
+        found = workers_in_words(words, text=written.value, find=find)
+        return as_written(found, raw) if words != raw else found
+
+    for command in commands_or_trouble(parse, place):
         yield command if isinstance(command, Trouble) else _worker(name, options, command)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Hook, Manager
-from celery_graceful.doctor.parse import workers_in_words
+from celery_graceful.doctor.parse import as_written, workers_in_words
 from celery_graceful.doctor.readers.ini import Entry, entries, sections
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import commands_or_trouble, finder, place_of
@@ -93,15 +93,16 @@ def _drop_ins(unit: Path) -> list[Path]:
 
 def _parse(start: Entry, known: Mapping[str, str]) -> list[Command]:
     try:
-        # systemd writes a percent sign as two.
-        words = shlex.split(start.value.lstrip(_PREFIXES).replace("%%", "%"))
+        # systemd writes a percent sign as two, and a dollar sign.
+        raw = shlex.split(start.value.lstrip(_PREFIXES))
     except ValueError:
         return []
-    filled = [filled_in(word, known) for word in words]
+    filled = [filled_in(word.replace("%%", "%"), known) for word in raw]
     find = finder((), (Path(start.place.file).parent,))
-    lines = [start.place.line] * len(words)
+    lines = [start.place.line] * len(raw)
     file = start.place.file
-    return workers_in_words(filled, text=start.value, find=find, lines=lines, file=file)
+    found = workers_in_words(filled, text=start.value, find=find, lines=lines, file=file)
+    return as_written(found, raw) if raw != filled else found
 
 
 def _in_force(lines: Iterable[Entry]) -> list[Entry]:

@@ -203,3 +203,52 @@ def test_a_worker_beside_something_else_gets_a_home_of_its_own(text: str, alone:
     assert findings
     for each in findings:
         assert each.mend.startswith("exec " if alone else "a process of its own for the worker: ")
+
+
+NESTED = {
+    "a dollar sign of compose": (
+        "compose.yml",
+        "services:\n  w:\n    restart: always\n    stop_grace_period: 60s\n"
+        "    environment: {GRACEFUL_GRACE_PERIOD: 60s}\n"
+        "    command: sh -c 'celery -A shop worker -l $$LEVEL -c ${N:-2}'\n",
+        ["exec celery -A shop worker -l $$LEVEL -c ${N:-2}"],
+    ),
+    "a variable of Kubernetes": (
+        "w.yaml",
+        KUBERNETES.replace(
+            '["celery", "-A", "shop", "worker", "-n", "worker@%h"]',
+            '["sh", "-c", "celery -A shop worker -Q $(LEVEL),celery -c $$(N)"]',
+        ),
+        ["exec celery -A shop worker -Q $(LEVEL),celery -c $$(N)"],
+    ),
+    "a percent sign of systemd": (
+        "w.service",
+        "[Service]\nEnvironment=BIN=/bin\nRestart=always\nKillMode=mixed\n"
+        "ExecStart=/bin/sh -c '${BIN}/celery -A shop worker -n w@%%h'\n",
+        ["exec ${BIN}/celery -A shop worker -n w@%%h"],
+    ),
+    "a percent sign of supervisord": (
+        "w.conf",
+        "[program:worker]\nstopwaitsecs=60\ncommand=sh -c 'celery -A shop worker -n w@%%h'\n",
+        ["exec celery -A shop worker -n w@%%h"],
+    ),
+    "two shells": (
+        "w.sh",
+        "#!/bin/sh\nbash -c 'cd /srv; nice celery -A shop worker; true'\n",
+        [
+            "exec bash -c 'cd /srv; nice celery -A shop worker; true'",
+            "exec nice celery -A shop worker",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_fixes_are_written_as_the_file_has_it(name: str) -> None:
+    file, text, mends = NESTED[name]
+    findings = found(text, file, APP, Seen())
+    assert [each.mend for each in findings if each.id == "GD301"] == mends
+    for mend in mends:
+        at = text.index(mend.removeprefix("exec "))
+        text = text[:at] + "exec " + text[at:]
+    assert found(text, file, APP, Seen()) == []
