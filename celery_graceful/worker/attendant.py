@@ -98,7 +98,10 @@ class Attendant:
             faulty.__contains__,
             lambda: self.starts_runs,
             AskingOthers(
-                runtime.app, runtime.namespace, worker.hostname, lambda: not self.starts_runs
+                runtime.app,
+                runtime.namespace,
+                worker.hostname,
+                lambda: self.run_parking.others_needed,
             ),
         )
         self.gate = Gate(

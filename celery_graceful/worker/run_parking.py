@@ -97,8 +97,16 @@ class RunParking:
             self.can_start_again()  # the store was away, and was back before they were parked
         elif for_later and not self._can_start():
             self._others.soon()
-        elif for_later and self._again_at is None:
-            self._again_at = time.monotonic() + AGAIN
+        elif for_later:
+            # Others may be able to: of the version that has written the run's record, say.
+            if self._again_at is None:
+                self._again_at = time.monotonic() + AGAIN
+            self._others.soon()
+
+    @property
+    def others_needed(self) -> bool:
+        """Whether other workers have to run what was parked here."""
+        return self._again_at is not None or not self._can_start()
 
     def close(self) -> None:
         """Nothing is parked for now. Where tasks are consumed."""
