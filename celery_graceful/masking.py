@@ -127,17 +127,23 @@ def _place(place: str) -> str:
 
 def _query(asked: str) -> str:
     shown: list[str] = []
-    for part in re.split("([&;])", asked.partition("#")[0]):
-        name, given, _ = part.partition("=")
-        plain = unquote(name).strip().lower()
-        if plain == "odbc_connect":
-            return "".join([*shown, f"{name}={MASK}"])  # it may hold separators of its own
-        if part in ("&", ";", "") or (given and plain in _SHOWN):
-            shown.append(part)
-        elif given and re.fullmatch(r"[\w.\-]{1,40}", name, re.ASCII):
-            shown.append(f"{name}={MASK}")
-        else:
-            shown.append(MASK)
+    hidden = False
+    for whole in re.split("(&)", asked.partition("#")[0]):
+        for part in re.split("(;)", whole):
+            name, given, _ = part.partition("=")
+            plain = unquote(name).strip().lower()
+            if plain == "odbc_connect":
+                return "".join([*shown, f"{name}={MASK}"])  # it may hold separators of its own
+            if part in ("&", ";", "") or (given and plain in _SHOWN):
+                shown.append(part)
+                continue
+            # After a password that is not escaped, a name may be the rest of it.
+            named = given and not hidden and re.fullmatch(r"[\w.\-]{1,40}", name, re.ASCII)
+            shown.append(f"{name}={MASK}" if named else MASK)
+            hidden = True
+            if ";" in whole and given:
+                shown.append(f";{MASK}")
+                break
     return "".join(shown) + (f"#{MASK}" if "#" in asked else "")
 
 

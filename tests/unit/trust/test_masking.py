@@ -51,6 +51,9 @@ TEXTS = (
 @example(f"/{CORE}", "redis", "{s}://:{p}@h:6379/0")
 @example(f";redis://{CORE}", "redis", "{s}://:{p}@h:6379/0")
 @example(f"a@b?{CORE}", "redis", "{s}://:{p}@h:6379/0")
+@example(f";{CORE}=", "redis", "{s}://h/db?password={p}")
+@example(f";db={CORE}", "redis", "{s}://h/db?pwd={p}")
+@example(f"&{CORE}=", "redis", "{s}://h/db?x={p}")
 def test_an_address(password: str, scheme: str, shape: str) -> None:
     if "u:" not in shape and ":{p}" not in shape:
         password = password.replace(":", "")  # what is before it would be a user's name
