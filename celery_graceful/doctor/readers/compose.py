@@ -118,7 +118,7 @@ class _Service:
             return [(text, each.text_line) for text, each in texts]
         try:
             words = shlex.split(self.text(node) if filled else node.text)
-            return [(word, node.place.line) for word in words]
+            return [(word, node.text_line or node.place.line) for word in words]
         except ValueError:
             return []
 

@@ -33,7 +33,7 @@ class Node:
 
     value: Any
     place: Place
-    #: Where a scalar's text begins; 0: its lines are not those of the file.
+    #: Where a scalar's text begins; 0: it is none.
     text_line: int = 0
     #: ``!reset`` or ``!override``, by which compose takes away what it would merge.
     tag: str = ""
@@ -211,7 +211,7 @@ def _merge(merged: dict[str, Node], given: Node) -> None:
 def _text_line(node: Any) -> int:
     """The line of a text's first character: a block's is the one below its sign."""
     first = int(node.start_mark.line) + 1
-    return {"|": first + 1, ">": 0}.get(node.style, first)
+    return first + 1 if node.style in ("|", ">") else first
 
 
 def _scalar(loader: Any, node: Any) -> Any:

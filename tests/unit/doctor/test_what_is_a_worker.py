@@ -167,3 +167,20 @@ def test_lines_are_those_of_the_words() -> None:
     dockerfile = "FROM a\nCMD migrate && \\\n    # now\n    celery -A shop worker\n"
     (found,) = read_text(dockerfile, "Dockerfile").workers
     assert found.place.line == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("command: celery -A shop worker", 3),
+        ("command: >\n      celery -A shop\n      worker", 4),
+        ("command: |\n      celery -A shop worker", 4),
+        ("command:\n      celery -A shop worker", 4),
+        ("command:\n    - celery\n    - -A\n    - shop\n    - worker", 4),
+        ("command:\n    - nice\n    - celery\n    - -A\n    - shop\n    - worker", 5),
+        ("command:\n    - sh\n    - -c\n    - |\n      set -e\n      celery -A shop worker", 8),
+    ],
+)
+def test_lines_of_a_compose_file(command: str, line: int) -> None:
+    (found,) = read_text(f"services:\n  w:\n    {command}\n", "compose.yml").workers
+    assert (found.place.line, found.started_at.line) == (line, line)
