@@ -28,6 +28,7 @@ class Session:
         broken: files that could not be collected, and why.
         workers: what was seen of each session worker.
         installed: processes that created an app with ``Graceful(app)``, and how many.
+        seconds: how long it took.
         ended: whether pytest came to its end.
     """
 
@@ -87,10 +88,9 @@ def read(record: Path) -> Session:
         elif kind == "installed":
             session.installed[entry["pid"]] += 1
         elif kind == "end":
-            session.ended = True
+            session.ended, session.seconds = True, entry["seconds"]
     for test, found in reports.items():
         session.outcomes[test], session.reasons[test] = _outcome(found)
-        session.seconds += sum(report["seconds"] for report in found)
     return session
 
 

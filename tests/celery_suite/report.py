@@ -28,9 +28,7 @@ def details(cell: Cell) -> Iterator[str]:
     for fault in cell.faults:
         yield f"  proves nothing: {fault}"
     yield f"  processes with Graceful(app): {len(cell.graceful.installed)}"
-    yield (
-        f"  seconds in tests: {cell.without.seconds:.0f} without, {cell.graceful.seconds:.0f} with"
-    )
+    yield (f"  seconds: {cell.without.seconds:.0f} without, {cell.graceful.seconds:.0f} with")
     for test in _alike(cell):
         outcome, reason = cell.without.outcomes[test], cell.without.reasons[test]
         yield f"  {outcome} on both sides: {test}: {reason[:100]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -15,6 +16,7 @@ LONGEST = float(os.environ["CELERY_SUITE_LONGEST"])
 OURS = "celery_graceful."
 #: Seconds for the worker's answer to ``celery inspect graceful``.
 ANSWER = 20.0
+_BEGAN = time.monotonic()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +33,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         when=report.when,
         outcome=report.outcome,
         expected=hasattr(report, "wasxfail"),
-        seconds=report.duration,
         why=_why(report),
     )
 
@@ -42,7 +43,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
-    _write(kind="end", code=int(exitstatus))
+    _write(kind="end", code=int(exitstatus), seconds=time.monotonic() - _BEGAN)
 
 
 @pytest.hookimpl(wrapper=True)
