@@ -8,7 +8,7 @@ from typing import NamedTuple
 from celery_graceful.doctor.command import Command, Shell, Wrapper
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.parse import parse_words
-from celery_graceful.doctor.shell import SHELLS
+from celery_graceful.doctor.shell import SHELLS, NoShellParser, UnreadableShell
 from celery_graceful.stop.surroundings import VARIABLE
 
 __all__ = ["Process", "variables_of", "workers_in"]
@@ -78,7 +78,15 @@ def variables_of(environ: Mapping[str, str]) -> dict[str, Given[str]]:
 
 def _is_worker(process: Process) -> bool:
     starter = process.program in SHELLS or process.program in _PASSING
-    return not starter and parse_words(process.argv).is_worker
+    return not starter and _parsed(process.argv).is_worker
+
+
+def _parsed(argv: tuple[str, ...]) -> Command:
+    """A command line; one that has a text for a shell in it is none of a worker itself."""
+    try:
+        return parse_words(argv)
+    except (NoShellParser, UnreadableShell):
+        return Command("")
 
 
 def _is_child(process: Process, by_pid: Mapping[int, Process]) -> bool:
@@ -123,7 +131,7 @@ def _in_front(
 
 
 def _command(worker: Process, front: list[Process]) -> Command:
-    own = parse_words(worker.argv)
+    own = _parsed(worker.argv)
     wrappers, shells = [], []
     for each in reversed(front):
         if each.program in SHELLS:

@@ -16,6 +16,7 @@ from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.finding import exit_code
 from celery_graceful.doctor.readers.outcome import MissingPackage
 from celery_graceful.doctor.readers.reading import read_file, read_files, read_text
+from celery_graceful.doctor.tree import Process, workers_in
 from tests.unit.doctor import sound
 
 
@@ -386,6 +387,14 @@ def test_what_needs_no_parser_is_read_beside_what_does() -> None:
     text = "a: celery -A shop worker\nb: cd srv && celery -A shop worker\n"
     outcome = read_text(text, "Procfile")
     assert (len(outcome.workers), len(outcome.troubles)) == (1, 1)
+
+
+@pytest.mark.usefixtures("no_parser")
+def test_processes_are_looked_at_without_the_parser() -> None:
+    line = ("xvfb-run", "sh", "-c", "cd srv; celery -A shop worker")
+    worker = ("python", "celery", "-A", "shop", "worker")
+    processes = [Process(1, 0, line), Process(7, 1, ("sh", "-c", line[-1])), Process(8, 7, worker)]
+    assert [each.name for each in workers_in(processes)] == ["process 8"]
 
 
 def test_a_missing_pyyaml_is_no_error_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
