@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from celery_graceful.doctor.shell import parsed
+from celery_graceful.doctor.shell_parts import (
+    assigned,
+    body_of,
+    condition,
+    condition_of,
+    patterns,
+)
 from celery_graceful.doctor.shell_words import Known, Word, literal, source, words_of
 
 if TYPE_CHECKING:
@@ -171,7 +178,7 @@ class _Walk:
 
     def joined(self, node: Node, around: Simple, depth: int) -> None:
         """``a && b``, ``a || b``: the second may follow the first."""
-        holds = self.condition(node.children[:1])
+        holds = condition(node.children[:1], self.known)
         skipped = {True: "||", False: "&&"}.get(holds) if holds is not None else None
         inside = [child for child in node.children if child.type in _STATEMENTS]
         for child in inside:
@@ -191,7 +198,7 @@ class _Walk:
         children = node.children
         then = next((at for at, child in enumerate(children) if child.type == "then"), 0)
         self.statements(children[:then], replace(around, last=False), depth)
-        holds = self.condition(children[1:then])
+        holds = condition(children[1:then], self.known)
         others = ("elif_clause", "else_clause")
         if holds is not False:
             body = [child for child in children[then:] if child.type not in others]
@@ -203,29 +210,8 @@ class _Walk:
                 self.sequence(child, around, depth)
             else:
                 self.branches(child, around, depth)
-                if self.condition_of(child):
+                if condition_of(child, self.known):
                     return
-
-    def condition_of(self, node: Node) -> bool | None:
-        """Whether the condition of an ``elif`` holds."""
-        then = next((at for at, child in enumerate(node.children) if child.type == "then"), 0)
-        return self.condition(node.children[1:then])
-
-    def condition(self, nodes: Sequence[Node]) -> bool | None:
-        """Whether ``[ "$1" = worker ]`` holds; ``None``: not known, or a different condition."""
-        tests = [node for node in nodes if node.type == "test_command"]
-        if len(tests) != 1 or "$" not in source(tests[0]):
-            return None
-        inner = [child for child in tests[0].children if child.is_named]
-        if len(inner) != 1 or inner[0].type != "binary_expression":
-            return None
-        parts = inner[0].children
-        if len(parts) != 3 or source(parts[1]) not in ("=", "==", "!="):
-            return None
-        left, right = (literal(part, self.known) for part in (parts[0], parts[2]))
-        if "$" in left + right:
-            return None
-        return fnmatchcase(left, right) == (source(parts[1]) != "!=")
 
     def cases(self, node: Node, around: Simple, depth: int) -> None:
         """``case``: the one item that is chosen where the value is known."""
@@ -235,15 +221,15 @@ class _Walk:
             if item.type != "case_item":
                 continue
             if "$" in chosen or "`" in chosen:
-                self.statements(_body_of(item), around, depth)
-            elif any(fnmatchcase(chosen, pattern) for pattern in _patterns(item)):
-                self.statements(_body_of(item), around, depth)
+                self.statements(body_of(item), around, depth)
+            elif any(fnmatchcase(chosen, pattern) for pattern in patterns(item)):
+                self.statements(body_of(item), around, depth)
                 return
 
     def assign(self, node: Node) -> None:
         """Variables that hold from here on."""
         exported = source(node).startswith("export")
-        for name, value in _assigned(node, self.known):
+        for name, value in assigned(node, self.known):
             self.known.set(name, value)
             if exported:
                 self.script.environment[name] = value or ""
@@ -260,7 +246,7 @@ class _Walk:
         start = node
         for child in node.children:
             if child.type == "variable_assignment":
-                given.update({n: v or "" for n, v in _assigned(child, self.known)})
+                given.update({n: v or "" for n, v in assigned(child, self.known)})
             elif child.type == "command_name" and child.children:
                 start = child
                 words += self.placed(child.children[0])
@@ -306,34 +292,3 @@ class _Walk:
         self.visit(self.functions[name], around, depth + 1)
         self.known.args = before
         self.active.discard(name)
-
-
-def _body_of(item: Node) -> list[Node]:
-    """An item of ``case`` without its patterns."""
-    bracket = next((at for at, child in enumerate(item.children) if child.type == ")"), -1)
-    return item.children[bracket + 1 :]
-
-
-def _patterns(item: Node) -> Iterator[str]:
-    for child in item.children:
-        if child.type == ")":
-            return
-        if child.is_named:
-            yield literal(child, Known())
-
-
-def _assigned(node: Node, known: Known) -> Iterator[tuple[str, str | None]]:
-    """Names and values; ``None`` for a value that is not literal."""
-    if node.type != "variable_assignment":
-        for child in node.children:
-            if child.type == "variable_assignment":
-                yield from _assigned(child, known)
-        return
-    name = node.child_by_field_name("name")
-    value = node.child_by_field_name("value")
-    if name is None:
-        return
-    text = "" if value is None else literal(value, known)
-    is_list = value is not None and value.type == "array"
-    own = f"${{{source(name)}:" in text or f"${{{source(name)}-" in text  # A=${A:-b}
-    yield source(name), None if is_list or own or "$(" in text or "`" in text else text
