@@ -11,14 +11,14 @@ from kombu import serialization
 from kombu.serialization import dumps
 
 from celery_graceful._celery.payloads import accepts_message, read_payload
-from celery_graceful._celery.wire import CHECKPOINT, GENERATION, HOME, Envelope
+from celery_graceful._celery.wire import CHECKPOINT, GENERATION, HOME, LEFT, Envelope
 from celery_graceful.errors import CorruptRecord
 
 __all__ = ["check_accepted", "on_its_own", "read_body"]
 
 #: What ties a message to others: a task of its own has none of it.
 _TIES = ("callbacks", "errbacks", "chain", "chord")
-_OF_A_RUN = (GENERATION, CHECKPOINT, HOME, "group_index", "replaced_task_nesting")
+_OF_A_RUN = (GENERATION, CHECKPOINT, HOME, LEFT, "group_index", "replaced_task_nesting")
 
 
 def read_body(app: Any, message: Envelope) -> tuple[Any, Any, dict[str, Any]]:

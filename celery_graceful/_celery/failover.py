@@ -11,7 +11,7 @@ import os
 import weakref
 from typing import Any
 
-__all__ = ["connect", "connection_for_write", "follow", "several"]
+__all__ = ["connect", "connection_for_write", "follow", "limit_silence", "several"]
 
 #: kombu's strategy "shuffle" may draw the same one again and again.
 _ROUNDS = 3
@@ -39,6 +39,19 @@ def connection_for_write(app: Any, timeout: float) -> Any:
         timeout: Seconds to connect.
     """
     return app.connection_for_write(_consumed_from(app), connect_timeout=timeout)
+
+
+def limit_silence(connection: Any, timeout: float) -> None:
+    """Have a connection that is not open yet raise when its server says nothing for ``timeout``.
+
+    Without it Redis, and a broker behind a firewall that drops packets, are waited for without end.
+    """
+    limits: dict[str, float] = {}
+    if connection.transport.driver_type == "redis":
+        limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    elif connection.transport.driver_name == "py-amqp":
+        limits = {"read_timeout": timeout, "write_timeout": timeout}
+    connection.transport_options = {**(connection.transport_options or {}), **limits}
 
 
 def connect(connection: Any, timeout: float) -> None:

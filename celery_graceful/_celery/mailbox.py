@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.failover import connect, connection_for_write
+from celery_graceful._celery.failover import connect, connection_for_write, limit_silence
 from celery_graceful.masking import mask_text
 
 __all__ = ["ask", "listen", "tell"]
@@ -144,18 +144,9 @@ def _mailbox(app: Any, timeout: float) -> Iterator[Any]:
 @contextmanager
 def _connection(app: Any, timeout: float) -> Iterator[Any]:
     with connection_for_write(app, timeout) as connection:
-        limits = _limits(connection.transport, timeout)
-        connection.transport_options = {**(connection.transport_options or {}), **limits}
+        limit_silence(connection, timeout)
         connect(connection, timeout)
         yield connection
-
-
-def _limits(transport: Any, timeout: float) -> dict[str, float]:
-    if transport.driver_type == "redis":
-        return {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-    if transport.driver_name == "py-amqp":
-        return {"read_timeout": timeout, "write_timeout": timeout}
-    return {}
 
 
 class _Once:

@@ -9,7 +9,7 @@ from amqp.exceptions import NotFound
 from kombu import Producer, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from celery_graceful._celery.failover import connect, connection_for_write
+from celery_graceful._celery.failover import connect, connection_for_write, limit_silence
 from celery_graceful._celery.protocol_1 import task_and_id
 from celery_graceful._celery.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
@@ -27,14 +27,16 @@ class Sender:
     Args:
         app: the Celery app.
         timeout: seconds for connecting, and again for the confirmation.
+        bounded: whether a broker that says nothing for ``timeout`` raises.
 
     Raises:
         kombu.exceptions.OperationalError: the broker cannot be reached; nothing was sent.
     """
 
-    def __init__(self, app: Any, *, timeout: float) -> None:
+    def __init__(self, app: Any, *, timeout: float, bounded: bool = False) -> None:
         self._app = app
         self._timeout = timeout
+        self._bounded = bounded
         self._connection: Any = None
 
     def __enter__(self) -> Sender:
@@ -71,6 +73,27 @@ class Sender:
                 f"{_name(self._app, envelope)} ({_route(envelope)}): {mask_text(repr(exc))}"
             ) from exc
 
+    def check(self) -> None:
+        """Ask the broker for an answer, whatever it is.
+
+        Raises:
+            kombu.exceptions.OperationalError: there is none.
+        """
+        name = self._app.conf.task_default_queue
+        try:
+            if self._connection is None:
+                self._connect()
+            with self._connection.channel() as channel:
+                Queue(name, channel=channel).queue_declare(passive=True)
+        except (NotFound, ChannelError):
+            self.close()  # an answer, after which AMQP closes the channel
+        except OperationalError:
+            self.close()
+            raise
+        except Exception as exc:
+            self.close()
+            raise OperationalError(f"the broker does not answer: {mask_text(repr(exc))}") from exc
+
     def declare(self, queue: str) -> None:
         """Make sure that a durable queue of this name exists; as it is, if it does.
 
@@ -101,6 +124,8 @@ class Sender:
 
     def _connect(self) -> None:
         connection = connection_for_write(self._app, self._timeout)
+        if self._bounded:
+            limit_silence(connection, self._timeout)
         if connection.transport.driver_type == "amqp":
             options = connection.transport_options or {}
             connection.transport_options = {**options, "confirm_publish": True}

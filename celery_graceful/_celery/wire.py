@@ -22,6 +22,7 @@ __all__ = [
     "GENERATION",
     "HEADER_LIMIT",
     "HOME",
+    "LEFT",
     "LEFT_OUT",
     "PROPERTIES",
     "QUEUE",
@@ -46,6 +47,9 @@ __all__ = [
 GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "graceful_home"
 #: Header: the size of a checkpoint that was too large to travel with its message, in bytes.
 LEFT_OUT = "graceful_left_out"
+#: Header: the fence of the execution that sent the message while the store was away. It ended
+#: without telling the store, and the message's checkpoint is its last.
+LEFT = "graceful_left"
 #: Header: the message was parked while its run could not start; there may be another copy of it.
 WAITED = "graceful_waited"
 #: Where :class:`~celery_graceful._celery.request.RunRequest` puts the raw body for the pool child.
@@ -101,12 +105,16 @@ class Envelope:
     def continued(self, generation: int, checkpoint: str | None) -> Envelope:
         """The same message for another generation, to start at once and never to expire."""
         headers = dict(self.headers)
-        for name in (CHECKPOINT, LEFT_OUT, HOME, WAITED, *_OF_DELIVERY):
+        for name in (CHECKPOINT, LEFT, LEFT_OUT, HOME, WAITED, *_OF_DELIVERY):
             headers.pop(name, None)
         headers.update(eta=None, expires=None)
         headers[GENERATION] = generation
         headers.update(travelling(checkpoint))
         return replace(self, headers=headers)
+
+    def left_by(self, fence: int) -> Envelope:
+        """The same message, sent by the execution with this fence while the store was away."""
+        return replace(self, headers={**self.headers, LEFT: fence})
 
     def moved(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> Envelope:
         """The same message by another way, with these headers."""

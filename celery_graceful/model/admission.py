@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model import events as ev
+from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import MOST_GENERATIONS, Record, State, replace
 from celery_graceful.model.verdict import Decision, Policy, Verdict, crashed, drop, raised
 
@@ -61,7 +62,8 @@ def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Deci
 
 
 def admit_paused(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
-    return drop("the run is paused")
+    known = _as_left(record, m)
+    return Decision(Verdict.DROP, "the run is paused", None if known is record else known)
 
 
 def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
@@ -69,7 +71,8 @@ def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
         return drop(_older(record, m))
     if _is_far_ahead(record, m, now):
         return drop(_far_ahead(record, m))
-    resumed = replace(record, state=State.RUNNING, resumptions=record.resumptions + 1)
+    known = _as_left(record, m)
+    resumed = replace(known, state=State.RUNNING, resumptions=record.resumptions + 1)
     return _take(resumed, m, policy, _resume_or_give_up(resumed, policy))
 
 
@@ -78,6 +81,9 @@ def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
         return drop(_older(record, m))
     if _is_far_ahead(record, m, now):
         return drop(_far_ahead(record, m))
+    if m.left is not None and m.left < record.fence:
+        return drop(f"another execution has begun since its sender left (fence {m.left})")
+    record = _as_left(record, m)
     if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} carries it")
     if m.generation == record.generation:
@@ -96,6 +102,22 @@ def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> 
     record = crashed(record)
     given_up = _resume_or_give_up(record, policy) is Verdict.GIVE_UP
     return _take(record, m, policy, Verdict.GIVE_UP if given_up else Verdict.RETURN_SAVED)
+
+
+def _as_left(record: Record, m: ev.Admit) -> Record:
+    """The record as its owner would have saved it, had the store been there when it left.
+
+    The fence says that nobody has had the run since. What an operator asked for stays asked.
+    """
+    if m.left != record.fence or m.checkpoint is None or m.steps < record.steps:
+        return record
+    return replace(
+        record,
+        checkpoint=m.checkpoint,
+        steps=m.steps,
+        owner=None,
+        reason=str(StopReason.STORE_UNAVAILABLE),
+    )
 
 
 def _is_held(record: Record, m: ev.Admit, now: float) -> bool:

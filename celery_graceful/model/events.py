@@ -34,7 +34,8 @@ class Admit:
     generation: int
     owner: str
     redelivered: bool = False
-    #: The checkpoint the message carries, used only when the store knows nothing of the run.
+    #: The checkpoint the message carries, used only when the store knows nothing of the run, or has
+    #: not heard of its owner's leave (see ``left``).
     checkpoint: str | None = None
     envelope: bytes = b""
     #: Unix time, for people; and it tells an admission that is asked for again by its own start.
@@ -47,6 +48,10 @@ class Admit:
     fresh_fence: int = 1
     #: The message should carry a checkpoint and does not: it was too large to travel.
     left_out: bool = False
+    #: The fence of the owner that sent the message while the store was away. It had ended then,
+    #: with this checkpoint and so many items done.
+    left: int | None = None
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ class StopReason(str, Enum):
     MAX_LEG_RUNTIME = "max_leg_runtime"
     THROTTLED = "throttled"
     LEASE_LOST = "lease_lost"
+    #: The store cannot be used: the run waits for it without a slot.
+    STORE_UNAVAILABLE = "store_unavailable"
 
     def __str__(self) -> str:
         return self.value

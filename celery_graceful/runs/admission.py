@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from celery_graceful._celery import wire
 from celery_graceful.errors import CorruptRecord, NotResumable
 from celery_graceful.model import events as ev
+from celery_graceful.model.cursor import decode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import RunKey
 from celery_graceful.runs.ticket import Ticket
@@ -61,6 +62,7 @@ def admit(
             "this worker can write"
         )
     now = time.time()
+    left, steps = _left(request)
     message = ev.Admit(
         generation=wire.generation_of(request),
         owner=worker,
@@ -71,6 +73,8 @@ def admit(
         waited=_waited(request),
         fresh_fence=fresh_fence(now),
         left_out=request.get(wire.LEFT_OUT) is not None,
+        left=left,
+        steps=steps,
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
@@ -111,6 +115,17 @@ def _waited(request: Any) -> float:
     """Seconds since this worker received the message."""
     received = (request.properties or {}).get(wire.RECEIVED)
     return max(0.0, wire.uptime() - received) if isinstance(received, float) else 0.0
+
+
+def _left(request: Any) -> tuple[int | None, int]:
+    """The fence of an owner that left while the store was away, and the items it had done."""
+    fence, checkpoint = request.get(wire.LEFT), request.get(wire.CHECKPOINT)
+    if type(fence) is not int or not isinstance(checkpoint, str):
+        return None, 0
+    try:
+        return fence, decode(checkpoint).steps
+    except CorruptRecord:
+        return None, 0
 
 
 def _travelled(request: Any) -> str | None:

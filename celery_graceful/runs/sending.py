@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful._celery import wire
 from celery_graceful._celery.bodies import check_accepted
-from celery_graceful._celery.publish import publish
+from celery_graceful._celery.publish import Sender, publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
 from celery_graceful.model import events as ev
 from celery_graceful.model.reasons import StopReason
@@ -20,7 +20,7 @@ from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.held import queue_of_delivery
 
-__all__ = ["Send", "publish_record"]
+__all__ = ["Send", "broker_answers", "publish_record", "publish_without_store"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -54,6 +54,38 @@ def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | N
     except Unroutable as exc:
         _strand(runtime, run, record, str(exc))
         raise
+
+
+def broker_answers(runtime: Runtime) -> bool:
+    """Whether the broker can be reached now; asked for as long as a store would be."""
+    try:
+        with Sender(runtime.app, timeout=runtime.settings.store_timeout, bounded=True) as send:
+            send.check()
+    except OperationalError as exc:
+        logger.debug("The broker does not answer either: %s", exc)
+        return False
+    return True
+
+
+def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: int) -> None:
+    """Send the successor of a run whose owner leaves while the store is away; once.
+
+    Args:
+        record: as the store should have it.
+        left: the owner's fence.
+
+    Raises:
+        kombu.exceptions.OperationalError: the broker cannot be reached; nothing was sent.
+        Unroutable: no queue takes the message; nothing was sent.
+        PublishUncertain: nobody knows whether the broker has it.
+        CorruptRecord: the saved message cannot be read, or its content type is not accepted.
+    """
+    message = wire.unpack(record.envelope)
+    check_accepted(runtime.app, message)
+    envelope = message.continued(record.generation, record.checkpoint).left_by(left)
+    timeout = runtime.settings.hand_over_timeout
+    with Sender(runtime.app, timeout=timeout, bounded=True) as send:
+        _send_ahead(runtime, run, record, envelope, send)
 
 
 def _send_ahead(

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from celery_graceful._celery import wire
 from celery_graceful._celery.wire import uptime
+from celery_graceful.errors import CorruptRecord
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
-from celery_graceful.model.verdict import refuse
-from celery_graceful.runs.sending import publish_record
+from celery_graceful.model.verdict import raised, refuse
+from celery_graceful.runs.sending import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
     Patience,
     Transition,
@@ -96,7 +97,10 @@ class Ticket:
         return patiently(lambda: self.flush(checkpoint, steps), self.patience, what=str(self.run))
 
     def put_aside(self, ordinal: int, entry: str) -> bool:
-        """Keep an item that failed; returns whether the run is still carried here."""
+        """Keep an item that failed; returns whether the run is still carried here.
+
+        Tried once; does not wait for a store that is away.
+        """
         keep, store = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs, self.runtime.store
 
         def put() -> bool:
@@ -107,7 +111,7 @@ class Ticket:
                 return store.put_aside(self.run, self.fence, ordinal, entry, keep=keep)
             return kept
 
-        return patiently(put, self.patience, what=str(self.run))
+        return put()
 
     def begin_aside(self, steps: int) -> None:
         """Quarantined items after the last checkpoint run again: forget them, keep the others."""
@@ -246,3 +250,37 @@ class Ticket:
             PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
         """
         publish_record(self.runtime, self.run, self.record)
+
+    # -- leaving without the store ------------------------------------------------------------
+
+    def may_leave(self, checkpoint: str) -> bool:
+        """Whether the run can go on by a message alone, while the store is away.
+
+        Asks the broker for an answer, which takes as long as a call to the store at most.
+        """
+        # A record that is being written back has a fence that nobody knows here.
+        if self._restore is not None or len(checkpoint) > wire.HEADER_LIMIT:
+            return False
+        try:
+            self.check_successor()
+        except CorruptRecord:
+            return False
+        return broker_answers(self.runtime)
+
+    def leave_without_store(self, checkpoint: str, steps: int, reason: str) -> None:
+        """Send the successor, whose admission tells the store of this checkpoint.
+
+        Nothing of the run may be done here afterwards.
+
+        Raises:
+            kombu.exceptions.OperationalError, Unroutable: nothing was sent.
+            PublishUncertain: nobody knows whether the broker has it.
+        """
+        record = replace(
+            self.record,
+            generation=raised(self.record),
+            checkpoint=checkpoint,
+            steps=steps,
+            reason=reason,
+        )
+        publish_without_store(self.runtime, self.run, record, self.fence)

@@ -25,6 +25,7 @@ from celery_graceful.errors import (
     CursorError,
     PublishUncertain,
     StoreError,
+    Unroutable,
 )
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.decide import Decision, Verdict
@@ -69,9 +70,18 @@ def leave(leg: CarriedLeg, reason: str) -> None:
     signals.emit(signals.stop_requested, leg.task, task_id=leg.id, reason=reason)
     if leg.began:
         _stop_work(leg, reason)
+    sent = False
+    if reason == StopReason.STORE_UNAVAILABLE:
+        try:
+            _leave_without_store(leg, reason)
+        except PublishUncertain as exc:
+            log(logging.WARNING, leg, "waits for the store: %s", exc)
+            sent = True
+        else:
+            return
     returns = _returns(leg, reason)
     leg.leaving = True
-    decision = _hand_over(leg, reason, successor=not returns)
+    decision = _hand_over(leg, reason, successor=not returns, sent=sent)
     leg.left = True
     limit_stores(leg.request, Stores.UNFINISHED)
     _tell_interrupted(leg, reason)
@@ -81,6 +91,36 @@ def leave(leg: CarriedLeg, reason: str) -> None:
         log(logging.INFO, leg, "goes back to the queue: %s%s", reason, _after(leg))
         raise Returned(reason)
     _publish(leg, reason)
+
+
+def _leave_without_store(leg: CarriedLeg, reason: str) -> None:
+    """Send the successor with the checkpoint in it, and leave the slot to others.
+
+    Returns when nothing was sent: the execution waits on.
+
+    Raises:
+        Left: the successor is on its way.
+        PublishUncertain: perhaps it is, so no item may be processed here.
+    """
+    leg.leaving = True
+    limit_stores(leg.request, Stores.UNFINISHED)
+    _tell_interrupted(leg, reason)
+    try:
+        with stores_limited(leg.request, Stores.NONE):
+            leg.ticket.leave_without_store(encode(leg.checkpoint), leg.steps, reason)
+    except (OperationalError, Unroutable, CorruptRecord) as exc:
+        log(logging.WARNING, leg, "keeps its slot while the store is away: %s", exc)
+        leg.leaving = False
+        limit_stores(leg.request, Stores.ANY)
+        leg.report.resume()
+        return
+    except PublishUncertain:
+        raise
+    except Exception as exc:  # a soft time limit, say
+        raise PublishUncertain(f"interrupted while it was handed over: {saferepr(exc)}") from exc
+    leg.left = True
+    log(logging.INFO, leg, "waits for the store without a slot%s", _after(leg))
+    raise Left(reason)
 
 
 def _returns(leg: CarriedLeg, reason: str) -> bool:
@@ -124,12 +164,15 @@ def _stop_work(leg: CarriedLeg, reason: str) -> None:
         give_way(leg)
 
 
-def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool) -> Decision:
+def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool, sent: bool) -> Decision:
     text = encode(leg.checkpoint)
     stalls = _stalls(leg, text)
     try:
         decision = leg.ticket.hand_over(text, leg.steps, reason, successor=successor, stalls=stalls)
     except StoreError as exc:
+        if sent:  # the message in hand would compete with it; if it was lost, the run is rescued
+            leg.left = True
+            raise Left(reason) from exc
         go_back(leg, f"stops ({reason})", exc)
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)

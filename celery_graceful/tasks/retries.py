@@ -74,7 +74,7 @@ def send(leg: CarriedLeg) -> None:
     if decision.verdict is not Verdict.PUBLISH:
         exits.taken_out(leg)
     headers = dict(options.get("headers") or {})
-    for name in (wire.CHECKPOINT, wire.LEFT_OUT, wire.HOME):
+    for name in (wire.CHECKPOINT, wire.LEFT, wire.LEFT_OUT, wire.HOME):
         headers.pop(name, None)
     headers.update(wire.travelling(leg.ticket.record.checkpoint))
     headers[wire.GENERATION] = leg.ticket.record.generation

@@ -30,6 +30,8 @@ logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds between two attempts to save a checkpoint while the store is away.
 STORE_RETRY = 0.5
+#: Seconds between two attempts to leave the slot to others while broker and store are away.
+LEAVE_AGAIN = 5.0
 #: Without ``graceful_store_patience``: flush intervals in which items go on without the store.
 INTERVALS = 2
 
@@ -60,6 +62,9 @@ class SavingLeg(Leg):
         )
         self._warned_still = False
         self._outage_since: float | None = None
+        #: While the store is away: when the execution leaves its slot to others.
+        self._leave_at = math.inf
+        self._may_leave = ticket.runtime.settings.without_store == "run"
         patience = ticket.runtime.settings.store_patience
         #: How long items go on while no checkpoint can be saved, in seconds.
         self._store_patience = INTERVALS * self.options.flush_interval
@@ -112,24 +117,38 @@ class SavingLeg(Leg):
                     return
             # What is done now would be repeated after a crash; once the lease is over, another
             # worker may have the run. So no item goes on.
-            time.sleep(STORE_RETRY)
+            self._wait_for_store()
             now = time.monotonic()
-            reason = self.stop_reason(now)
-            if reason is not None:
-                raise Interrupted(reason)
         if not answer.accepted:
             raise Interrupted(StopReason.LEASE_LOST)
         if self._outage_since is not None:
             logger.warning(
                 "%s: the store is back after %.1f s", self.ticket.run, now - self._outage_since
             )
-            self._outage_since = None
+            self._outage_since, self._leave_at = None, math.inf
         self._lease_until = now + self.ticket.runtime.settings.lease_ttl
         self._flush_due = time.monotonic() + self.options.flush_interval
         signals.emit(signals.checkpoint_saved, self.task, **self.details)
         self.report.send(self.progress)
         if answer.requested is not None:
             raise Interrupted(REASON_OF[answer.requested])
+
+    def _wait_for_store(self) -> None:
+        """Return when the store is to be tried again.
+
+        Raises:
+            Interrupted: the execution has to leave, or leaves its slot to others.
+        """
+        time.sleep(STORE_RETRY)
+        now = time.monotonic()
+        reason = self.stop_reason(now)
+        if reason is None and now >= self._leave_at:
+            # The broker is asked first: while it is away as well, the generator stays as it is.
+            if self.ticket.may_leave(encode(self.checkpoint)):
+                reason = StopReason.STORE_UNAVAILABLE
+            self._leave_at = time.monotonic() + LEAVE_AGAIN
+        if reason is not None:
+            raise Interrupted(reason)
 
     def _outage(self, now: float, exc: StoreError) -> float:
         """The store took no checkpoint; returns until when items go on all the same."""
@@ -138,6 +157,8 @@ class SavingLeg(Leg):
         self._flush_due = min(now + STORE_RETRY, max(now, until))
         if self._outage_since is None:
             self._outage_since = now
+            if self._may_leave:
+                self._leave_at = until + STORE_RETRY  # once more after patience is over
             logger.warning(
                 "%s: the checkpoint at cursor %.200r could not be saved; items continue for %.1f s"
                 " (graceful_store_patience), then the run waits for the store: %s",
@@ -183,10 +204,7 @@ class SavingLeg(Leg):
                 raise
             except StoreError as exc:  # as with a checkpoint: somebody has to mend it
                 self._outage(time.monotonic(), exc)
-            time.sleep(STORE_RETRY)
-            reason = self.stop_reason(time.monotonic())
-            if reason is not None:
-                raise Interrupted(reason)
+            self._wait_for_store()
         if not kept:
             raise Interrupted(StopReason.LEASE_LOST)
 

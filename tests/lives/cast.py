@@ -24,6 +24,8 @@ class Message:
     use: int = 1
     #: What travels with it, for when the store knows nothing of the run.
     checkpoint: str | None = None
+    #: The fence of the leg that sent it while the store was away.
+    left: int | None = None
 
 
 @dataclass(eq=False)

@@ -69,7 +69,8 @@ class Legs:
             if leg.phase != "ask":
                 leg.phase = "write"
             return
-        if done.decision.verdict in (Verdict.DROP, Verdict.REFUSED) and done.record is not None:
+        unchanged = done.decision.record is None
+        if unchanged and done.record is not None:
             assert done.record.stamp != leg.attempt.stamp, "it does not know its own write"
         then, leg.attempt, leg.then = leg.then, None, None
         refused = done.decision.verdict in (Verdict.REFUSED, Verdict.GONE)
@@ -123,6 +124,8 @@ class Legs:
             at=1e6 * self.asked + worker.skew,
             checkpoint=message.checkpoint,
             fresh_fence=1000 * self.asked,
+            left=message.left,
+            steps=0 if message.left is None else int(message.checkpoint or 0),
         )
         leg.lease_until = self.clock + LEASE
         self.ask(leg, event, lambda done: self._admitted(leg, done))
@@ -204,6 +207,24 @@ class Legs:
             leg.sent = done.record.checkpoint
         else:
             self.legs.remove(leg)
+
+    def leave_without_store(self, leg: Leg, how: str = "sent") -> None:
+        """The store is away, as the leg sees it: it goes, and its message tells of its checkpoint.
+
+        With ``died`` its process does so before it can say that its own message is done with.
+        """
+        assert leg.record is not None
+        if how == "died":
+            self.crash(leg)
+        else:
+            self.legs.remove(leg)
+        copies = {"lost": 0, "twice": 2}.get(how, 1)
+        if not copies:
+            self.lossy = True
+            self.hurt += 1
+        at = str(leg.position)
+        sent = Message(leg.record.generation + 1, use=leg.use, checkpoint=at, left=leg.fence)
+        self.broker += [replace(sent) for _ in range(copies)]
 
     def publish(self, leg: Leg, how: str = "sent") -> None:
         """Let go for good; a refused publish takes the run back."""

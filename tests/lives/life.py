@@ -21,6 +21,7 @@ __all__ = ["Life"]
 PICK = st.integers(0, 7)
 MEANWHILE = st.sampled_from(["", "", "", "look", "deliver", "cancel", "pause", "time", "long"])
 HOUR = 3600.0
+WITHOUT_STORE = ("sent", "sent", "twice", "lost", "died")
 LEAVE = st.sampled_from(["", "shutdown", "shutdown", "returned", "retry"])
 
 
@@ -116,6 +117,18 @@ class Life(RuleBasedStateMachine):
         if how and leg in self._legs("run"):
             self._meanwhile(what)
             world.leave(leg, how)
+
+    @precondition(lambda self: self._legs("run"))
+    @rule(pick=PICK, items=st.integers(0, 3), how=st.sampled_from(WITHOUT_STORE))
+    def leave_without_the_store(self, pick: int, items: int, how: str) -> None:
+        """As it sees things: for others the store may be there all the time."""
+        world, legs = self.world, self._legs("run")
+        leg = legs[-1 - pick % len(legs)]
+        for _ in range(min(items, ITEMS - leg.position)):
+            if leg in self._legs("run") and world.may_work(leg):
+                world.item(leg)
+        if leg in self._legs("run"):
+            world.leave_without_store(leg, how if self.rough else "sent")
 
     @precondition(lambda self: self.rough and self._legs("publish"))
     @rule(how=st.sampled_from(["lost", "twice", "refused"]), what=MEANWHILE)

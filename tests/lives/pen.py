@@ -80,7 +80,9 @@ class Pen:
             assert leg is not None, "started by nobody's message"
             assert after.live, "an end without a beginning"
             world.begin(leg.message.use)
-        if leg is not None and leg.record is None and before is not None and before.owner:
+        by_right = leg is not None and before is not None and leg.message.left == before.fence
+        takes_over = leg is not None and leg.record is None and not by_right
+        if takes_over and before is not None and before.owner:
             # A message of the same generation, and a lease that is over: the limit of G2 in
             # docs/explanation/guarantees.md.
             world.hurt += 1

@@ -134,6 +134,8 @@ class World(Legs):
         if lost and sent:
             self.lossy = True
         elif sent:
+            # It was slower than a lease, and is overtaken.
+            self.hurt += any(message.left is not None for message in self.broker)
             record = self.record
             checkpoint = None if record is None else record.checkpoint
             self.broker += [Message(g, use=self.use, checkpoint=checkpoint) for g in sent]

@@ -51,7 +51,15 @@ class Explorer:
     def admit(self, w: World, m: Message) -> ev.Admit:
         fresh = self.fresh_fence(w)
         travels = m.travels or None
-        return ev.Admit(m.generation, OWNER, m.redelivered, travels, fresh_fence=fresh)
+        return ev.Admit(
+            m.generation,
+            OWNER,
+            m.redelivered,
+            travels,
+            fresh_fence=fresh,
+            left=m.left or None,
+            steps=int(m.travels or 0) if m.left else 0,
+        )
 
     def held(self, number: int) -> int:
         return number if self.vanishes else 0
@@ -143,6 +151,8 @@ class Explorer:
             if leg.use == w.use:
                 t = t._replace(done=(*w.done[:at], min(w.done[at] + 1, 2), *w.done[at + 1 :]))
             yield Move("item", t)
+        if w.stops:
+            yield from self.without_store(w._replace(stops=w.stops - 1), leg)
         if w.record == 0:
             yield self.write_back(w, leg)
             return
@@ -158,6 +168,21 @@ class Explorer:
             yield self.leave(fewer, leg, "shutdown")
             yield self.leave(fewer, leg, "returned")
             yield self.leave(fewer, leg, "retry")
+
+    def without_store(self, w: World, leg: Leg) -> Iterator[Move]:
+        """The store is away: the leg leaves by a message alone."""
+        r = self.record(w)
+        known = r.generation if r is not None and r.fence == leg.fence else leg.message.generation
+        message = Message(known + 1, False, leg.use, str(leg.position), leg.fence)
+        yield Move("leave: without the store", w.put(message).leg(leg, None), False)
+        if w.faults:
+            hurt = w._replace(faults=w.faults - 1)
+            yield Move("leave: without the store, lost", hurt.leg(leg, None), False)
+            back = hurt.put(message).put(leg.message._replace(redelivered=True))
+            dead = leg._replace(phase="dead", detail="")
+            yield Move("leave: without the store, crash", back.leg(leg, dead), False)
+            waits = leg._replace(phase="told", detail="store_unavailable")
+            yield Move("leave: without the store, uncertain", hurt.put(message).leg(leg, waits))
 
     def flush(self, w: World, leg: Leg) -> Move:
         after = self.book.flush(w.record, leg)
@@ -209,7 +234,9 @@ class Explorer:
             yield from self.published(w, ev.Rescue(), free=True)
             return
         late = w._replace(record=self.book.late(w.record, r))
-        if not self.holders(w):
+        # A message that is on its way is quicker than a lease.
+        on_its_way = any(m.left == r.fence for m in w.messages)
+        if not (self.holders(w) or on_its_way):
             yield Move("time passes", late)
         elif w.faults:
             yield Move("stall", late._replace(faults=w.faults - 1), False)

@@ -20,6 +20,8 @@ class Message(NamedTuple):
     use: int
     #: The checkpoint that travels with it, where records may vanish.
     travels: str = ""
+    #: The fence of the leg that sent it while the store was away; 0: the store knows.
+    left: int = 0
 
 
 class Leg(NamedTuple):

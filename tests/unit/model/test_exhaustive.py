@@ -153,6 +153,8 @@ def test_the_exploration_reaches_every_verdict_and_move() -> None:
         "leave: shutdown publish", "leave: returned publish", "leave: retry publish",
         "leave: paused done", "leave: cancelled done", "publish", "publish lost",
         "publish uncertain", "publish refused", "give back", "crash", "release", "redelivery",
+        "leave: without the store", "leave: without the store, crash",
+        "leave: without the store, lost", "leave: without the store, uncertain",
         "stall", "time passes", "rescue", "rescue, lost", "cancel", "pause", "retry", "kill",
     }  # fmt: skip
 

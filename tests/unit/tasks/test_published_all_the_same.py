@@ -22,7 +22,7 @@ class Odd(BaseException):
 def leg(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
 
-    def hand_over(leg: Any, reason: str, *, successor: bool) -> Any:
+    def hand_over(leg: Any, reason: str, *, successor: bool, sent: bool) -> Any:
         done.append("successor" if successor else "goes back")
         return SimpleNamespace(verdict=Verdict.PUBLISH)
 
