@@ -108,6 +108,31 @@ def test_plain_tasks_pass_runs_that_wait(stage: Stage, own_valkey: Valkey, pool:
     assert worker.exit_code is None
 
 
+@pytest.mark.parametrize("pool", ["prefork", matrix("solo"), matrix("threads"), matrix("gevent")])
+def test_executions_leave_their_slots(stage: Stage, own_valkey: Valkey, pool: str) -> None:
+    """All slots are taken by runs when the store goes away."""
+    if pool == "gevent":
+        pytest.importorskip("gevent")
+    slots = 1 if pool == "solo" else 2
+    worker = stage.worker("worker", pool=pool, concurrency=slots).wait_ready()
+    mixed = Mixed(stage)
+    mixed.runs = [stage.start(STYLES[n], 400, 0.02) for n in range(slots)]
+    for run in mixed.runs:
+        run.wait_items(20)
+    own_valkey.freeze()
+    frozen_at = time.monotonic()
+    mixed.send(0)
+    mixed.wait_plain()
+    worker.wait_log("waits for the store without a slot", 10)
+    wait_for(lambda: time.monotonic() > frozen_at + 3 * LEASE, 30, "leases", interval=0.1)
+    mixed.send(0)
+    mixed.wait_plain(5)
+    assert any(run.lost() for run in mixed.runs), "they were done too soon to show anything"
+    own_valkey.thaw()
+    mixed.check_all_done()
+    assert worker.exit_code is None
+
+
 # -- refusing, and never there -----------------------------------------------------------------
 
 
