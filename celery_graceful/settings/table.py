@@ -157,9 +157,10 @@ _LINES = (
         None,
         'seconds, 0 or more, a text such as "5s", or None',
         "2",
-        "How long a run continues while its checkpoint cannot be saved; then it waits between two"
-        " items until the store is back. A crash in that time repeats these items as well. `None`:"
-        " twice the flush interval; never longer than the lease.",
+        "How long a run continues while its checkpoint cannot be saved. Then it leaves its slot:"
+        " its message, which carries the checkpoint, waits until the store is back. A crash before"
+        " that repeats these items as well. `None`: twice the flush interval; never longer than the"
+        " lease.",
         "seconds",
     ),
     Setting(
@@ -170,7 +171,8 @@ _LINES = (
         '"pause"',
         "What a worker does while it cannot use the store. `run`: plain tasks continue, under the"
         " maintenance mode last known, and iterable tasks wait. `pause`: after a lease it consumes"
-        " nothing, except exempt queues; a worker that starts waits until it has read the mode.",
+        " nothing, except exempt queues, and executions wait in their slots; a worker that starts"
+        " waits until it has read the mode.",
     ),
     Setting(
         "graceful_rescue_interval",
