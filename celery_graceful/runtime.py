@@ -19,7 +19,7 @@ from celery_graceful._celery.connections import (
     redis_of_backend,
     redis_of_broker,
 )
-from celery_graceful._celery.wire import broker_identity
+from celery_graceful._celery.wire import broker_identity, broker_shown
 from celery_graceful.errors import SettingsError
 from celery_graceful.masking import mask_url
 from celery_graceful.model.verdict import Policy
@@ -82,6 +82,11 @@ class Runtime:
     def broker(self) -> str:
         """Names the broker and virtual host, without credentials."""
         return broker_identity(self.app)
+
+    @cached_property
+    def broker_shown(self) -> str:
+        """The same for people, with TLS in its scheme."""
+        return broker_shown(self.app)
 
     @cached_property
     def store(self) -> Store:

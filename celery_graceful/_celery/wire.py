@@ -31,6 +31,7 @@ __all__ = [
     "WAITED",
     "Envelope",
     "broker_identity",
+    "broker_shown",
     "capture",
     "envelope_of",
     "generation_of",
@@ -319,3 +320,14 @@ def broker_identity(app: Any) -> str:
         host = mask_url(host)
     port = connection.port or connection.transport.default_port or ""
     return f"{transport}://{host}:{port}/{connection.virtual_host or ''}"
+
+
+def broker_shown(app: Any) -> str:
+    """The same for people: it tells TLS, as ``rediss://`` or ``amqps://``.
+
+    The identity does not: a broker is the same one with and without.
+    """
+    scheme, sep, rest = broker_identity(app).partition("://")
+    connection = app.connection_for_write()
+    secured = connection.ssl or str(connection.transport_cls) == f"{scheme}s"
+    return f"{scheme}{'s' if secured else ''}{sep}{rest}"

@@ -59,7 +59,7 @@ def _change(ctx: click.Context, verb: str, run_id: str, as_json: bool) -> None:
     with desk(ctx) as at:
         run = control.find(at.runtime, run_id)
         runtime = at.runtime
-        _tell(f"App {runtime.namespace}, broker {runtime.broker}, store {at.store}")
+        _tell(f"App {runtime.namespace}, broker {runtime.broker_shown}, store {at.store}")
         _tell(shown.one_line(run))
         change: Change = getattr(control, verb)(runtime, run)
         undo = at.line(UNDO[verb], control.name_of(run, run_id)) if verb in UNDO else None

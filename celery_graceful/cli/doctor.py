@@ -121,7 +121,7 @@ def _with_answers(runtime: Runtime, seen: Seen | None, timeout: float) -> Seen |
     try:
         running = ask_workers(runtime, known.queues, quiet=timeout)
     except NobodyAnswers as exc:
-        say(f"Running workers tell nothing: {exc}", err=True)
+        say(f"Running workers were not examined: {exc}", err=True)
         return seen
     workers = max(known.workers, len(running))
     return replace(known, running=running, workers=workers)

@@ -39,8 +39,11 @@ def _lines(finding: Finding, *, why: bool) -> Iterator[str]:
     yield from _block(printable(f"{finding.what.rstrip('.')}."))
     if why:
         yield from _block(f"Why: {finding.why}")
-    # A line to copy is not to be broken.
-    yield f"      Mend: {printable(finding.mend)}"
+    # A line to copy is not to be broken, and has nothing behind it.
+    to_write, _, instead = printable(finding.mend).partition("; or ")
+    yield f"{_INDENT}Mend: {to_write}"
+    if instead:
+        yield from _block(f"or {instead}")
 
 
 def _block(text: str) -> Iterator[str]:

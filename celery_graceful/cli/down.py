@@ -97,10 +97,11 @@ class _Done:
     """A ``down`` that is written, and what is said of it."""
 
     def __init__(self, at: Desk, change: Change, scopes: tuple[Scope, ...], as_json: bool) -> None:
-        from celery_graceful.cli.mode_shown import undo_down
+        from celery_graceful.cli.mode_shown import lift, undo_down
 
         self._at, self._change, self._scopes, self._as_json = at, change, scopes, as_json
-        self._undo = undo_down(at, change.before, scopes, change.now)
+        self._undo = undo_down(at, change.before, change.mode, scopes, change.now)
+        self._lift = lift(at, scopes)
         self._seen: list[Standing] = []
         self._waited = False
 
@@ -149,10 +150,12 @@ class _Done:
         if self._waited:
             _tell_paused(self._seen[-1])
         _say(*(f"Undo: {command}" for command in self._undo))
+        if not self._undo:
+            _say(f"It was down on these terms before. End it with: {self._lift}")
         self._print()
 
     def _stays(self) -> str:
-        return f"Maintenance stays on. End it with: {' && '.join(self._undo)}"
+        return f"Maintenance stays on. End it with: {self._lift}"
 
     def _print(self) -> None:
         if not self._as_json:
@@ -213,8 +216,10 @@ def _show_plan(at: Desk, scopes: tuple[Scope, ...], interrupt: bool, as_json: bo
         return
     say(f"Queues held: {', '.join(found.queues) or 'none'}")
     say(f"Tasks held by name: {', '.join(found.tasks) or 'none'}")
-    beat = ", ".join(f"{name}: {policy}" for name, policy in found.beat.items())
-    say(f"Beat entries that would be held: {beat}")
+    beat = ", ".join(
+        f"{'all' if name == '*' else name} ({policy})" for name, policy in found.beat.items()
+    )
+    say(f"Beat entries that would be held: {beat or 'none'}")
     if found.awaited:
         rows = [workers_shown.awaited_as_row(each) for each in found.awaited]
         print_table(workers_shown.AWAITED_HEADINGS, rows, solid=("id",))

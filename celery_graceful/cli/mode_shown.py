@@ -17,6 +17,7 @@ __all__ = [
     "SCHEMA",
     "hold_as_row",
     "in_words",
+    "lift",
     "log_line",
     "mode_as_data",
     "redo",
@@ -94,12 +95,27 @@ def mode_as_data(mode: Mode, now: float) -> dict[str, Any]:
     }
 
 
-def undo_down(at: Desk, before: Mode, scopes: Iterable[Scope], now: float) -> list[str]:
+def undo_down(
+    at: Desk, before: Mode, after: Mode, scopes: Iterable[Scope], now: float
+) -> list[str]:
     """The commands that take a ``down`` back: what was held before gets its old terms."""
     scopes = list(scopes)
     fresh = [scope for scope in scopes if before.hold_of(scope) is None]
-    olds = [hold for hold in before.holds if hold.scope in scopes]
-    return [*([at.line("up", *_options(fresh))] if fresh else ()), *redo(at, olds, now)]
+    olds = [
+        hold
+        for hold in before.holds
+        if hold.scope in scopes and _terms(hold) != _terms(after.hold_of(hold.scope))
+    ]
+    return [*([lift(at, fresh)] if fresh else ()), *redo(at, olds, now)]
+
+
+def lift(at: Desk, scopes: Iterable[Scope]) -> str:
+    """The command that ends the maintenance of scopes."""
+    return at.line("up", *_options(scopes))
+
+
+def _terms(hold: Hold | None) -> tuple[object, ...]:
+    return () if hold is None else (hold.reason, hold.until, hold.interrupt)
 
 
 def redo(at: Desk, holds: Iterable[Hold], now: float) -> list[str]:

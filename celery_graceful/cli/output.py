@@ -21,7 +21,7 @@ __all__ = ["print_json", "print_pairs", "print_table", "say", "whom"]
 def whom(at: Desk, lines: Sequence[str] = ()) -> None:
     """Say on stderr whom a change concerns."""
     runtime = at.runtime
-    say(f"App {runtime.namespace}, broker {runtime.broker}, store {at.store}", err=True)
+    say(f"App {runtime.namespace}, broker {runtime.broker_shown}, store {at.store}", err=True)
     for line in lines:
         say(line, err=True)
 

@@ -38,7 +38,10 @@ def replay(
 
     with desk(ctx) as at:
         run = control.find(at.runtime, run_id)
-        say(f"App {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}", err=True)
+        say(
+            f"App {at.runtime.namespace}, broker {at.runtime.broker_shown}, store {at.store}",
+            err=True,
+        )
         store = at.runtime.store
         there = {entry.ordinal for entry in aside.chosen(store, run.key, items)}
         if missing := sorted(set(items) - there):

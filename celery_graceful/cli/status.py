@@ -39,7 +39,9 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
             say(f"The workers could not be asked over the broker: {found.trouble}", err=True)
         workers = bool(found.standing.live)
         if not workers:
-            whose = f"app {at.runtime.namespace}, broker {at.runtime.broker}, store {at.store}"
+            whose = (
+                f"app {at.runtime.namespace}, broker {at.runtime.broker_shown}, store {at.store}"
+            )
             say(f"No worker is there ({whose}).", err=True)
         ctx.exit(of_status(down=found.down, workers=workers))
 
@@ -80,7 +82,7 @@ def _print_data(at: Desk, found: Status) -> None:
     print_json(
         mode_shown.SCHEMA,
         app=at.runtime.namespace,
-        broker=at.runtime.broker,
+        broker=at.runtime.broker_shown,
         store=at.store,
         exempt_queues=sorted(at.runtime.settings.maintenance_exempt_queues),
         trouble=found.trouble or None,

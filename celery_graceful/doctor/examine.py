@@ -9,7 +9,7 @@ from celery_graceful.doctor.checks import files, signals, starts
 from celery_graceful.doctor.checks.base import Scene, Sight
 from celery_graceful.doctor.checks.table import LOOKING
 from celery_graceful.doctor.command import same_app
-from celery_graceful.doctor.facts import AppFacts, Deployed, Seen
+from celery_graceful.doctor.facts import AppFacts, Deployed, Manager, Seen
 from celery_graceful.doctor.finding import Finding, Severity, in_order
 from celery_graceful.doctor.readers.outcome import MissingPackage, Outcome, Trouble
 from celery_graceful.doctor.readers.reading import NoWorker
@@ -71,7 +71,7 @@ def examine(
     """
     outcomes = list(outcomes)
     deployed = [worker for outcome in outcomes for worker in outcome.workers]
-    ours = [w for w in deployed if same_app(asked_for, w.command.options.get("app"))]
+    ours = _each_once(w for w in deployed if same_app(asked_for, w.command.options.get("app")))
     supervisors = tuple(each for outcome in outcomes for each in outcome.supervisors)
     seen = seen or Seen()
     # Files tell more of a worker than it knows itself.
@@ -88,11 +88,20 @@ def examine(
     return Examination(tuple(ours), tuple(in_order(found)))
 
 
+def _each_once(workers: Iterable[Deployed]) -> list[Deployed]:
+    """Without those of a script that a manager starts: it tells more of the same workers."""
+    found = list(workers)
+    started = {_script_line(each) for each in found if each.manager is not Manager.SCRIPT}
+    return [w for w in found if w.manager is not Manager.SCRIPT or _script_line(w) not in started]
+
+
+def _script_line(worker: Deployed) -> tuple[str, int]:
+    return worker.command.file, worker.command.line
+
+
 def not_asked(why: str) -> Finding:
-    """The finding that running workers could not be asked."""
-    sight = Sight(
-        f"running workers were not asked: {why}", "--no-workers", setting="graceful_store"
-    )
+    """The finding that the store could not be read."""
+    sight = Sight(f"the store was not read: {why}", "--no-workers", setting="graceful_store")
     return files.NOT_ASKED.finding(sight)
 
 

@@ -212,7 +212,8 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
             tell_workers(runtime, mode, hosts)
     except (OperationalError, StoreError) as exc:
         warnings.append(
-            f"It is written, but the workers could not be told at once: {mask_text(str(exc))}."
+            f"It is written, but the workers could not be told at once:"
+            f" {mask_text(str(exc)).rstrip('.')}."
             f" They look for themselves, within {poll}"
         )
     return tuple(warnings)

@@ -236,7 +236,7 @@ def _publish(runtime: Runtime, key: RunKey, record: Record) -> None:
     except (OperationalError, PublishUncertain) as exc:
         raise NotSent(
             f"{key} is put back, but the broker {runtime.broker} did not take its message:"
-            f" {mask_text(str(exc))}."
+            f" {mask_text(str(exc)).rstrip('.')}."
             f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s."
         ) from exc
 
@@ -247,7 +247,7 @@ def _advice(record: Record, event: ev.Event) -> str:
     if record.state is State.FINISHING:
         return "Its work is done and its outcome is being stored."
     if record.state is State.PAUSED:
-        return "It is paused: resume or cancel it."
+        return "Resume or cancel it."
     if isinstance(event, ev.Retry):
         return "A worker carries it; should that worker die, another takes it up by itself."
     if isinstance(event, ev.Resume):

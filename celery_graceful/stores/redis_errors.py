@@ -33,7 +33,9 @@ _AWAY = (
     OSError,
 )
 _CLUSTER = (redis_errors.MovedError, redis_errors.ClusterCrossSlotError)
-_REFUSED_CODES = ("NOAUTH", "WRONGPASS", "NOPERM")
+#: Codes of a server that does not know who asks.
+_STRANGER_CODES = ("NOAUTH", "WRONGPASS")
+_REFUSED_CODES = (*_STRANGER_CODES, "NOPERM")
 #: What a script meets that may be run and then uses a command that may not: Redis 7, and 6.
 _REFUSED_INSIDE = ("ACL failure in script", "The user executing the script can't")
 #: What a script meets in a slot that a cluster is moving.
@@ -68,14 +70,12 @@ class Translator:
 
     def __call__(self, exc: Exception, key: str) -> StoreError:
         """The error for ``exc``; ``key`` is what the operation was about, for people."""
-        said = mask_text(str(exc)) or type(exc).__name__
+        said = mask_text(str(exc)).rstrip(".") or type(exc).__name__
         address = self._address
         refused = _has(said, _REFUSED_CODES) or any(sign in said for sign in _REFUSED_INSIDE)
         if isinstance(exc, _REFUSED) or refused:
             return StoreError(
-                f"{address} refused the operation on {key}: {said}. Check the user and password in "
-                f"{self._setting}, and give the user these rights: ACL SETUSER <user> "
-                f"{rule(self._prefix)}"
+                f"{address} refused the operation on {key}: {said}. {self._what_to_give(exc, said)}"
             )
         if _has(said, _CLUSTER_CODES) or isinstance(exc, _CLUSTER):
             return StoreError(
@@ -96,6 +96,12 @@ class Translator:
         if isinstance(exc, redis_errors.InvalidResponse):
             return StoreError(f"{address} does not speak Redis: {said}. Check {self._setting}.")
         return StoreError(f"{address} failed on {key}: {said}")
+
+    def _what_to_give(self, exc: Exception, said: str) -> str:
+        """What a refused user lacks: the right password, or the rights."""
+        if isinstance(exc, redis_errors.AuthenticationError) or _has(said, _STRANGER_CODES):
+            return f"Check the user and password in {self._setting}."
+        return f"Give the user these rights: ACL SETUSER <user> {rule(self._prefix)}"
 
 
 def _has(said: str, codes: tuple[str, ...]) -> bool:

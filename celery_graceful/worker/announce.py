@@ -48,7 +48,7 @@ class Announcer:
         before, self._told = self._told, holds
         if not holds:
             logger.warning(
-                "Maintenance is over after %s: this worker works on",
+                "Maintenance is over after %s: this worker starts tasks again",
                 format_seconds(round(time.monotonic() - self._since)),
             )
             self._send("left", before)
@@ -57,7 +57,7 @@ class Announcer:
             self._since = time.monotonic()
         self._remind_at = time.monotonic() + REMIND
         logger.warning(
-            "Maintenance%s: this worker starts nothing of %s; %s running that began before",
+            "Maintenance%s: this worker holds %s; %s running that began before",
             " (changed)" if before else "",
             describe(holds),
             counted(begun, "task is", "tasks are"),
@@ -70,7 +70,7 @@ class Announcer:
         if self._told and now >= self._remind_at:
             self._remind_at = now + REMIND
             logger.warning(
-                "Still in maintenance, for %s now: this worker starts nothing of %s",
+                "Still in maintenance, for %s now: this worker holds %s",
                 format_seconds(round(now - self._since)),
                 describe(self._told),
             )

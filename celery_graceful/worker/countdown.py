@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 
 from celery_graceful._celery.under_way import UnderWay
+from celery_graceful.counting import counted
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.stop_thread import StopThread
 
-__all__ = ["Countdown", "Interrupter", "described", "next_line_in"]
+__all__ = ["Countdown", "Interrupter", "described", "next_line_in", "what_runs"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -129,3 +130,21 @@ def described(tasks: list[UnderWay]) -> str:
     named = [f"{task.name}[{task.id}] ({task.seconds:.0f} s)" for task in tasks[:NAMED]]
     more = len(tasks) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def what_runs(runs: int, others: list[UnderWay]) -> str:
+    """What a worker that stops waits for, in one line.
+
+    Args:
+        runs: how many iterable tasks there are.
+        others: the other tasks.
+    """
+    parts = []
+    if runs:
+        are = counted(runs, "iterable task is", "iterable tasks are")
+        parts.append(f"{are} stopping after the current item")
+    if others:
+        other = "other " if runs else ""
+        are = counted(len(others), f"{other}task is", f"{other}tasks are")
+        parts.append(f"{are} running: {described(others)}")
+    return "; ".join(parts) or "nothing is running"

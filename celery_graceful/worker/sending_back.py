@@ -122,7 +122,7 @@ class SendingBack:
                             "Sent back %s from %s; %s",
                             counted(moved, "message"),
                             self._lot.name,
-                            counted(kept, "stays", "stay"),
+                            f"{kept or 'none'} still held",
                         )
                     self._done(store, kept)
                     return moved

@@ -36,7 +36,7 @@ from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import GracefulTask, definitions, guard
 from celery_graceful.worker.contained import ContainedStep
-from celery_graceful.worker.countdown import Interrupter, described
+from celery_graceful.worker.countdown import Interrupter, what_runs
 from celery_graceful.worker.hand_over import HandOver
 from celery_graceful.worker.keeper import Keeper
 from celery_graceful.worker.last_moment import LastMoment
@@ -159,12 +159,9 @@ class GracefulStep(ContainedStep):
         running = self.hand_over.running()
         others = [task for task in running if not task.is_run]
         logger.info(
-            "Stopping (%s): %s stopping after the current item%s%s%s",
+            "Stopping (%s): %s%s%s",
             self.stops.why,
-            counted(len(running) - len(others), "iterable task is", "iterable tasks are"),
-            f"; {counted(len(others), 'other runs', 'others run')}: {described(others)}"
-            if others
-            else "",
+            what_runs(len(running) - len(others), others),
             f"; {counted(given_back, 'task')} not begun went back to the queue"
             if given_back
             else "",

@@ -37,6 +37,7 @@ KEEP = 86400.0
 SOON = 0.25
 #: How long the thread may take to end its last round, in seconds.
 LAST_ROUND = 1.0
+_STAYS = "This worker's report stays in the store until it expires: %s"
 #: Seconds until the next try while the store does not answer.
 RETRY = 1.0
 
@@ -180,7 +181,7 @@ class Watch:
         self._stopping = True
         self._bell.ring()
         if not self._ended.wait(LAST_ROUND):
-            logger.warning("This worker's report stays until it is old: the store does not answer")
+            logger.warning(_STAYS, "the store does not answer")
 
     def _run(self) -> None:
         while not self._stopping:
@@ -197,7 +198,7 @@ class Watch:
         try:
             self._own_store.leave(self._name)
         except Exception as exc:
-            logger.warning("This worker's report stays until it is old: %s", exc)
+            logger.warning(_STAYS, exc)
 
     def _pause(self, answered: bool) -> float:
         pause = SOON if self.hurry else self._poll

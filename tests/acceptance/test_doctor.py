@@ -110,7 +110,7 @@ def test_a_running_worker_is_examined_like_one_of_a_file(scene: Scene) -> None:
 def test_without_workers_or_broker_the_rest_is_examined(scene: Scene) -> None:
     told = doctor(scene, "-t", "0.3")
     assert told.code == 0
-    assert told.stderr == "Running workers tell nothing: none answered within 0.3 s\n"
+    assert told.stderr == "Running workers were not examined: none answered within 0.3 s\n"
     scene.broker = "redis://127.0.0.1:1/0"
     told = doctor(scene)
     assert told.data["findings"]  # of the store, which is there no more than the broker

@@ -36,7 +36,7 @@ def test_a_worker_that_starts_meanwhile_starts_nothing(upkeep: Closing) -> None:
     worker = upkeep.scene.worker()
     pass_by(1)
     assert upkeep.noted() == []
-    worker.wait_log("this worker starts nothing of everything")
+    worker.wait_log("this worker holds everything")
     upkeep.up()
     for result in sent:
         result.get(timeout=20)

@@ -254,5 +254,5 @@ def test_one_that_cannot_reach_the_store_learns_the_mode_from_others(
     )
     maintenance.down(wait=True, timeout=60)
     mixed.send(0)
-    entered = "this worker starts nothing of everything"
+    entered = "this worker holds everything"
     wait_for(lambda: apart.log().count(entered) == 2, 10, "that it is held again")

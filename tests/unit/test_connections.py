@@ -434,3 +434,21 @@ def test_wrong_options_are_not_quoted() -> None:
     with pytest.raises(SettingsError, match="a list is not a mapping of options") as raised:
         runtime_of(app)
     assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "shown"),
+    [
+        ("redis://:pw@host:1/2", {}, "redis://host:1/2"),
+        ("redis://:pw@host:1/2", {"broker_use_ssl": NONE}, "rediss://host:1/2"),
+        ("rediss://:pw@host:1/2", {"broker_use_ssl": CA}, "rediss://host:1/2"),
+        ("amqps://u:pw@host:1//", {}, "amqps://host:1//"),
+        ("amqp://u:pw@host:1//", {}, "amqp://host:1//"),
+    ],
+)
+def test_commands_name_the_broker_with_its_tls(
+    url: str, options: dict[str, Any], shown: str
+) -> None:
+    runtime = runtime_of(app_with(broker_url=url, **options))
+    assert runtime.broker_shown == shown
+    assert runtime.broker == shown.replace("diss:", "dis:").replace("qps:", "qp:"), "in records"

@@ -23,6 +23,7 @@ __all__ = ["Check", "Scene", "Sight", "named", "per_worker", "spelled", "tasks_o
 #: How many names a finding lists.
 _NAMES = 3
 _SETTING = re.compile(r"\bapp\.conf\.(\w+)")
+_NAME = re.compile(r"(?:broker|graceful|result|task|worker)_[a-z_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,13 @@ class Check:
     def findings(self, scene: Scene) -> Iterator[Finding]:
         """What it finds."""
         for sight in self.look(scene):
-            yield self.finding(replace(sight, mend=spelled(sight.mend, scene.app)))
+            yield self.finding(
+                replace(
+                    sight,
+                    mend=spelled(sight.mend, scene.app),
+                    setting=_setting(sight.setting, scene.app),
+                )
+            )
 
     def finding(self, sight: Sight) -> Finding:
         """What is said of one place."""
@@ -109,6 +116,12 @@ def spelled(text: str, app: AppFacts) -> str:
     if not app.settings_prefix:
         return text
     return _SETTING.sub(lambda match: f"{app.settings_prefix}{match[1].upper()}", text)
+
+
+def _setting(name: str, app: AppFacts) -> str:
+    """The same for the name of a setting; tasks and variables of the environment keep theirs."""
+    is_setting = app.settings_prefix and _NAME.fullmatch(name)
+    return f"{app.settings_prefix}{name.upper()}" if is_setting else name
 
 
 def per_worker(

@@ -36,8 +36,8 @@ NOT_ASKED = Check(
     "GD004",
     Severity.WARNING,
     "The store does not answer",
-    "Nothing is known of running workers and of how long tasks take: grace periods were compared"
-    " with limits only.",
+    "What it holds was not examined: which workers reported lately, and how long tasks took. Grace"
+    " periods were compared with limits only.",
     "make the store reachable, or `--no-workers`",
     lambda _: (),
 )

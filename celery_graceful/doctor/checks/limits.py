@@ -60,7 +60,7 @@ def legs(scene: Scene) -> Iterator[Sight]:
             legs = "have no end" if longest is None else f"take up to {format_seconds(longest)}"
             yield Sight(
                 f"legs of {task.name} {legs}, and its time limit is {format_seconds(limit)}",
-                "leave graceful_max_leg_runtime out: it is 0.8 of the limit then",
+                "leave app.conf.graceful_max_leg_runtime out: it is 0.8 of the limit then",
                 setting="graceful_max_leg_runtime",
             )
 

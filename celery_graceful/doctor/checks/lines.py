@@ -7,14 +7,22 @@ import re
 import shlex
 
 from celery_graceful.doctor.command import FLAGS, OPTIONS, Command, Shell
-from celery_graceful.doctor.facts import Deployed
+from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.shell import plain_words
 
-__all__ = ["in_foreground", "starting_line", "with_variable"]
+__all__ = ["doubled_percents", "in_foreground", "starting_line", "with_variable"]
 
 _CONTINUED = re.compile(r"\s*\\\n\s*")
 #: What a program does not get as it is written.
 _NEEDS_SHELL = re.compile(r"[$~{]")
+_SINGLE_PERCENT = re.compile(r"(?<!%)%[hd](?!\w)")
+
+
+def doubled_percents(text: str, worker: Deployed) -> str:
+    """A node name or line with ``%h`` as systemd and supervisord want it: ``%%h``."""
+    if worker.manager not in (Manager.SYSTEMD, Manager.SUPERVISORD):
+        return text
+    return _SINGLE_PERCENT.sub(r"%\g<0>", text)
 
 
 def starting_line(worker: Deployed, stays: Shell) -> str:
@@ -25,6 +33,8 @@ def starting_line(worker: Deployed, stays: Shell) -> str:
     text, source = worker.start_text, stays.source
     line = _CONTINUED.sub(" ", source)
     executing = line if line.startswith("exec ") else f"exec {line}"
+    if not stays.script:
+        executing = doubled_percents(executing, worker)
     if stays.script or not text or not text.startswith(source, stays.at):
         return executing
     words = plain_words(line) if text.strip() == source and not _NEEDS_SHELL.search(line) else None

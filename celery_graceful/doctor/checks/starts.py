@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from celery_graceful.doctor.checks.base import Check, Scene, Sight, per_worker
-from celery_graceful.doctor.checks.lines import in_foreground, starting_line
+from celery_graceful.doctor.checks.lines import doubled_percents, in_foreground, starting_line
 from celery_graceful.doctor.command import Shell
 from celery_graceful.doctor.facts import Deployed, Manager, Place
 from celery_graceful.doctor.finding import Severity
 
 __all__ = ["CHECKS"]
 
-_SINGLE_PERCENT = re.compile(r"(?<!%)%[hd](?!\w)")
 #: What holds one worker.
 _HOME = {
     Manager.COMPOSE: "service",
@@ -130,22 +128,18 @@ def same_name(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         by_process = worker.manager is Manager.SUPERVISORD
         yield Sight(
             f"{worker.name}: {copies.value} workers are all called {name}",
-            "-n worker%(process_num)d@%%h" if by_process else "-n worker@%h",
+            f"-n {name.partition('@')[0]}{'%(process_num)d@%%h' if by_process else '@%h'}",
             worker.started_at,
         )
 
 
 def percent(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """The manager takes the percent sign for itself."""
-    if worker.manager not in (Manager.SYSTEMD, Manager.SUPERVISORD):
-        return
-    single = _SINGLE_PERCENT.search(worker.command.text)
-    if single is not None and "hostname" in worker.command.options:
-        yield Sight(
-            f"{worker.name}: {single[0]} means something else to {worker.manager.value}",
-            f"%{single[0]}",
-            worker.started_at,
-        )
+    name, text = worker.command.options.get("hostname", ""), worker.command.text
+    if name and doubled_percents(text, worker) != text:
+        single = name.replace("%%", "%")
+        what = f"{worker.name}: {worker.manager.value} reads the single % in -n {single} itself"
+        yield Sight(what, f"-n {doubled_percents(single, worker)}", worker.started_at)
 
 
 def stays_dead(worker: Deployed, scene: Scene) -> Iterator[Sight]:

@@ -90,7 +90,8 @@ def kills_by_group(worker: Deployed, app: AppFacts) -> bool:
     return (
         is_prefork(worker, app)
         and group_cause(worker) is not None
-        and signal_of(worker) == "SIGTERM"
+        # A wrong signal counts as well: put right, it is SIGTERM.
+        and signal_of(worker) not in (QUIT, "SIGINT")
         and not _remapped(worker, app)
     )
 

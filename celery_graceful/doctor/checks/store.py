@@ -92,7 +92,7 @@ def evicts(scene: Scene) -> Iterator[Sight]:
         yield from _of_store(
             scene,
             f"has maxmemory-policy {policy}: it deletes records of runs when its memory runs out",
-            "maxmemory-policy noeviction, or a Redis of its own for graceful_store",
+            "maxmemory-policy noeviction, or a Redis of its own for app.conf.graceful_store",
         )
 
 
@@ -102,7 +102,7 @@ def not_persistent(scene: Scene) -> Iterator[Sight]:
         yield from _of_store(
             scene,
             "has neither snapshots nor an append-only file: it is empty after a restart",
-            "appendonly yes, or save 60 1; or another store in graceful_store",
+            "appendonly yes, or save 60 1; or another store in app.conf.graceful_store",
         )
 
 

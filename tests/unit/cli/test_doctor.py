@@ -68,6 +68,23 @@ def test_errors_are_told_with_line_reason_and_cure(mail: Celery, call: Run, tmp_
     assert lines[-1].startswith("1 error. Examined:")
 
 
+def test_what_to_write_stands_alone_on_its_line(mail: Celery, call: Run, tmp_path: Path) -> None:
+    path = planted(tmp_path, '["celery"', '["dumb-init", "celery"')
+    lines = call("doctor", "--manifest", path).stdout.splitlines()
+    at = lines.index("      Mend: DUMB_INIT_SETSID=0 in its environment")
+    assert lines[at + 1] == "      or dumb-init --single-child"
+
+
+def test_a_store_that_is_away_does_not_mean_that_workers_were_not_asked(
+    app: Celery, call: Run
+) -> None:
+    app.conf.graceful_store = "redis://127.0.0.1:1/0"
+    forget(app)
+    done = call("doctor")
+    assert "the store was not read: redis://127.0.0.1:1/0" in done.stdout
+    assert "were not asked" not in done.stdout
+
+
 def test_warnings(call: Run, tmp_path: Path) -> None:
     done = call("doctor", "-m", planted(tmp_path, "worker@%h", "worker@shop"))
     assert done.exit_code == 10

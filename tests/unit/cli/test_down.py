@@ -104,6 +104,7 @@ def test_a_broker_that_is_away_is_told_and_no_error(call: Run, runtime: Runtime)
     done = call("down", "--json")
     assert done.exit_code == 0
     assert "could not be told at once" in done.stderr
+    assert ".." not in done.stderr
     assert len(data_of(done.stdout)["warnings"]) == 1
 
 
@@ -192,6 +193,23 @@ def test_breaking_off_a_wait_leaves_it_down(
     assert held(runtime) == ["everything"]
 
 
+def test_down_again_on_the_same_terms_names_the_way_out(call: Run, runtime: Runtime) -> None:
+    call("down", "-T", "shop.*", "--reason", "one")
+    done = call("down", "-T", "shop.*", "--reason", "one", "-j")
+    assert data_of(done.stdout)["undo"] == []
+    assert done.stderr.splitlines()[-1] == (
+        "It was down on these terms before. End it with: celery graceful up -T 'shop.*'"
+    )
+
+
+def test_waiting_again_names_what_ends_it(call: Run, runtime: Runtime) -> None:
+    attend(runtime.store, busy=(MAIL,))
+    call("down")
+    done = call("down", "--wait", "-t", "0.3s")
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1] == "Maintenance stays on. End it with: celery graceful up"
+
+
 # -- down --dry-run --------------------------------------------------------------------------
 
 
@@ -207,7 +225,7 @@ def test_a_dry_run_tells_and_changes_nothing(call: Run, runtime: Runtime) -> Non
     assert done.exit_code == 0
     text = re.sub(" +", " ", done.stdout)
     assert "Queues held: celery, mail\n" in text
-    assert "Beat entries that would be held: *: skip" in text
+    assert "Beat entries that would be held: all (skip)" in text
     assert "w1@host shop.import i1 12s leave at its next checkpoint –" in text
     assert "w1@host shop.mail m1 3s be waited for up to 7s" in text
     assert "stubborn" not in text

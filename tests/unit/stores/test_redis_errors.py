@@ -43,3 +43,25 @@ def test_translation(exc: Exception, kind: type[StoreError]) -> None:
     assert type(error) is kind
     assert "redis://host:1/0" in str(error)
     assert "the-key" in str(error) or "Cluster" in str(error) or "speak" in str(error)
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        redis_errors.AuthenticationError("invalid username-password pair or user is disabled."),
+        redis_errors.ResponseError("WRONGPASS invalid username-password pair."),
+        redis_errors.ResponseError("NOAUTH Authentication required."),
+    ],
+)
+def test_a_wrong_password_is_not_answered_with_rights(exc: Exception) -> None:
+    said = str(Translator("redis://host:1/0", "graceful_store", "")(exc, "the-key"))
+    assert said.endswith(". Check the user and password in graceful_store.")
+    assert "ACL" not in said
+    assert ".." not in said
+
+
+def test_a_user_without_rights_is_told_them() -> None:
+    exc = redis_errors.NoPermissionError("no permissions to run 'eval'")
+    said = str(Translator("redis://host:1/0", "graceful_store", "")(exc, "the-key"))
+    assert "Give the user these rights: ACL SETUSER <user> ~" in said
+    assert "password" not in said

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.worker.countdown import EVERY, Countdown, described, next_line_in
+from celery_graceful.worker.countdown import EVERY, Countdown, described, next_line_in, what_runs
 
 
 @pytest.fixture
@@ -43,6 +43,16 @@ def test_ten_tasks_are_named() -> None:
     text = described([task(number, 61.2) for number in range(12)])
     assert text.startswith("shop.mail[id-0] (61 s), shop.mail[id-1] (61 s)")
     assert text.endswith("shop.mail[id-9] (61 s) and 2 more")
+
+
+def test_a_stopping_worker_names_what_it_waits_for() -> None:
+    assert what_runs(0, []) == "nothing is running"
+    assert what_runs(0, [task(1)]) == "1 task is running: shop.mail[id-1] (1 s)"
+    assert what_runs(1, []) == "1 iterable task is stopping after the current item"
+    assert what_runs(2, [task(1)]) == (
+        "2 iterable tasks are stopping after the current item;"
+        " 1 other task is running: shop.mail[id-1] (1 s)"
+    )
 
 
 def test_a_line_is_written_when_it_is_due(
