@@ -70,8 +70,8 @@ def examine(
         processes: workers among the processes of this host.
     """
     outcomes = list(outcomes)
-    deployed = [worker for outcome in outcomes for worker in outcome.workers]
-    ours = _each_once(w for w in deployed if same_app(asked_for, w.command.options.get("app")))
+    deployed = _each_once(worker for outcome in outcomes for worker in outcome.workers)
+    ours = [w for w in deployed if same_app(asked_for, w.command.options.get("app"))]
     supervisors = tuple(each for outcome in outcomes for each in outcome.supervisors)
     seen = seen or Seen()
     # Files tell more of a worker than it knows itself.

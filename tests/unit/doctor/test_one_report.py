@@ -84,6 +84,7 @@ def test_the_worker_of_a_script_is_that_of_the_service_that_starts_it(tmp_path: 
     found = examine(sound.APP, read_files(paths), asked_for="shop")
     assert [worker.name for worker in found.workers] == ["service worker"]
     assert [each.line for each in found.findings if each.id == "GD301"] == [2]
+    assert "GD003" not in {each.id for each in found.findings}
     alone = examine(sound.APP, read_files(paths[1:]), asked_for="shop")
     assert [worker.name for worker in alone.workers] == ["the script"]
 
