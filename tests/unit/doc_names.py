@@ -22,6 +22,8 @@ PAGES = [
 ]
 #: Files of the reader's own project.
 READERS = {"conftest.py", "manage.py", "shop.py"}
+#: Folders of it: a Django project, and an app in it.
+READERS_FOLDERS = {"webshop", "orders"}
 
 #: A file of the project: with a suffix that only its own files have, or a folder in a code span.
 _FILE = re.compile(r"(?<![\w/.:-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|ini)\b|(?<=`)[\w./-]+/(?=`)")
@@ -45,7 +47,7 @@ def files(text: str) -> Iterator[tuple[str, str]]:
 
 def exists(name: str, line: str, page: Path) -> bool:
     """Whether ``name`` on a line of a page leads to a file of this repository."""
-    if name in READERS:
+    if name in READERS or name.partition("/")[0] in READERS_FOLDERS:
         return True
     places = [ROOT, PACKAGE, page.parent, ROOT / "example_project"]
     if "/" not in name:  # beside a file that the line names with its folder
