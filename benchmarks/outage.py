@@ -1,4 +1,4 @@
-"""Plain tasks while the store does not answer for two minutes, with runs in the same queue."""
+"""Plain tasks while the store does not answer for two minutes, when runs take all slots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 from benchmarks.app import MARKS
 from benchmarks.figures import Figure
-from benchmarks.queues import FIRST_COPY, copy, fill, url_of
+from benchmarks.queues import FIRST_COPY, copy, fill, put_first, url_of
 from tests.harness import Worker, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
@@ -23,13 +23,15 @@ CHILDREN = 2
 WORK = 0.02
 #: One run comes after so many plain tasks.
 PLAIN_PER_RUN = 20
+#: The runs that take all slots when the store stops: so many items of so many seconds.
+ITEMS, ITEM = 200, 0.1
 #: Seconds before, during and after the outage, and of one window.
 BEFORE, OUTAGE, AFTER, WINDOW = 20.0, 120.0, 20.0, 5.0
 QUICK = (10.0, 20.0, 10.0)
 
 
 def measure(*, quick: bool = False) -> list[Figure]:
-    """Stop a worker's store, and count what the worker does meanwhile."""
+    """Stop a worker's store while runs take all slots, and count what the worker does meanwhile."""
     before, outage, after = QUICK if quick else (BEFORE, OUTAGE, AFTER)
     groups = int((before + outage + after + 30) * CHILDREN / WORK / PLAIN_PER_RUN)
     try:
@@ -41,6 +43,13 @@ def measure(*, quick: bool = False) -> list[Figure]:
                 wait_for(lambda: len(_marks(broker)) > 100, 60, "the first tasks")
                 begun = time.monotonic()
                 time.sleep(before)
+                full = time.monotonic()
+                put_first(
+                    broker,
+                    FIRST_COPY,
+                    [("marked", (f"long-{n}", ITEMS, ITEM)) for n in range(CHILDREN)],
+                )
+                wait_for(lambda: _under_way(broker) == CHILDREN, 60, "all slots taken")
                 store.freeze()
                 frozen = time.monotonic()
                 time.sleep(outage)
@@ -50,17 +59,24 @@ def measure(*, quick: bool = False) -> list[Figure]:
                 time.sleep(after)
                 ended = time.monotonic()
                 wait_for(lambda: _count(broker, "run") == groups, 300, "all runs", interval=1.0)
+                wait_for(lambda: _ended(broker) == CHILDREN, 300, "the long runs", interval=1.0)
                 done = _marks(broker)
     finally:
         forget_started()
     plain = [at for name, at in done if name == "plain"]
     rates = {
-        "before": _rates(plain, begun, frozen),
+        "before": _rates(plain, begun, full),
         "during": _rates(plain, frozen, thawed),
         "after": _rates(plain, thawed, ended),
     }
     late = sum(1 for name, at in done if name == "run" and at > thawed)
-    waited = f"{late} runs waited and were done afterwards; {runs_then} before; none lost"
+    items = Counter(name for name, _ in done if name.startswith("long-"))
+    first = min(at for at in plain if at > frozen + 0.1) - frozen
+    waited = (
+        f"{late} runs waited and were done afterwards; {runs_then} before; none lost; of"
+        f" {CHILDREN * ITEMS} items of the runs in the slots {len(items)} done,"
+        f" {items.total() - len(items)} repeated; first plain task after {first:.1f} s"
+    )
     return [_figure(when, found, rates["before"], waited) for when, found in rates.items()]
 
 
@@ -78,6 +94,15 @@ def _marks(broker: Valkey) -> list[tuple[str, float]]:
 
 def _count(broker: Valkey, what: str) -> int:
     return Counter(name for name, _ in _marks(broker))[what]
+
+
+def _under_way(broker: Valkey) -> int:
+    return len({name.split(":")[0] for name, _ in _marks(broker) if name.startswith("long-")})
+
+
+def _ended(broker: Valkey) -> int:
+    last = f":{ITEMS - 1}"
+    return len({name for name, _ in _marks(broker) if name.endswith(last)})
 
 
 def _rates(moments: Sequence[float], begin: float, end: float) -> list[float]:

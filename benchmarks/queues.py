@@ -21,6 +21,7 @@ __all__ = [
     "fill",
     "left",
     "processor",
+    "put_first",
     "url_of",
     "worker_of",
 ]
@@ -60,6 +61,14 @@ def copy(server: Valkey, database: int) -> None:
     with server.client(TEMPLATE) as template, server.client(database) as client:
         client.flushdb()
         template.copy("celery", "celery", destination_db=database)
+
+
+def put_first(server: Valkey, database: int, messages: Iterable[Message]) -> None:
+    """Put messages into a copy of the queue, ahead of the others; the template is used up."""
+    fill(server, messages)
+    with server.client(TEMPLATE) as template, server.client(database) as client:
+        raw: Any = template.lrange("celery", 0, -1)
+        client.rpush("celery", *raw)
 
 
 def left(server: Valkey, database: int) -> int:

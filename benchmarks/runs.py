@@ -50,6 +50,16 @@ def brief(name: str, *, cursor: int = -1) -> Iterator[int]:
     mark(name)
 
 
+def marked(name: str, n: int, pause: float, *, cursor: int = -1) -> Iterator[int]:
+    """Items of ``pause`` seconds, each with a mark."""
+    from benchmarks.app import mark
+
+    for number in range(cursor + 1, n):
+        time.sleep(pause)
+        mark(f"{name}:{number}")
+        yield number
+
+
 class Short(IterableTask):
     """The class style of ``short``."""
 
@@ -87,7 +97,7 @@ class Counted(IterableTask):
 
 def register(app: Celery) -> None:
     """Make tasks of them all."""
-    for body in (short, paced, noted, brief):
+    for body in (short, paced, noted, brief, marked):
         app.task(base=IterableTask, name=f"benchmarks.app.{body.__name__}")(body)
     app.register_task(Short())
     app.register_task(Counted())

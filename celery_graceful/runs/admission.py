@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from celery_graceful._celery import wire
-from celery_graceful.errors import CorruptRecord, NotResumable
+from celery_graceful.errors import CorruptRecord, CursorError, NotResumable
 from celery_graceful.model import events as ev
 from celery_graceful.model.cursor import decode
 from celery_graceful.model.decide import Verdict
@@ -124,7 +124,7 @@ def _left(request: Any) -> tuple[int | None, int]:
         return None, 0
     try:
         return fence, decode(checkpoint).steps
-    except CorruptRecord:
+    except CursorError:
         return None, 0
 
 

@@ -139,7 +139,7 @@ class Ticket:
         *,
         successor: bool = True,
         stalls: int = 0,
-        patience: float | None = None,
+        patience: Patience | None = None,
     ) -> Decision:
         """Let go of the run; with verdict ``publish`` its successor has still to be sent."""
         return self._apply(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Any, NoReturn
 
 from celery.utils.saferepr import saferepr
@@ -107,6 +108,8 @@ def _leave_without_store(leg: CarriedLeg, reason: str) -> None:
     _tell_interrupted(leg, reason)
     try:
         with stores_limited(leg.request, Stores.NONE):
+            if leg.flag.raised:
+                leg.flag.wait_released(leg.ticket.runtime.settings.hand_over_timeout)
             leg.ticket.leave_without_store(encode(leg.checkpoint), leg.steps, reason)
     except (OperationalError, Unroutable, CorruptRecord) as exc:
         log(logging.WARNING, leg, "keeps its slot while the store is away: %s", exc)
@@ -119,7 +122,7 @@ def _leave_without_store(leg: CarriedLeg, reason: str) -> None:
     except Exception as exc:  # a soft time limit, say
         raise PublishUncertain(f"interrupted while it was handed over: {saferepr(exc)}") from exc
     leg.left = True
-    log(logging.INFO, leg, "waits for the store without a slot%s", _after(leg))
+    log(logging.INFO, leg, "waits for the store without a slot: %s%s", reason, _after(leg))
     raise Left(reason)
 
 
@@ -167,9 +170,23 @@ def _stop_work(leg: CarriedLeg, reason: str) -> None:
 def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool, sent: bool) -> Decision:
     text = encode(leg.checkpoint)
     stalls = _stalls(leg, text)
+    # What an operator wants has to be told to the store.
+    without = successor and not sent and reason not in (StopReason.PAUSED, StopReason.CANCELLED)
     try:
-        decision = leg.ticket.hand_over(text, leg.steps, reason, successor=successor, stalls=stalls)
+        decision = leg.ticket.hand_over(
+            text,
+            leg.steps,
+            reason,
+            successor=successor,
+            stalls=stalls,
+            patience=partial(_is_enough, leg) if without else None,
+        )
     except StoreError as exc:
+        try:
+            if without and not isinstance(exc, CorruptRecord) and leg.may_leave:
+                _leave_without_store(leg, reason)
+        except PublishUncertain:
+            sent = True
         if sent:  # the message in hand would compete with it; if it was lost, the run is rescued
             leg.left = True
             raise Left(reason) from exc
@@ -177,6 +194,13 @@ def _hand_over(leg: CarriedLeg, reason: str, *, successor: bool, sent: bool) -> 
     if decision.verdict is Verdict.REFUSED:
         give_way(leg)
     return decision
+
+
+def _is_enough(leg: CarriedLeg, waited: float) -> bool:
+    """Whether a stop has waited long enough for the store."""
+    patience = leg.ticket.patience
+    over = patience(waited) if callable(patience) else waited >= patience
+    return over or leg.gives_up_store(waited)
 
 
 def go_back(leg: CarriedLeg, what: str, exc: StoreError) -> NoReturn:

@@ -64,7 +64,9 @@ class SavingLeg(Leg):
         self._outage_since: float | None = None
         #: While the store is away: when the execution leaves its slot to others.
         self._leave_at = math.inf
-        self._may_leave = ticket.runtime.settings.without_store == "run"
+        #: When the broker may be asked again whether it takes the run's message.
+        self._ask_broker_at = 0.0
+        self.may_leave = ticket.runtime.settings.without_store == "run"
         patience = ticket.runtime.settings.store_patience
         #: How long items go on while no checkpoint can be saved, in seconds.
         self._store_patience = INTERVALS * self.options.flush_interval
@@ -142,13 +144,24 @@ class SavingLeg(Leg):
         time.sleep(STORE_RETRY)
         now = time.monotonic()
         reason = self.stop_reason(now)
-        if reason is None and now >= self._leave_at:
-            # The broker is asked first: while it is away as well, the generator stays as it is.
-            if self.ticket.may_leave(encode(self.checkpoint)):
-                reason = StopReason.STORE_UNAVAILABLE
-            self._leave_at = time.monotonic() + LEAVE_AGAIN
+        # The broker is asked first: while it is away as well, the generator stays as it is.
+        if reason is None and now >= self._leave_at and self._can_leave():
+            reason = StopReason.STORE_UNAVAILABLE
         if reason is not None:
             raise Interrupted(reason)
+
+    def gives_up_store(self, waited: float) -> bool:
+        """Whether an execution that has to leave, and has waited for the store, does so without."""
+        away = self._outage_since is not None
+        return (away or waited >= self._store_patience) and self._can_leave()
+
+    def _can_leave(self) -> bool:
+        """Whether the run's message can carry it on, and the broker would take it now."""
+        if not self.may_leave or time.monotonic() < self._ask_broker_at:
+            return False
+        can = self.ticket.may_leave(encode(self.checkpoint))
+        self._ask_broker_at = time.monotonic() + LEAVE_AGAIN
+        return can
 
     def _outage(self, now: float, exc: StoreError) -> float:
         """The store took no checkpoint; returns until when items go on all the same."""
@@ -157,7 +170,7 @@ class SavingLeg(Leg):
         self._flush_due = min(now + STORE_RETRY, max(now, until))
         if self._outage_since is None:
             self._outage_since = now
-            if self._may_leave:
+            if self.may_leave:
                 self._leave_at = until + STORE_RETRY  # once more after patience is over
             logger.warning(
                 "%s: the checkpoint at cursor %.200r could not be saved; items continue for %.1f s"

@@ -43,7 +43,14 @@ class Keeper:
 
     Also hears what Celery decides in the main process (see :class:`RunRequest`); these calls
     come from the main thread, so they write at once and wait for the store no longer than one
-    time-out.
+    time-out; once it is known to be away, not at all.
+
+    Args:
+        runtime: of the app.
+        flag: the worker's stop flag.
+        wake_consumer: ends a poll for messages.
+        held: whether maintenance holds a task of a queue.
+        store_is_away: whether the store is known to be away.
     """
 
     def __init__(
@@ -52,12 +59,14 @@ class Keeper:
         flag: StopFlag,
         wake_consumer: Callable[[], None],
         held: Callable[[str, str], bool] | None = None,
+        store_is_away: Callable[[], bool] = lambda: False,
     ) -> None:
         self.runtime = runtime
         self.flag = flag
         self.worker = flag.worker
         self._wake_consumer = wake_consumer
         self._held = held
+        self._store_is_away = store_is_away
         self._wakes = MOST_WAKES
         self._waking = False
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
@@ -225,6 +234,8 @@ class Keeper:
     def is_run(self, task: str, run_id: str, generation: int, redelivered: bool) -> bool:
         """Whether a message of an unknown task belongs to a run, which is then told stranded."""
         run = RunKey(task, run_id)
+        if self._store_is_away():
+            return generation > 0
         try:
             record = self.runtime.store.load(run).record
         except StoreError as exc:
@@ -246,6 +257,10 @@ class Keeper:
         untold = any(not _has_to_wait(*doubt) for doubt in self._in_doubt)
         if untold and isinstance(event, ev.Release):
             self._in_doubt.append((run, event))  # one time-out after the other would add up here
+            return None
+        if self._store_is_away():
+            logger.error("%s: the store is away and hears of %r later", run, event)
+            self._in_doubt.append((run, event))
             return None
         try:
             return transition(self.runtime.store, run, event, self.runtime.policy)

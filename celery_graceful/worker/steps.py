@@ -95,7 +95,9 @@ class GracefulStep(ContainedStep):
             self.runtime.settings.leaked_processes,
             tasks_overlap=not (self.flag.solo or _is_prefork(worker)),
         )
-        self.keeper = Keeper(self.runtime, self.flag, partial(wake_poll, worker), self._held)
+        self.keeper = Keeper(
+            self.runtime, self.flag, partial(wake_poll, worker), self._held, self._store_is_away
+        )
         self.renewals = Renewals(worker)
         RunRequest.listener = self.keeper
         RunRequest.next_job_first = None
@@ -197,6 +199,10 @@ class GracefulStep(ContainedStep):
         """Whether maintenance holds a task of a queue, for workers that are not forced."""
         attendant = getattr(self.worker, "graceful_attendant", None)
         return attendant is not None and attendant.held_for_all().covers(task, queue)
+
+    def _store_is_away(self) -> bool:
+        attendant = getattr(self.worker, "graceful_attendant", None)
+        return attendant is not None and not attendant.watch.answers
 
     def _loop_has_ended(self) -> bool:
         """Else, in ``stop()`` of an embedded worker, another thread reads the children's pipes."""

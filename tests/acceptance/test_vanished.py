@@ -184,7 +184,7 @@ def test_a_store_that_refuses_connections(own_valkey: Valkey, stage: Stage) -> N
     longest = FLUSH + 2 * FLUSH  # until it notices, and graceful_store_patience
     assert run.ledger.times()[-1] - killed_at < longest + 1.0 < LEASE
     own_valkey.start()
-    worker.wait_log("the store is back", 20)
+    worker.wait_log("waits for the store without a slot", 20)
     check(run)
 
 

@@ -38,6 +38,8 @@ RELEASED = {"owner": None}
 
 OLDER, EQUAL, NEWER = (ev.Admit(g, "w1", envelope=b"new") for g in (2, 3, 4))
 FRESH, REDELIVERED = ev.Admit(0, "w1", envelope=b"new"), ev.Admit(0, "w1", redelivered=True)
+#: Of an owner that left while the store was away.
+LEFT = replace(NEWER, left=FENCE, checkpoint="six", steps=6)
 HAND_OVER = ev.HandOver(FENCE, "six", 6, "shutdown")
 RETURNED = replace(HAND_OVER, successor=False)
 WAIT = ev.Wait(FENCE, "six", 6, "retry", delay=50.0)
@@ -76,6 +78,13 @@ ROWS: list[Row] = [
     (RUNNING, {}, NEWER, V.RESUME, S.RUNNING, LEASE),
     (RUNNING, {"crashes": 3, "crash_steps": 4, **RELEASED}, EQUAL, V.GIVE_UP, S.RUNNING, LEASE),
     (RUNNING, {"crashes": 3, "crash_steps": 3, **RELEASED}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, {}, LEFT, V.RESUME, S.RUNNING, LEASE),
+    (RUNNING, {}, replace(LEFT, generation=2), V.DROP, None, None),
+    (RUNNING, {}, replace(LEFT, left=FENCE - 1), V.DROP, None, None),
+    (RUNNING, RELEASED, replace(LEFT, left=FENCE - 1), V.DROP, None, None),
+    (HANDED_OVER, {}, LEFT, V.RESUME, S.RUNNING, LEASE),
+    (PAUSED, {}, LEFT, V.DROP, S.PAUSED, None),
+    (PAUSED, {}, replace(LEFT, left=FENCE - 1), V.DROP, None, None),
     (HANDED_OVER, {}, OLDER, V.DROP, None, None),
     (HANDED_OVER, {}, EQUAL, V.RESUME, S.RUNNING, LEASE),
     (HANDED_OVER, {}, NEWER, V.RESUME, S.RUNNING, LEASE),
@@ -229,3 +238,15 @@ def _sound(before: Record | None, d: Decision) -> None:
 def test_another_fence_is_refused(record: Record, event: Any, fence: int) -> None:
     d = decide(record, replace(event, fence=fence), NOW, POLICY)
     assert (d.verdict, d.record) == (Verdict.REFUSED, None)
+
+
+@pytest.mark.parametrize("record", [RUNNING, HANDED_OVER, PAUSED], ids=name)
+def test_the_checkpoint_of_an_owner_that_left_without_the_store(record: Record) -> None:
+    """It is taken if nobody has had the run since, and never goes back."""
+    wish = replace(record, requested=Request.PAUSE)
+    taken = decide(wish, LEFT, NOW, POLICY).record
+    assert taken is not None
+    assert (taken.checkpoint, taken.steps, taken.requested) == ("six", 6, Request.PAUSE)
+    for stale in (replace(LEFT, left=FENCE - 1), replace(LEFT, steps=record.steps - 1)):
+        kept = decide(record, stale, NOW, POLICY).record or record
+        assert (kept.checkpoint, kept.steps) == (record.checkpoint, record.steps)

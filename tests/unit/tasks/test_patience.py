@@ -57,7 +57,7 @@ def test_how_long_items_continue_without_the_store(
     leg: Any = SavingLeg.__new__(SavingLeg)
     leg.ticket, leg.cursor = SimpleNamespace(run="task[id]"), 7
     leg._outage_since, leg._store_patience = None, patience
-    leg._lease_until, leg._may_leave = 1000.0 + lease_left, True
+    leg._lease_until, leg.may_leave = 1000.0 + lease_left, True
     gone = StoreUnavailable("connection refused")
     assert leg._outage(1000.0, gone) == 1000.0 + for_seconds
     assert leg._flush_due == 1000.0 + min(STORE_RETRY, for_seconds)

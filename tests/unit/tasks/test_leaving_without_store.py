@@ -1,0 +1,260 @@
+"""An execution whose store is away leaves its slot, if its message can carry the run on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from kombu.exceptions import OperationalError
+
+from celery_graceful._celery.wire import HEADER_LIMIT
+from celery_graceful.errors import (
+    CorruptRecord,
+    PublishUncertain,
+    StoreUnavailable,
+    Unroutable,
+)
+from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.decide import Verdict
+from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.runs import admission
+from celery_graceful.runs.ticket import Ticket
+from celery_graceful.tasks import exits, saving
+from celery_graceful.tasks.leg import Interrupted
+from celery_graceful.tasks.saving import LEAVE_AGAIN, STORE_RETRY, SavingLeg
+
+AWAY = "store_unavailable"
+
+
+class FakeTicket:
+    """A ticket whose store is away, and whose broker does what it is told."""
+
+    def __init__(self, *troubles: BaseException) -> None:
+        self.run, self.refused, self.patience = "run", "", lambda waited: False
+        self.runtime = SimpleNamespace(
+            settings=SimpleNamespace(hand_over_timeout=7.0, lease_ttl=30.0)
+        )
+        self.record = SimpleNamespace(stalls=0, requested=None)
+        self.fence = 5
+        self.troubles = list(troubles)
+        self.sent: list[tuple[str, int, str]] = []
+        self.told: list[str] = []
+        self.away = True
+
+    def check_successor(self) -> None:
+        """It can be made."""
+
+    def leave_without_store(self, text: str, steps: int, reason: str) -> None:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.sent.append((text, steps, reason))
+
+    def hand_over(self, text: str, steps: int, reason: str, **options: Any) -> Any:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.told.append(reason)
+        return SimpleNamespace(verdict=Verdict.PUBLISH)
+
+    def publish(self) -> None:
+        self.told.append("published")
+
+
+def leg_with(ticket: FakeTicket) -> Any:
+    return SimpleNamespace(
+        request=SimpleNamespace(timelimit=None),
+        id="1",
+        task=SimpleNamespace(name="task"),
+        details={"task_id": "1"},
+        began=False,
+        leaving=False,
+        left=False,
+        flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
+        report=SimpleNamespace(stop=lambda: None, settle=lambda seconds: None, resume=lambda: None),
+        ticket=ticket,
+        checkpoint=Checkpoint(cursor=8, steps=9),
+        cursor=8,
+        steps=9,
+        began_at=(0, None),
+        may_leave=True,
+        gives_up_store=lambda waited: True,
+    )
+
+
+def test_its_message_carries_the_checkpoint() -> None:
+    ticket = FakeTicket()
+    leg = leg_with(ticket)
+    with pytest.raises(Ignore):
+        exits.leave(leg, AWAY)
+    assert ticket.sent == [(encode(leg.checkpoint), 9, AWAY)]
+    assert leg.left
+    assert not ticket.told, "the store hears of it from the successor's admission"
+
+
+@pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])
+def test_while_nothing_can_be_sent_it_waits_on(trouble: Exception) -> None:
+    leg = leg_with(FakeTicket(trouble))
+    exits.leave(leg, AWAY)
+    assert not leg.left
+    assert not leg.leaving
+
+
+@pytest.mark.parametrize("trouble", [PublishUncertain("?"), SoftTimeLimitExceeded(), ValueError()])
+def test_after_an_uncertain_message_it_does_nothing_but_tell_the_store(trouble: Exception) -> None:
+    """The message may be on its way, so no item runs here: the store hears of the hand-over."""
+    ticket = FakeTicket(trouble)
+    ticket.away = False
+    leg = leg_with(ticket)
+    with pytest.raises(Ignore):
+        exits.leave(leg, AWAY)
+    assert ticket.told == [AWAY, "published"]
+
+
+def test_an_uncertain_message_and_no_store_until_it_has_to_stop() -> None:
+    """The message in hand would compete with the one that may be on its way: a lease decides."""
+    leg = leg_with(FakeTicket(PublishUncertain("?")))
+    with pytest.raises(Ignore):
+        exits.leave(leg, AWAY)
+    assert leg.left
+
+
+@pytest.mark.parametrize("reason", ["shutdown", "maintenance", "max_leg_runtime"])
+def test_a_stop_while_the_store_is_away_loses_no_item(reason: str) -> None:
+    ticket = FakeTicket()
+    leg = leg_with(ticket)
+    with pytest.raises(Ignore):
+        exits.leave(leg, reason)
+    assert ticket.sent == [(encode(leg.checkpoint), 9, reason)]
+
+
+@pytest.mark.parametrize("reason", ["paused", "cancelled"])
+def test_what_an_operator_wants_is_told_to_the_store(reason: str) -> None:
+    ticket = FakeTicket()
+    with pytest.raises(Reject):
+        exits.leave(leg_with(ticket), reason)
+    assert not ticket.sent
+
+
+def test_a_stop_while_store_and_broker_are_away_gives_the_message_back() -> None:
+    with pytest.raises(Reject) as caught:
+        exits.leave(leg_with(FakeTicket(OperationalError("away"))), "shutdown")
+    assert caught.value.requeue  # type: ignore[attr-defined]
+
+
+# -- when ------------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(saving, "time", clock)
+    return clock
+
+
+def waiting(
+    clock: Clock, answers: list[bool], *, may_leave: bool = True
+) -> tuple[Any, list[float]]:
+    """A leg that waits for its store, and when it has asked the broker."""
+    asked: list[float] = []
+    leg: Any = SavingLeg.__new__(SavingLeg)
+
+    def ask(text: str) -> bool:
+        asked.append(clock.now)
+        return answers.pop(0)
+
+    leg.ticket = SimpleNamespace(run="task[id]", may_leave=ask)
+    leg.cursor, leg._outage_since, leg._store_patience = 7, None, 2.0
+    leg._lease_until, leg.may_leave, leg._ask_broker_at = 1030.0, may_leave, 0.0
+    leg.stop_reason = lambda now: None
+    return leg, asked
+
+
+def wait_on(leg: Any, clock: Clock, exc: StoreUnavailable) -> None:
+    for _ in range(100):
+        leg._wait_for_store()
+        leg._outage(clock.now, exc)
+
+
+def test_it_leaves_when_patience_is_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SavingLeg, "checkpoint", Checkpoint())
+    leg, asked = waiting(clock, [True])
+    gone = StoreUnavailable("refused")
+    leg._outage(clock.now, gone)
+    with pytest.raises(Interrupted) as caught:
+        wait_on(leg, clock, gone)
+    assert caught.value.reason == AWAY
+    assert asked == [1000.0 + 2.0 + STORE_RETRY]
+
+
+def test_a_broker_that_is_away_is_not_asked_all_the_time(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is the same server as the store, say."""
+    monkeypatch.setattr(SavingLeg, "checkpoint", Checkpoint())
+    leg, asked = waiting(clock, [False, False, True])
+    gone = StoreUnavailable("refused")
+    leg._outage(clock.now, gone)
+    with pytest.raises(Interrupted):
+        wait_on(leg, clock, gone)
+    assert asked == [1002.5, 1002.5 + LEAVE_AGAIN, 1002.5 + 2 * LEAVE_AGAIN]
+
+
+def test_the_strict_way_waits_in_the_slot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SavingLeg, "checkpoint", Checkpoint())
+    leg, asked = waiting(clock, [], may_leave=False)
+    leg._leave_at = float("inf")
+    leg._outage(clock.now, StoreUnavailable("refused"))
+    for _ in range(1000):
+        leg._wait_for_store()
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("text", "restoring", "envelope", "can"),
+    [
+        ("x", False, b"good", True),
+        ("x" * (HEADER_LIMIT + 1), False, b"good", False),
+        ("x", True, b"good", False),
+        ("x", False, b"", False),
+    ],
+    ids=["small", "too large to travel", "its record is being written back", "no message"],
+)
+def test_what_a_message_can_carry(
+    text: str, restoring: bool, envelope: bytes, can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime: Any = SimpleNamespace(settings=SimpleNamespace(lease_ttl=30.0))
+    ticket = Ticket(runtime, RunKey("task", "id"), Record(State.RUNNING, envelope=envelope), "w")
+    never: Any = object()
+    ticket._restore = never if restoring else None
+    monkeypatch.setattr("celery_graceful.runs.ticket.broker_answers", lambda runtime: True)
+    if envelope:
+        monkeypatch.setattr(Ticket, "check_successor", lambda self: None)
+    assert ticket.may_leave(text) is can
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({"graceful_left": 5, "graceful_checkpoint": encode(Checkpoint(3, steps=4))}, (5, 4)),
+        ({"graceful_left": 5}, (None, 0)),
+        ({"graceful_left": "5", "graceful_checkpoint": encode(Checkpoint())}, (None, 0)),
+        ({"graceful_left": True, "graceful_checkpoint": encode(Checkpoint())}, (None, 0)),
+        ({"graceful_left": 5, "graceful_checkpoint": "{"}, (None, 0)),
+        ({"graceful_left": 5, "graceful_checkpoint": 7}, (None, 0)),
+        ({}, (None, 0)),
+    ],
+)
+def test_headers_that_hold_garbage(headers: dict[str, Any], left: tuple[Any, int]) -> None:
+    assert admission._left(headers) == left
