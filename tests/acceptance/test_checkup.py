@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.scene import Scene
-from tests.harness import Ledger, Worker, wait_for
+from tests.harness import Ledger, Worker
 
 FINDING = re.compile(r"(\w+)/MainProcess\].*?\b(GD\d{3}) ([^\n]*)")
 
@@ -51,11 +51,8 @@ def test_it_can_be_switched_off(scene: Scene) -> None:
     assert FINDING.findall(worker.log()) == []
 
 
-def test_a_wrong_grace_period_stops_the_start(
-    start_worker: Callable[..., Worker], redis_url: str, ledger: Ledger
-) -> None:
-    env = {"BROKER_URL": redis_url, "LEDGER": str(ledger.path), "GRACEFUL_GRACE_PERIOD": "soon"}
-    worker = start_worker("tests.acceptance.apps.plain", env=env)
-    wait_for(lambda: worker.exit_code is not None, 30, "the worker's end")
-    assert worker.exit_code != 0
-    assert "GRACEFUL_GRACE_PERIOD is wrong: 'soon'" in worker.log()
+def test_a_wrong_grace_period_stops_no_plain_task(scene: Scene) -> None:
+    worker = scene.worker(env={"GRACEFUL_GRACE_PERIOD": "soon"})
+    with scene.producer() as app:
+        app.send_task("plain.quick").get(timeout=20)
+    worker.wait_log("could not start on this worker: .*GRACEFUL_GRACE_PERIOD is wrong: 'soon'", 20)

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -44,9 +45,16 @@ class Valkey:
     Args:
         appendonly: write every change to disk at once, so that data outlives ``kill``.
         socket: a path of the file system where it listens as well.
+        options: more of the server's options.
     """
 
-    def __init__(self, *, appendonly: bool = False, socket: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        appendonly: bool = False,
+        socket: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
         self.socket = socket
         self._folder = Path(tempfile.mkdtemp(prefix="valkey-"))
@@ -56,6 +64,7 @@ class Valkey:
             *("--databases", str(DATABASES), "--save", "", "--loglevel", "warning"),
             *(("--unixsocket", str(socket)) if socket else ()),
             *("--appendonly", "yes" if appendonly else "no", "--appendfsync", "always"),
+            *options,
         ]
         self._numbers = itertools.cycle(range(1, DATABASES))
         self._process: Process | None = None
@@ -66,14 +75,20 @@ class Valkey:
         return f"redis://{HOST}:{self.port}/0"
 
     @property
+    def folder(self) -> Path:
+        """Where it keeps its data."""
+        return self._folder
+
+    @property
     def pid(self) -> int:
         """The server's process."""
         return self._running().pid
 
-    def start(self) -> Valkey:
-        """Start the server and wait until it answers."""
+    def start(self, *, wait: bool = True) -> Valkey:
+        """Start the server and wait until it answers, if asked to."""
         self._process = Process(self._argv, log=self._folder / "server.log")
-        self._process.wait_until(self._answers, START_TIMEOUT)
+        if wait:
+            self._process.wait_until(self._answers, START_TIMEOUT)
         return self
 
     def kill(self) -> None:
