@@ -30,7 +30,10 @@ def _command(function: Any) -> click.Command:
 
 @_command
 def pause(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
-    """Take a run out until it is resumed; a running one stops at its next checkpoint."""
+    """Take a run out until it is resumed.
+
+    A running one stops at its next checkpoint.
+    """
     _change(ctx, "pause", run_id, as_json)
 
 
@@ -48,7 +51,10 @@ def cancel(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> No
 
 @_command
 def retry(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
-    """Send the message of a waiting run again, as after a purge of its queue."""
+    """Send the message of a waiting run again.
+
+    Use it after a purge of its queue.
+    """
     _change(ctx, "retry", run_id, as_json)
 
 

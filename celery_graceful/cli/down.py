@@ -47,7 +47,7 @@ def down(
     as_json: bool,
     **preload: Any,
 ) -> None:
-    """Begin the maintenance mode: nothing starts until `up`, and nothing is lost.
+    """Begin the maintenance mode: nothing starts until `up`.
 
     Without -Q and -T for everything but the queues in graceful_maintenance_exempt_queues. Again,
     it updates what is held.

@@ -29,9 +29,10 @@ __all__ = ["replay"]
 def replay(
     ctx: click.Context, /, run_id: str, items: tuple[int, ...], as_json: bool, **preload: Any
 ) -> None:
-    """Try the items again that a run has put aside (see max_item_errors), as a task of its own.
+    """Try the items again that a run has put aside.
 
-    Those that succeed are forgotten; those that fail again stay where they are.
+    They run as a task of their own; see max_item_errors. Those that succeed are forgotten; those
+    that fail again stay where they are.
     """
     from celery_graceful.cli import shown
     from celery_graceful.runs import aside, control

@@ -33,7 +33,7 @@ def runs(
     as_json: bool,
     **preload: Any,
 ) -> None:
-    """List runs, those under way first; with an ID, all about one of them.
+    """List runs, those under way first, or show one.
 
     The first characters of an ID will do, if no other begins with them.
     """

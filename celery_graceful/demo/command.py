@@ -20,7 +20,7 @@ FAILED, UNAVAILABLE = 1, 69
 @click.option("-j", "--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
 @click.option("--keep", is_flag=True, help="Keep the folder with the workers' logs.")
 def demo(as_json: bool, keep: bool, **preload: Any) -> None:
-    """Watch a run over real input being stopped, killed, and lose nothing.
+    """Watch a run being stopped and killed, and lose nothing.
 
     Starts a Valkey server of its own and three workers one after the other; takes about half a
     minute, needs no other server and leaves nothing behind.

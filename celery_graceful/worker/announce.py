@@ -57,10 +57,12 @@ class Announcer:
             self._since = time.monotonic()
         self._remind_at = time.monotonic() + REMIND
         logger.warning(
-            "Maintenance%s: this worker holds %s; %s running that began before",
+            "Maintenance%s: this worker holds %s%s",
             " (changed)" if before else "",
             describe(holds),
-            counted(begun, "task is", "tasks are"),
+            f"; {counted(begun, 'task that began before is', 'tasks that began before are')} running"
+            if begun
+            else "",
         )
         self._send("entered", holds)
 

@@ -23,7 +23,7 @@ def no_grace(scene: Scene) -> Iterator[Sight]:
     unknowing = [worker for worker in scene.seen.running if worker.grace is None]
     if unknowing:
         yield Sight(
-            f"{_hosts(unknowing)}: running, and it is not known there when SIGKILL comes",
+            f"{_hosts(unknowing)}: running without a known grace period",
             "GRACEFUL_GRACE_PERIOD in the worker's environment, beside the manager's own setting",
             setting="graceful_grace_period",
         )

@@ -138,9 +138,7 @@ def percent(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     name, text = worker.command.options.get("hostname", ""), worker.command.text
     if name and doubled_percents(text, worker) != text:
         single = name.replace("%%", "%")
-        what = (
-            f"{worker.name}: {worker.manager.value} reads the % before h or d in -n {single} itself"
-        )
+        what = f"{worker.name}: {worker.manager.value} replaces %h and %d in -n {single} itself"
         yield Sight(what, f"-n {doubled_percents(single, worker)}", worker.started_at)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from celery_graceful.cli import graceful
 from celery_graceful.cli.tables import laid_out, natural_width
 from celery_graceful.terminal import cell_width, wrapped
 
@@ -72,3 +74,13 @@ def test_without_rows_there_are_headings() -> None:
 )
 def test_where_a_text_is_broken(text: str, width: int, lines: list[str]) -> None:
     assert wrapped(text, width) == lines
+
+
+@pytest.mark.parametrize("args", [[], ["--help"]])
+def test_the_list_of_commands_is_not_cut_at_80_columns(
+    args: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = CliRunner().invoke(graceful, args, obj=None).output
+    assert "  retry   Send the message of a waiting run again.\n" in text
+    assert "..." not in text.partition("Commands:")[2]
