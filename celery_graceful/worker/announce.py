@@ -60,9 +60,7 @@ class Announcer:
             "Maintenance%s: this worker holds %s%s",
             " (changed)" if before else "",
             describe(holds),
-            f"; {counted(begun, 'task that began before is', 'tasks that began before are')} running"
-            if begun
-            else "",
+            f"; {counted(begun, 'earlier task is', 'earlier tasks are')} running" if begun else "",
         )
         self._send("entered", holds)
 

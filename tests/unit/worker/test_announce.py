@@ -26,13 +26,11 @@ def announcer() -> Announcer:
         (0, "Maintenance: this worker holds everything (by ann, move)"),
         (
             1,
-            "Maintenance: this worker holds everything (by ann, move);"
-            " 1 task that began before is running",
+            "Maintenance: this worker holds everything (by ann, move); 1 earlier task is running",
         ),
         (
             2,
-            "Maintenance: this worker holds everything (by ann, move);"
-            " 2 tasks that began before are running",
+            "Maintenance: this worker holds everything (by ann, move); 2 earlier tasks are running",
         ),
     ],
 )
