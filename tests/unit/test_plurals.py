@@ -31,6 +31,7 @@ _NEVER_ONE = {
     "\0 times while it was copied": "a constant",
     "\0 runs; write more": "more than one has the name",
     "\0 files, ": "of Python's standard library",
+    "\0 files are put together": "a constant",
     "\0 values": "a constant",
     "\0 times meanwhile": "a constant",
     "\0 characters": "a constant",

@@ -21,7 +21,9 @@ def last_output(pid: int) -> str:
     for fd in (1, 2):
         path = f"/proc/{pid}/fd/{fd}"
         found = _regular(path)
-        if found is not None and found not in own and (lines := _last_lines(path)):
+        if found is None or found in own or not _is_written(pid, fd):
+            continue
+        if lines := _last_lines(path):
             return "\n".join(lines)
     return ""
 
@@ -33,6 +35,16 @@ def _regular(path: str) -> tuple[int, int] | None:
     except OSError:
         return None  # gone, closed, or of another user
     return (about.st_dev, about.st_ino) if stat.S_ISREG(about.st_mode) else None
+
+
+def _is_written(pid: int, fd: int) -> bool:
+    """Whether a process can write there: a new daemon may read a file by that number."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as info:
+            flags = next(line.split()[1] for line in info if line.startswith("flags:"))
+    except (OSError, StopIteration):
+        return False  # gone, closed, or of another user
+    return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 def _last_lines(path: str) -> list[str]:

@@ -300,6 +300,17 @@ def test_a_long_output_is_cut(tmp_path: Path) -> None:
         end(pid)
 
 
+def test_a_file_that_is_only_read_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("what it reads\n")
+    with (tmp_path / "data").open("rb") as data:
+        process = subprocess.Popen(SLEEP, stdout=data, stderr=data)
+    try:
+        assert last_output(process.pid) == ""
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_no_output_is_told_of_what_shares_that_of_the_worker(tmp_path: Path) -> None:
     before = os.dup(1)
     with (tmp_path / "worker.log").open("wb") as log:
