@@ -78,6 +78,12 @@ class Mixed:
             run.check_exact()
 
 
+def let_pass(seconds: float) -> None:
+    """Wait for what is meant not to happen in that time."""
+    until = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() > until, 30 + seconds, "the time", interval=0.1)
+
+
 def one_has_ended(stage: Stage) -> None:
     """A run from its start to its end, so that no execution waits for the store in its slot."""
     run = stage.start(STYLES[0], 5, 0.01)
@@ -98,8 +104,7 @@ def test_plain_tasks_pass_runs_that_wait(stage: Stage, own_valkey: Valkey, pool:
     mixed = Mixed(stage)
     mixed.send(RUNS)
     mixed.wait_plain()
-    frozen_at = time.monotonic()
-    wait_for(lambda: time.monotonic() > frozen_at + 2 * LEASE, 30, "leases", interval=0.1)
+    let_pass(2 * LEASE)
     mixed.send(RUNS)
     mixed.wait_plain()
     mixed.check_none_began()
@@ -120,17 +125,43 @@ def test_executions_leave_their_slots(stage: Stage, own_valkey: Valkey, pool: st
     for run in mixed.runs:
         run.wait_items(20)
     own_valkey.freeze()
-    frozen_at = time.monotonic()
     mixed.send(0)
     mixed.wait_plain()
     worker.wait_log("waits for the store without a slot", 10)
-    wait_for(lambda: time.monotonic() > frozen_at + 3 * LEASE, 30, "leases", interval=0.1)
+    let_pass(2 * LEASE)
     mixed.send(0)
     mixed.wait_plain(5)
     assert any(run.lost() for run in mixed.runs), "they were done too soon to show anything"
     own_valkey.thaw()
     mixed.check_all_done()
     assert worker.exit_code is None
+
+
+@pytest.mark.parametrize("order", ["one server", matrix("store first"), matrix("broker first")])
+def test_the_broker_is_away_as_well(
+    own_valkey: Valkey, tmp_path: Path, redis_url: str, order: str
+) -> None:
+    """No message can be sent: the execution waits in its slot, and continues or leaves later."""
+    with Valkey() as other:
+        broker = own_valkey if order == "one server" else other
+        with Stage(broker.url, redis_url, tmp_path, store=own_valkey.url).open() as stage:
+            stage.settings.update(SETTINGS)
+            worker = stage.worker("worker", concurrency=1).wait_ready()
+            run = stage.start(STYLES[0], 200, 0.02)
+            run.wait_items(20)
+            servers = list(dict.fromkeys([own_valkey, broker]))
+            for server in servers:
+                server.freeze()
+            let_pass(3 * LEASE)
+            assert run.lost(), "it was done too soon to show anything"
+            done = len(run.ledger)
+            for server in servers if order == "store first" else reversed(servers):
+                server.thaw()
+                let_pass(LEASE)
+            assert len(run.ledger) > done
+            run.check_result()
+            run.check_exact()
+            assert worker.exit_code is None
 
 
 # -- refusing, and never there -----------------------------------------------------------------
