@@ -11,6 +11,7 @@ from celery_graceful.counting import counted
 from celery_graceful.maintenance.attending import Member
 from celery_graceful.maintenance.barrier import Block, Seen, Standing, State
 from celery_graceful.maintenance.dry_run import Awaited
+from celery_graceful.maintenance.report import Report
 
 __all__ = [
     "AWAITED_HEADINGS",
@@ -39,9 +40,15 @@ def as_row(seen: Seen) -> tuple[str, ...]:
         report.pool if report else "–",
         f"{seen.state}, forced" if forced else str(seen.state),
         "–" if report is None or report.version < 0 else str(report.version),
-        f"{report.busy_count}/{report.slots}" if report else "–",
+        _slots_in_use(report) if report else "–",
         "now" if seen.age is None else f"{short(seen.age)} ago",
     )
+
+
+def _slots_in_use(report: Report) -> str:
+    waiting = report.waiting_count
+    text = f"{report.busy_count - waiting}/{report.slots}"
+    return f"{text}, {counted(waiting, 'waits', 'wait')}" if waiting else text
 
 
 def as_data(seen: Seen) -> dict[str, Any]:
@@ -129,6 +136,6 @@ def _left(awaited: Awaited) -> str:
 
 def _listed(names: list[str]) -> str:
     if not names:
-        return "none is there"
+        return "none"
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"

@@ -79,6 +79,6 @@ def _awaited(mode: Mode, report: Report, interrupt: bool) -> list[Awaited]:
     held: Held = held_by(mode, report.exempt)
     return [
         Awaited(report.hostname, busy, busy.run and interrupt, report.longest.get(busy.task))
-        for busy in report.busy
+        for busy in report.running
         if held.covers(busy.task, busy.queue)
     ]

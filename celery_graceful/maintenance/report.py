@@ -68,6 +68,19 @@ class Report:
     #: Why the plugin could not start on it; empty when it could.
     failure: str = ""
 
+    @property
+    def running(self) -> tuple[Busy, ...]:
+        """Those of ``busy`` that run; of those that may be about to, as many as have a slot."""
+        begun = tuple(each for each in self.busy if each.seconds)
+        about_to = tuple(each for each in self.busy if not each.seconds)
+        return begun + about_to[: max(0, self.slots - len(begun))]
+
+    @property
+    def waiting_count(self) -> int:
+        """How many wait in the worker for a slot, and would go back to their queue."""
+        begun = sum(1 for each in self.busy if each.seconds)
+        return max(0, self.busy_count - max(self.slots, begun))
+
 
 def encode_report(report: Report) -> str:
     """The report as JSON."""

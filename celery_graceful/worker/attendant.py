@@ -161,7 +161,8 @@ class Attendant:
             if self.gate.enforced == self.gate.number:
                 self._in_force = self._version
         if not self.forced:
-            self.announcer.tell(self.watch.known, len(self.gate.begun()))
+            running = [each for each in self.gate.begun() if each.time_start]
+            self.announcer.tell(self.watch.known, len(running))
         if not self.gate.held.tasks:
             self.parking.close()
         if not self.gate.runs_wait:
