@@ -28,12 +28,12 @@ def fixes(text: str, file: str) -> dict[str, str]:
         (
             "w.service",
             sound.UNIT.replace("KillMode=mixed", "KillSignal=SIGHUP"),
-            "KillMode=control-group sends SIGHUP",
+            "with KillMode=control-group all processes get SIGHUP",
         ),
         (
             "s.conf",
             sound.SUPERVISORD.replace("stopasgroup=false", "stopasgroup=true\nstopsignal=HUP"),
-            "stopasgroup=true sends SIGHUP",
+            "with stopasgroup=true all processes get SIGHUP",
         ),
     ],
 )
