@@ -43,7 +43,7 @@ def _group(worker: Deployed, scene: Scene, cause: str, mend: str, key: str = "")
         place = worker.place_of(key) if key else worker.started_at
         if key and (given := worker.variable(key)) is not None:
             place = given.place
-        what = f"{worker.name}: with {found} all processes get {signal_of(worker)}"
+        what = f"{worker.name}: {found} sends {signal_of(worker)}" + " to all processes"
         # The plugin keeps other tasks alive, but not children that are just starting one.
         plain = tasks_of(worker, scene.app, Kind.PLAIN)
         yield Sight(what, mend, place, severity=None if plain else Severity.WARNING)

@@ -28,12 +28,12 @@ def fixes(text: str, file: str) -> dict[str, str]:
         (
             "w.service",
             sound.UNIT.replace("KillMode=mixed", "KillSignal=SIGHUP"),
-            "with KillMode=control-group all processes get SIGHUP",
+            "KillMode=control-group sends SIGHUP to all",
         ),
         (
             "s.conf",
             sound.SUPERVISORD.replace("stopasgroup=false", "stopasgroup=true\nstopsignal=HUP"),
-            "with stopasgroup=true all processes get SIGHUP",
+            "stopasgroup=true sends SIGHUP to all",
         ),
     ],
 )
