@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from celery_graceful.counting import counted
 from celery_graceful.doctor.facts import Place
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.texts import filled_in, text_of, variables
@@ -63,7 +64,7 @@ class Project:
             if len(self._read) >= _MOST_FILES:
                 raise Trouble(
                     Place(str(path)),
-                    f"more than {_MOST_FILES} files are put together",
+                    f"more than {counted(_MOST_FILES, 'file')} are put together",
                     "render it: docker compose config > rendered.yaml",
                 )
             found = documents(text_of(path), str(path))
