@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import types
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
+from celery import Task
 from celery.app.autoretry import add_autoretry_behaviour
 
-__all__ = ["FAULT", "build_on_app_task", "rebuild_registered", "rebuild_tasks"]
+__all__ = ["FAULT", "build_on_app_task", "rebuild_registered", "rebuild_tasks", "registered_class"]
 
 logger = logging.getLogger("celery_graceful.tasks")
 
@@ -21,6 +23,27 @@ logger = logging.getLogger("celery_graceful.tasks")
 _WRITTEN = "graceful_written_class"
 #: In a class that could not be built: why.
 FAULT = "app_task_fault"
+
+#: By written class: the class that was built when it was registered last.
+_registered: WeakKeyDictionary[type, ref[type]] = WeakKeyDictionary()
+
+
+class _Built(Task):  # type: ignore[type-arg]  # a task: ``__class__`` can be assigned then
+    """First base of the classes that are built.
+
+    The ``__init_subclass__`` of a project has seen the written class and is not called again.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        written = cls.__dict__.get(_WRITTEN)
+        if written is None:  # a class that a project derives from a built one
+            super().__init_subclass__(**options)
+            return
+        for added in cls.__mro__:
+            own = added.__dict__.get("__init_subclass__")
+            if own is not None and added is not _Built and added not in written.__mro__:
+                own.__get__(None, cls)()  # of ``app.Task``, as for each of its tasks
+                return
 
 
 def build_on_app_task(cls: Any, app: Any) -> Any:
@@ -42,8 +65,10 @@ def build_on_app_task(cls: Any, app: Any) -> Any:
         _WRITTEN: written,
     }
     try:
-        return types.new_class(written.__name__, (written, base), exec_body=_fill(namespace))
-    except TypeError as exc:  # base classes in conflict: an error of this one task
+        return types.new_class(
+            written.__name__, (_Built, written, base), exec_body=_fill(namespace)
+        )
+    except Exception as exc:  # base classes in conflict, a hook of theirs: an error of this task
         fault = (
             f"it cannot be built on the Task class of its app, {_name(base)}: {exc}. Derive it"
             " from that class yourself, in an order that Python accepts"
@@ -64,9 +89,19 @@ def rebuild_registered(cls: Any, app: Any) -> Any:
     tasks = [task for task in app._tasks.values() if type(task) is cls]
     built = build_on_app_task(cls, app) if tasks else cls
     if built is not cls:
+        _registered[built.__dict__[_WRITTEN]] = ref(built)
         for task in tasks:
             _change_class(task, cls, built, app)
     return built
+
+
+def registered_class(cls: Any) -> Any:
+    """The class that further instances of ``cls`` are made of: the one bound to an app, if any.
+
+    Celery binds a registered class itself, so that ``SomeTask()()`` works afterwards.
+    """
+    known = _registered.get(cls)
+    return cls if known is None else known() or cls
 
 
 def rebuild_tasks(app: Any, kind: Any) -> None:

@@ -8,11 +8,13 @@ its own (``connparams``). Tried on Celery 5.5 to 5.7 with kombu 5.5 to 5.7.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from celery.app import backends as _typed_backends
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.url import url_to_parts
 
@@ -21,6 +23,10 @@ from celery_graceful.errors import SettingsError
 from celery_graceful.masking import mask_text, mask_url
 
 __all__ = ["Place", "database_of_backend", "redis_of_backend", "redis_of_broker"]
+
+logger = logging.getLogger("celery_graceful.runtime")
+
+backends: Any = _typed_backends
 
 #: Schemes whose transport or backend is one of Redis, in case it cannot even be made.
 _REDIS = ("redis", "rediss", "redis+socket", "sentinel")
@@ -53,7 +59,7 @@ def redis_of_broker(app: Any) -> Place | None:
     """
     conf = app.conf
     urls = several(conf.broker_write_url)
-    setting = _spelled(conf, "broker_write_url" if conf.get("broker_write_url") else "broker_url")
+    setting = _spelled(conf, _broker_setting(conf))
     first = _whole(urls)
     try:
         connection = app.connection_for_write(first)
@@ -74,8 +80,15 @@ def _whole(urls: tuple[str, ...]) -> list[str]:
     return list(urls if _is_sentinel(urls) else urls[:1])
 
 
+def _broker_setting(conf: Any) -> str:
+    names = ("broker_write_url", "broker_url", "broker_host")
+    return next((name for name in names if conf.get(name)), "broker_url")
+
+
 def _scheme(urls: tuple[str, ...]) -> str:
-    return urls[0].partition("://")[0].lower() if urls else ""
+    """That of the first URL; empty where it is the name of a host, such as ``redis``."""
+    scheme, separator, _ = urls[0].partition("://") if urls else ("", "", "")
+    return scheme.lower() if separator else ""
 
 
 def _is_sentinel(urls: tuple[str, ...]) -> bool:
@@ -92,7 +105,8 @@ def _shown(connection: Any, urls: list[str]) -> str:
     if _scheme(tuple(urls)) in _REDIS:
         return ";".join(urls)
     port = connection.port or connection.transport.default_port
-    return f"redis://{connection.hostname or 'localhost'}:{port}/"
+    host, database = connection.hostname or "localhost", connection.virtual_host or ""
+    return f"redis://{host}:{port}/{database.strip('/')}"
 
 
 def _of_broker(app: Any, setting: str, urls: tuple[str, ...]) -> dict[str, Any]:
@@ -136,11 +150,45 @@ def redis_of_backend(app: Any) -> Place | None:
     Raises:
         SettingsError: Celery cannot use what is configured.
     """
-    url = app.conf.result_backend
-    if not isinstance(url, str) or _scheme((url,)) not in _REDIS:
+    given = app.backend_cls or app.conf.result_backend  # as Celery looks for it
+    url = _url_of_redis_backend(app, given)
+    if url is None:
         return None
     setting = _spelled(app.conf, "result_backend")
-    return Place(setting, url, _OncePerProcess(partial(_of_backend, app, setting, url)))
+    options = _OncePerProcess(partial(_of_backend, app, setting, url or str(given)))
+    return Place(setting, url or _url_of(options()), options)
+
+
+def _url_of_redis_backend(app: Any, given: Any) -> str | None:
+    """``None`` for another backend; empty for one that is named without a URL."""
+    if isinstance(given, str) and not _may_be_redis(given):
+        return None  # the classes of others are not imported ahead of Celery
+    from celery.backends.redis import RedisBackend
+
+    try:
+        kind, url = backends.by_url(given, app.loader)
+    except Exception:  # Celery raises it where the backend is used
+        logger.debug("The result backend is no Redis: %.200r cannot be imported", given)
+        return None
+    if not (isinstance(kind, type) and issubclass(kind, RedisBackend)):
+        return None
+    if isinstance(given, str) and _scheme((given,)) in _REDIS:
+        return given
+    return url or ""
+
+
+def _may_be_redis(given: str) -> bool:
+    """Whether it is one of Celery's names for it, or names a class by its path."""
+    name, plus, _ = given.partition("://")[0].partition("+")
+    return name.lower() in _REDIS or "." in name or (":" in name and not plus)
+
+
+def _url_of(options: Mapping[str, Any]) -> str:
+    """The address in a URL of Redis, of a backend whose class is configured without one."""
+    if "path" in options:
+        return f"redis+socket://{options['path']}"
+    host, port = options.get("host", "localhost"), options.get("port", 6379)
+    return f"redis://{host}:{port}/{options.get('db', 0)}"
 
 
 def _of_backend(app: Any, setting: str, url: str) -> dict[str, Any]:
@@ -222,6 +270,7 @@ def _without(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, An
 def _unusable(setting: str, urls: tuple[str, ...], exc: Exception) -> SettingsError:
     shown = ";".join(mask_url(url) for url in urls)
     return SettingsError(
-        f"{setting} = {shown!r} cannot be used by Celery: {mask_text(repr(exc), *urls)}. Correct it"
-        " and its options; where runs are kept was to be derived from it (graceful_store)."
+        f"What Celery connects to {setting} = {shown!r} with cannot be read:"
+        f" {mask_text(repr(exc), *urls)}. Correct {setting} and its options, or set graceful_store,"
+        " which then names where runs are kept."
     )

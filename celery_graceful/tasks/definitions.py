@@ -94,7 +94,7 @@ def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str,
 def _faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str, ...]:
     found = list(_body_faults(body) if body is not None else _class_faults(cls))
     found += _option_faults(cls)
-    found += filter(None, [getattr(cls, FAULT, None)])
+    found += filter(None, [cls.__dict__.get(FAULT)])
     if body is not None:
         found += [
             f"{name} is for classes with each_iteration: a generator hides which item is next"

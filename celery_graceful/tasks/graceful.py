@@ -7,7 +7,11 @@ from typing import Any, NoReturn
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 
-from celery_graceful._celery.app_task import build_on_app_task, rebuild_registered
+from celery_graceful._celery.app_task import (
+    build_on_app_task,
+    rebuild_registered,
+    registered_class,
+)
 from celery_graceful._celery.delivery import Delivery, Left, Stores, stores_limited
 from celery_graceful._celery.tracing import catch_ways_out, traced
 from celery_graceful.model.reasons import StopReason
@@ -37,7 +41,8 @@ class GracefulTask(Task):  # type: ignore[type-arg]
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make a task of a class that is also one of its app's ``Task``, if the app is known."""
         app = cls.__dict__.get("app")  # as Celery's decorators set it
-        built = build_on_app_task(cls, app) if isinstance(app, Celery) else cls
+        known = isinstance(app, Celery)
+        built = build_on_app_task(cls, app) if known else registered_class(cls)
         new: Any = super().__new__
         return new(built) if new is object.__new__ else new(built, *args, **kwargs)
 

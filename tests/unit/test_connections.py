@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from celery.backends.base import BaseKeyValueStoreBackend
+from celery.backends.redis import RedisBackend
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.sentinel import SentinelConnectionPool
 
@@ -205,6 +207,63 @@ def test_a_broker_without_a_url() -> None:
     app = app_with(broker_transport="redis", broker_host="h.invalid", broker_vhost="3")
     options = told(app)
     assert (options["host"], options["db"]) == ("h.invalid", 3)
+
+
+def test_a_broker_whose_host_has_the_name_of_a_scheme() -> None:
+    """As in many a compose file."""
+    app = app_with(broker_transport="redis", broker_host="redis", broker_vhost="3")
+    options = told(app)
+    assert (options["host"], options["db"]) == ("redis", 3)
+    assert runtime_of(app).store_address == "redis://redis:6379/3 (derived from broker_host)"
+
+
+class OwnBackend(RedisBackend):
+    """A project's own."""
+
+
+class OfNoRedis(BaseKeyValueStoreBackend):
+    """One that a project puts in the place of Celery's."""
+
+
+OWN = f"{__name__}:{OwnBackend.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("redis", "redis://h.invalid:6379/5"),
+        (RedisBackend, "redis://h.invalid:6379/5"),
+        ("celery.backends.redis:RedisBackend", "redis://h.invalid:6379/5"),
+        (f"{OWN}+redis://:hidden@h.invalid/5", "redis://:***@h.invalid/5"),
+        (OWN.replace(":", "."), "redis://h.invalid:6379/5"),
+    ],
+)
+def test_a_result_backend_by_its_name_or_class(given: Any, address: str) -> None:
+    app = app_with(broker_url="amqp://", result_backend=given, redis_host="h.invalid", redis_db="5")
+    options = told(app)
+    assert (options["host"], int(options["db"])) == ("h.invalid", 5)
+    assert runtime_of(app).store_address == f"{address} (derived from result_backend)"
+
+
+def test_the_result_backend_of_a_celery_class() -> None:
+    class Own(Celery):
+        backend_cls = "redis://h.invalid/5"
+
+    app = Own("shop", set_as_current=False, broker="amqp://")
+    assert told(app)["host"] == "h.invalid"
+
+
+@pytest.mark.parametrize(
+    "given", ["cache+memcached://h", "rpc://", "no.such:Class", "no.such.Class", "file:///tmp/x"]
+)
+def test_result_backends_that_are_no_redis(given: str) -> None:
+    assert runtime_of(app_with(broker_url="amqp://", result_backend=given)).store_is_fallback
+
+
+def test_a_backend_in_the_place_of_celery_s_is_not_taken_for_redis() -> None:
+    app = app_with(broker_url="amqp://", result_backend="redis://h.invalid")
+    app.loader.override_backends = {"redis": f"{__name__}:{OfNoRedis.__name__}"}
+    assert runtime_of(app).store_is_fallback
 
 
 def test_a_socket_of_the_file_system() -> None:
