@@ -18,6 +18,7 @@ from sqlalchemy import Engine, create_engine, func, select
 from tests.acceptance.apps.shop import effects, metadata
 from tests.acceptance.runs import Stage
 from tests.harness import Worker, wait_for
+from tests.servers import Valkey
 
 pytestmark = pytest.mark.slow
 
@@ -152,3 +153,22 @@ def test_a_stalled_worker(shop: Shop) -> None:
         os.kill(pid, SIGCONT)
     shop.check(sent)
     worker.wait_log("this leg ends without a trace")
+
+
+@pytest.mark.parametrize(
+    "shop", ["sqlite", pytest.param("postgres", marks=pytest.mark.matrix)], indirect=True
+)
+def test_the_store_stops(shop: Shop, own_valkey: Valkey) -> None:
+    """The executions leave their slots at the checkpoint that the row has."""
+    shop.stage.settings.update(
+        graceful_store=own_valkey.url, graceful_flush_interval=0.3, graceful_store_timeout=1.0
+    )
+    worker = shop.worker().wait_ready()
+    sent = shop.send_two()
+    shop.wait_more(100)
+    own_valkey.freeze()
+    for result in sent:
+        worker.wait_log(rf"\[{result.id}\] .* waits for the store without a slot", 30)
+    own_valkey.thaw()
+    for result in sent:
+        shop.check(result)
