@@ -31,17 +31,21 @@ _SHOWN = frozenset((
     "ssl_check_hostname", "sslmode", "sslrootcert", "sslcert", "target_session_attrs",
     "timeout", "tls", "vhost", "virtual_host", "write_timeout",
 ))  # fmt: skip
+#: Lengths are bounded, since a text may be long and hold nothing else.
 _SECRET_NAME = (
-    r"[\w.\-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|api_?key|access_?key|"
-    r"account_?key|shared_?key|sas_?key|signature)[\w.\-]*"
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|api_?key|access_?key|"
+    r"account_?key|shared_?key|sas_?key|signature)[\w.\-]{0,60}"
 )
 _PAIR = re.compile(
-    rf"(?P<name>\b{_SECRET_NAME}['\"]?\s*[=:]\s*)(?P<value>\"[^\"]*\"|'[^']*'|\{{[^}}]*\}}|[^\s;&,)]+)",
+    rf"(?P<name>{_SECRET_NAME}['\"]?\s{{0,60}}[=:]\s{{0,60}})"
+    r"(?P<value>\"[^\"]{0,2000}\"|'[^']{0,2000}'|\{[^}]{0,2000}\}|[^\s;&,)]+)",
     re.IGNORECASE,
 )
 _ODBC = re.compile(r"(?P<name>\bodbc_connect=)\S+", re.IGNORECASE)
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^\s'\"<>]*")
-_LOGIN = re.compile(r"(?<![\w/])(?P<user>[^\s:/@'\"(=,;]*):(?!//)(?P<secret>[^\s]+)@(?=[\w\[])")
+_USER = re.compile(r"(?<![\w/])[^\s:/@'\"(=,;]{0,200}:(?!//)(?=\S)")
+_HOST_FOLLOWS = re.compile(r"@(?=[\w\[])")
+_WORD = re.compile(r"\S+")
 _ENDS = ".,:;!?)]}"
 #: Shorter pieces of a password are not looked for in a text: they are in any word.
 _SHORTEST = 3
@@ -80,7 +84,15 @@ def mask_text(text: str, *urls: str) -> str:
     text = _IN_TEXT.sub(_masked_url, text)
     text = _ODBC.sub(rf"\g<name>{MASK}", text)
     text = _PAIR.sub(_masked_pair, text)
-    return _LOGIN.sub(rf"\g<user>:{MASK}@", text)
+    return _WORD.sub(_masked_login, text)
+
+
+def _masked_login(found: re.Match[str]) -> str:
+    """``user:password@host`` in a word; up to the last ``@`` that a host may follow."""
+    word = found.group()
+    at = max((sign.start() for sign in _HOST_FOLLOWS.finditer(word)), default=0)
+    user = _USER.search(word, 0, at)
+    return word if user is None else f"{word[: user.end()]}{MASK}{word[at:]}"
 
 
 def _masked_url(found: re.Match[str]) -> str:

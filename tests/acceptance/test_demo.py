@@ -123,4 +123,4 @@ def test_celery_knows_the_command() -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "Watch a run over real input" in done.stdout
+    assert "Watch a run being stopped and killed" in done.stdout
