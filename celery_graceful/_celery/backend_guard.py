@@ -1,7 +1,8 @@
 """Result backends refuse what is stored for a task on behalf of an execution that has left it.
 
-Receivers of signals store states: celery-progress IGNORED at each ``task_postrun`` with that state,
-others what they are told, or a word of their own. All of them end up in ``store_result``.
+Receivers of signals store states: celery-progress stores IGNORED at each ``task_postrun`` that has
+that state, others store the state that they receive, or their own. All of them call
+``store_result``.
 """
 
 from __future__ import annotations

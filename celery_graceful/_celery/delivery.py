@@ -96,8 +96,8 @@ class Delivery:
         if state not in OUTCOMES:
             self._shown = (state, meta)
 
-    def told(self) -> tuple[str, Any]:
-        """What receivers of ``task_postrun`` are told of a way out: a state, and a result."""
+    def reported(self) -> tuple[str, Any]:
+        """The state and the result that receivers of ``task_postrun`` get for a way out."""
         if self.stores is Stores.REVOKED:
             return states.REVOKED, TaskRevokedError("revoked")
         return self._shown

@@ -1,4 +1,4 @@
-"""Around Celery's tracer: what comes before the first receiver, and what receivers are told.
+"""Around Celery's tracer: admission before the first receiver, and the state that receivers get.
 
 Celery sets ``task.__trace__``, in each process that runs tasks, to a function that calls the task,
 stores what becomes of it, and sends signals. Packages such as sentry-sdk wrap that function, and
@@ -144,7 +144,7 @@ def _tell_what_left() -> None:
             if delivery is not None:
                 delivery.end()  # a receiver may wait as long as it likes
                 if delivery.way_out is not None:
-                    state, retval = delivery.told()
+                    state, retval = delivery.reported()
         return send_postrun(sender=sender, task=task, state=state, retval=retval, **details)
 
     send.graceful = True  # type: ignore[attr-defined]

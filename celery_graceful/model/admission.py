@@ -121,7 +121,7 @@ def _as_left(record: Record, m: ev.Admit) -> Record:
 
 
 def _is_held(record: Record, m: ev.Admit, now: float) -> bool:
-    """Whether a surplus message may not take the run from its owner.
+    """Whether a duplicate message may not take the run from its owner.
 
     A lease that is over says little here: the store may have been away, and its owner waits for it.
     Only a rescuer knows, who acts when the store was within reach for a whole lease, or the worker

@@ -1,7 +1,7 @@
 """The heart: one table of (state, event) that says what becomes of a run.
 
 Pure functions of a record, an event and the store's time. A pair that is not in the table is
-refused and changes nothing, so that a surplus message or a late runner can do no harm. "Nothing
+refused and changes nothing, so that a duplicate message or a late runner can do no harm. "Nothing
 there" is an answer of its own: the owner of a run whose record vanished writes it back.
 """
 

@@ -199,7 +199,7 @@ def cancel(runtime: Runtime, run: Run) -> Change:
 
 
 def retry(runtime: Runtime, run: Run) -> Change:
-    """Send the message of a pending run again, as after a purge; the old one becomes surplus.
+    """Send the message of a pending run again, as after a purge; the old one becomes a duplicate.
 
     Raises:
         Refused: no message of it is under way, or it belongs to another broker.

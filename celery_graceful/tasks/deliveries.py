@@ -67,6 +67,6 @@ def admission_of(task: RunTask, flag: StopFlag) -> Admission:
 def _admitted(task: RunTask, flag: StopFlag, request: Any) -> Admission:
     admission = enter(runtime_of(task.app), task, flag, request)
     if admission.ticket is None:
-        logger.info("%s[%s] dropped a surplus message: %s", task.name, request.id, admission.why)
+        logger.info("%s[%s] dropped a duplicate message: %s", task.name, request.id, admission.why)
         raise Left(admission.why)
     return admission

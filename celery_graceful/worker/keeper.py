@@ -244,7 +244,7 @@ class Keeper:
         if record is None:
             return False
         if not record.live:
-            return True  # a surplus message: its end must not be overwritten
+            return True  # a duplicate message: its end must not be overwritten
         logger.error(
             "%s is a run whose task this worker does not know; left to workers that do. Deploy the"
             " same tasks to all workers of a queue, or route this one to a queue of its own.",

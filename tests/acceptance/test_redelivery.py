@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 #: Seconds that RabbitMQ lets a message be held, and that a run lasts.
 TIMEOUT, LASTS = 2.0, 6.0
 ITEMS = 90
-DROPPED = "dropped a surplus message"
+DROPPED = "dropped a duplicate message"
 
 
 def make_scene(broker: str, backend: str, ledger: Ledger, start_worker: StartWorker) -> Scene:

@@ -58,7 +58,7 @@ def test_no_header_takes_a_run_from_its_runner(redis_stage: Stage, value: Any) -
     run.wait_items(1)
     headers = {GENERATION: value, CHECKPOINT: "{"}
     stage.send(STYLES[0], str(run.ledger.path), 300, 0.05, task_id=run.id, headers=headers)
-    worker.wait_log(rf"\[{run.id}\] dropped a surplus message", 20)
+    worker.wait_log(rf"\[{run.id}\] dropped a duplicate message", 20)
     run.hurry()
     run.check_result()
     run.check_exact()

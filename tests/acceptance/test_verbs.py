@@ -181,7 +181,7 @@ def test_a_duplicate_of_a_run_under_way_is_dropped(scene: Scene) -> None:
         scene.wait_carried(worker, ["run"])
         for _ in range(3):
             run.apply_async(task_id="the-run")
-        wait_for(lambda: worker.log().count("dropped a surplus message") == 3, 10, "three drops")
+        wait_for(lambda: worker.log().count("dropped a duplicate message") == 3, 10, "three drops")
         scene.ledger.add("enough")
         assert result.get(timeout=20) == "run"
         worker.signal(SIGTERM)
@@ -212,7 +212,7 @@ def test_a_redelivery_after_the_end_is_dropped_and_a_used_id_starts_anew(scene: 
         assert scene.wait_outcome(COUNTED, "the-run") is Outcome.COMPLETED
         redeliver(scene, run, task_id="the-run")
         add_consumer(app, "aside", worker)
-        worker.wait_log("dropped a surplus message: the run has ended")
+        worker.wait_log("dropped a duplicate message: the run has ended")
         assert states.of("the-run")[-1] == "SUCCESS"
         states.check_final("the-run")
         scene.check_items("run")

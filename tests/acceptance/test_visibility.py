@@ -116,7 +116,7 @@ def test_without_the_setting_all_is_delivered_again(scene: Scene) -> None:
         spent = time.monotonic() - began
         # The plain task runs twice. The run does not: its copies are dropped.
         three.wait("begun", three.plain, times=2)
-        other.wait_log(rf"\[{three.run.id}\].*dropped a surplus message")
+        other.wait_log(rf"\[{three.run.id}\].*dropped a duplicate message")
         scene.ledger.add("hurry")
         three.check_results()
         states.check_final(three.run.id)

@@ -162,7 +162,7 @@ class Legs:
             if leg is self.latest:
                 assert leg.position >= self.saved, "an item that was saved ran again"
                 assert not self.failed, "an item ran after the run had failed"
-            # A surplus message of an earlier use may still take over a later one.
+            # A duplicate message of an earlier use may still take over a later one.
             assert self.hurt or self.use > 1 or self.done[leg.position] == 1, "needless repeat"
         leg.position += 1
         if leg.record is not None and leg.record.crashes and leg.position < ITEMS:

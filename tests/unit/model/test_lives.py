@@ -107,7 +107,7 @@ def test_a_finished_run_is_admitted_even_where_queues_are_long(world: World) -> 
     assert _carried(world).phase == "finish"
 
 
-# -- surplus messages and stale legs ---------------------------------------------------------
+# -- duplicate messages and stale legs ---------------------------------------------------------
 
 
 def _handed_over(world: World) -> Leg:

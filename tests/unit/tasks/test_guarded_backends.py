@@ -44,14 +44,14 @@ def test_receivers_are_told_of_the_last_state_that_is_no_end(make_app: Any) -> N
     backend = make_app().backend
     backend_guard.guard(backend)
     delivery = Delivery("7", "worker@here")
-    assert delivery.told()[0] == states.STARTED
+    assert delivery.reported()[0] == states.STARTED
     backend_guard.enlist(delivery)
     backend.store_result("7", {"current": 1}, "IMPORTING")
     backend.store_result("7", "too early", states.SUCCESS)
     backend_guard.withdraw(delivery)
-    assert delivery.told() == ("IMPORTING", {"current": 1})
+    assert delivery.reported() == ("IMPORTING", {"current": 1})
     delivery.stores = Stores.REVOKED
-    assert delivery.told()[0] == states.REVOKED
+    assert delivery.reported()[0] == states.REVOKED
 
 
 @pytest.mark.parametrize("end", ["SUCCESS", "FAILURE", "REVOKED"])
