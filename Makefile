@@ -16,10 +16,13 @@ SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-core celery-suite fuzz lives chaos corpus lint bench clean
+.PHONY: help editor demo test test-all test-core celery-suite fuzz lives chaos corpus lint docs bench release-check clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
+
+editor: $(READY)  ## set up an editor and git: the environment in .venv, and the checks of each commit
+	$(BIN)/pre-commit install
 
 demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that nothing is lost
 	$(BIN)/celery graceful demo
@@ -56,8 +59,23 @@ lint: $(READY)  ## check style, format, types and the layers of the house
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports --no-cache
 
+docs: $(READY)  ## build the documentation into build/docs; a broken reference is an error
+	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs build/docs
+	@echo "built build/docs/index.html"
+
 bench: $(READY)  ## measure what the plugin costs
 	$(BIN)/python -m benchmarks $(ARGS)
+
+release-check: $(READY)  ## build what is published, check it, and run the demo from the wheel in an empty environment
+	rm -rf build/release
+	$(BIN)/python -m build --outdir build/release .
+	$(BIN)/twine check --strict build/release/*
+	$(BIN)/python -m zipfile -l build/release/*.whl >build/release/files.txt
+	grep -q '^celery_graceful/py.typed ' build/release/files.txt
+	! grep -Ev '^(File Name|celery_graceful[/-])' build/release/files.txt
+	$(PYTHON) -m venv build/release/venv
+	build/release/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo build/release/*.whl)[embedded,cli]"
+	cd build/release && venv/bin/celery graceful demo
 
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist .tox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -71,7 +89,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu, install python3-venv."; exit 1; }
 	@echo "==> installing celery-graceful and its tools"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,release]'
 	@touch $@
 
 .tox/core-celery%/installed.stamp: pyproject.toml
