@@ -14,7 +14,7 @@ from celery_graceful._celery.wire import RAW
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
-from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.owned import OwnedExecution
 from tests.servers import Valkey
 
 __all__ = ["carry", "inside_a_worker"]
@@ -49,10 +49,10 @@ def carry(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], items: int) 
     task.push_request(**_request(task, args, kwargs))
     try:
         task.run(*args, **kwargs)
-        leg = task.request.graceful_leg
-        assert isinstance(leg, CarriedLeg)
-        assert leg.steps == items, f"{leg.steps} of {items} items"
-        leg.ticket.end(Outcome.COMPLETED, items=False)  # what Celery's postrun signal does
+        execution = task.request.graceful_execution
+        assert isinstance(execution, OwnedExecution)
+        assert execution.steps == items, f"{execution.steps} of {items} items"
+        execution.ticket.end(Outcome.COMPLETED, items=False)  # what Celery's postrun signal does
     finally:
         task.pop_request()
 

@@ -56,36 +56,36 @@ def _figures(
     store = runtime.store
     assert store.swap(RUN, 0, Record(State.RUNNING, fence=1, owner="w"), due_in=86400).done
     put = min(size, PUT_IN_SQL) if sql else size
-    puts = [timed(lambda n=n: store.put_aside(RUN, 1, n, ENTRY, keep=KEEP)) for n in range(put)]  # type: ignore[misc]
+    puts = [timed(lambda n=n: store.quarantine(RUN, 1, n, ENTRY, keep=KEEP)) for n in range(put)]  # type: ignore[misc]
     yield _figure(f"{what}: an item is kept", puts, None)
     if put < size:
         _fill(runtime, RUN, put, size - 1)
-    pages = [timed(lambda n=n: store.aside(RUN, n, 100)) for n in range(0, size, size // 200)]  # type: ignore[misc]
+    pages = [timed(lambda n=n: store.quarantined(RUN, n, 100)) for n in range(0, size, size // 200)]  # type: ignore[misc]
     yield _figure(f"{what}: a page of 100", pages, PAGE_BOUND)
     walked: list[float] = []
     first = found = 0
     while True:
         began = time.perf_counter()
-        page = store.aside(RUN, first, 100)
+        page = store.quarantined(RUN, first, 100)
         walked.append((time.perf_counter() - began) * 1000)
         if not page:
             break
         found, first = found + len(page), page[-1][0] + 1
     assert found == size
     yield _figure(f"{what}: each page of all, one after the other", walked, PAGE_BOUND)
-    counts = [timed(lambda: store.count_aside(RUN, 0, 100_000)) for _ in range(5)]
+    counts = [timed(lambda: store.count_quarantined(RUN, 0, 100_000)) for _ in range(5)]
     yield _figure(f"{what}: counted up to 100,000", counts, None)
     yield _figure(
-        f"{what}: all kept longer", [timed(lambda: store.keep_aside(RUN, keep=KEEP))], None
+        f"{what}: all kept longer", [timed(lambda: store.expire_quarantined(RUN, keep=KEEP))], None
     )
     scattered = [
-        timed(lambda n=n: store.drop_aside(RUN, range(n, n + 100), fence=1))  # type: ignore[misc]
+        timed(lambda n=n: store.drop_quarantined(RUN, range(n, n + 100), fence=1))  # type: ignore[misc]
         for n in range(0, size, size // 50)
     ]
     yield _figure(f"{what}: a hundred dropped", scattered, None)
-    dropped = [timed(lambda: store.drop_aside_range(RUN, 0, fence=1))]
+    dropped = [timed(lambda: store.drop_quarantined_range(RUN, 0, fence=1))]
     yield _figure(f"{what}: all dropped", dropped, None)
-    assert store.aside(RUN, 0, 1) == []
+    assert store.quarantined(RUN, 0, 1) == []
     if sql:
         yield _figure(
             f"{what}: a run ends, and sweeps what has expired", _swept(runtime, size), None
@@ -109,9 +109,9 @@ def _swept(runtime: Runtime, size: int) -> list[float]:
     """Times of runs that end while as many items of another are swept, a step at a time."""
     store, steps = runtime.store, size // SWEPT_AT_ONCE
     assert store.swap(OTHER, 0, Record(State.RUNNING, fence=1, owner="w"), due_in=86400).done
-    assert store.put_aside(OTHER, 1, 0, ENTRY, keep=KEEP)
+    assert store.quarantine(OTHER, 1, 0, ENTRY, keep=KEEP)
     _fill(runtime, OTHER, 1, size - 1)
-    store.keep_aside(OTHER, keep=0.0)
+    store.expire_quarantined(OTHER, keep=0.0)
     ended = Record(State.ENDED, fence=1)
     return [
         timed(lambda n=n: store.swap(RunKey("bench.run", f"ended-{n}"), 0, ended, keep=KEEP))  # type: ignore[misc]

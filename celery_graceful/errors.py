@@ -61,7 +61,7 @@ class CursorError(GracefulError):
 
 
 class NoRunError(GracefulError):
-    """Something that only a running leg has was asked for outside of one."""
+    """Something that only a running execution has was asked for outside of one."""
 
 
 class TransactionError(GracefulError):
@@ -73,7 +73,7 @@ class BaseExceptionRaised(GracefulError):
 
 
 class MaxCrashesExceeded(GracefulError):
-    """A run's legs crashed ``max_crashes`` times in a row without getting further."""
+    """A run's executions crashed ``max_crashes`` times in a row without getting further."""
 
 
 class CheckpointLost(GracefulError):
@@ -81,7 +81,7 @@ class CheckpointLost(GracefulError):
 
 
 class MaxItemErrorsExceeded(GracefulError):
-    """More of a run's items failed than ``max_item_errors`` allows."""
+    """More of a run's items failed than ``max_failed_items`` allows."""
 
 
 class ScopeNotDown(GracefulError):

@@ -31,6 +31,15 @@ _SHOWN = frozenset((
     "ssl_check_hostname", "sslmode", "sslrootcert", "sslcert", "target_session_attrs",
     "timeout", "tls", "vhost", "virtual_host", "write_timeout",
 ))  # fmt: skip
+#: Names in texts of libpq, ODBC and Azure, without their spaces.
+_PAIR_NAMES = frozenset((
+    "accountkey", "accountname", "authentication", "blobendpoint", "connecttimeout", "database",
+    "dbname", "defaultendpointsprotocol", "driver", "dsn", "encrypt", "endpoint",
+    "endpointsuffix", "entitypath", "host", "hostaddr", "initialcatalog", "password", "port",
+    "pwd", "queueendpoint", "server", "service", "sharedaccesskey", "sharedaccesskeyname",
+    "sharedaccesssignature", "sslmode", "tableendpoint", "uid", "usedevelopmentstorage", "user",
+    "userid", "username",
+))  # fmt: skip
 #: Lengths are bounded, since a text may be long and hold nothing else.
 _SECRET_NAME = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|api_?key|access_?key|"
@@ -177,7 +186,9 @@ def _without_scheme(text: str) -> str:
 
 
 def _pairs(text: str) -> str:
-    names = re.findall(r"(?:^|[;\s])\s*([A-Za-z][\w ]{0,30}?)\s*=", text)
+    found = re.findall(r"(?:^|[;\s])\s*([A-Za-z][\w ]{0,30}?)\s*=", text)
+    # Only known names: any other may be the rest of a password.
+    names = [name for name in found if name.lower().replace(" ", "") in _PAIR_NAMES]
     return "; ".join(f"{name}={MASK}" for name in names) or MASK
 
 

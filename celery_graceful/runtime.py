@@ -65,7 +65,7 @@ class Runtime:
         return Policy(
             lease_ttl=self.settings.lease_ttl,
             max_crashes=self.settings.max_crashes,
-            keep_runs=self.settings.keep_runs,
+            run_retention=self.settings.run_retention,
         )
 
     def way_of_resumed(self, task: str) -> tuple[str | None, int | None]:

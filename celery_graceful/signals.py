@@ -1,9 +1,9 @@
 """Signals of runs, for metrics, logs and alerts.
 
-Receivers are called as ``receiver(task, **details)``, in the process and thread that runs the leg,
-and in no fixed order. A receiver that raises is logged and breaks neither the run nor the other
-receivers. Take ``**details`` in every receiver: later versions may send more. Connected receivers
-are held weakly; connect a closure or a lambda with ``weak=False``::
+Receivers are called as ``receiver(task, **details)``, in the process and thread that runs the
+execution, and in no fixed order. A receiver that raises is logged and breaks neither the run nor
+the other receivers. Take ``**details`` in every receiver: later versions may send more. Connected
+receivers are held weakly; connect a closure or a lambda with ``weak=False``::
 
     @signals.run_completed.connect_via(import_csv)
     def tell(task, *, task_id, **details): ...
@@ -100,30 +100,30 @@ def _signal(name: str, doc: str) -> TaskSignal:
     return signal
 
 
-#: A leg was asked to stop; it goes on until its present item is done.
+#: An execution was asked to stop; it goes on until its present item is done.
 #: Details: ``task_id``, ``reason`` (a :class:`~celery_graceful.model.reasons.StopReason`).
-stop_requested = _signal("stop-requested", "A leg was asked to stop.")
+stop_requested = _signal("stop-requested", "An execution was asked to stop.")
 
-#: The first leg of a run begins, before ``on_start``.
+#: The first execution of a run begins, before ``on_start``.
 #: Details: ``task_id``, ``cursor`` (the caller's seed, or ``None``), ``steps`` (0).
-run_started = _signal("run-started", "The first leg of a run begins.")
+run_started = _signal("run-started", "The first execution of a run begins.")
 
-#: A further leg of a run begins, before ``on_resume``.
+#: A further execution of a run begins, before ``on_resume``.
 #: Details: ``task_id``, ``cursor`` (done up to and including), ``steps`` (items done so far).
-run_resumed = _signal("run-resumed", "A further leg of a run begins.")
+run_resumed = _signal("run-resumed", "A further execution of a run begins.")
 
-#: The store has accepted a checkpoint: at most once per flush interval and once at a leg's end.
-#: Details: ``task_id``, ``cursor``, ``steps`` (items done since the run began).
+#: The store has accepted a checkpoint: at most once per flush interval and once at an execution's
+#: end. Details: ``task_id``, ``cursor``, ``steps`` (items done since the run began).
 checkpoint_saved = _signal("checkpoint-saved", "The store has accepted a checkpoint.")
 
-#: An item failed and was put aside; the run goes on.
+#: An item failed and was quarantined; the run goes on.
 #: Details: ``task_id``, ``cursor`` (of that item), ``steps``, ``exception``, ``errors`` (items put
 #: aside since the run began).
-item_put_aside = _signal("item-put-aside", "An item failed and was put aside.")
+item_put_aside = _signal("item-put-aside", "An item failed and was quarantined.")
 
-#: A leg ends before its run is done; the checkpoint is saved, the run goes on elsewhere.
+#: An execution ends before its run is done; the checkpoint is saved, the run goes on elsewhere.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``reason`` (as for ``stop_requested``).
-run_interrupted = _signal("run-interrupted", "A leg ends before its run is done.")
+run_interrupted = _signal("run-interrupted", "An execution ends before its run is done.")
 
 #: A run is done, after ``on_complete``. Sent once per run.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``result``.
@@ -133,9 +133,9 @@ run_completed = _signal("run-completed", "A run is done.")
 #: Details: ``task_id``, ``cursor``, ``steps``, ``exception``.
 run_failed = _signal("run-failed", "A run has failed for good.")
 
-#: A run is given up, since its legs died one after the other; ``run_failed`` follows.
-#: Details: ``task_id``, ``cursor``, ``steps``, ``crashes``, ``last_crash`` (how the last leg was
-#: lost: a signal, a lease that was over).
+#: A run is given up, since its executions died one after the other; ``run_failed`` follows.
+#: Details: ``task_id``, ``cursor``, ``steps``, ``crashes``, ``last_crash`` (how the last execution
+#: was lost: a signal, a lease that was over).
 run_gave_up = _signal("run-gave-up", "A run is given up after too many crashes.")
 
 #: A run was cancelled or revoked, after ``on_cancel``.

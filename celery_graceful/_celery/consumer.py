@@ -35,7 +35,7 @@ def stop_consuming(worker: Any) -> bool:
             return True
         if task_consumer is not None:
             name_late_messages(connection, [queue.name for queue in task_consumer.queues])
-        _mend_poller(worker, connection)
+        _repair_poller(worker, connection)
         return _drain(connection)
     except Exception as exc:
         # A broken connection delivers nothing more either: its messages go back to the broker.
@@ -43,7 +43,7 @@ def stop_consuming(worker: Any) -> bool:
         return False
 
 
-def _mend_poller(worker: Any, connection: Any) -> None:
+def _repair_poller(worker: Any, connection: Any) -> None:
     """Celery 5.5 closes the loop's poller when the loop ends, and kombu drains Redis with it."""
     cycle: Any = getattr(connection.transport, "cycle", None)
     hub = getattr(worker, "hub", None)

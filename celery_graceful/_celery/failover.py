@@ -1,7 +1,7 @@
 """Several brokers, of which messages travel by the one that answers.
 
 kombu turns to the next one when a broker is away, each connection by itself. Servers that are no
-copies of each other have queues of their own then: what a worker puts aside, or sends to resume a
+copies of each other have queues of their own then: what a worker quarantines, or sends to resume a
 run, has to go to the one that it consumes from.
 """
 

@@ -3,7 +3,7 @@
 The locks of logging handlers are gevent's there. A greenlet that waits for one while another
 thread of the operating system holds it may never be woken
 (https://github.com/gevent/gevent/issues/2013): when that was the greenlet that consumes, the
-worker stood still. Seen with gevent 26.9, which mends a part of it.
+worker stood still. Seen with gevent 26.9, which fixes a part of it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from celery_graceful._celery.protocol_1 import Raw, written_anew
 from celery_graceful._celery.wire import QUEUE, RAW, RECEIVED, generation_of, sent_home, uptime
 from celery_graceful.errors import BaseExceptionRaised
 
-__all__ = ["LegLeft", "Listener", "NotAdmitted", "RunRequest", "stored_state"]
+__all__ = ["ExecutionLeft", "Listener", "NotAdmitted", "RunRequest", "stored_state"]
 
 
 logger = logging.getLogger("celery_graceful.worker")
@@ -47,7 +47,7 @@ class Listener(Protocol):
         """
 
     def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
-        """The leg with this fence gives its message back, and could not tell the store."""
+        """The execution with this fence gives its message back, and could not tell the store."""
 
     def child_lost(
         self, task: str, run_id: str, generation: int, how: str, *, crashed: bool = True
@@ -58,15 +58,15 @@ class Listener(Protocol):
         """
 
 
-class LegLeft(Returned):
-    """A leg gives its message back without having told the store."""
+class ExecutionLeft(Returned):
+    """An execution gives its message back without having told the store."""
 
     def __init__(self, reason: str, fence: int) -> None:
         super().__init__(reason)
         self.fence = fence
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return LegLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
+        return ExecutionLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
 
 
 class NotAdmitted(Returned):
@@ -158,8 +158,8 @@ class RunRequest(Request):  # type: ignore[misc]
         super().terminate(pool, signal)
 
     def cancel(self, pool: Any, signal: Any = None, *args: Any, **options: Any) -> None:
-        # Only prefork can end a task without harm: on the other pools the leg, which has seen the
-        # flag, would be killed while it hands over.
+        # Only prefork can end a task without harm: on the other pools the execution, which has seen
+        # the flag, would be killed while it hands over.
         if getattr(pool, "uses_semaphore", False):
             super().cancel(pool, signal, *args, **options)
 
@@ -220,7 +220,7 @@ class RunRequest(Request):  # type: ignore[misc]
             self.listener.child_lost(
                 self.type, self.id, self.generation, _how(exc), crashed=not self.cut_off
             )
-        if isinstance(exc, LegLeft) and self.listener is not None:
+        if isinstance(exc, ExecutionLeft) and self.listener is not None:
             self.listener.left(self.type, self.id, self.generation, exc.fence)
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)

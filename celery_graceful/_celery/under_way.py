@@ -52,7 +52,7 @@ class UnderWay:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a leg of an iterable task."""
+        """Whether it is an execution of an iterable task."""
         return isinstance(self.request, RunRequest)
 
     @property

@@ -46,7 +46,7 @@ checkpoints = Table(
     Column("id", _KEY, primary_key=True),
     Column("fence", BigInteger, nullable=False),
     Column("started", String(32), nullable=False),
-    Column("leg", String(32), nullable=False),
+    Column("execution", String(32), nullable=False),
     Column("checkpoint", _BYTES),
     Column("steps", BigInteger, nullable=False),
     Column("result", _BYTES),
@@ -67,7 +67,7 @@ INSERT = insert(checkpoints)
 REPLACE = update(checkpoints).where(_mine)
 MARK = (
     update(checkpoints)
-    .where(_mine, _c.leg == bindparam("my_leg"))
+    .where(_mine, _c.execution == bindparam("my_execution"))
     .values(
         checkpoint=bindparam("new_checkpoint"),
         steps=bindparam("new_steps"),
@@ -86,11 +86,11 @@ def key(claim: Claim) -> dict[str, Any]:
 
 
 def row_values(row: Row, claim: Claim) -> dict[str, Any]:
-    """The columns of a row that a leg claims, its key apart."""
+    """The columns of a row that an execution claims, its key apart."""
     return {
         "fence": row.fence,
         "started": row.started,
-        "leg": claim.leg,
+        "execution": claim.execution,
         "checkpoint": _bytes(row.checkpoint),
         "steps": row.steps,
         "result": _bytes(row.result),
@@ -102,7 +102,7 @@ def mark_values(mark: Mark, claim: Claim, now: float) -> dict[str, Any]:
     """The parameters of :data:`MARK`."""
     return {
         **key(claim),
-        "my_leg": claim.leg,
+        "my_execution": claim.execution,
         "new_checkpoint": _bytes(mark.checkpoint),
         "new_steps": mark.steps,
         "new_result": _bytes(mark.result),

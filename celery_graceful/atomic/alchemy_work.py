@@ -1,4 +1,4 @@
-"""One leg's session: batches of items, each committed together with the run's row."""
+"""One execution's session: batches of items, each committed together with the run's row."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class SessionWork:
         try:
             yield self._session
         except IntegrityError as exc:
-            raise Busy("another leg makes the row this very moment") from exc
+            raise Busy("another execution makes the row this very moment") from exc
         except DBAPIError as exc:
             if is_busy(exc):
                 raise Busy(str(exc.orig)) from exc

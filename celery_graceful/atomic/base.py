@@ -26,17 +26,17 @@ class Busy(Exception):
 
 
 class Claim(NamedTuple):
-    """A leg that asks for its run's row."""
+    """An execution that asks for its run's row."""
 
     namespace: str
     task: str
     id: str
-    #: The leg's fence.
+    #: The execution's fence.
     fence: int
     #: When the run began, as its record says: tells runs apart that have one id.
     started: str
-    #: Names this leg alone; what it writes later is guarded by it.
-    leg: str
+    #: Names this execution alone; what it writes later is guarded by it.
+    execution: str
     #: What the store knows; ``None``: nothing is done yet.
     checkpoint: str | None
     steps: int
@@ -69,18 +69,18 @@ class Mark(NamedTuple):
 
 
 class Work(Protocol):
-    """One leg's work in the task's database; ``self.transaction`` to the user."""
+    """One execution's work in the task's database; ``self.transaction`` to the user."""
 
     @property
     def session(self) -> Any:
         """What items work with: all they do through it is committed with their checkpoint."""
 
     def claim(self, claim: Claim, stands: Callable[[], bool]) -> Row | None:
-        """Make the run's row this leg's, in a transaction of its own; returns it as it is then.
+        """Make the run's row this execution's, in its own transaction; returns the row.
 
-        With the row written and not yet committed, ``stands`` is asked whether the leg may still
-        carry the run. If it may not, nothing is left behind and the answer is ``None``. From then
-        on no other leg's commit is accepted.
+        With the row written and not yet committed, ``stands`` is asked whether the execution may
+        still carry the run. If it may not, nothing is left behind and the answer is ``None``. From
+        then on no other execution's commit is accepted.
 
         Raises:
             Busy: another transaction holds the row; not waited for longer than half a second.
@@ -93,7 +93,7 @@ class Work(Protocol):
         """Commit the items' work together with ``mark`` (``None``: there is no row).
 
         Returns:
-            False, and nothing is committed, when the row is no longer this leg's.
+            False, and nothing is committed, when the row is no longer this execution's.
 
         Raises:
             TransactionError: the transaction was committed or rolled back by somebody else.
@@ -113,13 +113,13 @@ class Work(Protocol):
 
 
 class Database(Protocol):
-    """Makes a leg's work; is shared by all legs of a process and connects to nothing by itself."""
+    """Makes an execution's work; shared by all executions of a process, connects to nothing."""
 
     def problems(self) -> list[str]:
         """What is wrong with how it was made, for the person who writes the task."""
 
     def open(self, task: str, *, carried: bool) -> Work:
-        """Work for one leg of ``task``; ``carried`` by a worker, or else a call in this process."""
+        """Work for one execution of ``task``: ``carried`` by a worker, or called here."""
 
     def forget(self, claim: Claim) -> None:
         """Remove the row of a run that has ended, if no later run of this id has it."""

@@ -1,4 +1,4 @@
-"""What becomes of a run's row when a leg claims it. Decides only; the leg's right is known."""
+"""What becomes of a run's row when an execution claims it: decides only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def settled(row: Row | None, claim: Claim, now: float) -> Row:
 
     Args:
         row: what stands there.
-        claim: the leg's.
+        claim: the execution's.
         now: Unix time, in seconds.
     """
     fresh = Row(claim.fence, claim.started, claim.checkpoint, claim.steps, None, now)

@@ -28,7 +28,7 @@ class Atomic:
     Args:
         database: does it; see :class:`~celery_graceful.atomic.Database`.
         every: commit after so many items, or after a time such as ``"50ms"``. A batch is committed
-            early when its checkpoint is due (``flush_interval``) and when the leg ends.
+            early when its checkpoint is due (``checkpoint_interval``) and when the execution ends.
     """
 
     def __init__(self, database: Database, every: int | str | timedelta = 100) -> None:

@@ -22,7 +22,7 @@ COMMANDS = {
     "pause": "celery_graceful.cli.changes:pause",
     "resume": "celery_graceful.cli.changes:resume",
     "cancel": "celery_graceful.cli.changes:cancel",
-    "retry": "celery_graceful.cli.changes:retry",
+    "resend": "celery_graceful.cli.changes:resend",
     "replay": "celery_graceful.cli.replay:replay",
     "doctor": "celery_graceful.cli.doctor:doctor",
     "demo": "celery_graceful.demo.command:demo",

@@ -12,10 +12,10 @@ from celery_graceful.cli.output import print_json, say
 if TYPE_CHECKING:
     from celery_graceful.runs.control import Change
 
-__all__ = ["cancel", "pause", "resume", "retry"]
+__all__ = ["cancel", "pause", "resend", "resume"]
 
 #: What undoes each change; nothing undoes ``cancel``.
-UNDO = {"pause": "resume", "resume": "pause", "retry": "pause"}
+UNDO = {"pause": "resume", "resume": "pause", "resend": "pause"}
 
 
 def _command(function: Any) -> click.Command:
@@ -50,12 +50,12 @@ def cancel(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> No
 
 
 @_command
-def retry(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
+def resend(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
     """Send the message of a waiting run again.
 
     Use it after a purge of its queue.
     """
-    _change(ctx, "retry", run_id, as_json)
+    _change(ctx, "resend", run_id, as_json)
 
 
 def _change(ctx: click.Context, verb: str, run_id: str, as_json: bool) -> None:

@@ -40,8 +40,8 @@ def _lines(finding: Finding, *, why: bool) -> Iterator[str]:
     if why:
         yield from _block(f"Why: {finding.why}")
     # A line to copy is not to be broken, and has nothing behind it.
-    to_write, _, instead = printable(finding.mend).partition("; or ")
-    yield f"{_INDENT}Mend: {to_write}"
+    to_write, _, instead = printable(finding.fix).partition("; or ")
+    yield f"{_INDENT}Fix: {to_write}"
     if instead:
         yield from _block(f"or {instead}")
 
@@ -78,7 +78,7 @@ def finding_as_data(finding: Finding) -> dict[str, Any]:
         "setting": finding.subject or None,
         "what": finding.what,
         "why": finding.why,
-        "mend": finding.mend,
+        "fix": finding.fix,
     }
 
 

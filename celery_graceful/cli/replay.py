@@ -1,4 +1,4 @@
-"""``graceful replay``: items that a run has put aside, tried again."""
+"""``graceful replay``: items that a run has quarantined, tried again."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = ["replay"]
 def replay(
     ctx: click.Context, /, run_id: str, items: tuple[int, ...], as_json: bool, **preload: Any
 ) -> None:
-    """Try the items again that a run has put aside.
+    """Try the items again that a run has quarantined.
 
-    They run as a task of their own; see max_item_errors. Those that succeed are forgotten; those
+    They run as a task of their own; see max_failed_items. Those that succeed are forgotten; those
     that fail again stay where they are.
     """
     from celery_graceful.cli import shown
-    from celery_graceful.runs import aside, control
+    from celery_graceful.runs import control, quarantined_items
 
     with desk(ctx) as at:
         run = control.find(at.runtime, run_id)
@@ -44,17 +44,18 @@ def replay(
             err=True,
         )
         store = at.runtime.store
-        there = {entry.ordinal for entry in aside.chosen(store, run.key, items)}
+        there = {entry.ordinal for entry in quarantined_items.chosen(store, run.key, items)}
         if missing := sorted(set(items) - there):
             raise Refusal(
                 f"{run.key} has no quarantined item {missing[0]}. List them:"
                 f" {at.line('runs', control.name_of(run, run_id))}"
             )
-        sent = aside.replay(at.runtime, run.key, items)
+        sent = quarantined_items.replay(at.runtime, run.key, items)
         if sent is None:
             raise Refusal(f"{run.key} has no quarantined items.")
-        count = len(there) or aside.count(store, run.key)
-        some = f"{'at least ' if count >= aside.MOST_COUNTED else ''}{counted(count, 'item')}"
+        count = len(there) or quarantined_items.count(store, run.key)
+        about = "at least " if count >= quarantined_items.MOST_COUNTED else ""
+        some = about + counted(count, "item")
         say(f"Sent: {run.key.task}[{sent}] replays {some} of {run.key}.", err=True)
         say(f"See what comes of it: {at.line('runs', sent)}", err=True)
         if as_json:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["runs"]
 
-#: Items put aside that are shown.
+#: Items quarantined that are shown.
 MOST_ITEMS = 1000
 
 
@@ -102,24 +102,24 @@ def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
 
 def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
     from celery_graceful.cli import shown
-    from celery_graceful.runs import aside, control
+    from celery_graceful.runs import control, quarantined_items
 
     run = control.find(at.runtime, run_id)
-    items = list(aside.found(at.runtime.store, run.key, MOST_ITEMS + 1))
+    items = list(quarantined_items.found(at.runtime.store, run.key, MOST_ITEMS + 1))
     more = len(items) > MOST_ITEMS
     del items[MOST_ITEMS:]
     if more:
-        there = aside.count(at.runtime.store, run.key)
-        all_ = f"at least {there}" if there >= aside.MOST_COUNTED else str(there)
+        there = quarantined_items.count(at.runtime.store, run.key)
+        all_ = f"at least {there}" if there >= quarantined_items.MOST_COUNTED else str(there)
         say(f"The first {MOST_ITEMS} of {all_} quarantined items.", err=True)
     if as_json:
-        data = {**shown.as_data(run), "put_aside": [shown.item_as_data(item) for item in items]}
+        data = {**shown.as_data(run), "quarantined": [shown.item_as_data(item) for item in items]}
         print_json(shown.SCHEMA, run=data)
         return
     print_pairs(shown.as_details(run))
     if items:
         say()
-        say("Items put aside:")
+        say("Items quarantined:")
         rows = [shown.item_as_row(item) for item in items]
         print_table(shown.ITEM_HEADINGS, rows, solid=("number",))
         again = at.line("replay", control.name_of(run, run_id))

@@ -10,8 +10,8 @@ from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import CursorError
 from celery_graceful.model.cursor import Checkpoint, decode
-from celery_graceful.runs.aside import PutAside
 from celery_graceful.runs.control import Run
+from celery_graceful.runs.quarantined_items import QuarantinedItem
 
 __all__ = [
     "HEADINGS",
@@ -74,7 +74,7 @@ def as_details(run: Run) -> list[tuple[str, str]]:
         ("generation", str(record.generation)),
         ("crashes", _crashes(run)),
         ("not taken", counted(record.republished, "time")),
-        ("stranded", record.stranded or "–"),
+        ("unroutable", record.unroutable or "–"),
         ("age", _age(run)),
     ]
     if record.due_at is not None:
@@ -115,7 +115,7 @@ def as_data(run: Run) -> dict[str, Any]:
         "crashes": record.crashes_without_progress,
         "last_crash": record.last_crash or None,
         "republished": record.republished,
-        "stranded": record.stranded or None,
+        "unroutable": record.unroutable or None,
         "started_at": record.started_at or None,
     }
 
@@ -123,15 +123,15 @@ def as_data(run: Run) -> dict[str, Any]:
 ITEM_HEADINGS = ("number", "cursor", "item", "error", "at")
 
 
-def item_as_row(item: PutAside) -> tuple[str, ...]:
-    """One line of the table of items put aside, under :data:`ITEM_HEADINGS`."""
+def item_as_row(item: QuarantinedItem) -> tuple[str, ...]:
+    """One line of the table of quarantined items, under :data:`ITEM_HEADINGS`."""
     at = datetime.fromtimestamp(item.at, timezone.utc).isoformat(sep=" ", timespec="seconds")
     error = item.error if len(item.error) <= _ERROR_WIDTH else item.error[: _ERROR_WIDTH - 1] + "…"
     return (str(item.ordinal), _short(repr(item.cursor)), _short(item.item), error, at)
 
 
-def item_as_data(item: PutAside) -> dict[str, Any]:
-    """An item put aside as JSON's types; the cursor as Python writes it."""
+def item_as_data(item: QuarantinedItem) -> dict[str, Any]:
+    """An quarantined item as JSON's types; the cursor as Python writes it."""
     return {
         "number": item.ordinal,
         "cursor": repr(item.cursor),
@@ -146,8 +146,8 @@ def _state(run: Run) -> str:
     record = run.record
     if record.outcome is not None and not record.live:
         return f"ended, {record.outcome}"
-    if record.stranded:
-        return f"{record.state}, stranded"
+    if record.unroutable:
+        return f"{record.state}, unroutable"
     if run.orphaned:
         return f"{record.state}, orphaned"
     if run.overdue:

@@ -24,7 +24,7 @@ app = Celery(
 app.conf.update(
     broker_connection_retry_on_startup=True,
     graceful_lease_ttl="3s",  # shorter than the default of 30 s: the demo waits for it to end
-    graceful_flush_interval="1s",  # the default: what a SIGKILL can repeat at most
+    graceful_checkpoint_interval="1s",  # the default: what a SIGKILL can repeat at most
 )
 Graceful(app)
 

@@ -71,7 +71,7 @@ class _Stage:
         reported = self._finale()
         moments = Moments(began, terminated, exited, killed, time.monotonic())
         self.reader.read()
-        flush = self._flush_interval()
+        flush = self._checkpoint_interval()
         return judge(self.expected, reported, self.reader.entries, moments, flush)
 
     def _count(self) -> str:
@@ -157,10 +157,10 @@ class _Stage:
             carrier = self.workers[min(seen, len(self.workers)) - 1]
             self.screen.progress(done, len(self.expected.names), f"carried by {carrier.name}")
 
-    def _flush_interval(self) -> float:
+    def _checkpoint_interval(self) -> float:
         from celery_graceful.runtime import runtime_of
 
-        return runtime_of(self.demo_app.app).settings.flush_interval
+        return runtime_of(self.demo_app.app).settings.checkpoint_interval
 
     def _fail(self, what: str) -> NoReturn:
         worker = self.workers[-1]

@@ -54,7 +54,7 @@ class Verdict:
     repeated_after_sigkill: int
     #: How many items ran in the last flush intervals before the SIGKILL.
     may_repeat: int
-    legs: int
+    executions: int
     seconds: Seconds
     failures: list[str] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ def judge(
     reported: dict[str, Any],
     entries: Sequence[Entry],
     at: Moments,
-    flush_interval: float,
+    checkpoint_interval: float,
 ) -> Verdict:
     """Compare the run with the plain loop.
 
@@ -82,7 +82,7 @@ def judge(
         reported: the task's result.
         entries: the ledger.
         at: when the workers were interrupted.
-        flush_interval: seconds between two checkpoints.
+        checkpoint_interval: seconds between two checkpoints.
     """
     before = [entry for entry in entries if entry.at <= at.killed]
     verdict = Verdict(
@@ -91,8 +91,8 @@ def judge(
         lost=len(set(expected.names) - {entry.name for entry in entries}),
         repeated_after_sigterm=_repeated(before),
         repeated_after_sigkill=_repeated(entries) - _repeated(before),
-        may_repeat=_lately(before, at.killed, INTERVALS * flush_interval),
-        legs=len({entry.pid for entry in entries}),
+        may_repeat=_lately(before, at.killed, INTERVALS * checkpoint_interval),
+        executions=len({entry.pid for entry in entries}),
         seconds=Seconds(
             sigterm_to_exit=_rounded(at.exited - at.terminated),
             sigterm_to_first_item=_resumed(entries, at.terminated),
@@ -124,8 +124,8 @@ def _failures(verdict: Verdict, names: set[str], entries: Sequence[Entry]) -> li
             f"{items} repeated after the SIGKILL, more than the"
             f" {verdict.may_repeat} of the last {INTERVALS} flush intervals"
         )
-    if verdict.legs < 3:
-        workers = counted(verdict.legs, "worker")
+    if verdict.executions < 3:
+        workers = counted(verdict.executions, "worker")
         found.append(f"the run had {workers}, not 3: it was not interrupted twice")
     return found
 

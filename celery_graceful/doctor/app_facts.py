@@ -70,12 +70,12 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
         queues_are_declared=bool(conf.task_queues),
         default_queue=str(conf.task_default_queue),
         **place,
-        keep_visible=settings.keep_visible,
+        renew_visibility=settings.renew_visibility,
         exempt_queues=settings.maintenance_exempt_queues,
         resume_queue=settings.resume_queue,
         faults=tuple(faults_in(app)),
         grace_period=settings.grace_period,
-        hand_over_margin=settings.hand_over_margin,
+        kill_margin=settings.kill_margin,
         remap_sigterm=None if environ is None else environ.get("REMAP_SIGTERM"),
     )
 
@@ -103,7 +103,9 @@ def _task(task: Any, runtime: Runtime) -> TaskFacts:
         kind = Kind.ITERABLE
     elif isinstance(task, GracefulTask):
         kind = Kind.GRACEFUL
-    leg, given = _leg(task, runtime, hard, soft) if kind is Kind.ITERABLE else (None, False)
+    execution, given = (
+        _execution(task, runtime, hard, soft) if kind is Kind.ITERABLE else (None, False)
+    )
     return TaskFacts(
         name=task.name,
         kind=kind,
@@ -114,8 +116,8 @@ def _task(task: Any, runtime: Runtime) -> TaskFacts:
         ),
         time_limit=hard,
         soft_time_limit=soft,
-        max_leg_runtime=leg,
-        max_leg_is_given=given,
+        max_execution_time=execution,
+        max_execution_time_is_given=given,
     )
 
 
@@ -128,14 +130,14 @@ def _routed_to(task: Any) -> str:
     return str(getattr(queue, "name", queue) or task.app.conf.task_default_queue)
 
 
-def _leg(
+def _execution(
     task: Any, runtime: Runtime, hard: float | None, soft: float | None
 ) -> tuple[float | None, bool]:
-    """How long a leg may be, and whether somebody said so; 0 means that nobody limits it."""
+    """How long an execution may be, and whether somebody said so; 0 means that nobody limits it."""
     from celery_graceful.durations import parse
 
-    own = getattr(task, "max_leg_runtime", None)
-    longest = runtime.settings.max_leg_runtime if own is None else parse(own)
+    own = getattr(task, "max_execution_time", None)
+    longest = runtime.settings.max_execution_time if own is None else parse(own)
     if longest is not None:
         return longest or None, True
     limits = [limit for limit in (hard, soft) if limit]

@@ -109,12 +109,12 @@ def _of_trouble(trouble: Trouble) -> Finding:
     check = files.NO_WORKER if isinstance(trouble, NoWorker) else files.UNREADABLE
     if isinstance(trouble, MissingPackage):
         check = files.MISSING
-    return check.finding(Sight(trouble.what, trouble.mend, trouble.place))
+    return check.finding(Sight(trouble.what, trouble.fix, trouble.place))
 
 
 def _of_stranger(worker: Deployed, asked_for: str | None, beside_ours: bool) -> Finding:
     app = worker.command.options.get("app", "")
     what = f"{worker.name}: it is a worker of the app {app}, not of {asked_for}"
     severity = None if beside_ours else Severity.WARNING
-    mend = f"celery -A {app} graceful doctor"
-    return files.OTHER_APP.finding(Sight(what, mend, worker.place, severity=severity))
+    fix = f"celery -A {app} graceful doctor"
+    return files.OTHER_APP.finding(Sight(what, fix, worker.place, severity=severity))

@@ -189,9 +189,9 @@ class TaskFacts:
     reject_on_worker_lost: bool = False
     time_limit: float | None = None
     soft_time_limit: float | None = None
-    #: For iterable tasks: how long a leg may be at most. Given by the user, or derived.
-    max_leg_runtime: float | None = None
-    max_leg_is_given: bool = False
+    #: For iterable tasks: how long an execution may be at most. Given by the user, or derived.
+    max_execution_time: float | None = None
+    max_execution_time_is_given: bool = False
 
     @property
     def longest(self) -> float | None:
@@ -244,15 +244,15 @@ class AppFacts:
     store_caveat: str = ""
     #: Certificates and keys that its client is to read, and that are not here.
     store_files_missing: tuple[str, ...] = ()
-    keep_visible: bool = True
+    renew_visibility: bool = True
     exempt_queues: frozenset[str] = frozenset()
     resume_queue: str | None = None
     #: What is wrong with the definitions of its tasks, with file and line.
     faults: tuple[str, ...] = ()
     #: ``graceful_grace_period``.
     grace_period: float | None = None
-    #: ``graceful_hand_over_margin``.
-    hand_over_margin: float | None = None
+    #: ``graceful_kill_margin``.
+    kill_margin: float | None = None
     #: ``REMAP_SIGTERM`` of the process that asks, if that process is the worker itself.
     remap_sigterm: str | None = None
 

@@ -41,8 +41,8 @@ class Finding:
     what: str
     #: Why it hurts.
     why: str
-    #: The change that mends it, as one would write it.
-    mend: str
+    #: The change that fixes it, as one would write it.
+    fix: str
     #: The file, or empty when a setting of the app is meant.
     file: str = ""
     #: The line in the file, from 1 on; 0: the file as a whole.
@@ -63,7 +63,7 @@ class Finding:
 
     def __str__(self) -> str:
         at = f"{self.id} {self.where}".rstrip()
-        return f"{at}: {self.what}. {self.why} Mend: {self.mend}"
+        return f"{at}: {self.what}. {self.why} Fix: {self.fix}"
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

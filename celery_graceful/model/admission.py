@@ -37,9 +37,9 @@ def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Deci
         generation=min(max(record.generation, m.generation), MOST_GENERATIONS),
         fence=record.fence + 1,
         owner=m.owner,
-        leg_steps=record.steps,
+        execution_steps=record.steps,
         republished=0,
-        stranded="",
+        unroutable="",
         envelope=m.envelope or record.envelope,
     )
     return Decision(verdict, "", taken, due_in=policy.lease_ttl)
@@ -153,7 +153,7 @@ def _older(record: Record, m: ev.Admit) -> str:
 
 
 def _resume_or_give_up(record: Record, policy: Policy) -> Verdict:
-    # A leg that was taken for lost may have come back and got further (see ``reclaim``).
+    # An execution that was taken for lost may have come back and got further (see ``reclaim``).
     stuck = record.steps <= record.crash_steps
     given_up = stuck and 0 < policy.max_crashes <= record.crashes
     return Verdict.GIVE_UP if given_up else Verdict.RESUME

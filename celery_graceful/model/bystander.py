@@ -56,7 +56,7 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
             return paused(crashed(record))
         taken = replace(
             crashed(record),
-            state=State.HANDED_OVER,
+            state=State.INTERRUPTED,
             generation=raised(record),
             reason=str(StopReason.LEASE_LOST),
         )
@@ -70,20 +70,20 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
         owner=None,
         republished=record.republished + 1,
     )
-    if record.state is State.WAITING:
-        again = replace(again, state=State.HANDED_OVER)
+    if record.state is State.RETRYING:
+        again = replace(again, state=State.INTERRUPTED)
     return Decision(Verdict.PUBLISH, "not_admitted", again, due_in=leases * policy.lease_ttl)
 
 
-def strand(record: Record, e: ev.Strand, now: float, policy: Policy) -> Decision:
+def mark_unroutable(record: Record, e: ev.MarkUnroutable, now: float, policy: Policy) -> Decision:
     if e.generation != record.generation:
         return refuse(f"generation {e.generation} was superseded by {record.generation}")
     # It is known that no message lingers in a long queue, so there is no reason to wait ever
     # longer: queues and workers come back.
-    noted = replace(record, stranded=e.why, republished=0)
+    noted = replace(record, unroutable=e.why, republished=0)
     left = (record.due_at or now) - now  # a retry may have to wait longer
-    due_in = max(policy.lease_ttl, left) if record.state is State.WAITING else policy.lease_ttl
-    return Decision(Verdict.DONE, "stranded", noted, due_in=due_in)
+    due_in = max(policy.lease_ttl, left) if record.state is State.RETRYING else policy.lease_ttl
+    return Decision(Verdict.DONE, "unroutable", noted, due_in=due_in)
 
 
 def cancel_running(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
@@ -118,10 +118,10 @@ def pause_pending(record: Record, e: ev.Pause, now: float, policy: Policy) -> De
 def resume_paused(record: Record, e: ev.Resume, now: float, policy: Policy) -> Decision:
     pending = replace(
         record,
-        state=State.HANDED_OVER,
+        state=State.INTERRUPTED,
         generation=raised(record),
         republished=0,
-        stranded="",
+        unroutable="",
     )
     return Decision(Verdict.PUBLISH, "resumed", pending, due_in=policy.lease_ttl)
 
@@ -133,12 +133,12 @@ def resume_running(record: Record, e: ev.Resume, now: float, policy: Policy) -> 
     return Decision(Verdict.DONE, "pause withdrawn", replace(record, requested=None), due_in=left)
 
 
-def retry(record: Record, e: ev.Retry, now: float, policy: Policy) -> Decision:
+def resend(record: Record, e: ev.Resend, now: float, policy: Policy) -> Decision:
     again = replace(
         record,
-        state=State.HANDED_OVER,
+        state=State.INTERRUPTED,
         generation=raised(record),
         republished=0,
-        stranded="",
+        unroutable="",
     )
     return Decision(Verdict.PUBLISH, "sent again", again, due_in=policy.lease_ttl)

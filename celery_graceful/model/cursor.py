@@ -46,7 +46,7 @@ class Checkpoint:
     total: int | None = None
     #: The cursor of the item that may have run already, or ``None``.
     in_doubt: Any = None
-    #: Items put aside since the run began.
+    #: Items quarantined since the run began.
     errors: int = 0
     #: How long items take (see :class:`~celery_graceful.model.pace.Pace`); empty if it matters not.
     pace: tuple[tuple[int, int], ...] = ()

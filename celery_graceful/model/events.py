@@ -15,14 +15,14 @@ __all__ = [
     "Finish",
     "HandOver",
     "Kill",
+    "MarkUnroutable",
     "Pause",
     "Reclaim",
     "Release",
     "Rescue",
+    "Resend",
     "Restore",
     "Resume",
-    "Retry",
-    "Strand",
     "Wait",
 ]
 
@@ -64,7 +64,7 @@ class HandOver:
     reason: str
     #: False when the runner returns its own message to the broker instead of publishing.
     successor: bool = True
-    #: Legs in a row, this one included, that processed items without moving the cursor.
+    #: Executions in a row, this one included, that processed items without moving the cursor.
     stalls: int = 0
 
 
@@ -140,7 +140,7 @@ class Release:
     how: str = "its process died"
     #: False when it did not die, but left while the store was away.
     crashed: bool = True
-    #: The leg's fence, where it is known.
+    #: The execution's fence, where it is known.
     fence: int | None = None
     #: The store was away when it happened: the message may have come back, and been dropped.
     late: bool = False
@@ -152,7 +152,7 @@ class Rescue:
 
 
 @dataclass(frozen=True, slots=True)
-class Strand:
+class MarkUnroutable:
     """The pending message of this generation cannot be taken by anybody, as far as can be seen."""
 
     generation: int
@@ -176,7 +176,7 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class Resend:
     """An operator sends the pending message of a run again."""
 
 
@@ -191,9 +191,9 @@ Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
     Kill,
     Release,
     Rescue,
-    Strand,
+    MarkUnroutable,
     Cancel,
     Pause,
     Resume,
-    Retry,
+    Resend,
 ]

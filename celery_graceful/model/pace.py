@@ -25,7 +25,7 @@ class Pace:
     """How long items took. One thread adds; others may read.
 
     Args:
-        saved: what :meth:`saved` returned in an earlier leg.
+        saved: what :meth:`saved` returned in an earlier execution.
     """
 
     def __init__(self, saved: Iterable[tuple[int, int]] = ()) -> None:

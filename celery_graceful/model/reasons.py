@@ -1,4 +1,4 @@
-"""Why a leg stops before its run is done."""
+"""Why an execution stops before its run is done."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import Enum
 
 
 class StopReason(str, Enum):
-    """The reason a leg was asked to stop; compares equal to its lower-case name."""
+    """The reason an execution was asked to stop; compares equal to its lower-case name."""
 
     SHUTDOWN = "shutdown"
     MAINTENANCE = "maintenance"
     PAUSED = "paused"
     CANCELLED = "cancelled"
-    MAX_LEG_RUNTIME = "max_leg_runtime"
+    MAX_EXECUTION_TIME = "max_execution_time"
     THROTTLED = "throttled"
     LEASE_LOST = "lease_lost"
     #: The store cannot be used: the run waits for it without a slot.

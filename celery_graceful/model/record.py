@@ -17,7 +17,7 @@ MOST_GENERATIONS = 2**31 - 1
 
 
 class RunKey(NamedTuple):
-    """What names a run: the task's name and the task id that all its legs share."""
+    """What names a run: the task's name and the task id that all its executions share."""
 
     task: str
     id: str
@@ -30,8 +30,8 @@ class State(str, Enum):
     """Where a run stands. The table in ``docs/explanation/runs.md`` tells how each is left."""
 
     RUNNING = "running"
-    HANDED_OVER = "handed_over"
-    WAITING = "waiting"
+    INTERRUPTED = "interrupted"
+    RETRYING = "retrying"
     PAUSED = "paused"
     FINISHING = "finishing"
     ENDED = "ended"
@@ -52,7 +52,7 @@ class Outcome(str, Enum):
 
 
 class Request(str, Enum):
-    """What an operator asks of a running leg; the answer to its next flush carries it."""
+    """What an operator asks of a running execution; the answer to its next flush carries it."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -82,25 +82,25 @@ class Record:
     due_at: float | None = None
     #: Encoded (see :mod:`celery_graceful.model.cursor`); ``None`` before the first.
     checkpoint: str | None = None
-    #: Items done since the run began, over all legs.
+    #: Items done since the run began, over all executions.
     steps: int = 0
-    #: Items done when the present leg began.
-    leg_steps: int = 0
-    #: How many times the run was taken up again after its first leg.
+    #: Items done when the present execution began.
+    execution_steps: int = 0
+    #: How many times the run was taken up again after its first execution.
     resumptions: int = 0
-    #: Crashed legs in a row that added nothing, and the items done at the last of them.
+    #: Crashed executions in a row that added nothing, and the items done at the last of them.
     crashes: int = 0
     crash_steps: int = -1
-    #: How the last lost leg ended, for people: a signal, a lease that was over.
+    #: How the last lost execution ended, for people: a signal, a lease that was over.
     last_crash: str = ""
-    #: Legs in a row that processed items and ended at the cursor where they began.
+    #: Executions in a row that processed items and ended at the cursor where they began.
     stalls: int = 0
     #: How many times the pending message was published again; doubles the wait for the next.
     republished: int = 0
     #: Why no worker can take the pending message, for people; empty while it can be taken.
-    stranded: str = ""
+    unroutable: str = ""
     requested: Request | None = None
-    #: Why the last leg stopped, for people.
+    #: Why the last execution stopped, for people.
     reason: str = ""
     outcome: Outcome | None = None
     #: The result or final error of a ``finishing`` run, as the runner encoded it.

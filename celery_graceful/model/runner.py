@@ -1,4 +1,4 @@
-"""What the leg that carries a run may do to it, while its fence stands."""
+"""What the execution that carries a run may do to it, while its fence stands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Dec
     if record.requested is Request.PAUSE:
         return paused(saved)
     generation = raised(record) if e.successor else record.generation
-    pending = replace(saved, state=State.HANDED_OVER, generation=generation)
+    pending = replace(saved, state=State.INTERRUPTED, generation=generation)
     return Decision(Verdict.PUBLISH, e.reason, pending, due_in=policy.lease_ttl)
 
 
@@ -39,7 +39,7 @@ def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
         return ended(saved, Outcome.CANCELLED, policy)
     if record.requested is Request.PAUSE:
         return paused(saved)
-    waiting = replace(saved, state=State.WAITING, generation=raised(record))
+    waiting = replace(saved, state=State.RETRYING, generation=raised(record))
     return Decision(Verdict.PUBLISH, e.reason, waiting, due_in=e.delay + policy.lease_ttl)
 
 
@@ -56,7 +56,7 @@ def restore(record: None, e: ev.Restore, now: float, policy: Policy) -> Decision
     Fence and version are new: an owner from before it, if there is one, still holds the old ones.
     """
     fence = max(e.record.fence + 1, e.fresh_fence)
-    back = replace(e.record, fence=fence, version=fence, stranded="")
+    back = replace(e.record, fence=fence, version=fence, unroutable="")
     return Decision(Verdict.DONE, "written back", back, due_in=policy.lease_ttl)
 
 

@@ -49,7 +49,7 @@ class Policy:
 
     lease_ttl: float = 30.0
     max_crashes: int = 3
-    keep_runs: float = 7 * 86400.0
+    run_retention: float = 7 * 86400.0
 
 
 class Decision(NamedTuple):
@@ -79,12 +79,12 @@ def raised(record: Record) -> int:
     return min(record.generation + 1, MOST_GENERATIONS)
 
 
-#: How a leg was lost that nobody saw end.
+#: How an execution was lost that nobody saw end.
 LEASE_OVER = "its worker was not heard of for a lease"
 
 
 def crashed(record: Record, how: str = LEASE_OVER) -> Record:
-    """Count a lost leg; one that got further than the last lost one starts the count anew."""
+    """Count a lost execution; one that got further than the last lost one starts the count anew."""
     if record.owner is None:  # counted when the lease was released
         return record
     further = record.steps > record.crash_steps
@@ -105,11 +105,11 @@ def ended(record: Record, outcome: Outcome, policy: Policy, **changes: Any) -> D
         owner=None,
         requested=None,
         result=None,
-        stranded="",
+        unroutable="",
         envelope=b"",
         **changes,
     )
-    return Decision(Verdict.DONE, outcome.value, summary, keep=policy.keep_runs)
+    return Decision(Verdict.DONE, outcome.value, summary, keep=policy.run_retention)
 
 
 def paused(record: Record) -> Decision:
@@ -118,7 +118,7 @@ def paused(record: Record) -> Decision:
         state=State.PAUSED,
         generation=raised(record),
         requested=None,
-        stranded="",
+        unroutable="",
         owner=None,
     )
     return Decision(Verdict.DONE, "paused", taken_out)

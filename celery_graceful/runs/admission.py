@@ -129,6 +129,6 @@ def _left(request: Any) -> tuple[int | None, int]:
 
 
 def _travelled(request: Any) -> str | None:
-    """The checkpoint in the message. What is none is told of when a leg reads it."""
+    """The checkpoint in the message. What is none is told of when an execution reads it."""
     checkpoint = request.get(wire.CHECKPOINT)
     return checkpoint if checkpoint is None or isinstance(checkpoint, str) else repr(checkpoint)

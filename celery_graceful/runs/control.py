@@ -29,8 +29,8 @@ __all__ = [
     "listing",
     "name_of",
     "pause",
+    "resend",
     "resume",
-    "retry",
 ]
 
 #: Runs that are searched for those in one state.
@@ -40,7 +40,7 @@ _CANDIDATES = 10
 #: Runs whose id is looked at, at most.
 MOST_NAMED = 250
 
-_PENDING = (State.HANDED_OVER, State.WAITING)
+_PENDING = (State.INTERRUPTED, State.RETRYING)
 
 
 class UnknownRun(GracefulError):
@@ -120,7 +120,7 @@ def find(runtime: Runtime, text: str) -> Run:
         raise UnknownRun(
             f"no run {text!r} is known to the app {runtime.namespace!r}. Runs are known from the"
             " moment a worker first takes them up until"
-            f" {format_seconds(runtime.settings.keep_runs)} after their end."
+            f" {format_seconds(runtime.settings.run_retention)} after their end."
         )
     if len(found) > 1:
         raise UnknownRun(_ambiguous(text, found))
@@ -198,18 +198,18 @@ def cancel(runtime: Runtime, run: Run) -> Change:
     return Change(run, change.record, change.verdict, change.why, trouble)
 
 
-def retry(runtime: Runtime, run: Run) -> Change:
+def resend(runtime: Runtime, run: Run) -> Change:
     """Send the message of a pending run again, as after a purge; the old one becomes a duplicate.
 
     Raises:
         Refused: no message of it is under way, or it belongs to another broker.
         NotSent: the broker did not take the message; a worker repeats that.
     """
-    return _apply(runtime, run, ev.Retry())
+    return _apply(runtime, run, ev.Resend())
 
 
 def _apply(runtime: Runtime, run: Run, event: ev.Event) -> Change:
-    if isinstance(event, (ev.Resume, ev.Retry)) and run.record.envelope:
+    if isinstance(event, (ev.Resume, ev.Resend)) and run.record.envelope:
         _check_broker(runtime, run)
     done = transition(runtime.store, run.key, event, runtime.policy)
     verdict, why = done.decision.verdict, done.decision.why
@@ -248,7 +248,7 @@ def _advice(record: Record, event: ev.Event) -> str:
         return "Its work is done and its outcome is being stored."
     if record.state is State.PAUSED:
         return "Resume or cancel it."
-    if isinstance(event, ev.Retry):
+    if isinstance(event, ev.Resend):
         return "A worker carries it; should that worker die, another takes it up by itself."
     if isinstance(event, ev.Resume):
         return "Its message is on its way to a worker." if record.state in _PENDING else ""

@@ -108,7 +108,7 @@ class Rescuer:
         # Connected first: a run that is told to be on its way while the broker is away would wait
         # longer each time.
         try:
-            with Sender(self.runtime.app, timeout=self.runtime.settings.hand_over_timeout) as send:
+            with Sender(self.runtime.app, timeout=self.runtime.settings.release_timeout) as send:
                 for run, record in runs:
                     self._each(self._rescue, run, record, send)
         except OperationalError as exc:

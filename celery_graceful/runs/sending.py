@@ -25,7 +25,7 @@ __all__ = ["Send", "broker_answers", "publish_record", "publish_without_store"]
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Who stops for one of these has given way on purpose, and queues up again.
-_GAVE_WAY = (StopReason.MAX_LEG_RUNTIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
+_GAVE_WAY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
 Send = Callable[[wire.Envelope], None]
 
@@ -40,11 +40,11 @@ def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | N
 
     Raises:
         kombu.exceptions.OperationalError: the broker refused every connection.
-        Unroutable: no queue takes the message; the run shows as stranded.
+        Unroutable: no queue takes the message; the run shows as unroutable.
         PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
         CorruptRecord: the saved message cannot be read, or its content type is not accepted.
     """
-    seconds = runtime.settings.hand_over_timeout
+    seconds = runtime.settings.release_timeout
     send = send or partial(publish, runtime.app, timeout=seconds)
     message = wire.unpack(record.envelope)
     check_accepted(runtime.app, message)
@@ -52,7 +52,7 @@ def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | N
     try:
         _send_ahead(runtime, run, record, envelope, partial(_repeat_uncertain, send, seconds))
     except Unroutable as exc:
-        _strand(runtime, run, record, str(exc))
+        _mark_unroutable(runtime, run, record, str(exc))
         raise
 
 
@@ -83,7 +83,7 @@ def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: i
     message = wire.unpack(record.envelope)
     check_accepted(runtime.app, message)
     envelope = message.continued(record.generation, record.checkpoint).left_by(left)
-    timeout = runtime.settings.hand_over_timeout
+    timeout = runtime.settings.release_timeout
     with Sender(runtime.app, timeout=timeout, bounded=True) as send:
         _send_ahead(runtime, run, record, envelope, send)
 
@@ -131,8 +131,8 @@ def _repeat_uncertain(send: Send, seconds: float, envelope: wire.Envelope) -> No
             pause *= 2
 
 
-def _strand(runtime: Runtime, run: RunKey, record: Record, why: str) -> None:
+def _mark_unroutable(runtime: Runtime, run: RunKey, record: Record, why: str) -> None:
     try:
-        transition(runtime.store, run, ev.Strand(record.generation, why), runtime.policy)
+        transition(runtime.store, run, ev.MarkUnroutable(record.generation, why), runtime.policy)
     except StoreError as exc:
-        logger.error("%s is stranded (%s), and the store does not know: %s", run, why, exc)
+        logger.error("%s is unroutable (%s), and the store does not know: %s", run, why, exc)

@@ -1,4 +1,4 @@
-"""A leg's right to carry a run: what it may write, under its fence."""
+"""An execution's right to carry a run: what it may write, under its fence."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ from celery_graceful.stores.base import Flushed
 
 __all__ = ["Ticket"]
 
-#: Items put aside are kept so many seconds beyond those for ended runs, lest a long run lose them.
+#: Items quarantined are kept so many seconds beyond those for ended runs, lest a long run lose
+#: them.
 KEPT_WHILE_LIVE = 90 * 86400.0
 
 Own = TypeVar("Own", ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End)
 
 
 class Ticket:
-    """One leg's hold on a run. What it asks raises ``StoreUnavailable`` when patience ends."""
+    """One execution's hold on a run. Its calls raise ``StoreUnavailable`` when patience ends."""
 
     def __init__(self, runtime: Runtime, run: RunKey, record: Record, owner: str) -> None:
         self.runtime = runtime
         self.run = run
         self.record = record
         self.owner = owner
-        #: How long writes wait for a store that is away; as long as the lease, unless the leg knows
-        #: better.
+        #: How long writes wait for a store that is away; as long as the lease, unless the execution
+        #: knows better.
         self.patience: Patience = runtime.settings.lease_ttl
         #: Why the last write was refused.
         self.refused = "its checkpoint was refused"
@@ -58,7 +59,7 @@ class Ticket:
         return self.record.fence
 
     def stands(self) -> bool:
-        """Whether the run is still this leg's, asked of the store once."""
+        """Whether the run is still this execution's, asked of the store once."""
         if self._restore is not None and self._write_back(0.0):
             return True
         found = self.runtime.store.load(self.run).record
@@ -66,7 +67,7 @@ class Ticket:
             return True
         if found is not None and found.fence == self.fence and found.state is State.RUNNING:
             return True
-        self.refused = "another leg was admitted meanwhile, or the run has ended"
+        self.refused = "another execution was admitted meanwhile, or the run has ended"
         return False
 
     def flush(self, checkpoint: str, steps: int) -> Flushed:
@@ -96,37 +97,37 @@ class Ticket:
         """Save a checkpoint, waiting for a store that is away."""
         return patiently(lambda: self.flush(checkpoint, steps), self.patience, what=str(self.run))
 
-    def put_aside(self, ordinal: int, entry: str) -> bool:
+    def quarantine(self, ordinal: int, entry: str) -> bool:
         """Keep an item that failed; returns whether the run is still carried here.
 
         Tried once; does not wait for a store that is away.
         """
-        keep, store = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs, self.runtime.store
+        keep, store = KEPT_WHILE_LIVE + self.runtime.settings.run_retention, self.runtime.store
 
         def put() -> bool:
             if self._restore is not None:
                 self._write_back(0.0)
-            kept = store.put_aside(self.run, self.fence, ordinal, entry, keep=keep)
+            kept = store.quarantine(self.run, self.fence, ordinal, entry, keep=keep)
             if not kept and store.load(self.run).record is None and self._write_back(0.0):
-                return store.put_aside(self.run, self.fence, ordinal, entry, keep=keep)
+                return store.quarantine(self.run, self.fence, ordinal, entry, keep=keep)
             return kept
 
         return put()
 
-    def begin_aside(self, steps: int) -> None:
+    def begin_quarantined(self, steps: int) -> None:
         """Quarantined items after the last checkpoint run again: forget them, keep the others."""
-        keep = KEPT_WHILE_LIVE + self.runtime.settings.keep_runs
-        self.forget_unsaved_aside(steps)
+        keep = KEPT_WHILE_LIVE + self.runtime.settings.run_retention
+        self.forget_unsaved_quarantined(steps)
         patiently(
-            lambda: self.runtime.store.keep_aside(self.run, keep=keep),
+            lambda: self.runtime.store.expire_quarantined(self.run, keep=keep),
             self.patience,
             what=str(self.run),
         )
 
-    def forget_unsaved_aside(self, steps: int) -> None:
-        """Forget items that were put aside after the last checkpoint: they run again."""
+    def forget_unsaved_quarantined(self, steps: int) -> None:
+        """Forget items that were quarantined after the last checkpoint: they run again."""
         patiently(
-            lambda: self.runtime.store.drop_aside_range(self.run, steps, fence=self.fence),
+            lambda: self.runtime.store.drop_quarantined_range(self.run, steps, fence=self.fence),
             self.patience,
             what=str(self.run),
         )
@@ -211,13 +212,13 @@ class Ticket:
     # -- a record that vanished ---------------------------------------------------------------
 
     def _write_back(self, patience: Patience) -> bool:
-        """Write back a record that vanished; returns whether the run is this leg's again.
+        """Write back a record that vanished; returns whether the run is this execution's again.
 
         What was away for as long as the store remembers an ended run does not: it may have ended.
         """
         settings = self.runtime.settings
         away = uptime() - self._heard_at
-        if away > settings.lease_ttl + settings.keep_runs:
+        if away > settings.lease_ttl + settings.run_retention:
             self.refused = f"the store has no record of it, and was not reached for {away:.0f} s"
             return False
         if self._restore is None:

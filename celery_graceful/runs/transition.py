@@ -73,7 +73,7 @@ def keep_items(store: Store, run: RunKey, keep: float) -> None:
     there may be any, and saves short runs a call to the store.
     """
     try:
-        store.keep_aside(run, keep=keep)
+        store.expire_quarantined(run, keep=keep)
     except StoreError as exc:  # the run has ended all the same
         logger.warning("%s: its quarantined items are kept longer than its summary: %s", run, exc)
 

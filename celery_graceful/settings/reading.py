@@ -25,12 +25,12 @@ class Settings:
     store: str | None = field(repr=False)
     store_options: Mapping[str, Any] | None = field(repr=False)
     namespace: str | None
-    flush_interval: float
-    max_leg_runtime: float | None
+    checkpoint_interval: float
+    max_execution_time: float | None
     max_crashes: int
     lease_ttl: float
-    keep_runs: float
-    hand_over_timeout: float
+    run_retention: float
+    release_timeout: float
     store_timeout: float
     store_patience: float | None
     without_store: str
@@ -38,10 +38,10 @@ class Settings:
     resume_queue: str | None
     resume_priority: int | None
     progress: bool
-    keep_visible: bool
+    renew_visibility: bool
     grace_period: float | None
     ask_kubernetes: bool
-    hand_over_margin: float | None
+    kill_margin: float | None
     doctor_at_start: bool
     leaked_processes: str
     maintenance_poll: float
@@ -133,5 +133,7 @@ def _key_problem(key: str, prefix: str, conf: Mapping[str, Any]) -> str | None:
 
 
 def _nearest(bare: str, prefix: str, *, cutoff: float) -> str:
-    near = difflib.get_close_matches(bare, SETTINGS, n=1, cutoff=cutoff)
+    words = sorted(bare.split("_"))
+    near = [name for name in SETTINGS if sorted(name.split("_")) == words]
+    near = near or difflib.get_close_matches(bare, SETTINGS, n=1, cutoff=cutoff)
     return f"did you mean {_spelled(near[0], prefix)}?" if near else ""

@@ -88,7 +88,7 @@ _LINES = (
         "Keeps apps that share a store apart. `None`: the app's main name.",
     ),
     Setting(
-        "graceful_flush_interval",
+        "graceful_checkpoint_interval",
         seconds(above=0),
         1.0,
         _TIME,
@@ -97,12 +97,12 @@ _LINES = (
         "seconds",
     ),
     Setting(
-        "graceful_max_leg_runtime",
+        "graceful_max_execution_time",
         optional(seconds()),
         None,
         'seconds, a text such as "30m", 0 (off), or None',
         '"30m"',
-        "A leg that has run this long gives its slot back and goes on in a new message."
+        "An execution that has run this long gives its slot back and goes on in a new message."
         " `None`: 0.8 of the smallest time limit in force; `0`: never.",
         "seconds",
     ),
@@ -112,7 +112,7 @@ _LINES = (
         3,
         "a whole number, 0 (off) or more",
         "3",
-        "A run fails after so many crashed legs in a row without progress; `0`: never.",
+        "A run fails after so many crashed executions in a row without progress; `0`: never.",
     ),
     Setting(
         "graceful_lease_ttl",
@@ -124,7 +124,7 @@ _LINES = (
         "seconds",
     ),
     Setting(
-        "graceful_keep_runs",
+        "graceful_run_retention",
         seconds(least=3600),
         7 * 86400.0,
         'at least 3600 seconds, or a text such as "7d"',
@@ -133,13 +133,13 @@ _LINES = (
         "seconds",
     ),
     Setting(
-        "graceful_hand_over_timeout",
+        "graceful_release_timeout",
         seconds(),
         3.0,
         _TIME_OR_ZERO,
         "3",
-        "How long a stopping leg waits for its worker to say that it consumes no more, before it"
-        " publishes its continuation anyway; and how long it goes on trying to publish it.",
+        "How long a stopping execution waits until its worker consumes no more, before it publishes"
+        " its continuation anyway; and how long it retries to publish it.",
         "seconds",
     ),
     Setting(
@@ -210,7 +210,7 @@ _LINES = (
         "Whether runs of tasks with a `count` write PROGRESS states to the result backend.",
     ),
     Setting(
-        "graceful_keep_visible",
+        "graceful_renew_visibility",
         parse_switch,
         True,
         "True or False",
@@ -242,7 +242,7 @@ _LINES = (
         " of its own pod, at its start. The pod's service account needs the right to read it.",
     ),
     Setting(
-        "graceful_hand_over_margin",
+        "graceful_kill_margin",
         optional(seconds(above=0)),
         None,
         'seconds above 0, a text such as "5s", or None',
@@ -307,8 +307,8 @@ OPTIONS: Mapping[str, Setting] = MappingProxyType(
     {
         name: SETTINGS[PREFIX + name]
         for name in (
-            "flush_interval",
-            "max_leg_runtime",
+            "checkpoint_interval",
+            "max_execution_time",
             "max_crashes",
             "resume_queue",
             "resume_priority",

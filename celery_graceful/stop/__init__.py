@@ -26,7 +26,7 @@ def stopping() -> StopReason | None:
     stop = shared.stop
     if stop is not None:
         return stop.reason
-    if shared.bulletin:
+    if shared.mode_snapshot:
         from celery_graceful.stop import held
 
         if held.current_task_has_to_leave(shared):
@@ -38,7 +38,7 @@ def time_left() -> float | None:
     """Seconds until this task will be ended; ``None`` without a stop, or without a deadline.
 
     The worker ends what still runs a margin before it is killed itself, so that it can give it back
-    (``graceful_grace_period``, ``graceful_hand_over_margin``).
+    (``graceful_grace_period``, ``graceful_kill_margin``).
     """
     shared = flag.seen()
     if shared is None or not shared.raised:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from celery_graceful.model.reasons import StopReason
-from celery_graceful.stop.bulletin import Bulletin
+from celery_graceful.stop.mode_snapshot import ModeSnapshot
 
 __all__ = ["MAGIC", "SIZE", "Stop", "StopFlag"]
 
@@ -16,10 +16,10 @@ __all__ = ["MAGIC", "SIZE", "Stop", "StopFlag"]
 MAGIC = b"celery-graceful\x01"
 _REASON, _COLD, _RELEASED, _SOLO = 16, 17, 18, 19
 _DEADLINE, _CUT, _FOR_TASKS = 24, 32, 40
-#: Where the bulletin is: what tasks under way have to leave for.
-_BULLETIN, _BULLETIN_SIZE = 64, 64 * 1024
+#: Where the mode_snapshot is: what tasks under way have to leave for.
+_SNAPSHOT, _SNAPSHOT_SIZE = 64, 64 * 1024
 #: How much memory a flag needs, in bytes.
-SIZE = _BULLETIN + _BULLETIN_SIZE
+SIZE = _SNAPSHOT + _SNAPSHOT_SIZE
 #: Seconds between two looks at whether the worker takes no more messages.
 _LOOK = 0.01
 _CODES = {StopReason.SHUTDOWN: 1, StopReason.MAINTENANCE: 2}
@@ -44,7 +44,7 @@ class StopFlag:
         #: Names the worker that owns the flag, different at every start.
         self.worker = worker
         #: What tasks under way have to leave for; the worker's main process writes it.
-        self.bulletin = Bulletin(memory, _BULLETIN, _BULLETIN_SIZE)
+        self.mode_snapshot = ModeSnapshot(memory, _SNAPSHOT, _SNAPSHOT_SIZE)
 
     # -- the main process writes ------------------------------------------------------------
 

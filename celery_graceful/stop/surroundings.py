@@ -65,7 +65,7 @@ def find_grace(
 
     Args:
         setting_seconds: the setting ``graceful_grace_period``, in seconds.
-        margin: the setting ``graceful_hand_over_margin``, in seconds; ``None``: by the period.
+        margin: the setting ``graceful_kill_margin``, in seconds; ``None``: by the period.
         environ: the worker's environment.
         readers: who can be asked, the nearest first.
 

@@ -128,7 +128,7 @@ class Store(Board, Protocol):
         Found by an index, so that a short prefix among a million runs costs no more than ``limit``.
         """
 
-    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+    def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         """Keep a quarantined item, if the run is ``running`` under exactly this fence.
 
         A run may have a million of them, so no call below may hold up the server by their number,
@@ -139,13 +139,13 @@ class Store(Board, Protocol):
         it. Returns whether it was kept.
         """
 
-    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
+    def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         """Up to ``limit`` entries of the run, by their ordinals, from ``first`` on."""
 
-    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
+    def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
         """How many entries of the run there are from ``first`` on, counted up to ``limit``."""
 
-    def drop_aside(
+    def drop_quarantined(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
     ) -> None:
         """Forget these entries of the run; those that are not there do not matter.
@@ -153,15 +153,15 @@ class Store(Board, Protocol):
         With ``fence``, nothing is forgotten unless the run is ``running`` under exactly that.
         """
 
-    def drop_aside_range(
+    def drop_quarantined_range(
         self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
     ) -> None:
         """Forget the entries from ``first`` up to and including ``last`` (``None``: to the end).
 
-        ``fence`` as for :meth:`drop_aside`. May take long, step by step.
+        ``fence`` as for :meth:`drop_quarantined`. May take long, step by step.
         """
 
-    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
         """Keep all entries of the run for ``keep`` seconds from now."""
 
     def check(self) -> None:

@@ -13,23 +13,18 @@ class Boarded:
     _board: Board
 
     def read_notice(self, name: str) -> Notice:
-        """See :meth:`Board.read_notice <celery_graceful.stores.board.Board.read_notice>`."""
         return self._board.read_notice(name)
 
     def post_notice(
         self, name: str, expected: int, text: str, *, version: int | None = None
     ) -> Notice | None:
-        """See :meth:`Board.post_notice <celery_graceful.stores.board.Board.post_notice>`."""
         return self._board.post_notice(name, expected, text, version=version)
 
     def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
-        """See :meth:`Board.attend <celery_graceful.stores.board.Board.attend>`."""
         return self._board.attend(worker, report, keep=keep, notice=notice, known=known)
 
     def attendance(self) -> list[Attendance]:
-        """See :meth:`Board.attendance <celery_graceful.stores.board.Board.attendance>`."""
         return self._board.attendance()
 
     def leave(self, worker: str) -> None:
-        """See :meth:`Board.leave <celery_graceful.stores.board.Board.leave>`."""
         self._board.leave(worker)

@@ -23,7 +23,7 @@ _OLDEST: Final = 1
 _BEGIN: Final = f'{{"format":{_FORMAT},"by":"{__version__}"'
 _INTS: Final = (
     "generation",
-    "leg_steps",
+    "execution_steps",
     "resumptions",
     "crashes",
     "crash_steps",
@@ -32,7 +32,7 @@ _INTS: Final = (
 )
 #: Fields that version 0.1 did not write, and what they are when they are missing. What a later
 #: version adds in the same way is passed over here.
-_ADDED: Final = {"last_crash": "", "stranded": ""}
+_ADDED: Final = {"last_crash": "", "unroutable": ""}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 #: The most that a count may be, and where it is less than that of :mod:`strict_json`: a generation
 #: has to be one that a message may carry.
@@ -67,7 +67,7 @@ def extra_of(record: Record) -> str:
     r = record
     outcome = "null" if r.outcome is None else f'"{r.outcome.value}"'
     return (
-        f'{_BEGIN},"generation":{r.generation},"leg_steps":{r.leg_steps},'
+        f'{_BEGIN},"generation":{r.generation},"execution_steps":{r.execution_steps},'
         f'"resumptions":{r.resumptions},"crashes":{r.crashes},"crash_steps":{r.crash_steps},'
         f'"stalls":{r.stalls},"republished":{r.republished},"reason":{_dumps(r.reason)},'
         f'"outcome":{outcome},"started_at":{r.started_at!r},"stamp":{_dumps(r.stamp)}'
@@ -80,8 +80,10 @@ def _added(record: Record) -> str:
     added = f',"kept_for":{record.kept_for!r}' if record.kept_for else ""
     if record.after:
         added += f',"after":{record.after}'
-    if record.last_crash or record.stranded:
-        added += f',"last_crash":{_dumps(record.last_crash)},"stranded":{_dumps(record.stranded)}'
+    if record.last_crash or record.unroutable:
+        added += (
+            f',"last_crash":{_dumps(record.last_crash)},"unroutable":{_dumps(record.unroutable)}'
+        )
     return added
 
 

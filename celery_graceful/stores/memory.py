@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from celery_graceful.model.record import Record, RunKey, State, replace
 from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
-from celery_graceful.stores.memory_aside import MemoryAside
 from celery_graceful.stores.memory_board import MemoryBoard
+from celery_graceful.stores.memory_quarantine import MemoryQuarantine
 
 __all__ = ["MemoryStore"]
 
@@ -57,7 +57,7 @@ class MemoryStore(Boarded):
         self._rows: dict[RunKey, _Row] = {}
         #: The id and task of each run, in this order.
         self._ids: list[tuple[str, str]] = []
-        self._aside = MemoryAside()
+        self._quarantine = MemoryQuarantine()
         self._expiring: list[tuple[float, RunKey]] = []
         self._pid = os.getpid()
         self._own_lock = threading.Lock()
@@ -72,7 +72,6 @@ class MemoryStore(Boarded):
         return self._own_lock
 
     def load(self, run: RunKey) -> Found:
-        """See :meth:`Store.load <celery_graceful.stores.base.Store.load>`."""
         with self._lock:
             now = self._clock()
             row = self._row(run, now)
@@ -87,7 +86,6 @@ class MemoryStore(Boarded):
         due_in: float | None = None,
         keep: float | None = None,
     ) -> Swapped:
-        """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
         with self._lock:
             now = self._clock()
             row = self._row(run, now)
@@ -109,7 +107,6 @@ class MemoryStore(Boarded):
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
     ) -> Flushed:
-        """See :meth:`Store.checkpoint <celery_graceful.stores.base.Store.checkpoint>`."""
         with self._lock:
             now = self._clock()
             row = self._row(run, now)
@@ -127,7 +124,6 @@ class MemoryStore(Boarded):
             return Flushed(True, row.record.version, row.record.requested)
 
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
-        """See :meth:`Store.beat <celery_graceful.stores.base.Store.beat>`."""
         with self._lock:
             now = self._clock()
             for run in runs:
@@ -138,7 +134,6 @@ class MemoryStore(Boarded):
                     )
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
         with self._lock:
             now = self._clock()
             self._forget(now)
@@ -151,7 +146,6 @@ class MemoryStore(Boarded):
         return [(run, record) for _, run, record in overdue[: max(limit, 0)]]
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._lock:
             self._forget(self._clock())
             rows = [(_place(row), run, row.record) for run, row in self._rows.items()]
@@ -159,7 +153,6 @@ class MemoryStore(Boarded):
         return [(run, record) for _, run, record in rows[: max(limit, 0)]]
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
-        """See :meth:`Store.named <celery_graceful.stores.base.Store.named>`."""
         found: list[RunKey] = []
         with self._lock:
             self._forget(self._clock())
@@ -172,47 +165,41 @@ class MemoryStore(Boarded):
                 at += 1
         return found
 
-    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
-        """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
+    def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         with self._lock:
             now = self._clock()
             stands = self._stands(run, fence, now)
             if stands:
-                self._aside.put(run, ordinal, entry, now, keep)
+                self._quarantine.put(run, ordinal, entry, now, keep)
             return stands
 
-    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
-        """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
+    def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         with self._lock:
-            return self._aside.listing(run, first, limit, self._clock())
+            return self._quarantine.listing(run, first, limit, self._clock())
 
-    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
-        """See :meth:`Store.count_aside <celery_graceful.stores.base.Store.count_aside>`."""
+    def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
         with self._lock:
-            return self._aside.count(run, first, limit, self._clock())
+            return self._quarantine.count(run, first, limit, self._clock())
 
-    def drop_aside(
+    def drop_quarantined(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
     ) -> None:
-        """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         with self._lock:
             now = self._clock()
             if fence is None or self._stands(run, fence, now):
-                self._aside.drop(run, ordinals, now)
+                self._quarantine.drop(run, ordinals, now)
 
-    def drop_aside_range(
+    def drop_quarantined_range(
         self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
     ) -> None:
-        """See :meth:`~celery_graceful.stores.base.Store.drop_aside_range`."""
         with self._lock:
             now = self._clock()
             if fence is None or self._stands(run, fence, now):
-                self._aside.drop_range(run, first, last, now)
+                self._quarantine.drop_range(run, first, last, now)
 
-    def keep_aside(self, run: RunKey, *, keep: float) -> None:
-        """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
         with self._lock:
-            self._aside.keep(run, self._clock(), keep)
+            self._quarantine.keep(run, self._clock(), keep)
 
     def check(self) -> None:
         """Nothing can be wrong with memory."""

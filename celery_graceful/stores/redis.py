@@ -17,7 +17,6 @@ from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import AT_ONCE, Skipped
 from celery_graceful.stores.origin import SETTING
-from celery_graceful.stores.redis_aside import RedisAside
 from celery_graceful.stores.redis_board import RedisBoard
 from celery_graceful.stores.redis_errors import TROUBLE, Translator
 from celery_graceful.stores.redis_fields import fields_of, record_of, request_of
@@ -25,6 +24,7 @@ from celery_graceful.stores.redis_judge import durability, judge
 from celery_graceful.stores.redis_keys import Keys, member_of, shown
 from celery_graceful.stores.redis_line import Line
 from celery_graceful.stores.redis_listing import RedisListing
+from celery_graceful.stores.redis_quarantine import RedisQuarantine
 from celery_graceful.stores.unread import unread, unread_board
 
 __all__ = ["RedisStore"]
@@ -69,13 +69,12 @@ class RedisStore(Boarded):
         self._address = address
         self._errors = Translator(address, setting, prefix)
         self._keys = Keys(namespace, prefix)
-        self._aside = RedisAside(self._call, self._keys)
+        self._quarantine = RedisQuarantine(self._call, self._keys)
         self._board = RedisBoard(self._call, self._keys, self._unread_board)
         self._skipped = Skipped()
         self._listing = RedisListing(self._call, self._keys, self._skipped)
 
     def load(self, run: RunKey) -> Found:
-        """See :meth:`Store.load <celery_graceful.stores.base.Store.load>`."""
         key = self._keys.run_prefix + member_of(run)
         stamp, exists, fields = self._call(scripts.LOAD, key, 1, key)
         return Found(self._record(key, exists, fields), float(stamp))
@@ -89,7 +88,6 @@ class RedisStore(Boarded):
         due_in: float | None = None,
         keep: float | None = None,
     ) -> Swapped:
-        """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
         keys, member = self._keys, member_of(run)
         key, version = keys.run_prefix + member, next_version(expected, record)
         answer = self._call(
@@ -115,7 +113,6 @@ class RedisStore(Boarded):
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
     ) -> Flushed:
-        """See :meth:`Store.checkpoint <celery_graceful.stores.base.Store.checkpoint>`."""
         keys = self._keys
         member = member_of(run)
         key = keys.run_prefix + member
@@ -142,53 +139,42 @@ class RedisStore(Boarded):
             raise self._corrupt(key, exc) from exc
 
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
-        """See :meth:`Store.beat <celery_graceful.stores.base.Store.beat>`."""
         members = [member_of(run) for run in runs]
         for first in range(0, len(members), AT_ONCE):
             self._beat(owner, members[first : first + AT_ONCE], due_in)
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
         return self._listing.due(limit)
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         return self._listing.runs(limit)
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
-        """See :meth:`Store.named <celery_graceful.stores.base.Store.named>`."""
         return self._listing.named(prefix, limit)
 
-    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
-        """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
-        return self._aside.put(run, fence, ordinal, entry, keep)
+    def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        return self._quarantine.put(run, fence, ordinal, entry, keep)
 
-    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
-        """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
-        return self._aside.listing(run, first, limit)
+    def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
+        return self._quarantine.listing(run, first, limit)
 
-    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
-        """See :meth:`Store.count_aside <celery_graceful.stores.base.Store.count_aside>`."""
-        return self._aside.count(run, first, limit)
+    def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
+        return self._quarantine.count(run, first, limit)
 
-    def drop_aside(
+    def drop_quarantined(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
     ) -> None:
-        """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
-        self._aside.drop(run, ordinals, fence)
+        self._quarantine.drop(run, ordinals, fence)
 
-    def drop_aside_range(
+    def drop_quarantined_range(
         self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
     ) -> None:
-        """See :meth:`~celery_graceful.stores.base.Store.drop_aside_range`."""
-        self._aside.drop_range(run, first, last, fence)
+        self._quarantine.drop_range(run, first, last, fence)
 
-    def keep_aside(self, run: RunKey, *, keep: float) -> None:
-        """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
-        self._aside.keep(run, keep)
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
+        self._quarantine.keep(run, keep)
 
     def check(self) -> None:
-        """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
         key = self._keys.check
         self._call(scripts.CHECK, key, 2, key, key + b"-index")
         try:

@@ -35,7 +35,7 @@ return {stamp, kind, unpack(redis.call('HMGET', KEYS[1], 'v', 't'))}
 
 # KEYS: notice. ARGV: expected, next version, text. Answers the stamp, or nil when refused.
 # A server without memory refuses a script at its first write unless that is a removal: so a mode
-# can be posted, or taken back, while its cause is being mended.
+# can be posted, or taken back, while its cause is being fixed.
 _POST = Script(
     NOW
     + """

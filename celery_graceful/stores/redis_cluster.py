@@ -36,7 +36,6 @@ class ClusterLine(Line):
         self._client: Any = None
 
     def call(self, script: Script, keys: int, args: tuple[bytes, ...]) -> Any:
-        """See :meth:`Line.call`."""
         client = self._connected()
         try:
             return client.execute_command("EVALSHA", script.sha, keys, *args)
@@ -44,20 +43,17 @@ class ClusterLine(Line):
             return client.execute_command("EVAL", script.source, keys, *args)
 
     def server(self, key: bytes) -> Redis:
-        """See :meth:`Line.server`."""
         client = self._connected()
         found: Redis = client.get_redis_connection(client.get_node_from_key(key))
         return found
 
     def close(self) -> None:
-        """See :meth:`Line.close`."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def reconnect(self) -> None:
-        """See :meth:`Line.reconnect`."""
         self.close()
 
     def _connected(self) -> Any:

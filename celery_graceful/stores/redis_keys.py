@@ -59,14 +59,14 @@ class Keys:
     """
 
     __slots__ = (
-        "aside_page_prefix",
-        "aside_prefix",
         "attending",
         "check",
         "ended",
         "ids",
         "live",
         "notice_prefix",
+        "quarantine_page_prefix",
+        "quarantine_prefix",
         "reports",
         "run_prefix",
     )
@@ -79,9 +79,9 @@ class Keys:
         #: Followed by a member: the hash of one run.
         self.run_prefix = prefix + b"run:"
         #: Followed by a member: the sorted set of the pages of a run's quarantined items.
-        self.aside_prefix = prefix + b"aside:"
+        self.quarantine_prefix = prefix + b"aside:"
         #: Followed by the ordinal it begins at, a colon and a member: the hash of one page.
-        self.aside_page_prefix = prefix + b"aside-page:"
+        self.quarantine_page_prefix = prefix + b"aside-page:"
         #: Sorted set: members of runs that have not ended, by the time from which others may act.
         self.live = prefix + b"live"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.

@@ -62,23 +62,19 @@ class ServerLine(Line):
         self._idle: list[Any] = []
 
     def call(self, script: Script, keys: int, args: tuple[bytes, ...]) -> Any:
-        """See :meth:`Line.call`."""
         try:
             return self._send(b"EVALSHA", script.sha, b"%d" % keys, *args)
         except NoScriptError:
             return self._send(b"EVAL", script.source.encode(), b"%d" % keys, *args)
 
     def server(self, key: bytes) -> Redis:
-        """See :meth:`Line.server`."""
         return self._client
 
     def close(self) -> None:
-        """See :meth:`Line.close`."""
         self._pool.disconnect()
         self._drop_idle()
 
     def reconnect(self) -> None:
-        """See :meth:`Line.reconnect`."""
         self._pool.disconnect(inuse_connections=False)
         self._drop_idle()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Each of them makes scripts.
-from celery_graceful.stores import redis_aside, redis_board, redis_scripts
+from celery_graceful.stores import redis_board, redis_quarantine, redis_scripts
 from celery_graceful.stores.redis_keys import ROOT
 
 __all__ = ["commands", "rule"]
@@ -17,7 +17,7 @@ _AROUND = ("EVAL", "EVALSHA", "INFO", "PING", "SELECT")
 
 def commands() -> list[str]:
     """The commands, in alphabetical order."""
-    modules = (redis_aside, redis_board, redis_scripts)
+    modules = (redis_quarantine, redis_board, redis_scripts)
     made = [value for module in modules for value in vars(module).values()]
     scripts = [value for value in made if isinstance(value, redis_scripts.Script)]
     return sorted(

@@ -18,12 +18,12 @@ from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.codec import Unreadable, utf8
 from celery_graceful.stores.listing import Skipped
-from celery_graceful.stores.sql_aside import SqlAside
 from celery_graceful.stores.sql_board import SqlBoard
 from celery_graceful.stores.sql_errors import translated
 from celery_graceful.stores.sql_fields import parameters_of, record_of, request_of
 from celery_graceful.stores.sql_forked import ForkSafeEngine
 from celery_graceful.stores.sql_listing import SqlListing
+from celery_graceful.stores.sql_quarantine import SqlQuarantine
 from celery_graceful.stores.sql_statements import Statements
 from celery_graceful.stores.sql_tables import table
 from celery_graceful.stores.unread import unread, unread_board
@@ -62,13 +62,12 @@ class SqlStore(Boarded):
         self._url = engine.url.render_as_string(hide_password=False)
         self._sql = Statements(engine.dialect.name)
         self._returns = bool(engine.dialect.update_returning)
-        self._aside = SqlAside(self._sql)
+        self._quarantine = SqlQuarantine(self._sql)
         self._board = SqlBoard(self._sql, self._connected, self._given, self._unread_board)
         self._listing = SqlListing(self._sql, Skipped())
         self._ended = 0
 
     def load(self, run: RunKey) -> Found:
-        """See :meth:`Store.load <celery_graceful.stores.base.Store.load>`."""
         with self._connected(_shown(run)) as connection:
             return self._load(connection, run)
 
@@ -81,7 +80,6 @@ class SqlStore(Boarded):
         due_in: float | None = None,
         keep: float | None = None,
     ) -> Swapped:
-        """See :meth:`Store.swap <celery_graceful.stores.base.Store.swap>`."""
         version = next_version(expected, record)
         parameters = {
             **self._of(run),
@@ -106,7 +104,6 @@ class SqlStore(Boarded):
     def checkpoint(
         self, run: RunKey, fence: int, checkpoint: str, steps: int, *, due_in: float
     ) -> Flushed:
-        """See :meth:`Store.checkpoint <celery_graceful.stores.base.Store.checkpoint>`."""
         parameters = {
             **self._of(run),
             "expected_fence": fence,
@@ -131,7 +128,6 @@ class SqlStore(Boarded):
             raise self._corrupt(run, exc) from exc
 
     def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
-        """See :meth:`Store.beat <celery_graceful.stores.base.Store.beat>`."""
         ids = defaultdict(list)
         for task, run_id in runs:
             ids[task].append(run_id)
@@ -149,56 +145,46 @@ class SqlStore(Boarded):
                     connection.execute(self._sql.beat, parameters)
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """See :meth:`Store.due <celery_graceful.stores.base.Store.due>`."""
         with self._connected("the runs that are due") as connection:
             return self._listing.due(connection, self._given(), limit)
 
     def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """See :meth:`Store.runs <celery_graceful.stores.base.Store.runs>`."""
         with self._connected("the list of runs") as connection:
             return self._listing.runs(connection, self._given(), limit)
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
-        """See :meth:`Store.named <celery_graceful.stores.base.Store.named>`."""
         with self._connected("the ids of runs") as connection:
             return self._listing.named(connection, self._given(), prefix, limit)
 
-    def put_aside(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
-        """See :meth:`Store.put_aside <celery_graceful.stores.base.Store.put_aside>`."""
+    def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
         with self._connected(_shown(run)) as connection:
-            return self._aside.put(connection, self._of(run), fence, ordinal, entry, keep)
+            return self._quarantine.put(connection, self._of(run), fence, ordinal, entry, keep)
 
-    def aside(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
-        """See :meth:`Store.aside <celery_graceful.stores.base.Store.aside>`."""
+    def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         with self._connected(_shown(run)) as connection:
-            return self._aside.listing(connection, self._of(run), first, limit)
+            return self._quarantine.listing(connection, self._of(run), first, limit)
 
-    def count_aside(self, run: RunKey, first: int, limit: int) -> int:
-        """See :meth:`Store.count_aside <celery_graceful.stores.base.Store.count_aside>`."""
+    def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
         with self._connected(_shown(run)) as connection:
-            return self._aside.count(connection, self._of(run), first, limit)
+            return self._quarantine.count(connection, self._of(run), first, limit)
 
-    def drop_aside(
+    def drop_quarantined(
         self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
     ) -> None:
-        """See :meth:`Store.drop_aside <celery_graceful.stores.base.Store.drop_aside>`."""
         with self._connected(_shown(run)) as connection:
-            self._aside.drop(connection, self._of(run), ordinals, fence)
+            self._quarantine.drop(connection, self._of(run), ordinals, fence)
 
-    def drop_aside_range(
+    def drop_quarantined_range(
         self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
     ) -> None:
-        """See :meth:`~celery_graceful.stores.base.Store.drop_aside_range`."""
         with self._connected(_shown(run)) as connection:
-            self._aside.drop_range(connection, self._of(run), first, last, fence)
+            self._quarantine.drop_range(connection, self._of(run), first, last, fence)
 
-    def keep_aside(self, run: RunKey, *, keep: float) -> None:
-        """See :meth:`Store.keep_aside <celery_graceful.stores.base.Store.keep_aside>`."""
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
         with self._connected(_shown(run)) as connection:
-            self._aside.keep(connection, self._of(run), keep)
+            self._quarantine.keep(connection, self._of(run), keep)
 
     def check(self) -> None:
-        """See :meth:`Store.check <celery_graceful.stores.base.Store.check>`."""
         with self._connected("the table graceful_runs") as connection:
             connection.execute(self._sql.probe, self._of(RunKey("", "")))
             connection.execute(self._sql.now, self._clock())
@@ -237,7 +223,7 @@ class SqlStore(Boarded):
                 gone = [{**parameters, "run_task": task, "run_id": id_} for task, id_ in rows]
                 if gone:
                     connection.execute(self._sql.forget, gone)
-                if self._aside.forget(connection, parameters):
+                if self._quarantine.forget(connection, parameters):
                     self._ended = 0  # the next ended run goes on with it
         except StoreError as exc:
             # The swap itself is done, and the next ones will try again.

@@ -7,8 +7,8 @@ from celery_graceful.stores.codec import Newer
 
 __all__ = ["unread", "unread_board", "why_skipped"]
 
-_MEND = (
-    "Nothing was changed. Mend it or delete it: docs/how-to/operate-runs.md tells how, and what "
+_FIX = (
+    "Nothing was changed. Fix it or delete it: docs/how-to/operate-runs.md tells how, and what "
     "becomes of its run."
 )
 _UPGRADE = "Upgrade celery-graceful here; workers that have the later version carry the run."
@@ -23,14 +23,14 @@ def unread(where: str, why: object) -> CorruptRecord:
     """
     if isinstance(why, Newer):
         return NewerRecord(f"The record {where} is of a later version: {why}. {_UPGRADE}")
-    return CorruptRecord(f"The record {where} cannot be read ({why}). {_MEND}")
+    return CorruptRecord(f"The record {where} cannot be read ({why}). {_FIX}")
 
 
 def why_skipped(where: str, why: object) -> str:
     """The warning about a record that a listing leaves out."""
     if isinstance(why, Newer):
         return f"The record at {where} is of a later version and is skipped: {why}. {_UPGRADE}"
-    return f"The record at {where} cannot be read and is skipped ({why}). {_MEND}"
+    return f"The record at {where} cannot be read and is skipped ({why}). {_FIX}"
 
 
 def unread_board(where: str, why: object) -> CorruptRecord:

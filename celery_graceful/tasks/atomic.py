@@ -1,4 +1,4 @@
-"""Legs that commit their items' work and their checkpoint together, batch by batch."""
+"""Executions that commit their items' work and their checkpoint together, batch by batch."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any
 
-from celery_graceful._celery.request import LegLeft
+from celery_graceful._celery.request import ExecutionLeft
 from celery_graceful.atomic import Atomic, Busy, Claim, Mark, Row, Work
 from celery_graceful.errors import CursorError, NoRunError, StoreUnavailable
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.tasks import results
-from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.leg import Interrupted, Leg
+from celery_graceful.tasks.execution import Execution, Interrupted
+from celery_graceful.tasks.owned import OwnedExecution
 from celery_graceful.tasks.saving import STORE_RETRY, cursor_part
 
-__all__ = ["AtomicCarriedLeg", "AtomicLeg"]
+__all__ = ["AtomicExecution", "AtomicOwnedExecution"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
 
-class AtomicLeg(Leg):
-    """A leg without a store that commits every batch; beside a carried leg, what both share."""
+class AtomicExecution(Execution):
+    """An execution without a store that commits every batch."""
 
     work: Work | None = None
 
@@ -160,8 +160,8 @@ class AtomicLeg(Leg):
             self.work.close()
 
 
-class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
-    """An atomic leg whose run is kept in the store, and in a row of the task's own database.
+class AtomicOwnedExecution(AtomicExecution, OwnedExecution):
+    """An atomic execution whose run is kept in the store, and in a row of the task's own database.
 
     The row is always ahead of the store: it says where the run goes on, and whether it is done.
     """
@@ -180,7 +180,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
             # A run without a finished item begins anew, with ``on_start``.
             record.checkpoint if self.steps else None,
             self.steps,
-            runtime.settings.keep_runs,
+            runtime.settings.run_retention,
             record.after,
         )
 
@@ -196,7 +196,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
             self.began_at = (self.steps, self.cursor)
         self.saved = row.result
         self._begin_batch()
-        CarriedLeg.enter(self)
+        OwnedExecution.enter(self)
 
     def _claimed(self, work: Work) -> Row:
         """Wait for the row: whoever holds it may be stalled, but will not be for ever."""
@@ -213,7 +213,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
             except StoreUnavailable as exc:
                 if time.monotonic() > patient_until:
                     self.left = True
-                    raise LegLeft(str(exc), self.ticket.fence) from exc
+                    raise ExecutionLeft(str(exc), self.ticket.fence) from exc
                 why, pause = f"the store does not answer: {exc}", STORE_RETRY
             if not told:
                 told = why
@@ -251,7 +251,7 @@ class AtomicCarriedLeg(AtomicLeg, CarriedLeg):
     def _commit(self, text: str, result: Any) -> bool:
         if super()._commit(text, result):
             return True
-        self.ticket.refused = "another leg has claimed it, so its transaction was rolled back"
+        self.ticket.refused = "another execution has claimed it, so its transaction was rolled back"
         return False
 
     def save_result(self, result: Any) -> bool:

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.utils.saferepr import saferepr
 
-from celery_graceful._celery.aside import gevent_loop, run_aside, with_request
 from celery_graceful._celery.delivery import Returned
+from celery_graceful._celery.own_thread import gevent_loop, run_in_own_thread, with_request
 from celery_graceful._celery.throwing import Edge
 from celery_graceful.errors import CutOff, CutOffError
 from celery_graceful.model.reasons import StopReason
@@ -149,7 +149,7 @@ class Attended:
         if self._hook and (reason := self._reason()) is not None:
             self._hook = False
             call = partial(with_request, self._task, self._request, partial(self._tell, reason))
-            run_aside(call, f"on_stop_requested {self._task.name}", self._loop)
+            run_in_own_thread(call, f"on_stop_requested {self._task.name}", self._loop)
 
     def tick_failed(self) -> None:
         """It is tried again at the next tick; the task itself has nothing to look at."""
@@ -158,10 +158,10 @@ class Attended:
         stop = self._flag.stop
         if stop is not None:
             return stop.reason
-        bulletin = self._flag.bulletin
-        if not bulletin or bulletin.number == self._held_number:
+        mode_snapshot = self._flag.mode_snapshot
+        if not mode_snapshot or mode_snapshot.number == self._held_number:
             return None
-        number = bulletin.number
+        number = mode_snapshot.number
         queue = queue_of_delivery(self._task.app, self._request.delivery_info)
         if has_to_leave(self._flag, self._task.name, queue):
             return StopReason.MAINTENANCE

@@ -1,4 +1,4 @@
-"""The leg that runs here and now, for those who need to know little of it."""
+"""The execution that runs here and now, for those who need to know little of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from celery_graceful.tasks.loop import Stand
     from celery_graceful.tasks.uncommitted import OpenWork
 
-__all__ = ["UnderWay", "current_leg"]
+__all__ = ["UnderWay", "current_execution"]
 
 
 class UnderWay(Protocol):
-    """A leg, as seen by what watches its surroundings."""
+    """An execution, as seen by what watches its surroundings."""
 
     #: Where it stands.
     cursor: Any
@@ -27,4 +27,6 @@ class UnderWay(Protocol):
         """The task it runs."""
 
 
-current_leg: ContextVar[UnderWay | None] = ContextVar("celery_graceful_leg", default=None)
+current_execution: ContextVar[UnderWay | None] = ContextVar(
+    "celery_graceful_execution", default=None
+)

@@ -98,7 +98,7 @@ def _faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str
     if body is not None:
         found += [
             f"{name} is for classes with each_iteration: a generator hides which item is next"
-            for name in ("track_in_doubt", "max_item_errors")
+            for name in ("track_in_doubt", "max_failed_items")
             if getattr(cls, name)
         ]
     where = _where(body if body is not None else cls)
@@ -170,7 +170,7 @@ def _option_faults(cls: type[RunTask]) -> list[str]:
     faults = list(option_problems({name: getattr(cls, name) for name in OPTIONS}))
     faults += _atomic_faults(cls.atomic)
     try:
-        allowance(cls.max_item_errors)
+        allowance(cls.max_failed_items)
     except ValueError as exc:
         faults.append(str(exc))
     for name in ("acks_late", "reject_on_worker_lost"):

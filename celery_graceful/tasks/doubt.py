@@ -1,4 +1,4 @@
-"""Which one item may have run already: recorded before it begins, told to the next leg."""
+"""Which one item may have run already: recorded before it begins, told to the next execution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Doubt", "announced"]
 
 
 class Doubt:
-    """One leg's knowledge of items that began and were not seen to end.
+    """One execution's knowledge of items that began and were not seen to end.
 
     Args:
         item: the cursor of the item in doubt, as the last checkpoint has it; ``None``: none is.
@@ -21,7 +21,7 @@ class Doubt:
 
     @property
     def to_save(self) -> Any:
-        """What the next leg has to know, if nothing more is saved."""
+        """What the next execution has to know, if nothing more is saved."""
         return self.item if self._under_way is None else self._under_way
 
     def begins(self, cursor: Any) -> None:

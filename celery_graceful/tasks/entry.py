@@ -1,4 +1,4 @@
-"""The way into a leg: the store says whether it may begin; if nobody can say, its message waits."""
+"""The way into an execution: the store decides whether it may begin; else its message waits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def enter(runtime: Runtime, task: RunTask, flag: StopFlag, request: Any) -> Admi
     Raises:
         NotAdmitted: nobody can say; the worker keeps the message until somebody can.
         Returned: the message goes back to the broker.
-        CorruptRecord: the run's record is damaged, and waiting would not mend it.
+        CorruptRecord: the run's record is damaged, and waiting would not fix it.
     """
 
     def enough(waited: float) -> bool:

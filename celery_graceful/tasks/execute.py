@@ -1,4 +1,4 @@
-"""Carrying a run: from a delivery, through the loop, to whatever the leg ends with."""
+"""Carrying a run: from a delivery, through the loop, to whatever the execution ends with."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.tasks import (
     base_exceptions,
+    crash_limit,
     definitions,
     deliveries,
     endings,
     exits,
-    legs,
-    poison,
+    making,
     process,
     results,
     retries,
     styles,
 )
-from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.current import current_leg
-from celery_graceful.tasks.leg import Interrupted, Leg
-from celery_graceful.tasks.legs import LEG
+from celery_graceful.tasks.current import current_execution
+from celery_graceful.tasks.execution import Execution, Interrupted
+from celery_graceful.tasks.making import EXECUTION
 from celery_graceful.tasks.models import models_of
+from celery_graceful.tasks.owned import OwnedExecution
 from celery_graceful.tasks.replay import replay_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if request.called_directly or request.is_eager or flag is None:
         if flag is None and not (request.called_directly or request.is_eager):
             process.warn_without_plugin(task)
-        return _run(legs.here(task, args, kwargs, _seeded(seed)))
+        return _run(making.here(task, args, kwargs, _seeded(seed)))
     return _carry(task, args, kwargs, _seeded(seed), flag)
 
 
@@ -80,53 +80,55 @@ def _carry(
     try:
         saved = ticket.record.checkpoint
         checkpoint = seeded if saved is None else decode(saved)
-        leg = legs.carried(task, args, kwargs, checkpoint, ticket, flag, request)
+        execution = making.carried(task, args, kwargs, checkpoint, ticket, flag, request)
     except Exception:
         ticket.end(Outcome.FAILED)  # it would fail again wherever it was taken up
         raise
-    setattr(request, LEG, leg)
+    setattr(request, EXECUTION, execution)
     if admission.verdict is Verdict.RETURN_SAVED:
-        return _return_saved(leg)
-    return _run(leg, admission)
+        return _return_saved(execution)
+    return _run(execution, admission)
 
 
-def _return_saved(leg: CarriedLeg) -> Any:
+def _return_saved(execution: OwnedExecution) -> Any:
     """The run was done, but its worker died before Celery knew: say it again, run nothing."""
-    leg.open, leg.returns_saved = False, True
+    execution.open, execution.returns_saved = False, True
     try:
-        leg.outcome = results.load(leg.task, leg.ticket.record.result or "")
+        execution.outcome = results.load(execution.task, execution.ticket.record.result or "")
     except Exception as exc:
-        leg.error = exc
+        execution.error = exc
         raise
     except BaseException as exc:  # the record names such a class
-        leg.error = base_exceptions.failure_of(str(leg.ticket.run), exc)
-        raise leg.error from exc
-    return leg.outcome
+        execution.error = base_exceptions.failure_of(str(execution.ticket.run), exc)
+        raise execution.error from exc
+    return execution.outcome
 
 
-def _run(leg: Leg, admission: Admission | None = None) -> Any:
-    token = current_leg.set(leg)
-    leg.open_work.begin()
-    sizer = batch_sizer.set(leg.pacing.batch_size if isinstance(leg, CarriedLeg) else None)
+def _run(execution: Execution, admission: Admission | None = None) -> Any:
+    token = current_execution.set(execution)
+    execution.open_work.begin()
+    sizer = batch_sizer.set(
+        execution.pacing.batch_size if isinstance(execution, OwnedExecution) else None
+    )
     try:
-        return _loop(leg, admission)
+        return _loop(execution, admission)
     except Interrupted as stop:  # only from a hook that looked by itself
         raise RuntimeError(f"interrupted outside of the loop: {stop.reason}") from stop
     finally:
-        leg.close()
+        execution.close()
         batch_sizer.reset(sizer)
-        current_leg.reset(token)
+        current_execution.reset(token)
 
 
-def _loop(leg: Leg, admission: Admission | None) -> Any:
-    carried = leg if isinstance(leg, CarriedLeg) else None
+def _loop(execution: Execution, admission: Admission | None) -> Any:
+    carried = execution if isinstance(execution, OwnedExecution) else None
     try:
-        _enter(leg, carried)
+        _enter(execution, carried)
         if carried is not None and _is_given_up(admission):
-            poison.give_up(carried)
+            crash_limit.give_up(carried)
         if carried is not None and _has_lost_checkpoint(carried, admission):
-            poison.fail_without_checkpoint(carried)
-        return _through(leg, carried)
+            crash_limit.fail_without_checkpoint(carried)
+        return _through(execution, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
             endings.fail(carried, exc)
@@ -148,59 +150,61 @@ def _is_given_up(admission: Admission | None) -> bool:
     return admission is not None and admission.verdict is Verdict.GIVE_UP
 
 
-def _has_lost_checkpoint(leg: CarriedLeg, admission: Admission | None) -> bool:
+def _has_lost_checkpoint(execution: OwnedExecution, admission: Admission | None) -> bool:
     """Whether nobody knows any more how far the run was; the row of an atomic one may."""
-    return admission is not None and admission.verdict is Verdict.LOST and not leg.resumed
+    return admission is not None and admission.verdict is Verdict.LOST and not execution.resumed
 
 
-def _enter(leg: Leg, carried: CarriedLeg | None) -> None:
+def _enter(execution: Execution, carried: OwnedExecution | None) -> None:
     while True:
         try:
-            return leg.enter()
-        except Interrupted as stop:  # of a leg that waits for its turn
+            return execution.enter()
+        except Interrupted as stop:  # of an execution that waits for its turn
             assert carried is not None
             exits.leave(carried, stop.reason)
 
 
-def _through(leg: Leg, carried: CarriedLeg | None) -> Any:
-    models = models_of(leg.task)
+def _through(execution: Execution, carried: OwnedExecution | None) -> Any:
+    models = models_of(execution.task)
     if models is not None:
-        leg.args, leg.kwargs = models.validate(leg.args, leg.kwargs)
+        execution.args, execution.kwargs = models.validate(execution.args, execution.kwargs)
     again = None if carried is None else replay_of(carried)
     if again is not None and carried is not None:
-        result = _iterate(leg, carried, again.run)
-        leg.check_committed()
+        result = _iterate(execution, carried, again.run)
+        execution.check_committed()
         endings.finish(carried, result)
         return result
-    task, args, kwargs = leg.task, leg.args, leg.kwargs
-    if leg.saved is not None and carried is not None:
-        result = results.load(task, leg.saved)
+    task, args, kwargs = execution.task, execution.args, execution.kwargs
+    if execution.saved is not None and carried is not None:
+        result = results.load(task, execution.saved)
         endings.finish(carried, result)
         return result
-    (task.on_resume if leg.resumed else task.on_start)(*args, **kwargs)
-    if leg.total is None and not leg.resumed:
-        leg.total = task.count(*args, **kwargs)
-    result = _iterate(leg, carried, lambda: styles.iterate(leg))
+    (task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
+    if execution.total is None and not execution.resumed:
+        execution.total = task.count(*args, **kwargs)
+    result = _iterate(execution, carried, lambda: styles.iterate(execution))
     task.on_complete(*args, **kwargs)
     if task.body is None:
         result = task.result(*args, **kwargs)
     if models is not None:
         result = models.dump(result)
-    leg.check_committed()
+    execution.check_committed()
     if carried is not None:
         endings.finish(carried, result)
     else:
-        leg.check_saveable()
-        leg.save_result(result)
+        execution.check_saveable()
+        execution.save_result(result)
     return result
 
 
-def _iterate(leg: Leg, carried: CarriedLeg | None, iterate: Callable[[], Any]) -> Any:
+def _iterate(
+    execution: Execution, carried: OwnedExecution | None, iterate: Callable[[], Any]
+) -> Any:
     while True:
         try:
             return iterate()
         except Interrupted as stop:
             if carried is None:
-                leg.leave(stop.reason)
+                execution.leave(stop.reason)
             else:
                 exits.leave(carried, stop.reason)

@@ -123,7 +123,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         request = self.request
         shared = flag.current()
         if shared is not None and shared.raised:
-            shared.wait_released(runtime_of(self.app).settings.hand_over_timeout)
+            shared.wait_released(runtime_of(self.app).settings.release_timeout)
         signature = self.signature_from_request(
             request,
             args=args,

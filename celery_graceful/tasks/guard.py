@@ -48,7 +48,7 @@ def _lives_on() -> bool:
         CutOff: in a task that is cut off, and wants it so.
     """
     attended.raise_if_cut()
-    told = [leg.told_to_die() for leg in ticker.legs()]
+    told = [execution.told_to_die() for execution in ticker.executions()]
     return any(told) if told else _stops_warm()
 
 

@@ -12,9 +12,9 @@ from celery_graceful._celery.delivery import Delivery
 from celery_graceful._celery.shared import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.tasks import definitions, deliveries, legs, retries
+from celery_graceful.tasks import definitions, deliveries, making, retries
+from celery_graceful.tasks.execution import Progress, execution_of
 from celery_graceful.tasks.graceful import GracefulTask
-from celery_graceful.tasks.leg import Progress, leg_of
 from celery_graceful.tasks.models import sendable
 from celery_graceful.tasks.run_method import RunMethod
 from celery_graceful.tasks.written import RunTask
@@ -34,7 +34,7 @@ class IterableTask(RunTask, GracefulTask):
 
     abstract = True
 
-    # A message is kept until its leg has ended, and comes back when the process dies.
+    # A message is kept until its execution has ended, and comes back when the process dies.
     acks_late = True
     reject_on_worker_lost = True
     retry_on_worker_lost = False
@@ -78,7 +78,7 @@ class IterableTask(RunTask, GracefulTask):
         Raises:
             NoRunError: no run is under way here.
         """
-        return leg_of(self, "carry").carry
+        return execution_of(self, "carry").carry
 
     @property
     def progress(self) -> Progress:
@@ -87,7 +87,7 @@ class IterableTask(RunTask, GracefulTask):
         Raises:
             NoRunError: no run is under way here.
         """
-        return leg_of(self, "progress").progress
+        return execution_of(self, "progress").progress
 
     @property
     def transaction(self) -> Work:
@@ -98,7 +98,7 @@ class IterableTask(RunTask, GracefulTask):
         Raises:
             NoRunError: no run is under way here, or the task is not ``atomic``.
         """
-        return leg_of(self, "transaction").transaction
+        return execution_of(self, "transaction").transaction
 
     # -- what Celery calls ------------------------------------------------------------------
 
@@ -116,19 +116,19 @@ class IterableTask(RunTask, GracefulTask):
         """
         definitions.raise_faults(self)
         args, kwargs = sendable(self, args, kwargs, options.get("serializer", self.serializer))
-        leg = retries.carried_leg(self, options.get("task_id"))
-        if leg is None:
+        execution = retries.carried_execution(self, options.get("task_id"))
+        if execution is None:
             return super().apply_async(args, kwargs, **options)
-        return retries.retry_through(leg, args, kwargs, options, super().apply_async)
+        return retries.retry_through(execution, args, kwargs, options, super().apply_async)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         retries.raise_if_final(self, kwargs.get("exc"))
-        legs.keep_for_eager_retry(self)
+        making.keep_for_eager_retry(self)
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:
             if not isinstance(exc, Retry):
-                legs.forget_eager_retry(self)
+                making.forget_eager_retry(self)
             # Celery fails the task for whatever ``apply_async`` raises, our ways out included.
             reason = getattr(exc, "reason", None)
             if isinstance(exc, Reject) and isinstance(reason, (Ignore, Reject)):

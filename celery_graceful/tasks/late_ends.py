@@ -13,7 +13,7 @@ import threading
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.record import Outcome
 from celery_graceful.tasks import endings
-from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.owned import OwnedExecution
 
 __all__ = ["close", "wait_for_all"]
 
@@ -23,27 +23,27 @@ logger = logging.getLogger("celery_graceful.runs")
 PATIENCE = 1.0
 
 _lock = threading.Lock()
-_left: list[tuple[CarriedLeg, Outcome]] = []
+_left: list[tuple[OwnedExecution, Outcome]] = []
 _thread: threading.Thread | None = None
 
 
-def close(leg: CarriedLeg, outcome: Outcome) -> None:
+def close(execution: OwnedExecution, outcome: Outcome) -> None:
     """Tell the store that the run has ended: now, or as soon as it answers.
 
     Raises:
         StoreError: the store refuses.
     """
-    if not _may_wait(leg):
-        endings.close(leg, outcome)
+    if not _may_wait(execution):
+        endings.close(execution, outcome)
         return
-    patience = leg.ticket.patience
-    leg.ticket.patience = PATIENCE
+    patience = execution.ticket.patience
+    execution.ticket.patience = PATIENCE
     try:
-        endings.close(leg, outcome)
+        endings.close(execution, outcome)
     except StoreUnavailable as exc:
-        logger.warning("%s has ended; the store hears of it later: %s", leg.ticket.run, exc)
-        leg.ticket.patience = patience
-        _later(leg, outcome)
+        logger.warning("%s has ended; the store hears of it later: %s", execution.ticket.run, exc)
+        execution.ticket.patience = patience
+        _later(execution, outcome)
 
 
 def wait_for_all() -> None:
@@ -53,16 +53,16 @@ def wait_for_all() -> None:
         thread.join()
 
 
-def _may_wait(leg: CarriedLeg) -> bool:
+def _may_wait(execution: OwnedExecution) -> bool:
     # The row of an atomic run is removed on the task's own connection; under gevent a connection
     # belongs to the thread that opened it.
-    return leg.task.atomic is None and "gevent" not in sys.modules
+    return execution.task.atomic is None and "gevent" not in sys.modules
 
 
-def _later(leg: CarriedLeg, outcome: Outcome) -> None:
+def _later(execution: OwnedExecution, outcome: Outcome) -> None:
     global _thread
     with _lock:
-        _left.append((leg, outcome))
+        _left.append((execution, outcome))
         if len(_left) == 1:
             _thread = threading.Thread(target=_close_all, name="graceful-late-ends", daemon=True)
             _thread.start()
@@ -70,13 +70,13 @@ def _later(leg: CarriedLeg, outcome: Outcome) -> None:
 
 def _close_all() -> None:
     while True:
-        leg, outcome = _left[0]
+        execution, outcome = _left[0]
         try:
-            endings.close(leg, outcome)
+            endings.close(execution, outcome)
         except StoreError as exc:
-            logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
+            logger.error("%s is done, but the store does not know: %s", execution.ticket.run, exc)
         except Exception:
-            logger.exception("%s is done, but the store does not know", leg.ticket.run)
+            logger.exception("%s is done, but the store does not know", execution.ticket.run)
         with _lock:
             _left.pop(0)
             if not _left:

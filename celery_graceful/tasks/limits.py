@@ -1,4 +1,4 @@
-"""What bounds a leg: its options, its time limits, and the pool it runs in."""
+"""What bounds an execution: its options, its time limits, and the pool it runs in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from celery_graceful.stop.flag import StopFlag
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["LegOptions", "leg_options", "runs_in_main_process", "will_autoretry"]
+__all__ = ["ExecutionOptions", "execution_options", "runs_in_main_process", "will_autoretry"]
 
 #: What a retry would only meet again.
 FINAL_ERRORS = (
@@ -34,23 +34,23 @@ FINAL_ERRORS = (
     MaxItemErrorsExceeded,
     TransactionError,
 )
-#: A leg leaves after this share of the smallest time limit in force.
+#: An execution leaves after this share of the smallest time limit in force.
 SHARE_OF_TIME_LIMIT = 0.8
 
 
-class LegOptions(NamedTuple):
-    """Times in seconds; ``max_leg_runtime`` 0 means no limit."""
+class ExecutionOptions(NamedTuple):
+    """Times in seconds; ``max_execution_time`` 0 means no limit."""
 
-    flush_interval: float
-    max_leg_runtime: float
+    checkpoint_interval: float
+    max_execution_time: float
     #: The smallest time limit in force, 0 without one.
     time_limit: float = 0.0
 
 
-def leg_options(task: RunTask, settings: Settings, request: Any) -> LegOptions:
-    """The options in force for one leg: the task's own, else the settings."""
-    flush = _first(task.flush_interval, settings.flush_interval)
-    longest = _first(task.max_leg_runtime, settings.max_leg_runtime)
+def execution_options(task: RunTask, settings: Settings, request: Any) -> ExecutionOptions:
+    """The options in force for one execution: the task's own, else the settings."""
+    flush = _first(task.checkpoint_interval, settings.checkpoint_interval)
+    longest = _first(task.max_execution_time, settings.max_execution_time)
     limits = [
         float(limit)
         for limit in (*(request.timelimit or ()), task.time_limit, task.soft_time_limit)
@@ -59,7 +59,7 @@ def leg_options(task: RunTask, settings: Settings, request: Any) -> LegOptions:
     limit = min(limits, default=0.0)
     if longest is None:
         longest = SHARE_OF_TIME_LIMIT * limit
-    return LegOptions(float(flush or settings.flush_interval), float(longest), limit)
+    return ExecutionOptions(float(flush or settings.checkpoint_interval), float(longest), limit)
 
 
 def _first(own: float | str | None, setting: float | None) -> float | None:

@@ -199,7 +199,7 @@ def call_shape(
     """One stretch of (item, cursor) pairs: ``each(item, *args, **kwargs)``, spelled out.
 
     A call with ``*args`` costs several times as much as one with its arguments written out, so
-    the loop is compiled for the number of arguments at hand, once per leg.
+    the loop is compiled for the number of arguments at hand, once per execution.
     """
     names = {f"a{i}": value for i, value in enumerate(args)}
     keywords = {f"k{i}": name for i, name in enumerate(kwargs)}

@@ -1,4 +1,4 @@
-"""What follows for a leg from how long its items take: when to leave, how large batches are."""
+"""What follows from how long an execution's items take: when to leave, how large batches are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils.encoding import safe_repr
 
-from celery_graceful._celery.aside import gevent_loop, run_aside
+from celery_graceful._celery.own_thread import gevent_loop, run_in_own_thread
 from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.model import pace as decisions
@@ -18,7 +18,7 @@ from celery_graceful.tasks.sampling import Sampler
 from celery_graceful.tasks.ticker import TICK
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.saving import SavingLeg
+    from celery_graceful.tasks.saving import SavingExecution
 
 __all__ = ["Pacing"]
 
@@ -31,35 +31,35 @@ _warned: set[tuple[str, str]] = set()
 
 
 class Pacing:
-    """Watches one leg's items.
+    """Watches one execution's items.
 
     Args:
-        leg: the leg; its history is replaced when it goes back to another checkpoint.
+        execution: the execution; its history is replaced when it goes back to another checkpoint.
         flag: the worker's stop flag.
     """
 
-    def __init__(self, leg: SavingLeg, flag: StopFlag) -> None:
-        self._leg = leg
+    def __init__(self, execution: SavingExecution, flag: StopFlag) -> None:
+        self._execution = execution
         self._flag = flag
-        self._sampler = Sampler(leg.pace)
+        self._sampler = Sampler(execution.pace)
         self._loop: Any = None
         self._began = time.monotonic()
         self._batches = decisions.Pace()
         self._batches_done = 0
         self._batch_began = 0.0
-        #: What the ticker has to do to the leg's history, which it is writing.
+        #: What the ticker has to do to the execution's history, which it is writing.
         self._scales: list[float] = []
 
     def enter(self) -> None:
-        """The leg begins, in the thread that runs it."""
+        """The execution begins, in the thread that runs it."""
         self._loop = gevent_loop()
-        options, need = self._leg.options, self._leg.pace.need
-        limit = options.max_leg_runtime or options.time_limit
+        options, need = self._execution.options, self._execution.pace.need
+        limit = options.max_execution_time or options.time_limit
         if limit and need > limit:
             self._warn(
                 "limit",
-                "its items take up to %s, longer than a leg may run (%s). Each leg tries one all "
-                "the same; make the items smaller, or give a leg more time.",
+                "its items take up to %s, longer than an execution may run (%s). Each execution "
+                "tries one all the same; make the items smaller, or give an execution more time.",
                 format_seconds(round(need, 1)),
                 format_seconds(limit),
             )
@@ -68,32 +68,33 @@ class Pacing:
 
     def tick(self, now: float) -> None:
         """See where the loop stands; warn of an item that no stop could wait for."""
-        stand = self._leg.stand
-        self._sampler.pace = self._leg.pace
+        stand = self._execution.stand
+        self._sampler.pace = self._execution.pace
         while self._scales:
-            self._leg.pace.scale(self._scales.pop())
+            self._execution.pace.scale(self._scales.pop())
         self._sampler.observe(now, None if stand is None else stand.begun)
         period = self._flag.for_tasks
         if period is None or self._flag.raised:
             return
-        age, usual = self._sampler.age(now), self._leg.pace.need
-        if max(age, usual) > period and ("grace", self._leg.task.name) not in _warned:
-            _warned.add(("grace", self._leg.task.name))  # first: to say it may fail
+        age, usual = self._sampler.age(now), self._execution.pace.need
+        if max(age, usual) > period and ("grace", self._execution.task.name) not in _warned:
+            _warned.add(("grace", self._execution.task.name))  # first: to say it may fail
             said = self._warning(stand.begun if stand is not None else 0, age, usual, period)
-            run_aside(said, "celery-graceful-warning", self._loop)
+            run_in_own_thread(said, "celery-graceful-warning", self._loop)
 
     def _warning(self, number: int, age: float, usual: float, period: float) -> Callable[[], None]:
-        leg = self._leg
-        cursor = safe_repr(leg.cursor)[:200]
+        execution = self._execution
+        cursor = safe_repr(execution.cursor)[:200]
         what = (
-            f"an item after cursor {cursor} (item {number} of this leg) has run for {age:.1f} s"
+            f"an item after cursor {cursor} (item {number} of this execution) has run for"
+            f" {age:.1f} s"
             if age > period
             else f"items take up to {usual:.1f} s (at cursor {cursor})"
         )
         return lambda: logger.warning(
             "%s: %s, and a stop leaves tasks %s: at a deploy the item would be cut off and begin "
             "again elsewhere. Make the items smaller, or the grace period longer.",
-            leg.ticket.run,
+            execution.ticket.run,
             what,
             format_seconds(round(period, 1)),
         )
@@ -101,9 +102,9 @@ class Pacing:
     # -- deadlines --------------------------------------------------------------------------
 
     def overruns(self, now: float) -> bool:
-        """Whether an item that begins at ``now`` would not end before the leg has to."""
-        options, need = self._leg.options, self._leg.pace.need
-        longest, limit = options.max_leg_runtime, options.time_limit
+        """Whether an item that begins at ``now`` would not end before the execution has to."""
+        options, need = self._execution.options, self._execution.pace.need
+        longest, limit = options.max_execution_time, options.time_limit
         over = longest and now + need >= self._began + longest
         return bool(over or (limit and need and now + need >= self._began + limit))
 
@@ -115,7 +116,7 @@ class Pacing:
         """
         took = now - self._began
         if took < 2 * TICK:
-            self._leg.pace.add(took / items, items)
+            self._execution.pace.add(took / items, items)
 
     def may_overrun(self, now: float) -> bool:
         """The same for an item that begins before the next tick."""
@@ -123,7 +124,7 @@ class Pacing:
 
     def would_be_cut(self, now: float) -> bool:
         """Whether an item that begins at ``now`` would be cut off by the stopping worker."""
-        cut, need = self._flag.cut, self._leg.pace.need
+        cut, need = self._flag.cut, self._execution.pace.need
         return self._flag.raised and cut is not None and need > 0 and now + need > cut
 
     # -- batches ----------------------------------------------------------------------------
@@ -136,8 +137,8 @@ class Pacing:
 
     def batch_size(self, wanted: int) -> int:
         """How many items the next batch gets; ``sources.batches`` asks before each."""
-        leg, most, now = self._leg, self.batch_time, time.monotonic()
-        size = min(wanted, leg.batch or wanted)
+        execution, most, now = self._execution, self.batch_time, time.monotonic()
+        size = min(wanted, execution.batch or wanted)
         if most is None:
             return size
         if self._batch_began:
@@ -152,11 +153,11 @@ class Pacing:
             new = min(wanted, 2 * size)
         if new != size:
             self._resize(size, new, took)
-        leg.batch = new if new < wanted else 0
+        execution.batch = new if new < wanted else 0
         return new
 
     def _resize(self, size: int, new: int, took: float) -> None:
-        leg = self._leg
+        execution = self._execution
         self._batches.scale(new / size)
         self._scales.append(new / size)
         self._batches_done = 0
@@ -164,14 +165,14 @@ class Pacing:
             logger.info(
                 "%s: batches of %s take up to %.1f s, more than a fifth of what a stop leaves"
                 " tasks; they get %d from now on",
-                leg.ticket.run,
+                execution.ticket.run,
                 counted(size, "item"),
                 took,
                 new,
             )
 
     def _warn(self, what: str, text: str, *details: Any) -> None:
-        name = self._leg.task.name
+        name = self._execution.task.name
         if (what, name) not in _warned:
             _warned.add((what, name))
-            logger.warning("%s: " + text, self._leg.ticket.run, *details)
+            logger.warning("%s: " + text, self._execution.ticket.run, *details)

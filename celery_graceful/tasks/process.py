@@ -15,7 +15,7 @@ from celery_graceful.errors import StoreError
 from celery_graceful.model.record import Outcome
 from celery_graceful.runtime import close_stores
 from celery_graceful.tasks import guard, late_ends, not_executed
-from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.owned import OwnedExecution
 from celery_graceful.tasks.state_writer import close_writer
 
 if TYPE_CHECKING:
@@ -53,23 +53,25 @@ def _close_run(
     **_: Any,
 ) -> None:
     """Celery has stored the outcome and fired the callbacks: the run has ended."""
-    leg = getattr(task.request, "graceful_leg", None)
-    if not isinstance(leg, CarriedLeg):
+    execution = getattr(task.request, "graceful_execution", None)
+    if not isinstance(execution, OwnedExecution):
         not_executed.end(task, state, retval)
         return
-    if state is None and leg.error is not None and not is_ending():
+    if state is None and execution.error is not None and not is_ending():
         state = states.FAILURE  # it is stored; ``on_failure`` or the like raised no Exception
     if state not in (states.SUCCESS, states.FAILURE):
         return
     completed = state == states.SUCCESS
     try:
-        late_ends.close(leg, Outcome.COMPLETED if completed else Outcome.FAILED)
+        late_ends.close(execution, Outcome.COMPLETED if completed else Outcome.FAILED)
     except StoreError as exc:
-        logger.error("%s is done, but the store does not know: %s", leg.ticket.run, exc)
+        logger.error("%s is done, but the store does not know: %s", execution.ticket.run, exc)
     if completed:
-        signals.emit(signals.run_completed, task, **leg.details, result=leg.outcome)
+        signals.emit(signals.run_completed, task, **execution.details, result=execution.outcome)
     else:
-        signals.emit(signals.run_failed, task, **leg.details, exception=leg.error or retval)
+        signals.emit(
+            signals.run_failed, task, **execution.details, exception=execution.error or retval
+        )
 
 
 def _close(**_: Any) -> None:

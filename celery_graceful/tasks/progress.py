@@ -10,7 +10,7 @@ from celery_graceful._celery import backends
 from celery_graceful.tasks.state_writer import Slot, state_writer
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.leg import Progress
+    from celery_graceful.tasks.execution import Progress
     from celery_graceful.tasks.written import RunTask
 
 __all__ = ["STATE", "ProgressReport"]
@@ -30,7 +30,8 @@ class ProgressReport:
         request: its request.
         enabled: whether reports are wanted.
         every: seconds between two reports, at least.
-        valid_for: seconds after which a report is not written any more: another leg may have the
+        valid_for: seconds after which a report is not written any more: another execution may have
+        the
             run, and may have ended it.
     """
 

@@ -1,4 +1,4 @@
-"""Items that fail are put aside with their traceback, and the run goes on, up to a limit."""
+"""Items that fail are quarantined with their traceback, and the run goes on, up to a limit."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Allowance(NamedTuple):
 
 
 def allowance(option: float | str | None) -> Allowance | None:
-    """What ``max_item_errors`` means: ``10``, ``0.01``, ``"1%"``; 0 and ``None``: no quarantine.
+    """What ``max_failed_items`` means: ``10``, ``0.01``, ``"1%"``; 0 and ``None``: no quarantine.
 
     Raises:
         ValueError: it is none of these.
     """
     wrong = ValueError(
-        f"max_item_errors = {option!r} is wrong. Expected: a whole number of items, or a share of"
+        f"max_failed_items = {option!r} is wrong. Expected: a whole number of items, or a share of"
         ' them between 0 and 1. Examples: 10, 0.01, "1%"'
     )
     number: float | str | None = option
@@ -66,7 +66,7 @@ def allowance(option: float | str | None) -> Allowance | None:
 
 
 class Failing(Protocol):
-    """A leg, as far as items that fail concern it."""
+    """An execution, as far as items that fail concern it."""
 
     cursor: Any
     steps: int
@@ -89,23 +89,25 @@ class Failing(Protocol):
         """Whether what was done since the last checkpoint can still be saved."""
 
     def steps_kept(self, steps: int) -> int:
-        """How many items would count as done if the next one failed the leg after ``steps``."""
+        """How many items would count as done if the next one failed after ``steps``."""
 
-    def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
-        """Say that the item of ``cursor`` was put aside."""
+    def tell_quarantined(self, cursor: Any, exc: Exception) -> None:
+        """Say that the item of ``cursor`` was quarantined."""
 
 
 class Quarantine:
-    """One leg's dealing with items that fail.
+    """One execution's dealing with items that fail.
 
     Args:
-        leg: the leg.
+        execution: the execution.
         allowed: how many may fail.
         keep: keeps an entry under its ordinal.
     """
 
-    def __init__(self, leg: Failing, allowed: Allowance, keep: Callable[[int, str], None]) -> None:
-        self._leg = leg
+    def __init__(
+        self, execution: Failing, allowed: Allowance, keep: Callable[[int, str], None]
+    ) -> None:
+        self._execution = execution
         self._allowed = allowed
         self._keep = keep
         self._ordinal = 0
@@ -114,7 +116,7 @@ class Quarantine:
 
     def noted(self, pairs: Iterator[Any]) -> Generator[Any, None, None]:
         """Yield pairs, and note which one is under way."""
-        self._ordinal, self._cursor = self._leg.steps - 1, self._leg.cursor
+        self._ordinal, self._cursor = self._execution.steps - 1, self._execution.cursor
         for pair in pairs:
             self._before = self._cursor
             self._ordinal += 1
@@ -126,47 +128,47 @@ class Quarantine:
             yield pair
 
     def guarded(self, each: Callable[..., Any]) -> Callable[..., Any]:
-        """``each``, whose failures are put aside."""
+        """``each``, whose failures are quarantined."""
 
         def guarded_each(item: Any, *args: Any, **kwargs: Any) -> None:
             try:
-                with self._leg.item_scope():
+                with self._execution.item_scope():
                     each(item, *args, **kwargs)
             except (Ignore, Reject, Retry, SoftTimeLimitExceeded, *limits.FINAL_ERRORS):
                 raise
             except Exception as exc:
-                if self._is_retried(exc) or not self._leg.work_stands():
+                if self._is_retried(exc) or not self._execution.work_stands():
                     raise
-                self._put_aside(item, exc)
+                self._quarantined(item, exc)
 
         return guarded_each
 
     def judge_end(self) -> None:
-        """All items are done: raise if too many of them were put aside."""
-        self._judge(self._leg.steps, None)
+        """All items are done: raise if too many of them were quarantined."""
+        self._judge(self._execution.steps, None)
 
     def _is_retried(self, exc: Exception) -> bool:
-        task = self._leg.task
+        task = self._execution.task
         if not limits.will_autoretry(task, exc):
             return False
         # Progress gives the retry budget back.
-        progress = self._leg.steps_kept(self._ordinal) > self._leg.began_at[0]
+        progress = self._execution.steps_kept(self._ordinal) > self._execution.began_at[0]
         spent = 0 if progress else task.request.retries or 0
         return task.max_retries is None or spent < task.max_retries
 
-    def _put_aside(self, item: Any, exc: Exception) -> None:
+    def _quarantined(self, item: Any, exc: Exception) -> None:
         self._keep(self._ordinal, self._entry(item, exc))
-        self._leg.errors += 1
-        self._leg.tell_put_aside(self._cursor, exc)
-        self._judge(max(self._ordinal + 1, self._leg.total or LEAST_JUDGED), exc)
+        self._execution.errors += 1
+        self._execution.tell_quarantined(self._cursor, exc)
+        self._judge(max(self._ordinal + 1, self._execution.total or LEAST_JUDGED), exc)
 
     def _judge(self, items: int, exc: Exception | None) -> None:
-        errors = self._leg.errors
+        errors = self._execution.errors
         if self._allowed.exceeded(errors, items):
             raise MaxItemErrorsExceeded(
-                f"{self._leg.task.name}[{self._leg.id}]: {errors} of"
-                f" {counted(self._ordinal + 1, 'item')} failed, more than max_item_errors ="
-                f" {self._leg.task.max_item_errors!r} allows. They are quarantined: see"
+                f"{self._execution.task.name}[{self._execution.id}]: {errors} of"
+                f" {counted(self._ordinal + 1, 'item')} failed, more than max_failed_items ="
+                f" {self._execution.task.max_failed_items!r} allows. They are quarantined: see"
                 " `graceful runs ID`, fix the cause, start the task anew after its cursor, and"
                 " replay them."
             ) from exc

@@ -1,4 +1,4 @@
-"""A task that tries again what another run has put aside."""
+"""A task that tries again what another run has quarantined."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import GracefulError
 from celery_graceful.model.record import RunKey
-from celery_graceful.runs.aside import REPLAY, PutAside, chosen, found
+from celery_graceful.runs.quarantined_items import REPLAY, QuarantinedItem, chosen, found
 from celery_graceful.stores.base import Store
 from celery_graceful.tasks import styles
-from celery_graceful.tasks.carried import CarriedLeg
+from celery_graceful.tasks.owned import OwnedExecution
 
 __all__ = ["Replay", "replay_of"]
 
@@ -23,14 +23,14 @@ logger = logging.getLogger("celery_graceful.runs")
 _FAILED, _FAILURES = "graceful_failed", "graceful_failures"
 
 
-def replay_of(leg: CarriedLeg) -> Replay | None:
-    """What ``leg`` replays, if its message asks for that."""
-    asked = leg.request.get(REPLAY)
+def replay_of(execution: OwnedExecution) -> Replay | None:
+    """What ``execution`` replays, if its message asks for that."""
+    asked = execution.request.get(REPLAY)
     if not asked:
         return None
     run_id, ordinals = asked
-    run = RunKey(leg.ticket.run.task, run_id)
-    return Replay(leg, run, leg.ticket.runtime.store, frozenset(ordinals))
+    run = RunKey(execution.ticket.run.task, run_id)
+    return Replay(execution, run, execution.ticket.runtime.store, frozenset(ordinals))
 
 
 class Replay:
@@ -39,8 +39,10 @@ class Replay:
     Each is fetched from the enumerator anew, from the cursor before it.
     """
 
-    def __init__(self, leg: CarriedLeg, run: RunKey, store: Store, wanted: frozenset[int]) -> None:
-        self._leg = leg
+    def __init__(
+        self, execution: OwnedExecution, run: RunKey, store: Store, wanted: frozenset[int]
+    ) -> None:
+        self._execution = execution
         self._run = run
         self._store = store
         self._wanted = wanted
@@ -50,32 +52,32 @@ class Replay:
     def run(self) -> dict[str, Any]:
         """Try them; returns how many were ``replayed``, and how many have ``failed`` again."""
         styles.iterate_pairs(
-            self._leg, self._pairs(), self._each, named=lambda entry, ordinal: entry.cursor
+            self._execution, self._pairs(), self._each, named=lambda entry, ordinal: entry.cursor
         )
-        failed = self._leg.carry.get(_FAILURES, 0)
-        return {"run": self._run.id, "replayed": self._leg.steps - failed, "failed": failed}
+        failed = self._execution.carry.get(_FAILURES, 0)
+        return {"run": self._run.id, "replayed": self._execution.steps - failed, "failed": failed}
 
     def forget_done(self) -> None:
         """Take those that succeeded off the list; called when what they did is saved for good."""
-        last = self._leg.cursor
+        last = self._execution.cursor
         if last is None:
             return
         if self._wanted:
             done = [n for n in self._wanted if n <= last and not _within(n, self._failed)]
-            self._store.drop_aside(self._run, done)
+            self._store.drop_quarantined(self._run, done)
             return
         first = 0
         for begin, end in self._failed:
             if first < begin:
-                self._store.drop_aside_range(self._run, first, begin - 1)
+                self._store.drop_quarantined_range(self._run, first, begin - 1)
             first = end + 1
         if first <= last:
-            self._store.drop_aside_range(self._run, first, last)
+            self._store.drop_quarantined_range(self._run, first, last)
 
     @property
     def _failed(self) -> list[list[int]]:
         """Ranges of ordinals: all items tried within one have failed again, however many."""
-        failed: list[list[int]] = self._leg.carry.setdefault(_FAILED, [])
+        failed: list[list[int]] = self._execution.carry.setdefault(_FAILED, [])
         return failed
 
     def _note_failed(self, ordinal: int) -> None:
@@ -84,25 +86,25 @@ class Replay:
             failed[-1][1] = ordinal
         else:
             failed.append([ordinal, ordinal])
-        self._leg.carry[_FAILURES] = self._leg.carry.get(_FAILURES, 0) + 1
+        self._execution.carry[_FAILURES] = self._execution.carry.get(_FAILURES, 0) + 1
 
-    def _entries(self) -> Iterator[PutAside]:
+    def _entries(self) -> Iterator[QuarantinedItem]:
         if self._wanted:
             return chosen(self._store, self._run, self._wanted)
-        return found(self._store, self._run, first=(self._leg.cursor or -1) + 1)
+        return found(self._store, self._run, first=(self._execution.cursor or -1) + 1)
 
-    def _pairs(self) -> Generator[tuple[PutAside, int], None, None]:
-        last = self._leg.cursor
+    def _pairs(self) -> Generator[tuple[QuarantinedItem, int], None, None]:
+        last = self._execution.cursor
         for entry in self._entries():
             if last is None or entry.ordinal > last:
                 yield entry, entry.ordinal
                 self._before = entry.ordinal
 
-    def _each(self, entry: PutAside, *args: Any, **kwargs: Any) -> None:
+    def _each(self, entry: QuarantinedItem, *args: Any, **kwargs: Any) -> None:
         try:
             item = self._item(entry)
-            task = self._leg.task
-            with self._leg.item_scope(), task.around_iteration(item, *args, **kwargs):
+            task = self._execution.task
+            with self._execution.item_scope(), task.around_iteration(item, *args, **kwargs):
                 task.each_iteration(item, *args, **kwargs)
         except (Ignore, Reject, Retry, SoftTimeLimitExceeded):
             raise
@@ -116,9 +118,13 @@ class Replay:
                 exc_info=exc,
             )
 
-    def _item(self, entry: PutAside) -> Any:
-        leg = self._leg
-        pairs = iter(leg.task.build_enumerator(*leg.args, cursor=entry.before, **leg.kwargs))
+    def _item(self, entry: QuarantinedItem) -> Any:
+        execution = self._execution
+        pairs = iter(
+            execution.task.build_enumerator(
+                *execution.args, cursor=entry.before, **execution.kwargs
+            )
+        )
         try:
             item, cursor = next(pairs, (None, None))
         finally:

@@ -15,32 +15,32 @@ from celery.utils.saferepr import saferepr
 
 from celery_graceful._celery import wire
 from celery_graceful._celery.delivery import Stores, delivery_of, limit_stores
-from celery_graceful._celery.request import LegLeft
+from celery_graceful._celery.request import ExecutionLeft
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.cursor import encode
 from celery_graceful.model.decide import Verdict
 from celery_graceful.tasks import base_exceptions, endings, exits, limits
-from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.legs import LEG
+from celery_graceful.tasks.making import EXECUTION
+from celery_graceful.tasks.owned import OwnedExecution
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["carried_leg", "note_final_error", "raise_if_final", "retry_through", "send"]
+__all__ = ["carried_execution", "note_final_error", "raise_if_final", "retry_through", "send"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
 
-def carried_leg(task: RunTask, task_id: str | None) -> CarriedLeg | None:
-    """The leg whose own successor is being published: the message has its task id."""
+def carried_execution(task: RunTask, task_id: str | None) -> OwnedExecution | None:
+    """The execution whose own successor is being published: the message has its task id."""
     if task_id is None or task.request.called_directly or task.request.id != task_id:
         return None
-    leg = getattr(task.request, LEG, None)
-    return leg if isinstance(leg, CarriedLeg) else None
+    execution = getattr(task.request, EXECUTION, None)
+    return execution if isinstance(execution, OwnedExecution) else None
 
 
 def retry_through(
-    leg: CarriedLeg,
+    execution: OwnedExecution,
     args: Any,
     kwargs: Any,
     options: dict[str, Any],
@@ -50,45 +50,49 @@ def retry_through(
 
     Inside the loop nobody knows yet how far it came, so the message waits until the loop is left.
     """
-    leg.retry_options = {"args": args, "kwargs": kwargs, **options}
-    leg.send_retry = publish
-    if not leg.open:
-        send(leg)
-    return leg.task.AsyncResult(leg.id)
+    execution.retry_options = {"args": args, "kwargs": kwargs, **options}
+    execution.send_retry = publish
+    if not execution.open:
+        send(execution)
+    return execution.task.AsyncResult(execution.id)
 
 
-def send(leg: CarriedLeg) -> None:
+def send(execution: OwnedExecution) -> None:
     """Publish the retry that was asked for in the loop, if there was one."""
-    options, publish = leg.retry_options, leg.send_retry
+    options, publish = execution.retry_options, execution.send_retry
     if options is None or publish is None:
         return
-    leg.retry_options = leg.send_retry = None
-    if leg.flag.raised:
-        leg.flag.wait_released(leg.ticket.runtime.settings.hand_over_timeout)
+    execution.retry_options = execution.send_retry = None
+    if execution.flag.raised:
+        execution.flag.wait_released(execution.ticket.runtime.settings.release_timeout)
     try:
-        decision = leg.ticket.wait(encode(leg.checkpoint), leg.steps, "retry", _delay(options))
+        decision = execution.ticket.wait(
+            encode(execution.checkpoint), execution.steps, "retry", _delay(options)
+        )
     except StoreUnavailable as exc:
-        raise LegLeft(str(exc), leg.ticket.fence) from exc
+        raise ExecutionLeft(str(exc), execution.ticket.fence) from exc
     if decision.verdict is Verdict.REFUSED:
-        exits.give_way(leg)
+        exits.give_way(execution)
     if decision.verdict is not Verdict.PUBLISH:
-        exits.taken_out(leg)
+        exits.taken_out(execution)
     headers = dict(options.get("headers") or {})
     for name in (wire.CHECKPOINT, wire.LEFT, wire.LEFT_OUT, wire.HOME):
         headers.pop(name, None)
-    headers.update(wire.travelling(leg.ticket.record.checkpoint))
-    headers[wire.GENERATION] = leg.ticket.record.generation
-    headers["parent_id"] = leg.request.parent_id  # Celery would make a root task its own parent
+    headers.update(wire.travelling(execution.ticket.record.checkpoint))
+    headers[wire.GENERATION] = execution.ticket.record.generation
+    headers["parent_id"] = (
+        execution.request.parent_id
+    )  # Celery would make a root task its own parent
     options["headers"] = headers
-    _when_retry_is_stored(leg, partial(_publish, leg, partial(publish, **options)))
+    _when_retry_is_stored(execution, partial(_publish, execution, partial(publish, **options)))
 
 
-def _when_retry_is_stored(leg: CarriedLeg, publish: Callable[[], None]) -> None:
+def _when_retry_is_stored(execution: OwnedExecution, publish: Callable[[], None]) -> None:
     """Publish when Celery has stored RETRY, and told ``task_retry`` and ``on_retry``.
 
     The next execution may end the run at once, and RETRY must not replace its outcome.
     """
-    delivery = delivery_of(leg.request)
+    delivery = delivery_of(execution.request)
     if delivery is None:
         publish()
         return
@@ -97,23 +101,23 @@ def _when_retry_is_stored(leg: CarriedLeg, publish: Callable[[], None]) -> None:
     delivery.afterwards.append(partial(contextvars.copy_context().run, publish))
 
 
-def _publish(leg: CarriedLeg, publish: Callable[[], object]) -> None:
-    limit_stores(leg.request, Stores.NONE)
+def _publish(execution: OwnedExecution, publish: Callable[[], object]) -> None:
+    limit_stores(execution.request, Stores.NONE)
     try:
         publish()
     except Exception as exc:
         # ``Task.retry`` would reject the message and fail the task; the run is not lost.
-        _warn_not_sent(leg, exc)
+        _warn_not_sent(execution, exc)
     except BaseException as exc:
-        if base_exceptions.is_stop(exc, leg.flag, leg.request):
+        if base_exceptions.is_stop(exc, execution.flag, execution.request):
             raise
-        _warn_not_sent(leg, exc)
+        _warn_not_sent(execution, exc)
 
 
-def _warn_not_sent(leg: CarriedLeg, exc: BaseException) -> None:
+def _warn_not_sent(execution: OwnedExecution, exc: BaseException) -> None:
     logger.error(
         "%s: the retry could not be published; a worker does it one lease after it was due: %s",
-        leg.ticket.run,
+        execution.ticket.run,
         saferepr(exc),
     )
 
@@ -132,17 +136,17 @@ def raise_if_final(task: RunTask, exc: Exception | None) -> None:
     """An error that a retry would only meet again is not retried, nor is a message given back."""
     if isinstance(exc, Reject):  # ``autoretry_for = (Exception,)`` would take it for an error
         raise exc
-    leg = getattr(task.request, LEG, None)
-    if not isinstance(leg, CarriedLeg) or exc is None:
+    execution = getattr(task.request, EXECUTION, None)
+    if not isinstance(execution, OwnedExecution) or exc is None:
         return
-    if leg.returns_saved or isinstance(exc, limits.FINAL_ERRORS):
+    if execution.returns_saved or isinstance(exc, limits.FINAL_ERRORS):
         raise exc
 
 
 def note_final_error(task: RunTask, exc: Exception) -> None:
     """``Task.retry`` raised something else than Retry: no retry is left, ``exc`` is the outcome."""
-    leg = getattr(task.request, LEG, None)
-    if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(leg, CarriedLeg):
+    execution = getattr(task.request, EXECUTION, None)
+    if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(execution, OwnedExecution):
         return
-    if not leg.open and not leg.returns_saved:
-        endings.fail_for_good(leg, exc)
+    if not execution.open and not execution.returns_saved:
+        endings.fail_for_good(execution, exc)

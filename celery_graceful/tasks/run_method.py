@@ -12,7 +12,7 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful._celery.delivery import Left, Returned, delivery_of
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.current import current_execution
 from celery_graceful.tasks.execute import execute
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class RunMethod:
         """Whether the generator of a subclass, which is being iterated, wants its parent's."""
         if inspect.getattr_static(type(task), "run") is self:
             return False
-        leg = current_leg.get()
-        return leg is not None and leg.task is task
+        execution = current_execution.get()
+        return execution is not None and execution.task is task
 
     def header(self) -> Any:
         """What Celery calls with a caller's arguments: raises ``TypeError`` if they do not fit."""

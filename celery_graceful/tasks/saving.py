@@ -1,4 +1,4 @@
-"""A leg whose run is kept in the store: checkpoints, items in doubt, items put aside."""
+"""An execution whose run is kept in the store: checkpoints, items in doubt, quarantined items."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Request
-from celery_graceful.runs.aside import ENVELOPE, envelope_entry
+from celery_graceful.runs.quarantined_items import ENVELOPE, envelope_entry
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.tasks import limits
 from celery_graceful.tasks.children import Children
-from celery_graceful.tasks.leg import Interrupted, Leg
+from celery_graceful.tasks.execution import Execution, Interrupted
 from celery_graceful.tasks.progress import ProgressReport
 from celery_graceful.tasks.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["REASON_OF", "STORE_RETRY", "SavingLeg", "cursor_part"]
+__all__ = ["REASON_OF", "STORE_RETRY", "SavingExecution", "cursor_part"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -36,8 +36,8 @@ LEAVE_AGAIN = 5.0
 INTERVALS = 2
 
 
-class SavingLeg(Leg):
-    """A leg that writes to the store, under its fence; it knows nothing of what makes it stop."""
+class SavingExecution(Execution):
+    """An execution that writes to the store, under its fence; it knows no stop conditions."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class SavingLeg(Leg):
         super().__init__(task, args, kwargs, checkpoint)
         self.ticket = ticket
         self.request = request
-        self.options = limits.leg_options(task, ticket.runtime.settings, self.request)
+        self.options = limits.execution_options(task, ticket.runtime.settings, self.request)
         self.report = ProgressReport(
             task,
             self.request,
             ticket.runtime.settings.progress,
-            every=self.options.flush_interval / 2,
+            every=self.options.checkpoint_interval / 2,
             valid_for=ticket.runtime.settings.lease_ttl,
         )
         self._warned_still = False
@@ -69,12 +69,12 @@ class SavingLeg(Leg):
         self.may_leave = ticket.runtime.settings.without_store == "run"
         patience = ticket.runtime.settings.store_patience
         #: How long items go on while no checkpoint can be saved, in seconds.
-        self._store_patience = INTERVALS * self.options.flush_interval
+        self._store_patience = INTERVALS * self.options.checkpoint_interval
         if patience is not None:
             self._store_patience = patience
         now = time.monotonic()
         self._lease_until = now + ticket.runtime.settings.lease_ttl
-        self._flush_due = now + self.options.flush_interval
+        self._flush_due = now + self.options.checkpoint_interval
 
     @property
     def id(self) -> str:
@@ -82,7 +82,7 @@ class SavingLeg(Leg):
 
     @property
     def details(self) -> dict[str, Any]:
-        """What signals tell of a leg."""
+        """What signals tell of an execution."""
         return {"task_id": self.id, "cursor": self.cursor, "steps": self.steps}
 
     def _last_saved(self) -> Checkpoint:
@@ -90,7 +90,7 @@ class SavingLeg(Leg):
         return super()._last_saved() if saved is None else decode(saved)
 
     def stop_reason(self, now: float) -> str | None:
-        """Why the leg has to leave at ``now`` (monotonic seconds), if it has to."""
+        """Why the execution has to leave at ``now`` (monotonic seconds), if it has to."""
         raise NotImplementedError
 
     # -- checkpoints ------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class SavingLeg(Leg):
                 break
             except CorruptRecord:
                 raise
-            except StoreError as exc:  # it does not answer, or somebody has to mend it
+            except StoreError as exc:  # it does not answer, or somebody has to fix it
                 now = time.monotonic()  # a silent store has cost a whole time-out
                 if now < self._outage(now, exc) and not needed:
                     return
@@ -129,7 +129,7 @@ class SavingLeg(Leg):
             )
             self._outage_since, self._leave_at = None, math.inf
         self._lease_until = now + self.ticket.runtime.settings.lease_ttl
-        self._flush_due = time.monotonic() + self.options.flush_interval
+        self._flush_due = time.monotonic() + self.options.checkpoint_interval
         signals.emit(signals.checkpoint_saved, self.task, **self.details)
         self.report.send(self.progress)
         if answer.requested is not None:
@@ -201,28 +201,28 @@ class SavingLeg(Leg):
     def quarantine(self) -> Quarantine | None:
         found = super().quarantine()
         if found is not None:
-            self.ticket.begin_aside(self.steps)
+            self.ticket.begin_quarantined(self.steps)
         return found
 
-    def keep_aside(self, ordinal: int, entry: str) -> None:
+    def quarantine_item(self, ordinal: int, entry: str) -> None:
         """Keep an item that failed in the store, and the message by which it can be replayed."""
         own = envelope_entry(self.ticket.record.envelope)
         while True:
             try:
-                kept = self.ticket.put_aside(ENVELOPE, own) and self.ticket.put_aside(
+                kept = self.ticket.quarantine(ENVELOPE, own) and self.ticket.quarantine(
                     ordinal, entry
                 )
                 break
             except CorruptRecord:
                 raise
-            except StoreError as exc:  # as with a checkpoint: somebody has to mend it
+            except StoreError as exc:  # as with a checkpoint: somebody has to fix it
                 self._outage(time.monotonic(), exc)
             self._wait_for_store()
         if not kept:
             raise Interrupted(StopReason.LEASE_LOST)
 
-    def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
-        super().tell_put_aside(cursor, exc)
+    def tell_quarantined(self, cursor: Any, exc: Exception) -> None:
+        super().tell_quarantined(cursor, exc)
         signals.emit(
             signals.item_put_aside,
             self.task,

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery_graceful.errors import DefinitionError, TransactionError
 from celery_graceful.tasks.doubt import announced
-from celery_graceful.tasks.leg import Interrupted, Leg
+from celery_graceful.tasks.execution import Execution, Interrupted
 from celery_graceful.tasks.loop import (
     LOOP_FILE,
     Turns,
@@ -26,42 +26,46 @@ from celery_graceful.tasks.written import RunTask
 __all__ = ["close", "iterate", "iterate_pairs"]
 
 
-def iterate(leg: Leg) -> Any:
-    """Run a leg's items to their end; returns what a generator returned, ``None`` for classes."""
-    if leg.task.body is not None:
-        return _iterate_generator(leg)
-    _iterate_class(leg)
+def iterate(execution: Execution) -> Any:
+    """Run an execution's items; returns what a generator returned, ``None`` for classes."""
+    if execution.task.body is not None:
+        return _iterate_generator(execution)
+    _iterate_class(execution)
     return None
 
 
 # -- generator -------------------------------------------------------------------------------
 
 
-def _iterate_generator(leg: Leg) -> Any:
-    task = leg.task
-    kwargs = leg.kwargs if leg.cursor is None else {**leg.kwargs, "cursor": leg.cursor}
+def _iterate_generator(execution: Execution) -> Any:
+    task = execution.task
+    kwargs = (
+        execution.kwargs
+        if execution.cursor is None
+        else {**execution.kwargs, "cursor": execution.cursor}
+    )
     body = task.body
     assert body is not None
-    items = body(*leg.args, **kwargs)
+    items = body(*execution.args, **kwargs)
     if not hasattr(items, "__next__"):
         raise DefinitionError(
             f"{task.name} has to be a generator that yields cursors; it returned {items!r:.200}"
         )
-    stream = _surrounded(items, leg) if _overrides(task, "around_iteration") else items
+    stream = _surrounded(items, execution) if _overrides(task, "around_iteration") else items
     # What an iterator of the user's own making returns, no loop can see.
     returns = hasattr(stream, "send") and _may_return_value(stream)
     turns: Turns = returning_turns if returns else generator_turns
     try:
-        return _driven(leg, items, stream, turns)
+        return _driven(execution, items, stream, turns)
     finally:
         close(items)
 
 
-def _surrounded(stream: Iterator[Any], leg: Leg) -> Generator[Any, None, Any]:
-    around = leg.task.around_iteration
+def _surrounded(stream: Iterator[Any], execution: Execution) -> Generator[Any, None, Any]:
+    around = execution.task.around_iteration
     while True:
         failure: Exception | None = None
-        with around(None, *leg.args, **leg.kwargs):
+        with around(None, *execution.args, **execution.kwargs):
             try:
                 cursor = next(stream)
             except StopIteration as end:
@@ -103,32 +107,32 @@ def _loads_none(instruction: dis.Instruction | None) -> bool:
 # -- class -----------------------------------------------------------------------------------
 
 
-def _iterate_class(leg: Leg) -> None:
-    task = leg.task
-    pairs = task.build_enumerator(*leg.args, cursor=leg.cursor, **leg.kwargs)
+def _iterate_class(execution: Execution) -> None:
+    task = execution.task
+    pairs = task.build_enumerator(*execution.args, cursor=execution.cursor, **execution.kwargs)
     around = task.around_iteration if _overrides(task, "around_iteration") else None
-    quarantine = leg.quarantine()
+    quarantine = execution.quarantine()
     if quarantine is None:
-        iterate_pairs(leg, pairs, task.each_iteration, around)
+        iterate_pairs(execution, pairs, task.each_iteration, around)
         return
     each = quarantine.guarded(_within(around, task.each_iteration))
-    iterate_pairs(leg, pairs, each, noted=quarantine.noted)
+    iterate_pairs(execution, pairs, each, noted=quarantine.noted)
     quarantine.judge_end()
 
 
 def iterate_pairs(
-    leg: Leg,
+    execution: Execution,
     pairs: Any,
     each: Callable[..., Any],
     around: Callable[..., AbstractContextManager[Any]] | None = None,
     noted: Callable[[Iterator[Any]], Iterator[Any]] | None = None,
     named: Callable[[Any, Any], Any] = lambda item, cursor: cursor,
 ) -> None:
-    """Call ``each(item, …)`` for (item, cursor) pairs, from where the leg stands to their end.
+    """Call ``each(item, …)`` for (item, cursor) pairs, from the execution's cursor to the end.
 
     ``noted`` sees the pairs on their way; ``named`` says how an item in doubt is told.
     """
-    task = leg.task
+    task = execution.task
     try:
         source = stream = iter(pairs)
     except TypeError as exc:
@@ -139,10 +143,10 @@ def iterate_pairs(
     if noted is not None:
         stream = noted(stream)
     if task.track_in_doubt:
-        stream = announced(stream, leg.about_to_run, named)
-    turns = call_shape(each, leg.args, leg.kwargs, around)
+        stream = announced(stream, execution.about_to_run, named)
+    turns = call_shape(each, execution.args, execution.kwargs, around)
     try:
-        _driven(leg, source, stream, turns)
+        _driven(execution, source, stream, turns)
     except (TypeError, ValueError) as exc:
         if _is_unpacking(exc):
             raise DefinitionError(
@@ -153,18 +157,18 @@ def iterate_pairs(
         close(source)
 
 
-def _driven(leg: Leg, source: Any, stream: Any, turns: Turns) -> Any:
-    leg.source, before = source, leg.steps
+def _driven(execution: Execution, source: Any, stream: Any, turns: Turns) -> Any:
+    execution.source, before = source, execution.steps
     try:
-        return drive(stream, turns, leg, leg.cursor)
+        return drive(stream, turns, execution, execution.cursor)
     except (Interrupted, TransactionError):
         raise  # from a look, which has seen to it
     except BaseException:
         # While ``source`` still holds its blocks open.
-        leg.distrust_open_work(leg.steps - before + 1)
+        execution.distrust_open_work(execution.steps - before + 1)
         raise
     finally:
-        leg.source = None
+        execution.source = None
 
 
 def _within(

@@ -18,12 +18,13 @@ class RunTask(Task):  # type: ignore[type-arg]
 
     abstract = True
 
-    #: Seconds between two saved checkpoints; ``None``: ``graceful_flush_interval``.
-    flush_interval: ClassVar[float | str | None] = None
-    #: Seconds after which a leg gives its slot back, 0: never; ``None``:
-    #: ``graceful_max_leg_runtime``.
-    max_leg_runtime: ClassVar[float | str | None] = None
-    #: Crashed legs in a row without progress that end the run; ``None``: ``graceful_max_crashes``.
+    #: Seconds between two saved checkpoints; ``None``: ``graceful_checkpoint_interval``.
+    checkpoint_interval: ClassVar[float | str | None] = None
+    #: Seconds after which an execution gives its slot back, 0: never; ``None``:
+    #: ``graceful_max_execution_time``.
+    max_execution_time: ClassVar[float | str | None] = None
+    #: Crashed executions in a row without progress that end the run; ``None``:
+    #: ``graceful_max_crashes``.
     max_crashes: ClassVar[int | None] = None
     #: Commits items' work and their checkpoint in one transaction of the task's own database.
     atomic: ClassVar[Atomic | None] = None
@@ -37,9 +38,9 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: one that may have run already. A store call per item; for classes.
     track_in_doubt: ClassVar[bool] = False
 
-    #: Put items that fail aside and go on, up to this number, or this share (``0.01``, ``"1%"``) of
-    #: them; ``None``: an item that fails, fails the run. For classes.
-    max_item_errors: ClassVar[float | str | None] = None
+    #: Quarantine items that fail and go on, up to this number, or this share (``0.01``, ``"1%"``)
+    #: of them; ``None``: an item that fails, fails the run. For classes.
+    max_failed_items: ClassVar[float | str | None] = None
 
     #: As Celery's decorators take them: validate arguments that are annotated as models of
     #: Pydantic, and dump a model that is the result.
@@ -82,7 +83,7 @@ class RunTask(Task):  # type: ignore[type-arg]
         """Called when the run begins."""
 
     def on_resume(self, *args: Any, **kwargs: Any) -> None:
-        """Called when a later leg begins."""
+        """Called when a later execution begins."""
 
     def on_stop(self, reason: str, /, *args: Any, **kwargs: Any) -> None:
         """Called when the run is interrupted, before its last checkpoint is saved."""

@@ -1,4 +1,4 @@
-"""What a failed trial tells: where, what differed, each leg, and what to look at."""
+"""What a failed trial tells: where, what differed, each execution, and what to look at."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
 
 
 def describe(
-    title: str, found: Sequence[Difference], legs: Sequence[Stage], changed: Collection[str]
+    title: str, found: Sequence[Difference], executions: Sequence[Stage], changed: Collection[str]
 ) -> str:
     """The message of a failure."""
     lines = [title, ""]
@@ -50,25 +50,32 @@ def describe(
             f"    undisturbed:  {difference.wanted}",
             f"    here:         {difference.got}",
         ]
-    lines += ["", *(f"  leg {i}: {_story(leg)}" for i, leg in enumerate(legs, 1))]
+    lines += [
+        "",
+        *(f"  execution {i}: {_story(execution)}" for i, execution in enumerate(executions, 1)),
+    ]
     if changed:
         names = ", ".join(sorted(changed))
-        lines.append(f"  forgotten before each leg, as by a new process: {names}")
+        lines.append(f"  forgotten before each execution, as by a new process: {names}")
     lines += ["", *(f"Look at: {hint}" for hint in dict.fromkeys(d.hint for d in found if d.hint))]
     return "\n".join(lines)
 
 
-def _story(leg: Stage) -> str:
-    began = "from the beginning" if leg.start is None else f"after cursor {_cursor(leg.start)}"
-    items = counted(len(leg.seen), "item")
-    if leg.seen:
-        items += f" ({_row(leg.seen)})"
-    if leg.endless:
+def _story(execution: Stage) -> str:
+    began = (
+        "from the beginning"
+        if execution.start is None
+        else f"after cursor {_cursor(execution.start)}"
+    )
+    items = counted(len(execution.seen), "item")
+    if execution.seen:
+        items += f" ({_row(execution.seen)})"
+    if execution.endless:
         return f"{began}, {items}, given up, it seemed to have no end"
-    if leg.how is How.FAILED:
-        return f"{began}, {items}, failed with {type(leg.error).__name__}"
-    saved = "nothing" if leg.saved is None else f"cursor {_cursor(leg.saved)}"
-    return f"{began}, {items}, {(leg.how or How.FAILED).value}; {saved} was saved"
+    if execution.how is How.FAILED:
+        return f"{began}, {items}, failed with {type(execution.error).__name__}"
+    saved = "nothing" if execution.saved is None else f"cursor {_cursor(execution.saved)}"
+    return f"{began}, {items}, {(execution.how or How.FAILED).value}; {saved} was saved"
 
 
 def _cursor(checkpoint: str) -> str:
@@ -87,20 +94,22 @@ def _row(seen: Sequence[Seen]) -> str:
 # -- items -----------------------------------------------------------------------------------
 
 
-def items_differ(wanted: Sequence[Seen], place: int, leg: Stage) -> Difference | None:
-    """What is wrong with the items a leg did, when ``place`` items lay before it.
+def items_differ(wanted: Sequence[Seen], place: int, execution: Stage) -> Difference | None:
+    """What is wrong with the items an execution did, when ``place`` items lay before it.
 
     ``wanted`` are those of the whole undisturbed run.
     """
     rest = wanted[place:]
-    ended = leg.how is How.FINISHED
-    if leg.seen == list(rest if ended else rest[: len(leg.seen)]) and (ended or not leg.endless):
+    ended = execution.how is How.FINISHED
+    if execution.seen == list(rest if ended else rest[: len(execution.seen)]) and (
+        ended or not execution.endless
+    ):
         return None
     return Difference(
-        f"items of the leg that goes on after {place} of {len(wanted)}",
+        f"items of the execution that goes on after {place} of {len(wanted)}",
         _row(rest),
-        _row(leg.seen),
-        _items_hint(wanted, place, leg.seen),
+        _row(execution.seen),
+        _items_hint(wanted, place, execution.seen),
     )
 
 
@@ -114,11 +123,11 @@ def _items_hint(wanted: Sequence[Seen], place: int, got: Sequence[Seen]) -> str:
             "coarse_cursor=True."
         )
     if sorted(map(_name, got)) == sorted(map(_name, rest)):
-        return "the order of the items, which has to be the same in each leg: sort by a unique key."
+        return "the order of the items, which must be the same in each execution: use a unique key."
     if place > 1 and got and got[0] == wanted[0]:
         return (
-            "whether the cursor reaches the source: the leg began at the first item again. It is "
-            "passed as the argument `cursor`."
+            "whether the cursor reaches the source: the execution began at the first item again. "
+            "It is passed as the argument `cursor`."
         )
     if place == 1 and got and got[0] == wanted[0]:
         return (
@@ -157,25 +166,25 @@ def _name(one: Seen) -> str:
 
 
 def advice(part: str, how: How | None, changed: Collection[str]) -> str:
-    """What to look at when ``part`` differs after legs that ended like ``how``."""
+    """What to look at when ``part`` differs after executions that ended like ``how``."""
     if how is None:
         return LEFT_BEHIND
     if part == "error":
         return (
-            "what only the first leg sets up: on_start is not called again. Set up in "
+            "what only the first execution sets up: on_start is not called again. Set up in "
             "build_enumerator, at the beginning of the generator, or in on_resume as well."
         )
     if how is How.TOLD_TO_DIE:
         return "the place where self.carry is changed: do it last, when the item's work is done."
     if changed and part in ("result", "carry"):
         return (
-            f"{', '.join(sorted(changed))}: a new process does not have it. Keep what a later leg "
-            "needs in self.carry."
+            f"{', '.join(sorted(changed))}: a new process does not have it. Keep what a later "
+            "execution needs in self.carry."
         )
     if part == "result":
         return (
-            "what the result is made of: variables hold what this leg did, self.carry what all "
-            "legs did."
+            "what the result is made of: variables hold what this execution did, self.carry what "
+            "all executions did."
         )
     if part == "carry":
         return "when self.carry is changed: in the item's own turn, before its cursor is yielded."
@@ -196,7 +205,7 @@ def advice(part: str, how: How | None, changed: Collection[str]) -> str:
 
 
 def error_hint(error: BaseException | None, changed: Collection[str]) -> str:
-    """What to look at when a leg raised."""
+    """What to look at when an execution raised."""
     if isinstance(error, CursorError):
         return "the cursors and the carry: each has to come back equal and of the same type."
     if isinstance(error, TransactionError):

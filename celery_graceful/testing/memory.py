@@ -1,7 +1,8 @@
 """What a process forgets when it ends: attributes of the task, globals, enclosing variables.
 
-A test runs all legs of a run in one process. In production each may run in a new one; so before
-each leg, what the task keeps in its process is put back to what it was at the beginning.
+A test runs all executions of a run in one process. In production each may run in a new one; so
+before each execution, what the task keeps in its process is put back to what it was at the
+beginning.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Outward:
         self.items: set[int] = set()
 
     def watch(self, stage: Stage) -> Callable[[FrameType, str, Any], None]:
-        """What ``sys.setprofile`` is to call while ``stage`` runs its leg."""
+        """What ``sys.setprofile`` is to call while ``stage`` runs its execution."""
 
         def called(frame: FrameType, event: str, arg: Any) -> None:
             if event == "c_call":

@@ -21,7 +21,7 @@ class PartialRun:
     task: IterableTask
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    #: The task id, the same for all legs.
+    #: The task id, the same for all executions.
     task_id: str
     #: The checkpoint as a store would have it: text.
     checkpoint: str = field(repr=False)
@@ -39,7 +39,7 @@ class PartialRun:
 
     @property
     def carry(self) -> dict[str, Any]:
-        """The carry, as the next leg gets it."""
+        """The carry, as the next execution gets it."""
         return self._decoded.carry
 
     @property

@@ -32,11 +32,11 @@ def run_until() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def stop_requested() -> Callable[..., Any]:
-    """The context manager :func:`celery_graceful.testing.stop_requested`."""
+def simulate_stop() -> Callable[..., Any]:
+    """The context manager :func:`celery_graceful.testing.simulate_stop`."""
     from celery_graceful import testing
 
-    return testing.stop_requested
+    return testing.simulate_stop
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def graceful_settings() -> dict[str, Any]:
     return {
         "graceful_store": f"memory://{uuid4()}",
         "graceful_namespace": NAMESPACE,
-        "graceful_flush_interval": 0.1,
+        "graceful_checkpoint_interval": 0.1,
     }
 
 

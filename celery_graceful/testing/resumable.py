@@ -49,18 +49,18 @@ def assert_resumable(
     """Interrupt and crash an iterable task after each of its items; it has to come out the same.
 
     Runs the task many times, here and now, without broker and store, and compares with an
-    undisturbed run: items, carry, result and ``outcome()``. Before each leg, what the task keeps on
-    itself, in globals and in variables of enclosing functions is put back, as a new process would
-    not have it; what ``outcome`` and ``reset`` name is left alone.
+    undisturbed run: items, carry, result and ``outcome()``. Before each execution, what the task
+    keeps on itself, in globals and in variables of enclosing functions is put back, as a new
+    process would not have it; what ``outcome`` and ``reset`` name is left alone.
 
     Args:
         task: the task; generator or class.
-        args: its positional arguments, sent through the task's serializer for each leg.
+        args: its positional arguments, sent through the task's serializer for each execution.
         kwargs: its keyword arguments; ``cursor`` seeds it.
         outcome: returns what the task left in the world, such as the rows of a table.
         reset: restores the world before each run.
         crashes: whether the task is killed as well, so that items run again.
-        flush_every: items between two saved checkpoints of a leg that crashes.
+        flush_every: items between two saved checkpoints of an execution that crashes.
         limit: how many places are tried of each kind, spread over the run; at least 2.
         coarse_cursor: items may share a cursor, and run again when interrupted within those.
         ignore: what is not compared: ``"items"``, ``"total"``, ``"carry"``, ``"result"``,
@@ -129,25 +129,29 @@ class _Examination:
     def undisturbed(self, outward: Outward) -> None:
         """Run it twice as it is: the first is the measure, the second has to come out the same."""
         self._begin()
-        leg = Stage(self.task)
-        leg.run(self.args, self.kwargs, self.task_id)
-        if leg.how is not How.FINISHED:
-            wrong = self._raised(leg, set())
-            if not isinstance(leg.error, (CursorError, TransactionError)):
+        execution = Stage(self.task)
+        execution.run(self.args, self.kwargs, self.task_id)
+        if execution.how is not How.FINISHED:
+            wrong = self._raised(execution, set())
+            if not isinstance(execution.error, (CursorError, TransactionError)):
                 wrong = wrong._replace(hint="the task, or the arguments and the world of the test.")
             self._fail(
-                f"fails undisturbed, after {counted(len(leg.seen), 'item')}.", [wrong], [leg]
+                f"fails undisturbed, after {counted(len(execution.seen), 'item')}.",
+                [wrong],
+                [execution],
             )
-        self.course = _Course(leg.seen, self._values(leg), moved_in(leg.seen))
+        self.course = _Course(execution.seen, self._values(execution), moved_in(execution.seen))
         total = self.course.values.get("total")
-        if total is not None and total != len(leg.seen) and "cursor" not in self.kwargs:
+        if total is not None and total != len(execution.seen) and "cursor" not in self.kwargs:
             done, said = (
-                f"{counted(len(leg.seen), 'item was', 'items were')} done",
+                f"{counted(len(execution.seen), 'item was', 'items were')} done",
                 f"count() said {total}",
             )
             hint = 'count(): it counts other items than those that run (or pass ignore=["total"]).'
-            title = f"counts wrong, as seen undisturbed at its end, after item {len(leg.seen)}."
-            self._fail(title, [Difference("total", done, said, hint)], [leg])
+            title = (
+                f"counts wrong, as seen undisturbed at its end, after item {len(execution.seen)}."
+            )
+            self._fail(title, [Difference("total", done, said, hint)], [execution])
         self.hold(Trial("run undisturbed a second time", ()), outward)
         if self.coarse and self._begins_again_after_one():
             self.course = self.course._replace(moved=self.course.moved - {1})
@@ -155,12 +159,12 @@ class _Examination:
     def _begins_again_after_one(self) -> bool:
         """Whether the first cursor of a page that is not done yet means: from the beginning."""
         self._begin()
-        *_, leg = self._legs(Trial("", [Ending(How.STOPPED, 1)]), None)
-        return leg.seen == self.course.seen
+        *_, execution = self._executions(Trial("", [Ending(How.STOPPED, 1)]), None)
+        return execution.seen == self.course.seen
 
-    def _values(self, leg: Stage) -> dict[str, Any]:
-        checkpoint = decode(leg.saved or "")
-        values = {"total": checkpoint.total, "carry": checkpoint.carry, "result": leg.result}
+    def _values(self, execution: Stage) -> dict[str, Any]:
+        checkpoint = decode(execution.saved or "")
+        values = {"total": checkpoint.total, "carry": checkpoint.carry, "result": execution.result}
         if self.outcome is not None:
             values["outcome"] = snapshot(self.outcome())
         return {part: value for part, value in values.items() if part not in self.ignored}
@@ -175,22 +179,22 @@ class _Examination:
     def hold(self, trial: Trial, outward: Outward | None = None) -> None:
         """Run one trial; raises if it comes out differently."""
         self._begin()
-        legs: list[Stage] = []
+        executions: list[Stage] = []
         changed: set[str] = set()
-        for leg in self._legs(trial, outward):
-            legs.append(leg)
+        for execution in self._executions(trial, outward):
+            executions.append(execution)
             changed |= self.memory.forget()
-            found = self._wrong_in(leg, trial, changed)
+            found = self._wrong_in(execution, trial, changed)
             if found:
-                self._fail(_differs(self._where(trial, leg)), found, legs, changed)
-        found = self._wrong_at_the_end(legs, trial, changed)
+                self._fail(_differs(self._where(trial, execution)), found, executions, changed)
+        found = self._wrong_at_the_end(executions, trial, changed)
         if found:
-            self._fail(_differs(trial.what), found, legs, changed)
+            self._fail(_differs(trial.what), found, executions, changed)
 
-    def _legs(self, trial: Trial, outward: Outward | None) -> Iterator[Stage]:
+    def _executions(self, trial: Trial, outward: Outward | None) -> Iterator[Stage]:
         place, start = 0, None
         for number, ending in enumerate([*trial.endings, None]):
-            leg = Stage(
+            execution = Stage(
                 self.task,
                 start,
                 place=place,
@@ -199,27 +203,27 @@ class _Examination:
                 most=2 * len(self.course.seen) + 2,
                 profile=outward.watch if outward is not None else None,
             )
-            leg.run(self.args, self.kwargs, self.task_id)
-            yield leg
-            if ending is None or leg.how is How.FINISHED:
+            execution.run(self.args, self.kwargs, self.task_id)
+            yield execution
+            if ending is None or execution.how is How.FINISHED:
                 return
-            start = leg.saved
+            start = execution.saved
             place = ending.saved_at
             if ending.how is How.STOPPED:
                 place = ending.at
             elif ending.how is How.TOLD_TO_DIE:
                 place = ending.at - 1
-            if leg.saved_at is not None and ending.how is not How.STOPPED:
-                place = leg.saved_at
+            if execution.saved_at is not None and ending.how is not How.STOPPED:
+                place = execution.saved_at
             if self.coarse:
                 place = max((p for p in self.course.moved if p <= place), default=0)
 
-    def _wrong_in(self, leg: Stage, trial: Trial, changed: set[str]) -> list[Difference]:
-        if leg.how is How.FAILED and not leg.endless:
-            return [self._raised(leg, changed)]
-        if "items" in self.ignored and not leg.endless:
+    def _wrong_in(self, execution: Stage, trial: Trial, changed: set[str]) -> list[Difference]:
+        if execution.how is How.FAILED and not execution.endless:
+            return [self._raised(execution, changed)]
+        if "items" in self.ignored and not execution.endless:
             return []
-        wrong = items_differ(self.course.seen, leg.place, leg)
+        wrong = items_differ(self.course.seen, execution.place, execution)
         if wrong is None:
             return []
         return [
@@ -227,11 +231,11 @@ class _Examination:
         ]
 
     def _wrong_at_the_end(
-        self, legs: list[Stage], trial: Trial, changed: set[str]
+        self, executions: list[Stage], trial: Trial, changed: set[str]
     ) -> list[Difference]:
         how = trial.endings[-1].how if trial.endings else None
         found = []
-        for part, got in self._values(legs[-1]).items():
+        for part, got in self._values(executions[-1]).items():
             wanted = self.course.values[part]
             wrong = differ(part, wanted, got, advice(part, how, changed))
             found += [wrong] if wrong is not None else []
@@ -239,14 +243,14 @@ class _Examination:
 
     # -- failing ----------------------------------------------------------------------------
 
-    def _raised(self, leg: Stage, changed: set[str]) -> Difference:
-        hint = error_hint(leg.error, changed)
-        return Difference("error", "no error", f"{leg.error!r:.400}", hint)
+    def _raised(self, execution: Stage, changed: set[str]) -> Difference:
+        hint = error_hint(execution.error, changed)
+        return Difference("error", "no error", f"{execution.error!r:.400}", hint)
 
-    def _where(self, trial: Trial, leg: Stage) -> str:
+    def _where(self, trial: Trial, execution: Stage) -> str:
         if trial.endings:
             return trial.what
-        pairs = zip(self.course.seen, leg.seen)  # noqa: B905 - as far as both go
+        pairs = zip(self.course.seen, execution.seen)  # noqa: B905 - as far as both go
         alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         return f"{trial.what}, from item {alike + 1} on"
 
@@ -254,11 +258,11 @@ class _Examination:
         self,
         title: str,
         found: list[Difference],
-        legs: list[Stage],
+        executions: list[Stage],
         changed: Collection[str] = (),
     ) -> NoReturn:
-        message = describe(f"{self.task.name} {title}", found, legs, changed)
-        raise AssertionError(message) from legs[-1].error
+        message = describe(f"{self.task.name} {title}", found, executions, changed)
+        raise AssertionError(message) from executions[-1].error
 
 
 def _differs(what: str) -> str:

@@ -1,4 +1,4 @@
-"""One leg of a run, run here and now by the engine itself and ended where a test wants it."""
+"""One execution of a run, run here and now by the engine itself and ended where a test wants it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kombu import serialization
 from celery_graceful.errors import CursorError
 from celery_graceful.model.cursor import Checkpoint, decode, encode
 from celery_graceful.model.reasons import StopReason
-from celery_graceful.tasks.atomic import AtomicLeg
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.atomic import AtomicExecution
+from celery_graceful.tasks.current import current_execution
+from celery_graceful.tasks.execution import Execution, Interrupted, execution_maker
 from celery_graceful.tasks.iterable import IterableTask
-from celery_graceful.tasks.leg import Interrupted, Leg, leg_maker
 from celery_graceful.testing.marks import Seen, mark
 
 __all__ = ["Died", "Ending", "How", "Stage", "as_sent", "task_of"]
@@ -29,7 +29,7 @@ class Died(BaseException):
 
 
 class How(str, Enum):
-    """How a leg ends."""
+    """How an execution ends."""
 
     FINISHED = "finished"
     FAILED = "failed"
@@ -44,16 +44,16 @@ class How(str, Enum):
 
 
 class Ending(NamedTuple):
-    """How a leg is to end. Places are numbers of items since the beginning of the run."""
+    """How an execution is to end. Places are numbers of items since the beginning of the run."""
 
     how: How
     at: int
-    #: Where its last checkpoint was saved, for legs that are killed.
+    #: Where its last checkpoint was saved, for executions that are killed.
     saved_at: int = 0
 
 
-class StagedLeg(Leg):
-    """A leg that shows its stage every item."""
+class StagedExecution(Execution):
+    """An execution that shows its stage every item."""
 
     def __init__(
         self,
@@ -90,12 +90,12 @@ class StagedLeg(Leg):
         raise Ignore(f"interrupted: {reason}")
 
 
-class StagedAtomicLeg(StagedLeg, AtomicLeg):
+class StagedAtomicExecution(StagedExecution, AtomicExecution):
     """The same for an atomic task, whose checkpoint is what it has committed."""
 
 
 class Stage:
-    """Runs one leg.
+    """Runs one execution.
 
     Args:
         task: the task, as :func:`task_of` returns it.
@@ -125,7 +125,7 @@ class Stage:
         self.most = most
         self.profile = profile
         self.how: How | None = None
-        self.leg: StagedLeg | None = None
+        self.execution: StagedExecution | None = None
         self.seen: list[Seen] = []
         self.saved: str | None = start
         #: The place of what was saved, where the task itself decides that.
@@ -143,9 +143,9 @@ class Stage:
         return self.place + len(self.seen)
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any], task_id: str) -> None:
-        """Run the leg, under the task id that all legs of its run share."""
+        """Run the execution, under the task id that all executions of its run share."""
         sent_args, sent_kwargs = as_sent(self.task, args, kwargs)
-        token = leg_maker.set(self._make_leg)
+        token = execution_maker.set(self._make_execution)
         try:
             with self._watched_items(), self._profiled():
                 done = self.task.apply(sent_args, sent_kwargs, task_id=task_id, throw=False)
@@ -154,20 +154,20 @@ class Stage:
         else:
             self._returned(done.state, done.result)
         finally:
-            leg_maker.reset(token)
+            execution_maker.reset(token)
 
     # -- while it runs ----------------------------------------------------------------------
 
-    def boundary(self, leg: Leg, done: int) -> None:
-        """The leg stands between two items; raises to end it."""
+    def boundary(self, execution: Execution, done: int) -> None:
+        """The execution stands between two items; raises to end it."""
         if done:
-            self.seen.append(Seen(mark(leg.cursor), self._item))
+            self.seen.append(Seen(mark(execution.cursor), self._item))
         try:
-            text = encode(leg.checkpoint)
+            text = encode(execution.checkpoint)
         except CursorError as exc:
             self.error = exc  # also when the task's own retry comes in between
             raise
-        self.carry = repr(leg.carry)
+        self.carry = repr(execution.carry)
         self.endless = len(self.seen) > self.most
         if self.endless:
             raise Died
@@ -183,17 +183,17 @@ class Stage:
     @property
     def carry_changed(self) -> bool:
         """Whether the item under way has changed the carry already."""
-        return self.leg is not None and self.carry not in (None, repr(self.leg.carry))
+        return self.execution is not None and self.carry not in (None, repr(self.execution.carry))
 
-    def _make_leg(
+    def _make_execution(
         self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seeded: Checkpoint
-    ) -> Leg | None:
-        if task is not self.task or current_leg.get() is not None:
+    ) -> Execution | None:
+        if task is not self.task or current_execution.get() is not None:
             return None  # started by the task under test
         checkpoint = seeded if self.start is None else decode(self.start)
-        kind = StagedLeg if task.atomic is None else StagedAtomicLeg
-        self.leg = kind(task, args, kwargs, checkpoint, self)
-        return self.leg
+        kind = StagedExecution if task.atomic is None else StagedAtomicExecution
+        self.execution = kind(task, args, kwargs, checkpoint, self)
+        return self.execution
 
     @contextmanager
     def _watched_items(self) -> Iterator[None]:
@@ -231,10 +231,10 @@ class Stage:
 
     def _died(self) -> None:
         self.how = self.ending.how if self.ending is not None else How.FAILED
-        if self.how is How.TOLD_TO_DIE and self.leg is not None:
-            self.saved = encode(self.leg.checkpoint)  # as a pool child does that gets SIGTERM
-        if isinstance(self.leg, AtomicLeg):
-            self.saved = self.leg.kept  # the rest was rolled back
+        if self.how is How.TOLD_TO_DIE and self.execution is not None:
+            self.saved = encode(self.execution.checkpoint)  # as a pool child does that gets SIGTERM
+        if isinstance(self.execution, AtomicExecution):
+            self.saved = self.execution.kept  # the rest was rolled back
             self.saved_at = decode(self.saved).steps
 
     def _returned(self, state: str, result: Any) -> None:
@@ -244,8 +244,8 @@ class Stage:
             self.how, self.error = How.FAILED, self.error or result
             return
         self.how, self.result = How.FINISHED, None if state == states.IGNORED else result
-        if self.leg is not None:
-            self.saved = encode(self.leg.checkpoint)
+        if self.execution is not None:
+            self.saved = encode(self.execution.checkpoint)
 
 
 def task_of(thing: Any) -> IterableTask:
@@ -265,7 +265,7 @@ def task_of(thing: Any) -> IterableTask:
 def as_sent(
     task: IterableTask, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as a message brings them: new objects for each leg.
+    """The arguments as a message brings them: new objects for each execution.
 
     Raises:
         TypeError: they cannot be sent.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop import flag
 
-__all__ = ["stop_requested"]
+__all__ = ["simulate_stop"]
 
 
 class _LateFlag(flag.StopFlag):
@@ -32,7 +32,7 @@ class _LateFlag(flag.StopFlag):
 
 
 @contextmanager
-def stop_requested(
+def simulate_stop(
     reason: str = StopReason.SHUTDOWN, *, after: int = 0, time_left: float | None = None
 ) -> Iterator[None]:
     """Within this block the worker is about to stop: ``stopping()`` returns ``reason``.

@@ -1,4 +1,4 @@
-"""Which ways to end a run's legs are tried, and how a trial is called."""
+"""Which ways to end a run's executions are tried, and how a trial is called."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_TOLD_TO_DIE = 5
 
 
 class Trial(NamedTuple):
-    """One run, and how each of its legs but the last is ended."""
+    """One run, and how each of its executions but the last is ended."""
 
     what: str
     endings: Sequence[Ending]
@@ -37,7 +37,7 @@ def trials(
         items: how many items an undisturbed run has.
         moved: the places where the cursor is another than an item before.
         limit: how many places are tried, of each kind.
-        crashes: whether legs are killed as well.
+        crashes: whether executions are killed as well.
         inside: whether they can be killed within an item.
         flush_every: items between two saved checkpoints.
     """

@@ -1,1 +1,1 @@
-"""What runs in a worker's main process: the owner of the stop flag, and the keeper of its runs."""
+"""What runs in a worker's main process: the stop flag, and the leases of its runs."""

@@ -141,7 +141,7 @@ class Attendant:
             leaving = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
             if leaving != self._leaving:
                 self._leaving = leaving
-                self._flag.bulletin.write(leaving.encode() if leaving else b"")
+                self._flag.mode_snapshot.write(leaving.encode() if leaving else b"")
         self.parking.mode_changed(mode)
         if not (could_start or self.gate.runs_wait):
             self.run_parking.can_start_again()

@@ -154,7 +154,7 @@ class Gate:
         self.waiting.extend(unstarted.take_back(self._worker, lambda r: self._stays(held, r)))
         found = [request for request in tuple(self.waiting) if self._stays(held, request)]
         self._give_back([r for r in found if held.queue(self.queue_of(r)) and self._claim(r)])
-        self._put_aside([r for r in found if self._claim(r)])
+        self._quarantined([r for r in found if self._claim(r)])
         self.let_through()
         self.enforced = number
         self._settled()
@@ -165,7 +165,7 @@ class Gate:
         finally:
             self.waiting.extend(requests)
 
-    def _put_aside(self, requests: list[Any]) -> None:
+    def _quarantined(self, requests: list[Any]) -> None:
         left = requests
         try:
             left = self._park(requests) if requests else []

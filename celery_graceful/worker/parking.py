@@ -43,7 +43,7 @@ class Parking:
             runtime.app,
             f"{runtime.namespace}.graceful.parked",
             runtime.broker,
-            timeout=settings.hand_over_timeout,
+            timeout=settings.release_timeout,
         )
         self.sending_back = SendingBack(
             runtime, worker, self._lot, held, claim=CLAIM, done=self._sent_back

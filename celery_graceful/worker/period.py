@@ -29,7 +29,7 @@ def grace_of(worker: Any) -> Grace | None:
         settings = runtime_of(worker.app).settings
         worker.graceful_grace = find_grace(
             settings.grace_period,
-            settings.hand_over_margin,
+            settings.kill_margin,
             os.environ,
             readers=readers_for(ask_kubernetes=settings.ask_kubernetes),
         )

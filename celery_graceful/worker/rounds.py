@@ -77,7 +77,7 @@ class Rounds:
             self._tell("Runs can neither be admitted nor saved: %s", exc)
         except Exception as exc:
             if self._told != repr(exc):
-                logger.exception("The keeper of runs met an error and goes on")
+                logger.exception("The lease_renewer of runs met an error and goes on")
             self._told = repr(exc)
         else:
             self._told = ""

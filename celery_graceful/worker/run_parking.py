@@ -57,7 +57,7 @@ class RunParking:
         can_start: Callable[[], bool],
         others: AskingOthers,
     ) -> None:
-        self._lot = lot_for_runs(runtime.app, runtime.broker, runtime.settings.hand_over_timeout)
+        self._lot = lot_for_runs(runtime.app, runtime.broker, runtime.settings.release_timeout)
         self._stays = stays
         self._can_start = can_start
         self._others = others

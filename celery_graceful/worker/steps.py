@@ -38,8 +38,8 @@ from celery_graceful.tasks import GracefulTask, definitions, guard
 from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.countdown import Interrupter, what_runs
 from celery_graceful.worker.hand_over import HandOver
-from celery_graceful.worker.keeper import Keeper
 from celery_graceful.worker.last_moment import LastMoment
+from celery_graceful.worker.lease_renewer import LeaseRenewer
 from celery_graceful.worker.period import grace_of, in_force
 from celery_graceful.worker.stop_signals import StopSignals
 
@@ -95,11 +95,11 @@ class GracefulStep(ContainedStep):
             self.runtime.settings.leaked_processes,
             tasks_overlap=not (self.flag.solo or _is_prefork(worker)),
         )
-        self.keeper = Keeper(
+        self.lease_renewer = LeaseRenewer(
             self.runtime, self.flag, partial(wake_poll, worker), self._held, self._store_is_away
         )
         self.renewals = Renewals(worker)
-        RunRequest.listener = self.keeper
+        RunRequest.listener = self.lease_renewer
         RunRequest.next_job_first = None
 
     def start(self, worker: Any) -> None:
@@ -127,10 +127,10 @@ class GracefulStep(ContainedStep):
         if self.runtime.store_caveat:
             logger.warning(self.runtime.store_caveat)
         failover.follow(worker)
-        leave_unknown_runs(worker, self.keeper.is_run)
+        leave_unknown_runs(worker, self.lease_renewer.is_run)
         report_base_exceptions(worker.pool)
-        self.keeper.start()
-        if self.runtime.settings.keep_visible:
+        self.lease_renewer.start()
+        if self.runtime.settings.renew_visibility:
             self.renewals.start()
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
@@ -212,7 +212,7 @@ class GracefulStep(ContainedStep):
         """The pool has ended: only now may the beats end."""
         self.interrupter.stop()
         self.last_moment.stop()
-        self.keeper.stop()
+        self.lease_renewer.stop()
         self.renewals.stop()
         RunRequest.listener = RunRequest.next_job_first = None
         leaks.forget()
@@ -235,7 +235,7 @@ class GracefulStep(ContainedStep):
 
     def _before_leaving(self) -> None:
         """The process ends here and now: what others would wait for has to be told."""
-        self.keeper.stop()
+        self.lease_renewer.stop()
         self.renewals.stop()
         attendant = getattr(self.worker, "graceful_attendant", None)
         if attendant is not None:

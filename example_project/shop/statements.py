@@ -30,7 +30,7 @@ class NightlyStatements(IterableTask):
     def build_enumerator(
         self, day: str | None = None, *, cursor: int | None
     ) -> Iterator[tuple[int, int]]:
-        # Fixed by the first leg: one that resumes after midnight must not change the day.
+        # Fixed by the first execution: one that resumes after midnight must not change the day.
         self.carry.setdefault("day", day or _yesterday())
         return _customers(after=cursor or 0)
 

@@ -13,7 +13,7 @@ from tests.harness import Ledger, Worker, wait_for
 GRACE, MARGIN = 14.0, 10.0
 SETTINGS = {
     "graceful_grace_period": GRACE,
-    "graceful_hand_over_margin": MARGIN,
+    "graceful_kill_margin": MARGIN,
     "worker_send_task_events": True,
     "task_send_sent_event": True,
 }

@@ -69,7 +69,7 @@ class Deploy:
         """Start both workers; the second one takes nothing yet. The options are the first one's."""
         settings = {
             "graceful_grace_period": self.grace,
-            "graceful_hand_over_margin": self.margin,
+            "graceful_kill_margin": self.margin,
             **options.pop("settings", {}),
         }
 

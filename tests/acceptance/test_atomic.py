@@ -129,7 +129,7 @@ def test_killed_again_and_again(shop: Shop) -> None:
     "shop", ["sqlite", pytest.param("postgres", marks=pytest.mark.matrix)], indirect=True
 )
 def test_a_stalled_worker(shop: Shop) -> None:
-    """It may hold a lock in the database: the next leg waits for that before its first item."""
+    """It may hold a lock in the database: the next execution waits for it first."""
     worker = shop.worker().wait_ready()
     sent = shop.stage.send("shop.by_number", ITEMS, PAUSE)
     shop.wait_more(100)
@@ -152,7 +152,7 @@ def test_a_stalled_worker(shop: Shop) -> None:
     for pid in processes:
         os.kill(pid, SIGCONT)
     shop.check(sent)
-    worker.wait_log("this leg ends without a trace")
+    worker.wait_log("this execution ends without a trace")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_stalled_worker(shop: Shop) -> None:
 def test_the_store_stops(shop: Shop, own_valkey: Valkey) -> None:
     """The executions leave their slots at the checkpoint that the row has."""
     shop.stage.settings.update(
-        graceful_store=own_valkey.url, graceful_flush_interval=0.3, graceful_store_timeout=1.0
+        graceful_store=own_valkey.url, graceful_checkpoint_interval=0.3, graceful_store_timeout=1.0
     )
     worker = shop.worker().wait_ready()
     sent = shop.send_two()

@@ -34,7 +34,7 @@ class Attending:
     def worker(self, name: str) -> Worker:
         settings = {
             "graceful_grace_period": self.grace,
-            "graceful_hand_over_margin": self.margin,
+            "graceful_kill_margin": self.margin,
         }
         worker = self.stage.worker(name, app=APP, pool=self.pool, concurrency=8, settings=settings)
         return worker.wait_ready()
@@ -115,7 +115,7 @@ def cut_off(attending: Attending, tasks: dict[str, Any]) -> None:
     if "items" in tasks:  # told while all is well
         first.wait_log(
             rf"WARNING.*attending\.items\[{results['items'].id}\]: an item after cursor \d"
-            r" \(item 3 of this leg\) has run for \S+ s, and a stop leaves tasks",
+            r" \(item 3 of this execution\) has run for \S+ s, and a stop leaves tasks",
         )
     first.signal(SIGTERM)
     attending.wait(*(f"{task} finally" for task in tasks))
@@ -146,5 +146,5 @@ def test_a_run_leaves_before_an_item_that_its_time_limit_would_cut_off(
     attending.send("limited", "x").get(timeout=60)
     done = [i for i in attending.ledger.items() if " item " in i]
     assert done == [f"x item {n}" for n in range(1, 5)]
-    assert "max_leg_runtime" in worker.log()
+    assert "max_execution_time" in worker.log()
     assert "TimeLimitExceeded" not in worker.log()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 KINDS = ("notes", "commanded", "stubborn")
 #: The cut comes after a second and a half.
-PERIOD = {"graceful_grace_period": 10.0, "graceful_hand_over_margin": 8.5}
+PERIOD = {"graceful_grace_period": 10.0, "graceful_kill_margin": 8.5}
 
 
 def left_of(mark: str) -> list[psutil.Process]:

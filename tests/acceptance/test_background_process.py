@@ -125,7 +125,7 @@ def test_a_warm_stop(beside: Beside) -> None:
 
 def test_a_warm_stop_with_a_grace_period(beside: Beside) -> None:
     """All have the time to end in order but one that does not hear of the stop."""
-    beside.scene.settings.update(graceful_grace_period=12.0, graceful_hand_over_margin=6.0)
+    beside.scene.settings.update(graceful_grace_period=12.0, graceful_kill_margin=6.0)
     beside.begin(kinds=SOME)
     began = time.monotonic()
     beside.worker.signal(SIGTERM)

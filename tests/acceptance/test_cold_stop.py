@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 SETTINGS = {
     "worker_soft_shutdown_timeout": 60.0,
     "graceful_grace_period": 60.0,
-    "graceful_hand_over_margin": 30.0,
+    "graceful_kill_margin": 30.0,
 }
 QUICKLY = 15
 

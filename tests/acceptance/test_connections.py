@@ -31,7 +31,7 @@ def staged(folder: Path, broker: str, backend: str, **settings: Any) -> Iterator
     """A stage without a ``graceful_store``; worker and producer have these settings."""
     stage = Stage(broker, backend, folder)
     del stage.settings["graceful_store"]
-    stage.settings.update(settings, graceful_flush_interval=0.2)
+    stage.settings.update(settings, graceful_checkpoint_interval=0.2)
     with stage.open(**settings):
         yield stage
 

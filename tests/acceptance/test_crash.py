@@ -38,7 +38,7 @@ MOST_REPEATED = 1.5 * FLUSH
 CHILD_LATEST, WORKER_LATEST = LONG_LEASE / 2, LEASE + 25.0
 SETTINGS = {
     "graceful_lease_ttl": LEASE,
-    "graceful_flush_interval": FLUSH,
+    "graceful_checkpoint_interval": FLUSH,
     "graceful_max_crashes": MAX_CRASHES,
 }
 
@@ -113,9 +113,9 @@ def test_a_killed_worker(stage: Stage, style: str, figure: Figure) -> None:
 def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
     stage.settings.update(SETTINGS)
     stage.worker("carrying").wait_ready()
-    ledger, errors = Ledger(stage.folder / "poison.jsonl"), stage.folder / "errors.jsonl"
+    ledger, errors = Ledger(stage.folder / "crashing.jsonl"), stage.folder / "errors.jsonl"
     result = stage.send(
-        "items.poison",
+        "items.crashing",
         *(str(ledger.path), 100, 50),
         link_error=stage.callback("items.tell_error", errors),
     )
@@ -123,8 +123,9 @@ def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
         result.get(timeout=60)
     assert result.state == "FAILURE"
     counts = ledger.counts()
-    # What the first leg had not saved yet counts as progress of the second, which saves each item.
-    assert counts.pop("poison") == 1 + MAX_CRASHES
+    # What the first execution had not saved yet counts as progress of the second, which saves each
+    # item.
+    assert counts.pop("crashing") == 1 + MAX_CRASHES
     assert set(counts) == set(range(50))
     wait_for(lambda: len(Ledger(errors)) > 0, 10, "the errback")
     assert Ledger(errors).items() == ["MaxCrashesExceeded"]
@@ -263,7 +264,7 @@ def test_a_stalled_runner_ends_without_a_trace(redis_stage: Stage, figure: Figur
     woken_at = time.monotonic()
     for pid in processes:
         os.kill(pid, SIGCONT)
-    worker.wait_log(rf"\[{run.id}\].*this leg ends without a trace")
+    worker.wait_log(rf"\[{run.id}\].*this execution ends without a trace")
     run.hurry()
     run.check_result()
     assert not run.lost()

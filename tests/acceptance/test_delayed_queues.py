@@ -36,7 +36,7 @@ def scene(
     rabbitmq_url: str, redis_url: str, ledger: Ledger, start_worker: StartWorker
 ) -> Iterator[Closing]:
     scene = Scene("upkeep", rabbitmq_url, redis_url, ledger, start_worker)
-    scene.settings = {"graceful_store": redis_url, "graceful_max_leg_runtime": 0.3, **QUORUM}
+    scene.settings = {"graceful_store": redis_url, "graceful_max_execution_time": 0.3, **QUORUM}
     with closing(scene) as found:
         yield found
 

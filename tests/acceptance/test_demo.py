@@ -75,7 +75,7 @@ def test_the_demo_passes_and_leaves_nothing(start: Start, temporary: Path) -> No
     assert verdict["repeated_after_sigkill"] <= verdict["may_repeat"]
     assert verdict["reported"] == verdict["expected"]
     assert verdict["expected"]["files"] > 100
-    assert verdict["legs"] == 3
+    assert verdict["executions"] == 3
     assert "SIGTERM to worker-1" in err
     assert "SIGKILL to worker-2" in err
     wait_for(lambda: nothing_is_left(temporary, err), 20, "the end of all it had started")

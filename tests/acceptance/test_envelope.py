@@ -1,4 +1,4 @@
-"""What arrives at a later leg is what the caller sent."""
+"""What arrives at a later execution is what the caller sent."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def scene(broker_url: str, redis_url: str, ledger: Ledger, start_worker: StartWo
     return scene
 
 
-def legs_of(scene: Scene, tag: str) -> list[dict[str, Any]]:
-    """What each leg of a run has noted of its request."""
+def executions_of(scene: Scene, tag: str) -> list[dict[str, Any]]:
+    """What each execution of a run has noted of its request."""
     return [
         json.loads(str(item).partition("@")[2])
         for item in scene.ledger.items()
@@ -51,20 +51,20 @@ def legs_of(scene: Scene, tag: str) -> list[dict[str, Any]]:
 
 
 def check_same(scene: Scene, tag: str, least: int = 3, but: Collection[str] = ()) -> dict[str, Any]:
-    """Legs saw the same ``but`` for some, no item was lost or repeated; returns what they saw."""
-    legs = legs_of(scene, tag)
-    assert len(legs) >= least
-    for leg in legs:
+    """Executions saw the same except ``but``, no item was lost or repeated; what they saw."""
+    executions = executions_of(scene, tag)
+    assert len(executions) >= least
+    for execution in executions:
         for name in but:
-            leg.pop(name)
-    for later in legs[1:]:
-        assert later == legs[0]
+            execution.pop(name)
+    for later in executions[1:]:
+        assert later == executions[0]
     scene.check_items(tag)
-    return legs[0]
+    return executions[0]
 
 
 @pytest.mark.core
-def test_each_leg_gets_what_the_caller_sent(scene: Scene) -> None:
+def test_each_execution_gets_what_the_caller_sent(scene: Scene) -> None:
     scene.worker("-Q", "celery,special,routed", concurrency=3)
     soon = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=1)
     with scene.producer() as app:
@@ -152,9 +152,13 @@ def test_expires_that_pass_while_it_runs_do_not_end_a_run(scene: Scene) -> None:
         begun = time.monotonic()
         result = make("probe", tag="run", until="enough").apply_async(expires=EXPIRES)
         wait_for(lambda: time.monotonic() - begun > EXPIRES, 2 * EXPIRES, "the expiry to pass")
-        legs = len(legs_of(scene, "run"))
-        assert legs, "the run was not admitted before it expired"
-        wait_for(lambda: len(legs_of(scene, "run")) > legs + 1, 30, "legs after the expiry")
+        executions = len(executions_of(scene, "run"))
+        assert executions, "the run was not admitted before it expired"
+        wait_for(
+            lambda: len(executions_of(scene, "run")) > executions + 1,
+            30,
+            "executions after the expiry",
+        )
         scene.ledger.add("enough")
         assert result.get(timeout=30) == "((), {})"
         late = make("probe", tag="late").apply_async(
@@ -164,12 +168,12 @@ def test_expires_that_pass_while_it_runs_do_not_end_a_run(scene: Scene) -> None:
             wait_for(lambda: str(late.state) == "REVOKED", 10, "REVOKED")
         assert make("probe", tag="next").apply_async().get(timeout=20)
     check_same(scene, "run")
-    assert not legs_of(scene, "late")
+    assert not executions_of(scene, "late")
 
 
 def test_a_run_that_ignores_its_result_writes_nothing(scene: Scene) -> None:
     scene.settings["task_track_started"] = True
-    scene.settings["graceful_flush_interval"] = 0.05
+    scene.settings["graceful_checkpoint_interval"] = 0.05
     scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:
         make = signatures(app, "envelope")
@@ -224,8 +228,8 @@ def test_rabbitmq_quorum_queue_with_an_eta_goes_on_in_its_queue(
         for result in (delayed, direct, retried):
             result.get(timeout=30)
     for tag in ("delayed", "direct", "retried"):
-        assert len(legs_of(scene, tag)) >= 3
+        assert len(executions_of(scene, tag)) >= 3
         scene.check_items(tag)
-    wheres = [leg["where"][:2] for leg in legs_of(scene, "delayed")]
-    assert wheres[0][0].startswith("celery_delayed")  # the first leg came through the delay
+    wheres = [execution["where"][:2] for execution in executions_of(scene, "delayed")]
+    assert wheres[0][0].startswith("celery_delayed")  # the first execution came through the delay
     assert all(where == ["", "celery"] for where in wheres[1:]), wheres

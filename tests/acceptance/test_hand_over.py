@@ -165,7 +165,7 @@ def test_what_has_not_begun_goes_back_at_once(cut: Cut) -> None:
 def test_cuts_are_no_crashes(cut_on_redis: Cut) -> None:
     cut = cut_on_redis
     cut.scene.settings.update(
-        graceful_grace_period=8.0, graceful_hand_over_margin=8.0, graceful_max_crashes=2
+        graceful_grace_period=8.0, graceful_kill_margin=8.0, graceful_max_crashes=2
     )
     worker = cut.scene.worker()
     result = cut.send("long_item", "run")

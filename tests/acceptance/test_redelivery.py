@@ -69,13 +69,15 @@ def a_run(
         yield app, result, states
 
 
-def check_ended_once(scene: Scene, result: AsyncResult[Any], states: States, legs: int = 1) -> None:
+def check_ended_once(
+    scene: Scene, result: AsyncResult[Any], states: States, executions: int = 1
+) -> None:
     """The right result, each item once, and all that was told of it in order."""
     assert result.get(timeout=4 * LASTS) == ITEMS
     assert scene.items(result.id) == list(range(1, ITEMS + 1))
     states.check_final(result.id)
-    assert states.of(result.id).count("STARTED") == legs
-    assert scene.ledger.counts()[f"begun {result.id}"] == legs
+    assert states.of(result.id).count("STARTED") == executions
+    assert scene.ledger.counts()[f"begun {result.id}"] == executions
 
 
 def check_nothing_is_left(scene: Scene, *workers: Worker) -> None:
@@ -131,7 +133,7 @@ def test_the_consumer_timeout_ends_the_worker(impatient: Scene) -> None:
         second = impatient.worker(concurrency=2)
         wait_for(lambda: impatient.ledger.counts()[f"begun {result.id}"] == 2, 20, "the resumption")
         impatient.ledger.add("hurry")
-        check_ended_once(impatient, result, states, legs=2)
+        check_ended_once(impatient, result, states, executions=2)
     check_nothing_is_left(impatient, second)
 
 
@@ -180,7 +182,7 @@ def test_redis_restarts(
         wait_connected(worker, 2)
         wait_for(lambda: scene.items(result.id)[-1] > 45, 30, "more items")
         scene.ledger.add("hurry")
-        check_ended_once(scene, result, states, legs=1)
+        check_ended_once(scene, result, states, executions=1)
 
 
 # -- expires ---------------------------------------------------------------------------------
@@ -236,6 +238,6 @@ def test_a_run_does_not_expire_between_two_workers(scene: Scene) -> None:
         wait_for(lambda: scene.ledger.counts()[f"begun {result.id}"] == 2, 20, "the resumption")
         assert result.id not in revoked_ids(app)
         scene.ledger.add("hurry")
-        check_ended_once(scene, result, states, legs=2)
+        check_ended_once(scene, result, states, executions=2)
         assert "REVOKED" not in states.of(result.id)
     check_nothing_is_left(scene, second)

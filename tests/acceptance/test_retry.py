@@ -95,7 +95,7 @@ def test_exhausted_retries_fail_with_the_original_error(scene: Scene) -> None:
         states.check_finals({"FAILURE"})
         assert scene.wait_outcome("retrying.auto", auto.id) is Outcome.FAILED
         assert scene.wait_outcome("retrying.asks_class", asks.id) is Outcome.FAILED
-    # The first leg made progress and gave its budget back; two retries followed.
+    # The first execution made progress and gave its budget back; two retries followed.
     assert tries(scene, "auto") == [1, 1, 3]
     assert tries(scene, "asks") == [1, 1, 3]
     assert sorted(told(scene).values()) == [1, 1]
@@ -174,7 +174,9 @@ def saved(scene: Scene, task: str, task_id: str) -> bool:
 @pytest.mark.parametrize(
     ("task", "how"), [("late", "fail"), ("late", "retry"), ("late_auto", "fail")]
 )
-def test_a_leg_that_lost_its_run_fails_without_a_trace(scene: Scene, task: str, how: str) -> None:
+def test_a_execution_that_lost_its_run_fails_without_a_trace(
+    scene: Scene, task: str, how: str
+) -> None:
     scene.settings["graceful_lease_ttl"] = 60
     worker = scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:
@@ -185,7 +187,7 @@ def test_a_leg_that_lost_its_run_fails_without_a_trace(scene: Scene, task: str, 
         taken = scene.happen(f"retrying.{task}", result.id, Admit(generation=1, owner="another"))
         assert taken.verdict is Verdict.RESUME
         scene.ledger.add("fail")
-        worker.wait_log("this leg ends without a trace")
+        worker.wait_log("this execution ends without a trace")
         worker.signal(SIGTERM)
         worker.wait()
         assert set(states.of(result.id)) <= {"PROGRESS"}

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SILENT = 60.0
 GRACE = 6.0
-SHORT = {**SETTINGS, "graceful_grace_period": GRACE, "graceful_hand_over_margin": 3.5}
+SHORT = {**SETTINGS, "graceful_grace_period": GRACE, "graceful_kill_margin": 3.5}
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Trigger:
     broker: str = "redis"
     #: Stock Celery's ``stop()``, called from another thread, waits for ever for the broker's answer
     #: when the loop's thread has read it: RabbitMQ's, and, before kombu bounded that, the answer to
-    #: Redis's poll. Nobody releases the legs then; they time out and leave.
+    #: Redis's poll. Nobody releases the executions then; they time out and leave.
     may_hang: bool = False
 
 

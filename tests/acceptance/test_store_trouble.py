@@ -26,7 +26,7 @@ ITEMS, PAUSE = 2000, 0.02
 LEASE, FLUSH, TIMEOUT = 3.0, 0.3, 1.0
 SETTINGS = {
     "graceful_lease_ttl": LEASE,
-    "graceful_flush_interval": FLUSH,
+    "graceful_checkpoint_interval": FLUSH,
     "graceful_store_timeout": TIMEOUT,
 }
 
@@ -221,7 +221,7 @@ def test_a_store_without_memory_is_waited_for(own_valkey: Valkey, stage: Stage) 
 # -- damaged ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["mended", "deleted"])
+@pytest.mark.parametrize("how", ["fixed", "deleted"])
 def test_a_damaged_record(own_valkey: Valkey, stage: Stage, how: str) -> None:
     """As docs/how-to/operate-runs.md says."""
     worker, run = begun(stage)
@@ -238,7 +238,7 @@ def test_a_damaged_record(own_valkey: Valkey, stage: Stage, how: str) -> None:
     assert len(run.ledger) == done
     others_go_on(stage, "plain")
     run.hurry()
-    if how == "mended":
+    if how == "fixed":
         elsewhere.rewrite(key, text)
         later.wait_log(rf"Rescued {STYLES[0]}\[{run.id}\]", LEASE + 30)
         # An AsyncResult remembers the failure it has seen.
@@ -253,5 +253,5 @@ def test_a_damaged_record(own_valkey: Valkey, stage: Stage, how: str) -> None:
         wait_for(lambda: not getattr(store.load(key).record, "live", True), 20, "its end")
         store.close()
     assert not run.lost()
-    if how == "mended":
+    if how == "fixed":
         run.check_exact()

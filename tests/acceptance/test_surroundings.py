@@ -55,7 +55,7 @@ def test_a_period_that_was_only_learnt_cuts_no_plain_task_off(
         cutting(redis_url, redis_url, ledger, start_worker) as cut,
     ):
         del cut.scene.settings["graceful_grace_period"]
-        cut.scene.settings["graceful_hand_over_margin"] = 43  # of 45: the cut comes after two
+        cut.scene.settings["graceful_kill_margin"] = 43  # of 45: the cut comes after two
         worker = cut.scene.worker(concurrency=3, env=environ(f"unix://{path}"))
         plain, run = cut.send("late", "plain"), cut.send("long_item", "run")
         cut.noted("plain begins")

@@ -77,7 +77,7 @@ def test_a_stop_within_an_open_transaction_is_a_failure_that_says_so(
         assert record(redis_stage, name, sent[name].id).outcome is Outcome.FAILED
     # Beside them, a run that commits each item goes on elsewhere after its last one.
     left = record(redis_stage, "committed", sent["committed"].id)
-    assert left.state is State.HANDED_OVER
+    assert left.state is State.INTERRUPTED
     assert left.checkpoint is not None
     assert decode(left.checkpoint).cursor == rows(tmp_path, "committed")[-1] == READY
     assert rows(tmp_path, "committed") == list(range(READY + 1))

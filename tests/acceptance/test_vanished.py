@@ -34,7 +34,7 @@ VANISHED = "its record vanished from the store"
 def stage(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
     """A stage whose store can be emptied by itself."""
     with Stage(redis_url, redis_url, tmp_path, store=own_valkey.url).open() as stage:
-        stage.settings.update(graceful_lease_ttl=LEASE, graceful_flush_interval=FLUSH)
+        stage.settings.update(graceful_lease_ttl=LEASE, graceful_checkpoint_interval=FLUSH)
         yield stage
 
 
@@ -100,7 +100,7 @@ def test_a_row_that_somebody_deletes(
     if kind == "postgres":
         url = request.getfixturevalue("postgres_url")
     with Stage(redis_url, redis_url, tmp_path, store=url).open() as stage:
-        stage.settings.update(graceful_lease_ttl=LEASE, graceful_flush_interval=FLUSH)
+        stage.settings.update(graceful_lease_ttl=LEASE, graceful_checkpoint_interval=FLUSH)
         worker, run = begun(stage, pool="threads" if kind == "sqlite" else "prefork")
         engine = create_engine(url)
         with engine.begin() as connection:
@@ -114,7 +114,7 @@ def test_a_row_that_somebody_deletes(
 def test_right_before_the_execution_ends(own_valkey: Valkey, stage: Stage, ending: str) -> None:
     """No checkpoint comes in between: what it writes next is its hand-over, or its result."""
     worker, run = begun(stage)
-    stage.settings["graceful_flush_interval"] = 60
+    stage.settings["graceful_checkpoint_interval"] = 60
     worker.signal(SIGTERM)
     assert worker.wait() == 0
     after = len(run.ledger)

@@ -91,7 +91,7 @@ def test_a_run_that_was_handed_over_can_be_revoked(scene: Scene) -> None:
         done = scene.items("run")
         record = scene.record(ENDLESS, result.id)
         assert record is not None
-        assert record.state is State.HANDED_OVER
+        assert record.state is State.INTERRUPTED
         # A worker that hears of the revoke before it gets the message.
         second = scene.worker("-Q", "elsewhere", concurrency=1)
         wait_listening(app, second)
@@ -222,7 +222,7 @@ def test_a_redelivery_after_the_end_is_dropped_and_a_used_id_starts_anew(scene: 
     assert scene.items("run") == [*range(1, 21), *range(1, 21)]
 
 
-def test_signals_are_per_leg_and_success_is_per_run(scene: Scene) -> None:
+def test_signals_are_per_execution_and_success_is_per_run(scene: Scene) -> None:
     scene.settings["task_track_started"] = True
     worker = scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:
@@ -233,9 +233,9 @@ def test_signals_are_per_leg_and_success_is_per_run(scene: Scene) -> None:
         states.check_final(result.id)
         metas = states.metas(result.id)
     counts = scene.ledger.counts()
-    legs = counts[f"task_prerun={result.id}"]
-    assert legs >= 3
-    assert counts[f"task_postrun={result.id}"] == legs
+    executions = counts[f"task_prerun={result.id}"]
+    assert executions >= 3
+    assert counts[f"task_postrun={result.id}"] == executions
     assert counts[f"task_success={result.id}"] == 1
     assert counts[f"task_failure={result.id}"] == 0
     assert metas[0]["status"] == "STARTED"

@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def stage(redis_stage: Stage) -> Stage:
-    redis_stage.settings.update(graceful_lease_ttl=LEASE, graceful_flush_interval=0.5)
+    redis_stage.settings.update(graceful_lease_ttl=LEASE, graceful_checkpoint_interval=0.5)
     return redis_stage
 
 

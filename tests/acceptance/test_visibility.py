@@ -104,7 +104,7 @@ def test_key_prefix_and_own_keys(scene: Scene) -> None:
 
 
 def test_without_the_setting_all_is_delivered_again(scene: Scene) -> None:
-    scene.settings["graceful_keep_visible"] = False
+    scene.settings["graceful_renew_visibility"] = False
     scene.worker()
     with scene.producer() as app, recorded_states(scene.backend) as states:
         began = time.monotonic()

@@ -112,7 +112,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[Valkey, Valkey, dict[str, Any]]]:
                 "graceful_store": f"{sentinel.url}?master_name={sentinel.name}",
                 "graceful_store_options": {"global_keyprefix": PREFIX},
                 "graceful_lease_ttl": "3s",
-                "graceful_flush_interval": FLUSH,
+                "graceful_checkpoint_interval": FLUSH,
             },
         )
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 LEASE = 2.0
 SETTINGS = {
     "graceful_lease_ttl": LEASE,
-    "graceful_flush_interval": 0.3,
+    "graceful_checkpoint_interval": 0.3,
     "graceful_store_timeout": 1.0,
     "graceful_maintenance_poll": 1.0,
 }

@@ -25,7 +25,7 @@ ledger = Ledger(os.environ["CHAOS_DATABASE"])
 
 def fence_of(task: Any) -> int:
     """The fence under which ``task`` runs: the plugin keeps it to itself, a test may look."""
-    return int(task.request.graceful_leg.ticket.fence)
+    return int(task.request.graceful_execution.ticket.fence)
 
 
 class Odd(BaseException):

@@ -62,7 +62,7 @@ class Blame:
                 yield Repeat(first, again, fault or self._answers(first, again))
 
     def may_repeat(self, fault: Fault, effects: Sequence[Effect]) -> int:
-        """How many of the ``effects`` of the legs that a fault cut off it may answer for."""
+        """How many of the ``effects`` of the executions that a fault cut off it may answer for."""
         if fault.kind == "store_forgets":  # from the checkpoint that the message carried
             return len(effects)
         times = [effect.at for effect in effects]
@@ -70,7 +70,7 @@ class Blame:
         until = fault.until
         if fault.kind == "sigstop_worker":
             until += OVERLAP * self._flush
-        elif fault.kind in _STOPS:  # it went on until its leg was done
+        elif fault.kind in _STOPS:  # it went on until its execution was done
             until = float("inf")
         return lately + sum(fault.at < at <= until for at in times)
 
@@ -88,7 +88,7 @@ class Blame:
         return None
 
     def _answers(self, first: Effect, again: Effect) -> Fault | None:
-        """The fault that cut off the leg that did the item under the lower fence."""
+        """The fault that cut off the execution that did the item under the lower fence."""
         if first.fence == again.fence:
             return None
         for fault in self._faults:
@@ -99,7 +99,7 @@ class Blame:
         return self._stop_without_store(first, again)
 
     def _stop_without_store(self, first: Effect, again: Effect) -> Fault | None:
-        """A stop that found no store for a whole lease: its leg cannot save what it did."""
+        """A stop that found no store for a whole lease: its execution cannot save what it did."""
         for fault in self._faults:
             stopped = fault.kind in _STOPS and fault.worker == first.worker
             if stopped and fault.at <= again.at and self._store_is_away_after(fault.at):
@@ -107,7 +107,7 @@ class Blame:
         return None
 
     def _store_is_away_after(self, moment: float) -> bool:
-        # A leg notices the stop after its item, and an outage after its next write.
+        # An execution notices the stop after its item, and an outage after its next write.
         latest = moment + RETRY
         return any(began <= latest and ended >= moment + self._lease for began, ended in self._away)
 

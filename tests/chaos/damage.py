@@ -9,7 +9,7 @@ from tests.lives.neighbours import MESSAGES, SUMMARIES
 __all__ = ["KINDS", "damage_neighbour"]
 
 _SOUND = (
-    '{"format":1,"generation":1,"leg_steps":0,"resumptions":0,"crashes":0,"crash_steps":-1,'
+    '{"format":1,"generation":1,"execution_steps":0,"resumptions":0,"crashes":0,"crash_steps":-1,'
     '"stalls":0,"republished":10000000000,"reason":"","outcome":null,"started_at":1.0,"stamp":""}'
 )
 #: Fields of a hash that differ from those of a run that waits for its message.
@@ -27,6 +27,6 @@ KINDS: dict[str, dict[str, Any]] = {
 def damage_neighbour(client: Any, namespace: str, name: str, kind: str) -> None:
     """Write the record of another run, overdue for good, with something wrong in it."""
     member = f"chaos.generator:{name}"
-    plain = {"v": "1", "s": "handed_over", "f": "1", "n": "0", "m": _SOUND, "d": "1.0", "e": "{}"}
+    plain = {"v": "1", "s": "interrupted", "f": "1", "n": "0", "m": _SOUND, "d": "1.0", "e": "{}"}
     client.hset(f"graceful:{{{namespace}}}:run:{member}", mapping={**plain, **KINDS[kind]})
     client.zadd(f"graceful:{{{namespace}}}:live", {member: 1.0})

@@ -1,4 +1,4 @@
-"""The journal: what legs and workers said of themselves, a line each, whatever kills them next."""
+"""The journal: what executions and workers reported, a line each, whatever kills them next."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Note(NamedTuple):
     """One line.
 
     ``what`` is ``begin``, ``saved``, ``left``, ``completed``, ``failed``, ``end`` (the task's
-    process is through with the leg) or ``log``. ``version`` is the record's in the store, which
-    orders the writes to a run whatever the clocks say.
+    process is through with the execution) or ``log``. ``version`` is the record's in the store,
+    which orders the writes to a run whatever the clocks say.
     """
 
     what: str
@@ -83,16 +83,16 @@ class Journal:
 
     def _receiver(self, what: str) -> Any:
         def receive(task: Any, *, task_id: str, **details: Any) -> None:
-            record = task.request.graceful_leg.ticket.record
+            record = task.request.graceful_execution.ticket.record
             steps = details.get("steps", 0)
             self.add(what, task_id, record.fence, record.version, steps)
 
         return receive
 
     def _postrun(self, task_id: str, task: Any, **_: Any) -> None:
-        leg = getattr(task.request, "graceful_leg", None)
-        if leg is not None:
-            self.add("end", task_id, leg.ticket.record.fence, 0, leg.steps)
+        execution = getattr(task.request, "graceful_execution", None)
+        if execution is not None:
+            self.add("end", task_id, execution.ticket.record.fence, 0, execution.steps)
 
 
 class _Handler(logging.Handler):

@@ -1,4 +1,4 @@
-"""How long runs stood still after a leg was cut off: the time from that to the next admission."""
+"""How long runs stood still after an execution was cut off, until the next admission."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.journal import Note
 from tests.chaos.plan import CHILDREN
 
-__all__ = ["CRASHES", "Gaps", "Leg", "Recovery", "legs", "percentile", "struck"]
+__all__ = ["CRASHES", "Execution", "Gaps", "Recovery", "executions", "percentile", "struck"]
 
 #: Kinds after which the runs of the struck processes go on somewhere else.
 CRASHES = ("sigkill_child", "sigkill_worker", "sigstop_worker")
@@ -23,8 +23,8 @@ _RESCUED = re.compile(r"Rescued \S+\[(\S+)\]")
 
 
 @dataclass
-class Leg:
-    """A leg as the journal tells it; ``until`` is its last sign of life."""
+class Execution:
+    """An execution as the journal tells it; ``until`` is its last sign of life."""
 
     run: str
     fence: int
@@ -39,7 +39,7 @@ class Leg:
 
 @dataclass(frozen=True)
 class Recovery:
-    """A leg that was cut off by ``fault`` and the next admission of its run.
+    """An execution that was cut off by ``fault`` and the next admission of its run.
 
     ``seconds`` counts from the strike, or from the end of the last trouble with the store or the
     broker before the admission, and leaves out ``queued``: the time in which all children of
@@ -54,23 +54,23 @@ class Recovery:
     raw: float
 
 
-def legs(notes: Iterable[Note]) -> dict[str, list[Leg]]:
-    """The legs of each run, by fence."""
-    found: dict[tuple[str, int], Leg] = {}
+def executions(notes: Iterable[Note]) -> dict[str, list[Execution]]:
+    """The executions of each run, by fence."""
+    found: dict[tuple[str, int], Execution] = {}
     for note in sorted(notes, key=lambda note: note.at):
         if note.what == "log":
             continue
-        leg = found.setdefault(
+        execution = found.setdefault(
             (note.run, note.fence),
-            Leg(note.run, note.fence, note.pid, note.worker, note.at, note.at),
+            Execution(note.run, note.fence, note.pid, note.worker, note.at, note.at),
         )
-        leg.until = note.at
+        execution.until = note.at
         if note.what == "left":
-            leg.left = note.at
-        leg.done = leg.done or note.what in ("completed", "failed")
-    by_run: dict[str, list[Leg]] = defaultdict(list)
-    for (run, _), leg in sorted(found.items()):
-        by_run[run].append(leg)
+            execution.left = note.at
+        execution.done = execution.done or note.what in ("completed", "failed")
+    by_run: dict[str, list[Execution]] = defaultdict(list)
+    for (run, _), execution in sorted(found.items()):
+        by_run[run].append(execution)
     return by_run
 
 
@@ -81,15 +81,15 @@ def struck(fault: Fault, pid: int, worker: int) -> bool:
     return fault.kind in CRASHES and worker == fault.worker
 
 
-def _stopped(fault: Fault, leg: Leg) -> bool:
-    """Whether a fault stopped the process that a leg was to run in, or its main process."""
+def _stopped(fault: Fault, execution: Execution) -> bool:
+    """Whether a fault stopped the process that an execution was to run in, or its main process."""
     if fault.kind in ("sigstop_main", "sigstop_worker"):
-        return leg.worker == fault.worker
-    return fault.kind == "sigstop_child" and leg.pid in fault.pids
+        return execution.worker == fault.worker
+    return fault.kind == "sigstop_child" and execution.pid in fault.pids
 
 
 class Gaps:
-    """The gaps between the legs of each run.
+    """The gaps between the executions of each run.
 
     Args:
         evidence: of one chaos run.
@@ -100,15 +100,15 @@ class Gaps:
         self._faults = evidence.faults
         self._duties = evidence.duties
         self._lease = lease
-        self._runs = legs(evidence.notes)
-        self._legs = [leg for run in self._runs.values() for leg in run]
+        self._runs = executions(evidence.notes)
+        self._executions = [execution for run in self._runs.values() for execution in run]
         self._rescues: dict[str, list[float]] = defaultdict(list)
         for note in evidence.notes:
             if found := _RESCUED.search(note.text):
                 self._rescues[found[1]].append(note.at)
 
     def recoveries(self) -> Iterator[Recovery]:
-        """Those of legs that were cut off."""
+        """Those of executions that were cut off."""
         for one, next_ in self._pairs():
             fault = self._cut_off_by(one, next_)
             if fault is not None:
@@ -117,31 +117,33 @@ class Gaps:
                 yield Recovery(one.run, fault, *gap)
 
     def hand_overs(self) -> Iterator[float]:
-        """Seconds from a leg's hand-over to the next admission, counted like recoveries."""
+        """Seconds from an execution's hand-over to the next admission, counted like recoveries."""
         for one, next_ in self._pairs():
             if one.left is not None and self._cut_off_by(one, next_) is None:
                 yield self._measure(next_, one.left, 0)[0]
 
-    def _pairs(self) -> Iterator[tuple[Leg, Leg]]:
+    def _pairs(self) -> Iterator[tuple[Execution, Execution]]:
         for run in self._runs.values():
             yield from pairwise(run)
 
-    def _cut_off_by(self, leg: Leg, next_: Leg) -> Fault | None:
+    def _cut_off_by(self, execution: Execution, next_: Execution) -> Fault | None:
         for fault in self._faults:
-            here = leg.began <= fault.at < next_.began
+            here = execution.began <= fault.at < next_.began
             if (
                 here
-                and (leg.left is None or fault.at < leg.left)
-                and struck(fault, leg.pid, leg.worker)
+                and (execution.left is None or fault.at < execution.left)
+                and struck(fault, execution.pid, execution.worker)
             ):
                 return fault
         return None
 
-    def _measure(self, next_: Leg, began: float, unpublished: float) -> tuple[float, float, float]:
+    def _measure(
+        self, next_: Execution, began: float, unpublished: float
+    ) -> tuple[float, float, float]:
         """What counts, what was spent in the queue, and all of it.
 
         A message is in the queue once it was rescued, at the latest ``unpublished`` seconds after
-        what cut off its leg: then the broker's own copy may be admitted.
+        what cut off its execution: then the broker's own copy may be admitted.
         """
         since, ended = began, next_.began
         for fault in self._faults:
@@ -153,12 +155,12 @@ class Gaps:
         queued = self._waited(min(published, ended), next_)
         return ended - since - queued, queued, ended - began
 
-    def _waited(self, since: float, next_: Leg) -> float:
+    def _waited(self, since: float, next_: Execution) -> float:
         """For how long no child that could take a message was free, or its taker was stopped."""
         until = next_.began
         stops = [(fault.at, fault.until) for fault in self._faults if _stopped(fault, next_)]
         moments = {since, until}
-        spans = ((leg.began, leg.until) for leg in self._legs)
+        spans = ((execution.began, execution.until) for execution in self._executions)
         for span in (*spans, *self._duty_spans(), *stops):
             moments.update(moment for moment in span if since < moment < until)
         waited = 0.0
@@ -170,7 +172,10 @@ class Gaps:
 
     def _all_busy(self, moment: float) -> bool:
         able = [duty.worker for duty in self._duties if duty.since <= moment < duty.until]
-        running = sum(leg.worker in able and leg.began <= moment < leg.until for leg in self._legs)
+        running = sum(
+            execution.worker in able and execution.began <= moment < execution.until
+            for execution in self._executions
+        )
         return running >= CHILDREN * len(able)
 
     def _duty_spans(self) -> Iterator[tuple[float, float]]:

@@ -32,7 +32,7 @@ def summary(evidence: Evidence, verdict: Verdict) -> Iterator[str]:
         f"{verdict.repeated('outage')} outage, {verdict.repeated('atomic')} atomic"
     )
     yield _times("recovery", [found.seconds for found in verdict.recoveries], "after a crash")
-    yield _times("hand-over", verdict.hand_overs, "to the next leg")
+    yield _times("hand-over", verdict.hand_overs, "to the next execution")
     yield _times("stops", evidence.stops, "from SIGTERM to the worker's end")
     for found in verdict.recoveries[-3:]:
         yield f"  slow: {_told(found)}"

@@ -136,7 +136,7 @@ def _starter(servers: Servers, folder: Path, journal: Journal) -> Callable[[str]
     settings = {
         "graceful_store": servers.store.url,
         "graceful_lease_ttl": LEASE,
-        "graceful_flush_interval": FLUSH,
+        "graceful_checkpoint_interval": FLUSH,
         **_transport(servers),
     }
     env: dict[str, str | None] = {

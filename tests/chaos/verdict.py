@@ -12,7 +12,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.journal import Note
 from tests.chaos.ledger import Effect
 from tests.chaos.plan import WORKERS
-from tests.chaos.recovery import CRASHES, Gaps, Recovery, legs, percentile
+from tests.chaos.recovery import CRASHES, Gaps, Recovery, executions, percentile
 from tests.chaos.runs import Sent
 
 __all__ = ["Verdict", "judge"]
@@ -69,7 +69,7 @@ def judge(evidence: Evidence, *, lease: float, flush: float, spare: float = SPAR
     done: dict[str, list[Effect]] = defaultdict(list)
     for effect in evidence.effects:
         done[effect.run].append(effect)
-    by_run = legs(evidence.notes)
+    by_run = executions(evidence.notes)
     never_admitted = []
     for run in evidence.sent:
         if run.id not in by_run and not run.ended:

@@ -63,7 +63,7 @@ def shown(each: Listed, examined: Examination, seconds: float) -> Iterator[str]:
         yield f"    worker {worker.name} at {at}, app {app}, queues {queues}"
     for finding in examined.findings:
         yield f"    {finding.severity.word} {finding.id} {finding.where}: {finding.what}"
-        yield f"        {finding.mend}"
+        yield f"        {finding.fix}"
 
 
 def main() -> int:

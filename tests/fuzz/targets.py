@@ -26,7 +26,7 @@ from celery_graceful.model.mode_text import decode_mode, encode_mode
 from celery_graceful.model.ramp import slots_allowed
 from celery_graceful.model.record import Outcome, Record, RunKey, State
 from celery_graceful.processes.ledger import decode_entry
-from celery_graceful.runs import aside
+from celery_graceful.runs import quarantined_items
 from celery_graceful.stop import flag
 from celery_graceful.stores import redis_fields
 from celery_graceful.stores.codec import Unreadable, extra_of, utf8
@@ -274,7 +274,7 @@ TARGETS: dict[str, Target] = {
         (CorruptRecord,),
     ),
     "quarantined item": Target(
-        lambda text: aside._read(RunKey("a", "1"), 1, text), [ASIDE], (CorruptRecord,)
+        lambda text: quarantined_items._read(RunKey("a", "1"), 1, text), [ASIDE], (CorruptRecord,)
     ),
     "parking claim": Target(claimed, [json.dumps(["w", 120.0])]),
     "flag's environment": Target(flag._read, [json.dumps([12, "/dev/shm/x", "w@h/1"])]),

@@ -1,4 +1,4 @@
-"""Who takes part in a life: messages, workers, legs."""
+"""Who takes part in a life: messages, workers, executions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery_graceful.model.record import Record, RunKey
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import Transition, _Attempt
 
-__all__ = ["ITEMS", "RUN", "Leg", "Message", "Worker"]
+__all__ = ["ITEMS", "RUN", "Execution", "Message", "Worker"]
 
 RUN = RunKey("task", "id")
 ITEMS = 8
@@ -24,7 +24,7 @@ class Message:
     use: int = 1
     #: What travels with it, for when the store knows nothing of the run.
     checkpoint: str | None = None
-    #: The fence of the leg that sent it while the store was away.
+    #: The fence of the execution that sent it while the store was away.
     left: int | None = None
 
 
@@ -34,7 +34,7 @@ class Worker:
     rescuer: Rescuer
     #: Its way to the store is cut.
     cut: bool = False
-    #: It stands still, with all its legs.
+    #: It stands still, with all its executions.
     frozen: bool = False
     #: How many of its next writes succeed without its knowing.
     loses: int = 0
@@ -42,12 +42,12 @@ class Worker:
     skew: float = 0.0
     blind_for: float = 0.0
     beat_next: bool = True
-    #: Legs whose process it saw die, and could not tell yet.
+    #: Executions whose process it saw die, and could not tell yet.
     dead: list[ev.Release] = field(default_factory=list)
 
 
 @dataclass(eq=False)
-class Leg:
+class Execution:
     worker: Worker
     message: Message
     #: ask, run, told, write, publish, give_back, finish, give_up

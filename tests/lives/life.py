@@ -14,7 +14,7 @@ from tests.lives.neighbours import MESSAGES, SUMMARIES
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
 from tests.lives.settling import settle, step
-from tests.lives.world import ITEMS, Leg, World
+from tests.lives.world import ITEMS, Execution, World
 
 __all__ = ["Life"]
 
@@ -42,21 +42,25 @@ class Life(RuleBasedStateMachine):
         rough=st.sampled_from([True, True, False]),
         operated=st.booleans(),
         vanishing=st.booleans(),
-        poison=st.sampled_from([None, None, None, 3]),
+        crasher=st.sampled_from([None, None, None, 3]),
         what=MEANWHILE,
     )
     def kind_of_life(
-        self, rough: bool, operated: bool, vanishing: bool, poison: int | None, what: str
+        self, rough: bool, operated: bool, vanishing: bool, crasher: int | None, what: str
     ) -> None:
         # Harm everywhere would leave the promises of a calm life untested.
         self.rough, self.operated, self.vanishing = rough, operated, vanishing
-        self.world.poison = poison if rough else None
+        self.world.crasher = crasher if rough else None
         self._meanwhile(what)
         self.world.deliver(self.world.broker[0], self.world.workers[0])
 
-    def _legs(self, *phases: str) -> list[Leg]:
-        legs = [leg for leg in self.world.legs if leg.free]
-        return [leg for leg in legs if leg.phase in phases] if phases else legs
+    def _executions(self, *phases: str) -> list[Execution]:
+        executions = [execution for execution in self.world.executions if execution.free]
+        return (
+            [execution for execution in executions if execution.phase in phases]
+            if phases
+            else executions
+        )
 
     def _meanwhile(self, what: str) -> None:
         world = self.world
@@ -80,20 +84,20 @@ class Life(RuleBasedStateMachine):
 
     @rule(pick=PICK, steps=st.integers(1, 3), what=MEANWHILE)
     def work(self, pick: int, steps: int, what: str) -> None:
-        """A leg goes on as if nothing could go wrong; without one, a message is delivered."""
-        legs = self._legs()
-        if not legs:
+        """An execution continues undisturbed; without one, a message is delivered."""
+        executions = self._executions()
+        if not executions:
             self._deliver(pick, what)
             return
         self._meanwhile(what)
-        self._steps(legs[pick % len(legs)], steps)
+        self._steps(executions[pick % len(executions)], steps)
 
-    def _steps(self, leg: Leg, steps: int) -> None:
+    def _steps(self, execution: Execution, steps: int) -> None:
         for _ in range(steps):
-            if leg in self.world.legs and leg.free:
-                step(self.world, leg)
+            if execution in self.world.executions and execution.free:
+                step(self.world, execution)
 
-    @precondition(lambda self: self.world.broker and len(self.world.legs) < 4)
+    @precondition(lambda self: self.world.broker and len(self.world.executions) < 4)
     @rule(pick=PICK, what=MEANWHILE)
     def deliver(self, pick: int, what: str) -> None:
         self._deliver(pick, what)
@@ -105,43 +109,45 @@ class Life(RuleBasedStateMachine):
             self._meanwhile(what)
             self.world.deliver(broker[pick % len(broker)], workers[pick % len(workers)])
 
-    @precondition(lambda self: self._legs("run"))
+    @precondition(lambda self: self._executions("run"))
     @rule(pick=PICK, items=st.integers(0, 3), how=LEAVE, what=MEANWHILE)
     def leave(self, pick: int, items: int, how: str, what: str) -> None:
         """Items that are not saved by themselves, then perhaps a way out."""
-        world, legs = self.world, self._legs("run")
-        leg = legs[-1 - pick % len(legs)]
-        for _ in range(min(items, ITEMS - leg.position)):
-            if leg in self._legs("run") and world.may_work(leg):
-                world.item(leg)
-        if how and leg in self._legs("run"):
+        world, executions = self.world, self._executions("run")
+        execution = executions[-1 - pick % len(executions)]
+        for _ in range(min(items, ITEMS - execution.position)):
+            if execution in self._executions("run") and world.may_work(execution):
+                world.item(execution)
+        if how and execution in self._executions("run"):
             self._meanwhile(what)
-            world.leave(leg, how)
+            world.leave(execution, how)
 
-    @precondition(lambda self: self._legs("run"))
+    @precondition(lambda self: self._executions("run"))
     @rule(pick=PICK, items=st.integers(0, 3), how=st.sampled_from(WITHOUT_STORE))
     def leave_without_the_store(self, pick: int, items: int, how: str) -> None:
         """As it sees things: for others the store may be there all the time."""
-        world, legs = self.world, self._legs("run")
-        leg = legs[-1 - pick % len(legs)]
-        for _ in range(min(items, ITEMS - leg.position)):
-            if leg in self._legs("run") and world.may_work(leg):
-                world.item(leg)
-        if leg in self._legs("run"):
-            world.leave_without_store(leg, how if self.rough else "sent")
+        world, executions = self.world, self._executions("run")
+        execution = executions[-1 - pick % len(executions)]
+        for _ in range(min(items, ITEMS - execution.position)):
+            if execution in self._executions("run") and world.may_work(execution):
+                world.item(execution)
+        if execution in self._executions("run"):
+            world.leave_without_store(execution, how if self.rough else "sent")
 
-    @precondition(lambda self: self.rough and self._legs("publish"))
+    @precondition(lambda self: self.rough and self._executions("publish"))
     @rule(how=st.sampled_from(["lost", "twice", "refused"]), what=MEANWHILE)
     def publish(self, how: str, what: str) -> None:
         self._meanwhile(what)
-        self.world.publish(self._legs("publish")[0], how)
+        self.world.publish(self._executions("publish")[0], how)
 
-    @precondition(lambda self: any(leg.attempt for leg in self._legs("ask", "write")))
+    @precondition(
+        lambda self: any(execution.attempt for execution in self._executions("ask", "write"))
+    )
     @rule()
     def give_up_asking(self) -> None:
-        leg = self._legs("ask", "write")[0]
-        if self.world.clock > leg.since + LEASE:
-            self.world.give_up_asking(leg)
+        execution = self._executions("ask", "write")[0]
+        if self.world.clock > execution.since + LEASE:
+            self.world.give_up_asking(execution)
 
     # -- time --------------------------------------------------------------------------------
 
@@ -164,8 +170,8 @@ class Life(RuleBasedStateMachine):
     @rule(pick=PICK, how=st.sampled_from(["child dies", "worker dies", "frozen", "cut", "away"]))
     def a_worker_is_disturbed(self, pick: int, how: str) -> None:
         world, worker = self.world, self.world.workers[pick % 2]
-        if how == "child dies" and world.legs:
-            world.crash(world.legs[pick % len(world.legs)])
+        if how == "child dies" and world.executions:
+            world.crash(world.executions[pick % len(world.executions)])
         elif how == "worker dies":
             world.crash_worker(worker)
         elif how in ("frozen", "cut"):
@@ -174,7 +180,7 @@ class Life(RuleBasedStateMachine):
         elif how == "away":
             world.away = world.troubled = True
 
-    @precondition(lambda self: self.rough and self._legs("run") and not self.world.away)
+    @precondition(lambda self: self.rough and self._executions("run") and not self.world.away)
     @rule(
         how=st.sampled_from(["frozen", "cut", "away", "away", "clock"]),
         slices=st.integers(4, 14),
@@ -186,12 +192,12 @@ class Life(RuleBasedStateMachine):
         self, how: str, slices: int, before: int, steps: int, pick: int
     ) -> None:
         """What seldom comes about by itself: another has its run when it goes on."""
-        world, leg = self.world, self._legs("run")[-1]
-        worker = leg.worker
+        world, execution = self.world, self._executions("run")[-1]
+        worker = execution.worker
         other = next(one for one in world.workers if one is not worker)
-        for _ in range(min(before, ITEMS - leg.position)):
-            if leg in self._legs("run") and world.may_work(leg):
-                world.item(leg)
+        for _ in range(min(before, ITEMS - execution.position)):
+            if execution in self._executions("run") and world.may_work(execution):
+                world.item(execution)
         world.recover(other)
         if how == "clock":
             world.jump(HOUR)
@@ -206,15 +212,15 @@ class Life(RuleBasedStateMachine):
             self._steps(world.deliver(world.broker[-1], other), steps)
         if pick % 2 and how in ("frozen", "cut"):
             world.recover(worker)
-        self._steps(leg, steps)
+        self._steps(execution, steps)
 
-    @precondition(lambda self: self.rough and self._legs("run"))
+    @precondition(lambda self: self.rough and self._executions("run"))
     @rule(pick=PICK, what=MEANWHILE)
     def an_item_raises_no_exception(self, pick: int, what: str) -> None:
         """``sys.exit()``, say: neither a stop nor a crash."""
-        legs = self._legs("run")
+        executions = self._executions("run")
         self._meanwhile(what)
-        self.world.exit(legs[pick % len(legs)])
+        self.world.exit(executions[pick % len(executions)])
 
     @rule(pick=PICK, how=st.sampled_from(["tell", "recover", "back"]))
     def something_recovers(self, pick: int, how: str) -> None:
@@ -240,8 +246,8 @@ class Life(RuleBasedStateMachine):
     @rule(pick=PICK, how=st.sampled_from(["again", "purged", "twice"]))
     def the_broker_does_harm(self, pick: int, how: str) -> None:
         world, broker = self.world, self.world.broker
-        if how == "again" and world.legs and len(broker) < 4:
-            message = world.legs[pick % len(world.legs)].message
+        if how == "again" and world.executions and len(broker) < 4:
+            message = world.executions[pick % len(world.executions)].message
             broker.append(replace(message, redelivered=True))
         elif how == "purged" and all(m.use <= world.use for m in broker):
             # A message that nobody has admitted yet is the broker's: only a known run's are lost.
@@ -269,7 +275,7 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.operated and self.world.record is not None)
     @rule(
-        event=st.sampled_from([ev.Cancel(), ev.Pause(), ev.Resume(), ev.Resume(), ev.Retry()]),
+        event=st.sampled_from([ev.Cancel(), ev.Pause(), ev.Resume(), ev.Resume(), ev.Resend()]),
         lost=st.booleans(),
         what=st.sampled_from(["", "look", "deliver"]),
     )
@@ -278,7 +284,9 @@ class Life(RuleBasedStateMachine):
         self.world.told(event, lost=lost)
 
     @precondition(
-        lambda self: self.operated and self.world.latest in self._legs("run", "told", "finish")
+        lambda self: (
+            self.operated and self.world.latest in self._executions("run", "told", "finish")
+        )
     )
     @rule()
     def kill(self) -> None:
@@ -286,7 +294,7 @@ class Life(RuleBasedStateMachine):
         record = self.world.record
         generation = self.world.latest.message.generation if record is None else None
         self.world.told(ev.Kill(Outcome.FAILED, "hard time limit", generation))
-        self.world.legs.remove(self.world.latest)
+        self.world.executions.remove(self.world.latest)
 
     @precondition(lambda self: self.world.record is not None and not self.world.record.live)
     @rule()
@@ -301,9 +309,13 @@ class Life(RuleBasedStateMachine):
         if record is None or record.owner is None:
             return
         if record.state in (State.RUNNING, State.FINISHING):
-            legs = self.world.legs
-            by_right = [leg for leg in legs if leg.record and leg.fence == record.fence]
-            assert len([leg for leg in by_right if leg.carries]) <= 1
+            executions = self.world.executions
+            by_right = [
+                execution
+                for execution in executions
+                if execution.record and execution.fence == record.fence
+            ]
+            assert len([execution for execution in by_right if execution.carries]) <= 1
 
     @invariant()
     def one_that_thinks_so(self) -> None:
@@ -311,7 +323,7 @@ class Life(RuleBasedStateMachine):
         world = self.world
         if world.jumped or world.vanished or self.operated or world.use > 1:
             return
-        sure = [g for g in world.legs if g.phase == "run" and world.clock < g.lease_until]
+        sure = [g for g in world.executions if g.phase == "run" and world.clock < g.lease_until]
         assert len(sure) <= 1, sure
 
     @invariant()

@@ -30,7 +30,7 @@ def add_neighbour(store: Store, name: str, message: bytes) -> RunKey:
     """A run that is overdue for good, and is looked at before the one that is watched."""
     run = RunKey("task", name)
     record = Record(
-        State.HANDED_OVER, generation=1, republished=10**10, started_at=1.0, envelope=message
+        State.INTERRUPTED, generation=1, republished=10**10, started_at=1.0, envelope=message
     )
     assert store.swap(run, 0, record, due_in=-1e6).done
     return run

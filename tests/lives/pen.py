@@ -13,7 +13,7 @@ from celery_graceful.model.record import Outcome, Record, RunKey
 from celery_graceful.stores.base import Flushed, Swapped
 
 if TYPE_CHECKING:
-    from tests.lives.world import Leg, Worker, World
+    from tests.lives.world import Execution, Worker, World
 
 __all__ = ["Pen"]
 
@@ -21,12 +21,14 @@ T = TypeVar("T")
 
 
 class Pen:
-    """A store as ``worker`` reaches it, on behalf of ``leg`` (``None``: of nobody's leg)."""
+    """A store as ``worker`` reaches it, on behalf of ``execution``, if any."""
 
-    def __init__(self, world: World, worker: Worker | None, leg: Leg | None = None) -> None:
+    def __init__(
+        self, world: World, worker: Worker | None, execution: Execution | None = None
+    ) -> None:
         self._world = world
         self._worker = worker
-        self._leg = leg
+        self._execution = execution
 
     def __getattr__(self, name: str) -> Any:
         self._reach()
@@ -67,27 +69,29 @@ class Pen:
     def _judge(self, before: Record | None) -> None:
         world, after = self._world, self._world.record
         assert after is not None
-        leg, anew = self._leg, before is None or not before.live
+        execution, anew = self._execution, before is None or not before.live
         if world.missing and before is None:
             self._judge_back(after)
             return
-        if leg is not None and leg.record is not None:
-            assert leg is world.latest, f"a stale leg wrote: {leg}"
+        if execution is not None and execution.record is not None:
+            assert execution is world.latest, f"a stale execution wrote: {execution}"
         if before is not None:
             assert after.fence >= before.fence
             assert anew or after.generation >= before.generation
         if anew:
-            assert leg is not None, "started by nobody's message"
+            assert execution is not None, "started by nobody's message"
             assert after.live, "an end without a beginning"
-            world.begin(leg.message.use)
-        by_right = leg is not None and before is not None and leg.message.left == before.fence
-        takes_over = leg is not None and leg.record is None and not by_right
+            world.begin(execution.message.use)
+        by_right = (
+            execution is not None and before is not None and execution.message.left == before.fence
+        )
+        takes_over = execution is not None and execution.record is None and not by_right
         if takes_over and before is not None and before.owner:
             # A message of the same generation, and a lease that is over: the limit of G2 in
             # docs/explanation/guarantees.md.
             world.hurt += 1
-        if leg is not None and (before is None or after.fence > before.fence):
-            world.latest = leg
+        if execution is not None and (before is None or after.fence > before.fence):
+            world.latest = execution
         position = int(after.checkpoint or 0)
         assert position >= world.saved, f"a checkpoint went back: {world.saved} to {position}"
         world.saved = position
@@ -96,15 +100,15 @@ class Pen:
 
     def _judge_back(self, after: Record) -> None:
         """The run is in the store again after its record vanished."""
-        world, leg = self._world, self._leg
+        world, execution = self._world, self._execution
         if not after.live and after.reason == "hard time limit":
             world.missing = False
             return
-        assert leg is not None, "written back by nobody's leg"
+        assert execution is not None, "written back by nobody's execution"
         assert after.live, "ended without a trace"
-        if leg.record is None or leg is not world.latest:
+        if execution.record is None or execution is not world.latest:
             # By a message, which knows what was done when it was sent; or by an owner from before.
             world.hurt += 1
-        world.latest, world.missing = leg, False
+        world.latest, world.missing = execution, False
         world.failed = after.outcome is Outcome.FAILED  # a message knows nothing of that
         world.saved = int(after.checkpoint or 0)

@@ -25,7 +25,7 @@ class Project:
             graceful_store="memory://",
             graceful_lease_ttl=LEASE,
             graceful_max_crashes=MAX_CRASHES,
-            graceful_keep_runs=1e9,
+            graceful_run_retention=1e9,
             task_default_queue="lives",
         )
         self.runtime: Runtime = runtime_of(self.app)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery_graceful.model import events as ev
 from celery_graceful.model.record import Outcome, Record, State
 from tests.lives.project import LEASE, MAX_CRASHES
-from tests.lives.world import ITEMS, RUN, SLICE, Leg, World
+from tests.lives.world import ITEMS, RUN, SLICE, Execution, World
 
 __all__ = ["settle", "step"]
 
@@ -15,24 +15,24 @@ ROUNDS = 40
 LONGEST = 64 * LEASE + 4 * 3600.0
 
 
-def step(world: World, leg: Leg) -> None:
-    """What a leg does next when nothing disturbs it."""
-    if leg.attempt is not None:
-        world.ask_again(leg)
-    elif leg.phase in ("publish", "give_back"):
-        world.publish(leg)
-    elif leg.phase in ("finish", "give_up"):
-        world.end(leg)
-    elif leg.phase == "told":
-        world.leave(leg, leg.why)
-    elif leg.position == ITEMS:
-        world.finish(leg)
-    elif world.may_work(leg):
-        world.item(leg)
-        if leg in world.legs:
-            world.flush(leg)
+def step(world: World, execution: Execution) -> None:
+    """What an execution does next when nothing disturbs it."""
+    if execution.attempt is not None:
+        world.ask_again(execution)
+    elif execution.phase in ("publish", "give_back"):
+        world.publish(execution)
+    elif execution.phase in ("finish", "give_up"):
+        world.end(execution)
+    elif execution.phase == "told":
+        world.leave(execution, execution.why)
+    elif execution.position == ITEMS:
+        world.finish(execution)
+    elif world.may_work(execution):
+        world.item(execution)
+        if execution in world.executions:
+            world.flush(execution)
     else:
-        world.flush(leg)
+        world.flush(execution)
 
 
 def settle(world: World) -> None:
@@ -44,7 +44,7 @@ def settle(world: World) -> None:
         _work_off(world)
         record = world.record
         if record is not None and not record.live:
-            _check_poison(world)
+            _check_crasher(world)
             return
         if record is None and world.missing:
             assert world.lossy, "its owner or its message knew of it"
@@ -58,14 +58,16 @@ def _work_off(world: World) -> None:
         for worker in world.workers:
             while worker.dead:
                 world.report_dead(worker)
-        for leg in list(world.legs):
-            if leg in world.legs:
-                step(world, leg)
+        for execution in list(world.executions):
+            if execution in world.executions:
+                step(world, execution)
         if world.broker:
             world.deliver(world.broker[0], world.workers[0])
-        if not (world.broker or world.legs or any(w.dead for w in world.workers)):
+        if not (world.broker or world.executions or any(w.dead for w in world.workers)):
             return
-    raise AssertionError(f"messages and legs without an end: {world.broker} {world.legs}")
+    raise AssertionError(
+        f"messages and executions without an end: {world.broker} {world.executions}"
+    )
 
 
 def _wait(world: World, record: Record | None) -> None:
@@ -82,9 +84,9 @@ def _wait(world: World, record: Record | None) -> None:
             world.pass_time(int(LEASE / SLICE) + 2)
 
 
-def _check_poison(world: World) -> None:
+def _check_crasher(world: World) -> None:
     record = world.record
     assert record is not None
     if world.killed and world.hurt == world.killed and not world.troubled:
-        assert world.killed <= MAX_CRASHES + 1, "a poisonous item was tried too often"
+        assert world.killed <= MAX_CRASHES + 1, "an item that crashes was tried too often"
         assert record.outcome is not Outcome.COMPLETED

@@ -1,7 +1,7 @@
 """Workers, a broker and a store in one thread; their clocks are numbers.
 
-Real are the table, the transitions, the rescuers and the store. The simulation does what a leg
-and its worker's main process do with their answers, and counts every item.
+Real are the table, the transitions, the rescuers and the store. The simulation does what an
+execution and its worker's main process do with their answers, and counts every item.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from celery_graceful.model.decide import Decision, Verdict
 from celery_graceful.model.record import Record
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import _Attempt
-from tests.lives.cast import ITEMS, RUN, Leg, Message, Worker
-from tests.lives.legs import Legs
+from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
+from tests.lives.executions import Executions
 from tests.lives.neighbours import add_neighbour
 from tests.lives.pen import Pen
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
 
-__all__ = ["ITEMS", "RUN", "SLICE", "Leg", "Message", "Worker", "World"]
+__all__ = ["ITEMS", "RUN", "SLICE", "Execution", "Message", "Worker", "World"]
 
 #: How often rescuers look while time passes; every second time workers beat.
 SLICE = LEASE / 6
@@ -32,28 +32,28 @@ SLICE = LEASE / 6
 BLIND = 0.6 * LEASE
 
 
-class World(Legs):
+class World(Executions):
     """One run's life.
 
     Args:
         project: the app, shared by all lives of a test.
         place: an empty store.
-        poison: an item that kills whoever runs it, if any.
+        crasher: an item that kills whoever runs it, if any.
     """
 
     items = ITEMS
 
-    def __init__(self, project: Project, place: Place, poison: int | None = None) -> None:
+    def __init__(self, project: Project, place: Place, crasher: int | None = None) -> None:
         self.project = project
         self.place = place
-        self.poison = poison
+        self.crasher = crasher
         self.clock = 0.0
         self.policy = project.runtime.policy
         self.broker = [Message(0)]
-        self.legs: list[Leg] = []
+        self.executions: list[Execution] = []
         self.born = self.asked = 0
         self.workers = [self._born(), self._born()]
-        self.latest: Leg | None = None
+        self.latest: Execution | None = None
         self.use = -1
         self.published_uses = 1
         self.begin(0)
@@ -83,7 +83,7 @@ class World(Legs):
         assert use > self.use, "started again after its end"
         self.use = use
         self.done: Counter[int] = Counter()
-        #: How often the poisonous item was tried.
+        #: How often the crashing item was tried.
         self.killed = 0
         #: Whether its failure is saved.
         self.failed = False
@@ -110,9 +110,9 @@ class World(Legs):
     def crash_worker(self, worker: Worker) -> None:
         """All of a worker dies, and another is started in its place."""
         self.hurt += 1
-        for leg in [leg for leg in self.legs if leg.worker is worker]:
-            self.legs.remove(leg)
-            self.broker.append(replace(leg.message, redelivered=True))
+        for execution in [execution for execution in self.executions if execution.worker is worker]:
+            self.executions.remove(execution)
+            self.broker.append(replace(execution.message, redelivered=True))
         self.workers[self.workers.index(worker)] = self._born()
 
     def report_dead(self, worker: Worker) -> None:
@@ -157,7 +157,7 @@ class World(Legs):
 
         Nor while a delivery of the last one still asks to be admitted.
         """
-        asking = any(leg.phase == "ask" for leg in self.legs)
+        asking = any(execution.phase == "ask" for execution in self.executions)
         if not asking and all(m.use <= self.use for m in self.broker):
             self.published_uses += 1
             self.broker.append(Message(0, use=self.published_uses))
@@ -171,18 +171,18 @@ class World(Legs):
                 self._turn(worker, lost)
 
     def _turn(self, worker: Worker, lost: bool) -> None:
-        legs = [leg for leg in self.legs if leg.worker is worker]
+        executions = [execution for execution in self.executions if execution.worker is worker]
         if (self.away or self.refuses) and worker.frozen:
             self.hurt += 1  # it does not see the outage, nor that it gave others no chance to beat
         if worker.frozen or worker.cut:
             worker.blind_for += SLICE
-            if worker.blind_for > BLIND and legs:
+            if worker.blind_for > BLIND and executions:
                 self.hurt += 1
             worker.beat_next = True
         if worker.frozen:
             return
         silent = worker.cut or self.away or self.refuses
-        if not silent and worker.beat_next and legs:
+        if not silent and worker.beat_next and executions:
             self.place.store.beat(worker.name, [RUN], due_in=LEASE)
         worker.beat_next = not worker.beat_next or silent
         self.look(worker, lost=lost)
@@ -191,7 +191,7 @@ class World(Legs):
         """It reaches the store again, or runs again, and beats at once."""
         worker.cut = worker.frozen = False
         worker.loses, worker.blind_for, worker.beat_next = 0, 0.0, False
-        if any(leg.worker is worker for leg in self.legs) and not self.refuses:
+        if any(execution.worker is worker for execution in self.executions) and not self.refuses:
             self.place.store.beat(worker.name, [RUN], due_in=LEASE)
 
     def damage_neighbour(self, message: bytes, summary: str | None) -> None:
@@ -207,7 +207,7 @@ class World(Legs):
         """Whether somebody would know of the run without its record."""
         record = self.record
         once = self.use == 1 and all(message.use == 1 for message in self.broker)
-        known = self.broker or any(leg.record is not None for leg in self.legs)
+        known = self.broker or any(execution.record is not None for execution in self.executions)
         return once and bool(known) and record is not None and record.live
 
     def vanish(self) -> None:

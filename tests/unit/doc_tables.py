@@ -12,8 +12,8 @@ __all__ = ["options_of", "transitions"]
 #: The events in the order of a run's life.
 _EVENTS: tuple[type[ev.Event], ...] = (
     *(ev.Admit, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End, ev.Restore),
-    *(ev.Release, ev.Rescue, ev.Strand, ev.Kill),
-    *(ev.Pause, ev.Resume, ev.Cancel, ev.Retry),
+    *(ev.Release, ev.Rescue, ev.MarkUnroutable, ev.Kill),
+    *(ev.Pause, ev.Resume, ev.Cancel, ev.Resend),
 )
 
 

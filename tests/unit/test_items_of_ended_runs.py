@@ -20,7 +20,7 @@ from celery_graceful.stores.memory import MemoryStore
 #: Seconds that ended runs are kept.
 KEPT = 7200.0
 RUN = RunKey("proj.tasks.reindex", "one")
-POLICY = Policy(keep_runs=KEPT)
+POLICY = Policy(run_retention=KEPT)
 CANCELLED = Record(State.RUNNING, generation=1, fence=1, owner="w", requested=Request.CANCEL)
 
 
@@ -38,11 +38,11 @@ def samples() -> Iterator[tuple[State | None, ev.Event]]:
             ev.Kill: ev.Kill(Outcome.FAILED, "hard time limit", 1),
             ev.Release: ev.Release("w", 1),
             ev.Rescue: ev.Rescue(),
-            ev.Strand: ev.Strand(1, "no queue"),
+            ev.MarkUnroutable: ev.MarkUnroutable(1, "no queue"),
             ev.Cancel: ev.Cancel(),
             ev.Pause: ev.Pause(),
             ev.Resume: ev.Resume(),
-            ev.Retry: ev.Retry(),
+            ev.Resend: ev.Resend(),
         }
         yield state, made[kind]
 
@@ -61,7 +61,7 @@ class Place:
         self.clock = Clock()
         self.store = MemoryStore(self.clock)
         assert self.store.swap(RUN, 0, CANCELLED, due_in=10).done
-        assert self.store.put_aside(RUN, 1, 7, "entry", keep=KEPT_WHILE_LIVE + KEPT)
+        assert self.store.quarantine(RUN, 1, 7, "entry", keep=KEPT_WHILE_LIVE + KEPT)
         self.clock.now += 100
 
     def stands(self, state: State | None) -> None:
@@ -73,7 +73,7 @@ class Place:
             assert self.store.swap(RUN, 1, replace(CANCELLED, state=state), due_in=0.0).done
 
     def is_kept(self) -> bool:
-        return bool(self.store.count_aside(RUN, 0, 1))
+        return bool(self.store.count_quarantined(RUN, 0, 1))
 
 
 @pytest.mark.parametrize(("state", "event"), [*samples()], ids=str)
@@ -104,7 +104,7 @@ def test_the_table_has_all_the_ends() -> None:
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
     app = Celery("ending", broker="memory://", set_as_current=False)
-    app.conf.graceful_store, app.conf.graceful_keep_runs = "memory://", KEPT
+    app.conf.graceful_store, app.conf.graceful_run_retention = "memory://", KEPT
     yield runtime_of(app)
     app.close()
 
@@ -143,7 +143,7 @@ def test_a_store_that_fails_in_between_does_not_undo_the_end(
     def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("gone")
 
-    place.store.keep_aside = away  # type: ignore[method-assign]
+    place.store.expire_quarantined = away  # type: ignore[method-assign]
     kill = ev.Kill(Outcome.FAILED, "hard time limit", 1)
     done = transition(place.store, RUN, kill, POLICY)
     assert done.record is not None
@@ -156,7 +156,7 @@ class Away(MemoryStore):
 
     asked = 0
 
-    def keep_aside(self, run: RunKey, *, keep: float) -> None:
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
         self.asked += 1
         raise StoreUnavailable("away")
 

@@ -17,7 +17,7 @@ PACKAGE = Path(celery_graceful.__file__).parent
 #: What is counted in messages, in the plural.
 _PLURALS = (
     "attempts|bytes|characters|children|copies|crashes|digits|entries|errors|executions|failures"
-    "|fields|files|findings|items|keys|legs|lines|messages|others|processes|queues|records|runs"
+    "|fields|files|findings|items|keys|executions|lines|messages|others|processes|queues|records|runs"
     "|scopes|seconds|slots|tasks|times|tries|values|warnings|workers"
 )
 #: Directly, or behind a word or two: "3 overdue runs wait".

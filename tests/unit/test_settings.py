@@ -54,8 +54,8 @@ class TestTable:
 
     def test_options_are_settings(self) -> None:
         assert set(OPTIONS) == {
-            "flush_interval",
-            "max_leg_runtime",
+            "checkpoint_interval",
+            "max_execution_time",
             "max_crashes",
             "resume_queue",
             "resume_priority",
@@ -65,7 +65,7 @@ class TestTable:
         lines = table_markdown().splitlines()
         assert len(lines) == len(SETTINGS) + 2
         assert all(line.count(" | ") == 3 for line in lines if "---" not in line)
-        assert "`graceful_keep_runs` | `604800` (7d)" in table_markdown()
+        assert "`graceful_run_retention` | `604800` (7d)" in table_markdown()
 
 
 class TestRead:
@@ -73,27 +73,27 @@ class TestRead:
         settings = read(make_app().conf)
         assert settings == read({})
         assert settings.store is None
-        assert settings.flush_interval == 1.0
-        assert settings.max_leg_runtime is None
-        assert settings.keep_runs == 7 * 24 * 3600
+        assert settings.checkpoint_interval == 1.0
+        assert settings.max_execution_time is None
+        assert settings.run_retention == 7 * 24 * 3600
         assert settings.progress is True
 
     def test_values_are_parsed(self) -> None:
         settings = read(
             {
                 "graceful_store": "sqlite:///runs.db",
-                "graceful_flush_interval": "500ms",
-                "graceful_keep_runs": timedelta(days=1),
-                "graceful_max_leg_runtime": "1h30m",
+                "graceful_checkpoint_interval": "500ms",
+                "graceful_run_retention": timedelta(days=1),
+                "graceful_max_execution_time": "1h30m",
                 "graceful_max_crashes": 0,
                 "graceful_progress": False,
                 "broker_url": "memory://",
             }
         )
         assert settings.store == "sqlite:///runs.db"
-        assert settings.flush_interval == 0.5
-        assert settings.keep_runs == 86400
-        assert settings.max_leg_runtime == 5400
+        assert settings.checkpoint_interval == 0.5
+        assert settings.run_retention == 86400
+        assert settings.max_execution_time == 5400
         assert settings.max_crashes == 0
         assert settings.progress is False
 
@@ -116,12 +116,12 @@ class TestRead:
         updated, set_on, both = make_app(), make_app(), make_app(Config)
         updated.conf.update(graceful_lease_ttl=5)
         set_on.conf.graceful_lease_ttl = 5
-        both.conf.graceful_keep_runs = "1d"
+        both.conf.graceful_run_retention = "1d"
         keyword = make_app(graceful_lease_ttl=5)
         from_dict = make_app({"graceful_lease_ttl": 5})
         for app in (updated, set_on, both, keyword, from_dict):
             assert read(app.conf).lease_ttl == 5
-        assert read(both.conf).keep_runs == 86400
+        assert read(both.conf).run_retention == 86400
 
     def test_what_is_set_on_the_app_wins(self, make_app: MakeApp) -> None:
         app = make_app(SimpleNamespace(CELERY_GRACEFUL_LEASE_TTL=5), "CELERY")
@@ -136,9 +136,9 @@ class TestRead:
 
     def test_all_problems_in_one_error(self) -> None:
         with pytest.raises(SettingsError) as caught:
-            read({"graceful_stor": "memory://", "graceful_flush_interval": 0})
+            read({"graceful_stor": "memory://", "graceful_checkpoint_interval": 0})
         assert "graceful_stor is unknown" in str(caught.value)
-        assert "graceful_flush_interval = 0 is wrong" in str(caught.value)
+        assert "graceful_checkpoint_interval = 0 is wrong" in str(caught.value)
 
 
 class TestUnknown:
@@ -147,7 +147,7 @@ class TestUnknown:
         [
             ("graceful_stor", "graceful_store"),
             ("graceful_max_crash", "graceful_max_crashes"),
-            ("graceful_interval_flush", "graceful_flush_interval"),
+            ("graceful_interval_checkpoint", "graceful_checkpoint_interval"),
             ("gracefull_store", "graceful_store"),
             ("gracefulstore", "graceful_store"),
         ],
@@ -212,20 +212,20 @@ class TestWrongValues:
             ("store", "/var/lib/runs.db", "does not begin with a scheme"),
             ("store", 5, "an int is not a text"),
             ("namespace", " ", "it is empty"),
-            ("flush_interval", 0, "more than 0"),
-            ("flush_interval", -1, "it is a negative duration"),
-            ("flush_interval", None, "it is not a duration"),
-            ("flush_interval", True, "it is not a duration"),
-            ("flush_interval", "soon", "cannot read 'soon'"),
-            ("flush_interval", float("nan"), "not a finite"),
-            ("max_leg_runtime", "-5m", "negative"),
+            ("checkpoint_interval", 0, "more than 0"),
+            ("checkpoint_interval", -1, "it is a negative duration"),
+            ("checkpoint_interval", None, "it is not a duration"),
+            ("checkpoint_interval", True, "it is not a duration"),
+            ("checkpoint_interval", "soon", "cannot read 'soon'"),
+            ("checkpoint_interval", float("nan"), "not a finite"),
+            ("max_execution_time", "-5m", "negative"),
             ("max_crashes", True, "a bool is not a whole number"),
             ("max_crashes", 2.0, "a float is not a whole number"),
             ("max_crashes", "3", "a str is not a whole number"),
             ("max_crashes", -1, "0 or more"),
             ("lease_ttl", 0.5, "1s or more"),
-            ("keep_runs", 0, "1h or more"),
-            ("hand_over_timeout", -0.1, "negative"),
+            ("run_retention", 0, "1h or more"),
+            ("release_timeout", -0.1, "negative"),
             ("store_timeout", 0, "more than 0"),
             ("rescue_interval", "0s", "more than 0"),
             ("progress", 1, "an int is not True or False"),
@@ -253,11 +253,16 @@ class TestWrongValues:
 
 class TestOptions:
     def test_right_ones(self) -> None:
-        right = {"flush_interval": "2s", "max_leg_runtime": None, "max_crashes": 0, "queue": -1}
+        right = {
+            "checkpoint_interval": "2s",
+            "max_execution_time": None,
+            "max_crashes": 0,
+            "queue": -1,
+        }
         assert option_problems(right) == []
 
     def test_wrong_ones(self) -> None:
-        wrong = {"flush_interval": -1, "max_leg_runtime": "5x", "max_crashes": True}
+        wrong = {"checkpoint_interval": -1, "max_execution_time": "5x", "max_crashes": True}
         messages = option_problems(wrong)
         assert [message.split()[2] for message in messages] == list(wrong)
         assert all("Expected" in message and "Example" in message for message in messages)
@@ -271,5 +276,5 @@ class TestOptions:
             parse_option(name, False)
 
     def test_parsed(self) -> None:
-        assert parse_option("max_leg_runtime", "5m") == 300
+        assert parse_option("max_execution_time", "5m") == 300
         assert parse_option("max_crashes", 7) == 7

@@ -62,13 +62,13 @@ WAYS: dict[str, tuple[Callable[[Ticket], object], State]] = {
     "flush": (lambda t: t.flush(saved(4), 4), State.RUNNING),
     "save": (lambda t: t.save(saved(4), 4), State.RUNNING),
     "stands": (lambda t: t.stands(), State.RUNNING),
-    "put aside": (lambda t: t.put_aside(3, "entry"), State.RUNNING),
-    "hand over": (lambda t: t.hand_over(saved(4), 4, "shutdown"), State.HANDED_OVER),
+    "quarantined": (lambda t: t.quarantine(3, "entry"), State.RUNNING),
+    "hand over": (lambda t: t.hand_over(saved(4), 4, "shutdown"), State.INTERRUPTED),
     "give back": (
         lambda t: t.hand_over(saved(4), 4, "shutdown", successor=False),
-        State.HANDED_OVER,
+        State.INTERRUPTED,
     ),
-    "retry": (lambda t: t.wait(saved(4), 4, "retry", 60.0), State.WAITING),
+    "retry": (lambda t: t.wait(saved(4), 4, "retry", 60.0), State.RETRYING),
     "finish": (lambda t: t.finish(saved(4), 4, "result", Outcome.COMPLETED), State.FINISHING),
     "end": (lambda t: t.end(Outcome.COMPLETED, saved(4), 4), State.ENDED),
 }
@@ -140,7 +140,7 @@ def test_who_was_away_for_as_long_as_an_ended_run_is_remembered_gives_way(
     """It may have ended and been forgotten meanwhile."""
     vanish(runtime)
     settings = runtime.settings
-    later = ticket._heard_at + settings.keep_runs + settings.lease_ttl + 1
+    later = ticket._heard_at + settings.run_retention + settings.lease_ttl + 1
     monkeypatch.setattr("celery_graceful.runs.ticket.uptime", lambda: later)
     assert not ticket.flush(saved(4), 4).accepted
     assert ticket.end(Outcome.COMPLETED).verdict is Verdict.REFUSED

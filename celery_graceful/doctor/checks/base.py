@@ -62,7 +62,7 @@ class Sight:
 
     what: str
     #: The change, as one would write it.
-    mend: str
+    fix: str
     place: Place | None = None
     #: The setting of the app, when no file is meant.
     setting: str = ""
@@ -81,8 +81,8 @@ class Check:
     about: str
     #: Why it hurts.
     why: str
-    #: How it is mended in general, for the reference.
-    mend: str
+    #: How it is fixed in general, for the reference.
+    fix: str
     look: Callable[[Scene], Iterable[Sight]]
 
     def findings(self, scene: Scene) -> Iterator[Finding]:
@@ -91,7 +91,7 @@ class Check:
             yield self.finding(
                 replace(
                     sight,
-                    mend=spelled(sight.mend, scene.app),
+                    fix=spelled(sight.fix, scene.app),
                     setting=_setting(sight.setting, scene.app),
                 )
             )
@@ -104,7 +104,7 @@ class Check:
             severity=self.severity if sight.severity is None else sight.severity,
             what=sight.what,
             why=self.why,
-            mend=sight.mend,
+            fix=sight.fix,
             file=place.file,
             line=place.line,
             subject=sight.setting,

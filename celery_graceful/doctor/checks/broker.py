@@ -33,7 +33,7 @@ def _holds_longer(scene: Scene, allowed: Callable[[TaskFacts], float]) -> tuple[
 def visibility(scene: Scene) -> Iterator[Sight]:
     """Redis and SQS deliver again what runs for too long."""
     app = scene.app
-    renewed = app.broker == "redis" and app.keep_visible
+    renewed = app.broker == "redis" and app.renew_visibility
     if app.broker not in ("redis", "sqs") or renewed:
         return
     over = _holds_longer(scene, lambda _: app.visibility_timeout)
@@ -42,8 +42,8 @@ def visibility(scene: Scene) -> Iterator[Sight]:
         yield Sight(
             f"visibility_timeout is {app.visibility_timeout:g} s, and {name} may take"
             f" {format_seconds(seconds)}"
-            + (", and graceful_keep_visible = False" if app.broker == "redis" else ""),
-            "app.conf.graceful_keep_visible = True"
+            + (", and graceful_renew_visibility = False" if app.broker == "redis" else ""),
+            "app.conf.graceful_renew_visibility = True"
             if app.broker == "redis"
             else f"app.conf.broker_transport_options ="
             f' {{"visibility_timeout": {int(seconds * 1.5)}}}',
@@ -51,18 +51,18 @@ def visibility(scene: Scene) -> Iterator[Sight]:
         )
 
 
-def legs_on_sqs(scene: Scene) -> Iterator[Sight]:
+def executions_on_sqs(scene: Scene) -> Iterator[Sight]:
     """On SQS nothing is renewed."""
     app = scene.app
     if app.broker != "sqs":
         return
-    long = _long_legs(app.of_kind(Kind.ITERABLE), lambda _: app.visibility_timeout)
+    long = _long_executions(app.of_kind(Kind.ITERABLE), lambda _: app.visibility_timeout)
     if long:
         yield Sight(
-            f"legs of {named(long)} may be longer than the visibility timeout of"
+            f"executions of {named(long)} may be longer than the visibility timeout of"
             f" {format_seconds(app.visibility_timeout)}",
-            f"app.conf.graceful_max_leg_runtime = {int(app.visibility_timeout * 0.66)}",
-            setting="graceful_max_leg_runtime",
+            f"app.conf.graceful_max_execution_time = {int(app.visibility_timeout * 0.66)}",
+            setting="graceful_max_execution_time",
         )
 
 
@@ -75,11 +75,11 @@ def _consumer_timeout(scene: Scene) -> Callable[[TaskFacts], float]:
     return of
 
 
-def _long_legs(tasks: list[TaskFacts], allowed: Callable[[TaskFacts], float]) -> list[str]:
+def _long_executions(tasks: list[TaskFacts], allowed: Callable[[TaskFacts], float]) -> list[str]:
     return [
         task.name
         for task in tasks
-        if task.max_leg_runtime is None or task.max_leg_runtime >= allowed(task)
+        if task.max_execution_time is None or task.max_execution_time >= allowed(task)
     ]
 
 
@@ -99,16 +99,16 @@ def consumer_timeout(scene: Scene) -> Iterator[Sight]:
         )
 
 
-def legs_on_rabbitmq(scene: Scene) -> Iterator[Sight]:
-    """Legs have to be shorter than that."""
+def executions_on_rabbitmq(scene: Scene) -> Iterator[Sight]:
+    """Executions have to be shorter than that."""
     if scene.app.broker != "amqp":
         return
-    long = _long_legs(scene.app.of_kind(Kind.ITERABLE), _consumer_timeout(scene))
+    long = _long_executions(scene.app.of_kind(Kind.ITERABLE), _consumer_timeout(scene))
     if long:
         yield Sight(
-            f"legs of {named(long)} may be longer than RabbitMQ's consumer_timeout",
-            'app.conf.graceful_max_leg_runtime = "20m"',
-            setting="graceful_max_leg_runtime",
+            f"executions of {named(long)} may be longer than RabbitMQ's consumer_timeout",
+            'app.conf.graceful_max_execution_time = "20m"',
+            setting="graceful_max_execution_time",
         )
 
 
@@ -139,17 +139,17 @@ CHECKS = (
         "A visibility timeout that is shorter than a late-acked task, where nothing renews it",
         "The broker delivers the message again while the task runs: two copies run at the same"
         " time.",
-        "`graceful_keep_visible = True` on Redis, a longer timeout on SQS",
+        "`graceful_renew_visibility = True` on Redis, a longer timeout on SQS",
         visibility,
     ),
     Check(
         "GD602",
         Severity.WARNING,
-        "Legs of iterable tasks that are longer than the visibility timeout of SQS",
-        "The message comes back while the leg runs; a copy that arrives after the run's end starts"
-        " it anew.",
-        "`graceful_max_leg_runtime` below the visibility timeout",
-        legs_on_sqs,
+        "Executions of iterable tasks that are longer than the visibility timeout of SQS",
+        "The message is delivered again while the execution runs; a copy that arrives after the"
+        " run's end starts it anew.",
+        "`graceful_max_execution_time` below the visibility timeout",
+        executions_on_sqs,
     ),
     Check(
         "GD603",
@@ -163,11 +163,11 @@ CHECKS = (
     Check(
         "GD604",
         Severity.WARNING,
-        "Legs of iterable tasks that are longer than RabbitMQ's `consumer_timeout`",
+        "Executions of iterable tasks that are longer than RabbitMQ's `consumer_timeout`",
         "RabbitMQ closes the channel, and Celery ends the worker. The run goes on elsewhere, but"
         " each time a worker is gone.",
-        '`graceful_max_leg_runtime = "20m"`',
-        legs_on_rabbitmq,
+        '`graceful_max_execution_time = "20m"`',
+        executions_on_rabbitmq,
     ),
     Check(
         "GD605",

@@ -49,19 +49,22 @@ def soft_after_hard(scene: Scene) -> Iterator[Sight]:
         )
 
 
-def legs(scene: Scene) -> Iterator[Sight]:
+def executions(scene: Scene) -> Iterator[Sight]:
     """The hard limit ends a run that meant to leave."""
     for task in scene.app.of_kind(Kind.ITERABLE):
         limit = min((x for x in (task.time_limit, task.soft_time_limit) if x), default=None)
-        if limit is None or not task.max_leg_is_given:
+        if limit is None or not task.max_execution_time_is_given:
             continue
-        if task.max_leg_runtime is None or task.max_leg_runtime >= limit:
-            longest = task.max_leg_runtime
-            legs = "have no end" if longest is None else f"take up to {format_seconds(longest)}"
+        if task.max_execution_time is None or task.max_execution_time >= limit:
+            longest = task.max_execution_time
+            executions = (
+                "have no end" if longest is None else f"take up to {format_seconds(longest)}"
+            )
             yield Sight(
-                f"legs of {task.name} {legs}, and its time limit is {format_seconds(limit)}",
-                "leave app.conf.graceful_max_leg_runtime out: it is 0.8 of the limit then",
-                setting="graceful_max_leg_runtime",
+                f"executions of {task.name} {executions}, and its time limit is"
+                f" {format_seconds(limit)}",
+                "leave app.conf.graceful_max_execution_time out: it is 0.8 of the limit then",
+                setting="graceful_max_execution_time",
             )
 
 
@@ -93,10 +96,10 @@ CHECKS = (
     Check(
         "GD703",
         Severity.ERROR,
-        "`max_leg_runtime` of an iterable task is not below its time limit",
+        "`max_execution_time` of an iterable task is not below its time limit",
         "The limit strikes first, and a hard limit ends the whole run as failed.",
-        "leave `max_leg_runtime` out, or set it below the limit",
-        legs,
+        "leave `max_execution_time` out, or set it below the limit",
+        executions,
     ),
     Check(
         "GD704",

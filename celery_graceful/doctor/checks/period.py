@@ -73,7 +73,7 @@ def needed_for(seconds: float, worker: Deployed, app: AppFacts, *, knowing: bool
     """
     if not knowing and not knows(worker, app):
         return seconds + IDLE_STOP
-    margin = app.hand_over_margin
+    margin = app.kill_margin
     if margin is None:
         margin = max(LEAST, min(MOST, seconds * PART / (1 - PART)))
     return seconds + margin

@@ -27,21 +27,21 @@ def liveness(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     probe = worker.liveness
     if probe is None or not _ASKS.search(probe.text):
         return
-    mend = "no livenessProbe: a worker that cannot go on ends by itself"
+    fix = "no livenessProbe: a worker that cannot go on ends by itself"
     if probe.timeout.value < _QUICKEST:
         yield Sight(
             f"{worker.name}: the liveness probe ({probe.text}) takes more than its"
             f" {probe.timeout.value:g} s",
-            mend,
+            fix,
             probe.timeout.place,
             severity=Severity.ERROR,
         )
     elif pool_of(worker, scene.app) == "solo":
         what = f"{worker.name}: on the solo pool a worker answers no probe while a task runs"
-        yield Sight(what, mend, probe.place, severity=Severity.ERROR)
+        yield Sight(what, fix, probe.place, severity=Severity.ERROR)
     else:
         what = f"{worker.name}: the liveness probe asks over the broker ({probe.text})"
-        yield Sight(what, mend, probe.place)
+        yield Sight(what, fix, probe.place)
 
 
 def proxies(worker: Deployed, scene: Scene) -> Iterator[Sight]:

@@ -36,7 +36,7 @@ _GROUP_WHY = (
 )
 
 
-def _group(worker: Deployed, scene: Scene, cause: str, mend: str, key: str = "") -> Iterator[Sight]:
+def _group(worker: Deployed, scene: Scene, cause: str, fix: str, key: str = "") -> Iterator[Sight]:
     """One way in which a signal reaches all processes."""
     found = group_cause(worker)
     if found is not None and found.startswith(cause) and kills_by_group(worker, scene.app):
@@ -46,7 +46,7 @@ def _group(worker: Deployed, scene: Scene, cause: str, mend: str, key: str = "")
         what = f"{worker.name}: {found} sends {signal_of(worker)}" + " to all processes"
         # The plugin keeps other tasks alive, but not children that are just starting one.
         plain = tasks_of(worker, scene.app, Kind.PLAIN)
-        yield Sight(what, mend, place, severity=None if plain else Severity.WARNING)
+        yield Sight(what, fix, place, severity=None if plain else Severity.WARNING)
 
 
 def kill_mode(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -56,14 +56,14 @@ def kill_mode(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 
 def stop_as_group(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """supervisord signals the process group."""
-    mend = "stopasgroup=false and killasgroup=true"
-    return _group(worker, scene, "stopasgroup", mend, "stopasgroup")
+    fix = "stopasgroup=false and killasgroup=true"
+    return _group(worker, scene, "stopasgroup", fix, "stopasgroup")
 
 
 def dumb_init(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """dumb-init signals its session."""
-    mend = "DUMB_INIT_SETSID=0 in its environment; or dumb-init --single-child"
-    return _group(worker, scene, "dumb-init", mend)
+    fix = "DUMB_INIT_SETSID=0 in its environment; or dumb-init --single-child"
+    return _group(worker, scene, "dumb-init", fix)
 
 
 def tini(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -114,9 +114,9 @@ def wrong_signal(worker: Deployed, scene: Scene) -> Iterator[Sight]:
 def hangup(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """A stop hook sends SIGHUP."""
     if worker.pre_stop is not None and _HANGUP.search(worker.pre_stop.text):
-        mend = "ExecStop=" if worker.manager is Manager.SYSTEMD else "no preStop, or a sleep"
+        fix = "ExecStop=" if worker.manager is Manager.SYSTEMD else "no preStop, or a sleep"
         what = f"{worker.name}: the stop hook sends SIGHUP ({worker.pre_stop.text})"
-        yield Sight(what, mend, worker.pre_stop.place)
+        yield Sight(what, fix, worker.pre_stop.place)
 
 
 def stops_all(worker: Deployed, scene: Scene) -> Iterator[Sight]:

@@ -32,11 +32,11 @@ def shell(worker: Deployed, scene: Scene) -> Iterator[Sight]:
         return
     for stays in worker.command.shells:
         if stays.stays:
-            mend = starting_line(worker, stays)
+            fix = starting_line(worker, stays)
             if stays.company or _has_company(worker, scene):
-                mend = f"a {_HOME.get(worker.manager, 'process')} of its own for the worker: {mend}"
+                fix = f"a {_HOME.get(worker.manager, 'process')} of its own for the worker: {fix}"
             place = Place(stays.file, stays.line) if stays.line else worker.started_at
-            yield Sight(f"{worker.name}: {_why(stays)}", mend, place)
+            yield Sight(f"{worker.name}: {_why(stays)}", fix, place)
 
 
 def _why(stays: Shell) -> str:

@@ -10,7 +10,7 @@ from celery_graceful.doctor.finding import Severity
 
 __all__ = ["CHECKS"]
 
-_MEND = 'app.conf.graceful_store = "redis://…", or a database that all workers reach'
+_FIX = 'app.conf.graceful_store = "redis://…", or a database that all workers reach'
 
 _CORRECT = "the URL and options of the setting that is named"
 
@@ -27,19 +27,19 @@ def one_host(scene: Scene) -> Iterator[Sight]:
     running = sorted({worker.host for worker in scene.seen.running if worker.host})
     if len(running) > 1:
         what = f"the store is {app.store_url}, and workers run on {named(running)}"
-        yield Sight(what, _MEND, setting="graceful_store")
+        yield Sight(what, _FIX, setting="graceful_store")
         return
     hosts = [each for each in scene.workers if each.many_hosts]
     if hosts:
         yield Sight(
             f"the store is {app.store_url}, and {hosts[0].name} runs"
             f" {hosts[0].copies.value if hosts[0].copies else 2} times",
-            _MEND,
+            _FIX,
             setting="graceful_store",
         )
     elif app.store == "memory" and any(w.copies and w.copies.value > 1 for w in scene.workers):
         what = f"the store is {app.store_url}, which lives in one process, and there are several"
-        yield Sight(what, _MEND, setting="graceful_store")
+        yield Sight(what, _FIX, setting="graceful_store")
 
 
 def in_container(worker: Deployed, scene: Scene) -> Iterator[Sight]:
@@ -53,7 +53,7 @@ def in_container(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     kept = any(path.startswith(f"{folder.rstrip('/')}/") for folder in worker.volumes)
     if not kept and not (worker.volumes and not path.startswith("/")):
         what = f"{worker.name}: the store is {app.store_url}, a file inside the container"
-        yield Sight(what, _MEND, worker.place)
+        yield Sight(what, _FIX, worker.place)
 
 
 def resume_queue(scene: Scene) -> Iterator[Sight]:
@@ -126,7 +126,7 @@ def files_missing(scene: Scene) -> Iterator[Sight]:
 def one_of_several(scene: Scene) -> Iterator[Sight]:
     """The store is the first of several brokers."""
     if scene.app.store_caveat and _has_runs(scene):
-        yield Sight(scene.app.store_caveat, _MEND, setting="graceful_store")
+        yield Sight(scene.app.store_caveat, _FIX, setting="graceful_store")
 
 
 def _of_store(scene: Scene, what: str, better: str) -> Iterator[Sight]:

@@ -45,9 +45,9 @@ ALL: tuple[Check, ...] = (
 
 
 def reference_markdown() -> str:
-    """Every check with what it finds, why it hurts, and what mends it, for the reference."""
-    lines = ["| id | | finds | why it hurts | mend |", "|---|---|---|---|---|"]
+    """Every check with what it finds, why it hurts, and what fixes it, for the reference."""
+    lines = ["| id | | finds | why it hurts | fix |", "|---|---|---|---|---|"]
     for check in ALL:
-        cells = (check.id, check.severity.word, check.about, check.why, check.mend)
+        cells = (check.id, check.severity.word, check.about, check.why, check.fix)
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

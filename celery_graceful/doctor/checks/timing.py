@@ -41,11 +41,11 @@ def _at(
 ) -> Sight:
     assert worker.grace is not None
     seconds = max(whole, proposed_period(worker, scene))
-    mend = worker.grace_form.format(seconds=_plain(seconds))
-    mend += f"; or {alternative}" if alternative else ""
+    fix = worker.grace_form.format(seconds=_plain(seconds))
+    fix += f"; or {alternative}" if alternative else ""
     return Sight(
         f"{worker.name}: {period_text(worker)}, {what}",
-        mend,
+        fix,
         worker.grace.place,
         setting="graceful_grace_period" if worker.manager is Manager.THIS else "",
         severity=severity,

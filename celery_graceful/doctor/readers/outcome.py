@@ -13,9 +13,9 @@ __all__ = ["MissingPackage", "Outcome", "Trouble"]
 class Trouble(Exception):
     """A file, or a part of it, cannot be read; says where, why, and what to do."""
 
-    def __init__(self, place: Place, what: str, mend: str) -> None:
+    def __init__(self, place: Place, what: str, fix: str) -> None:
         super().__init__(what)
-        self.place, self.what, self.mend = place, what, mend
+        self.place, self.what, self.fix = place, what, fix
 
 
 class MissingPackage(Trouble):

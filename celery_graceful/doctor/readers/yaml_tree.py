@@ -96,7 +96,7 @@ def documents(text: str, file: str) -> Iterator[Node]:
         mark = getattr(exc, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
         problem = getattr(exc, "problem", None) or str(exc)
-        raise NotYaml(Place(file, line), f"this is not YAML: {problem}", "mend it") from exc
+        raise NotYaml(Place(file, line), f"this is not YAML: {problem}", "fix it") from exc
 
 
 def _check_depth(text: str, file: str) -> None:

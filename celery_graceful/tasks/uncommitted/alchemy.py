@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from celery_graceful.atomic import is_committed_for_items
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.current import current_execution
 
 __all__ = ["Watched"]
 
@@ -134,8 +134,8 @@ def _listen() -> None:
 
 
 def _watched() -> Watched | None:
-    leg = current_leg.get()
-    return None if leg is None else leg.open_work.alchemy
+    execution = current_execution.get()
+    return None if execution is None else execution.open_work.alchemy
 
 
 def _begun(connection: Any, *_: Any) -> None:
@@ -214,8 +214,8 @@ def _undone(first: Level) -> None:
 
 
 def _item() -> int:
-    leg = current_leg.get()
-    return 0 if leg is None or leg.stand is None else leg.stand.begun
+    execution = current_execution.get()
+    return 0 if execution is None or execution.stand is None else execution.stand.begun
 
 
 def _session_began(session: Any, _transaction: Any) -> None:

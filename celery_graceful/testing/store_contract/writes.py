@@ -214,8 +214,8 @@ class LeaseContract:
             {"owner": None},
             {"state": State.PAUSED},
             {"state": State.ENDED},
-            {"state": State.WAITING},
-            {"state": State.HANDED_OVER},
+            {"state": State.RETRYING},
+            {"state": State.INTERRUPTED},
         ],
     )
     def test_a_beat_leaves_the_others_alone(

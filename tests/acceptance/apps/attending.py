@@ -107,7 +107,7 @@ def items(path: str, tag: str, *, cursor: int = 0) -> Iterator[int]:
         yield item
 
 
-@app.task(name="attending.limited", base=IterableTask, max_leg_runtime=0, time_limit=7)
+@app.task(name="attending.limited", base=IterableTask, max_execution_time=0, time_limit=7)
 def limited(path: str, tag: str, *, cursor: int = 0) -> Iterator[int]:
     """Lasts longer than its time limit, item by item."""
     for item in range(cursor + 1, 5):

@@ -11,7 +11,7 @@ from tests.acceptance.apps.making import make_app, note
 
 app = make_app("canvas")
 
-#: The least number of items in a leg.
+#: The least number of items in an execution.
 ITEMS = 10
 
 
@@ -43,11 +43,11 @@ def tour(
     return summed(given, add)
 
 
-@app.task(base=IterableTask, bind=True, name="canvas.brief", max_leg_runtime=0.1)
+@app.task(base=IterableTask, bind=True, name="canvas.brief", max_execution_time=0.1)
 def brief(
     self: Any, given: Any, add: int = 0, *, tag: str, cursor: int = 0
 ) -> Generator[int, None, Any]:
-    """The same, interrupted by its own ``max_leg_runtime``."""
+    """The same, interrupted by its own ``max_execution_time``."""
     begin = cursor
     while cursor < begin + ITEMS or self.progress.resumptions < 3:
         cursor += 1

@@ -64,17 +64,17 @@ def tell(task: Any, **details: Any) -> None:
 
 @iterable_task
 class Failing(IterableTask):
-    """Every hundredth item is broken until it is mended."""
+    """Every hundredth item is broken until it is fixed."""
 
     name = "crashing.failing"
-    max_item_errors = "2%"
+    max_failed_items = "2%"
 
     def build_enumerator(self, path: str, items: int, *, cursor: int | None) -> Any:
         return ((i, i) for i in range(0 if cursor is None else cursor + 1, items))
 
     def each_iteration(self, item: int, path: str, items: int) -> None:
         time.sleep(0.005)
-        if item % 100 == 0 and not os.path.exists(f"{path}.mended"):
+        if item % 100 == 0 and not os.path.exists(f"{path}.fixed"):
             raise ValueError(f"item {item} is broken")
         Ledger(path).add(item)
         self.carry["done"] = self.carry.get("done", 0) + 1

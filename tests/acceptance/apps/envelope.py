@@ -1,4 +1,4 @@
-"""Tasks that note, at the start of each leg, all that Celery tells them about themselves."""
+"""Tasks that note, at the start of each execution, all that Celery tells them about themselves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if app.conf.task_queue_max_priority is None and app.conf.task_default_queue_type
 
 ITEMS = 10
 
-#: What has to be the same in each leg. ``headers`` holds the whole message's, ours included.
+#: What has to be the same in each execution. ``headers`` holds the whole message's, ours included.
 SAME = (
     *("id", "root_id", "parent_id", "group", "group_index", "args", "kwargs", "argsrepr"),
     *("kwargsrepr", "shadow", "timelimit", "reply_to", "correlation_id", "retries", "stamps"),
@@ -43,8 +43,8 @@ def _reached(task: Any, until: Any) -> bool:
     return noted(until) if isinstance(until, str) else task.progress.resumptions >= until
 
 
-def legs(task: Any, tag: str, until: Any, cursor: int) -> Generator[int, None, Any]:
-    """Note the request of a leg, then items until ``until`` is reached."""
+def executions(task: Any, tag: str, until: Any, cursor: int) -> Generator[int, None, Any]:
+    """Note the request of an execution, then items until ``until`` is reached."""
     note(f"{tag}@{snapshot(task.request)}")
     begin = cursor
     while cursor < begin + ITEMS or not _reached(task, until):
@@ -54,19 +54,19 @@ def legs(task: Any, tag: str, until: Any, cursor: int) -> Generator[int, None, A
         yield cursor
 
 
-@app.task(base=IterableTask, bind=True, name="envelope.probe", max_leg_runtime=0.1)
+@app.task(base=IterableTask, bind=True, name="envelope.probe", max_execution_time=0.1)
 def probe(
     self: Any, /, *args: Any, tag: str, until: Any = 2, cursor: int = 0, **kwargs: Any
 ) -> Generator[int, None, Any]:
-    """Notes its request in each leg; ends after ``until`` interruptions, or when that is noted."""
-    yield from legs(self, tag, until, cursor)
+    """Notes its request in each execution; ends after ``until`` interruptions."""
+    yield from executions(self, tag, until, cursor)
     return repr((args, kwargs))
 
 
-@app.task(base=IterableTask, bind=True, name="envelope.routed", max_leg_runtime=0.1)
+@app.task(base=IterableTask, bind=True, name="envelope.routed", max_execution_time=0.1)
 def routed(self: Any, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """The same on the queue that a route gives it."""
-    yield from legs(self, tag, 2, cursor)
+    yield from executions(self, tag, 2, cursor)
 
 
 @app.task(
@@ -78,7 +78,7 @@ def routed(self: Any, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]
     retry_backoff=False,
 )
 def again(self: Any, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
-    """Notes its request in each leg, and fails once in each until it was retried twice."""
+    """Notes its request in each execution, and fails once in each until it was retried twice."""
     note(f"{tag}@{snapshot(self.request)}")
     begin = cursor
     while cursor < begin + ITEMS:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from celery_graceful import IterableTask
 from tests.acceptance.apps.items import app
 
-__all__ = ["app", "mended"]
+__all__ = ["app", "fixed"]
 
 
-def mended(path: str, items: int, pause: float) -> Iterator[int]:
+def fixed(path: str, items: int, pause: float) -> Iterator[int]:
     """No cursor: it could not resume."""
     yield 1
 
 
-app.task(name="items.faulty", base=IterableTask)(mended)
+app.task(name="items.faulty", base=IterableTask)(fixed)

@@ -29,7 +29,7 @@ def plain(self: Any, seconds: float) -> str:
     return str(self.request.id)
 
 
-@app.task(name="held.run", bind=True, base=IterableTask, flush_interval=0.2)
+@app.task(name="held.run", bind=True, base=IterableTask, checkpoint_interval=0.2)
 def run(self: Any, items: int, pause: float, *, cursor: int = 0) -> Generator[int, None, int]:
     """``items`` items, each of which takes ``pause`` seconds until ``hurry`` is noted."""
     note(f"begun {self.request.id}")

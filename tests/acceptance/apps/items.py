@@ -71,12 +71,12 @@ def heavy(
     return items
 
 
-@app.task(name="items.poison", base=IterableTask)
-def poison(path: str, items: int, bad: int, *, cursor: int = -1) -> Iterator[int]:
+@app.task(name="items.crashing", base=IterableTask)
+def crashing(path: str, items: int, bad: int, *, cursor: int = -1) -> Iterator[int]:
     """Item ``bad`` kills the process that runs it."""
     for item in range(cursor + 1, items):
         if item == bad:
-            Ledger(path).add("poison")
+            Ledger(path).add("crashing")
             os.kill(os.getpid(), signal.SIGKILL)
         do(item, path, 0.001)
         yield item

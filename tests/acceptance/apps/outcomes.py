@@ -52,7 +52,7 @@ class RaisingBase(IterableTask):
     """Raises in one of its methods."""
 
     abstract = True
-    flush_interval = 0.05
+    checkpoint_interval = 0.05
 
     def _at(self, place: str, wanted: str, tag: str, kind: str) -> None:
         if place == wanted:
@@ -144,7 +144,7 @@ def note_value(value: Any, tag: str) -> str:
     return f"got {value}"
 
 
-@app.task(base=IterableTask, name="outcomes.returning", flush_interval=0.1)
+@app.task(base=IterableTask, name="outcomes.returning", checkpoint_interval=0.1)
 def returning(what: str, pause: float, *, cursor: int = -1) -> Iterator[int]:
     """Returns what may not be storable."""
     for item in range(cursor + 1, 4):
@@ -163,7 +163,7 @@ class Unshowable(Exception):
         raise RuntimeError("no")
 
 
-@app.task(base=IterableTask, name="outcomes.unshowable", flush_interval=0.1)
+@app.task(base=IterableTask, name="outcomes.unshowable", checkpoint_interval=0.1)
 def unshowable(pause: float, *, cursor: int = -1) -> Iterator[int]:
     """Fails with that."""
     for item in range(cursor + 1, 4):

@@ -18,7 +18,7 @@ class Abortable(AbortableTask, IterableTask):  # type: ignore[type-arg]
     """Items until it is aborted, which it sees by its state."""
 
     name = "progress.abortable"
-    flush_interval = 0.05
+    checkpoint_interval = 0.05
 
     def build_enumerator(self, *, cursor: int | None, tag: str) -> Iterator[tuple[int, int]]:
         item, task_id = cursor or 0, str(self.request.id)

@@ -106,7 +106,7 @@ class Walk(IterableTask):
     """Items until somebody notes ``<tag> enough``."""
 
     name = "receivers.walk"
-    flush_interval = 0.05
+    checkpoint_interval = 0.05
 
     def build_enumerator(self, tag: str, *, cursor: int | None) -> Iterator[tuple[int, int]]:
         item = cursor or 0

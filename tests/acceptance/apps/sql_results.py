@@ -85,7 +85,7 @@ class Counted(IterableTask):
     """Items until somebody notes ``enough``."""
 
     name = "sql_results.counted"
-    flush_interval = 0.05
+    checkpoint_interval = 0.05
 
     def build_enumerator(self, *, cursor: int | None) -> Iterator[tuple[int, int]]:
         item = cursor or 0

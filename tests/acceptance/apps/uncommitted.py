@@ -14,7 +14,7 @@ from django.conf import settings
 from sqlalchemy import create_engine, text
 
 from celery_graceful import IterableTask, stopping
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.current import current_execution
 from tests.acceptance.apps.making import make_app, note
 
 FOLDER = os.environ.get("ROWS", "/nowhere")
@@ -55,7 +55,7 @@ def wait_for_stop(tag: str) -> None:
     """Say that it may come, and wait for it."""
     note(tag)
     until = time.monotonic() + 60
-    execution: Any = current_leg.get()
+    execution: Any = current_execution.get()
     # An empty fuse: the loop looks before the next item.
     while not (stopping() and not execution.fuse) and time.monotonic() < until:
         time.sleep(0.01)
@@ -88,7 +88,7 @@ class Work(IterableTask):
     """Saves nothing before the stop."""
 
     abstract = True
-    flush_interval = 600
+    checkpoint_interval = 600
 
 
 @app.task(base=Work, name="uncommitted.django")

@@ -34,7 +34,7 @@ class Endless(IterableTask):
     """Items until ``until`` is noted; at most one in flight."""
 
     name = "verbs.endless"
-    flush_interval = 0.1
+    checkpoint_interval = 0.1
 
     def build_enumerator(
         self, *, tag: str, until: str, cursor: int | None, **_: Any
@@ -58,7 +58,7 @@ class Endless(IterableTask):
 app.register_task(Endless())
 
 
-@app.task(base=IterableTask, bind=True, name="verbs.counted", flush_interval=0.1)
+@app.task(base=IterableTask, bind=True, name="verbs.counted", checkpoint_interval=0.1)
 def counted(self: Any, n: int, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
     """``n`` items."""
     for item in range(cursor + 1, n + 1):
@@ -69,11 +69,11 @@ def counted(self: Any, n: int, *, tag: str, cursor: int = 0) -> Generator[int, N
 
 
 class Measured(IterableTask):
-    """``n`` items, whose number is known; a leg lasts as long as its caller says."""
+    """``n`` items, whose number is known; an execution lasts as long as its caller says."""
 
     name = "verbs.measured"
-    flush_interval = 0.05
-    max_leg_runtime = 0.3
+    checkpoint_interval = 0.05
+    max_execution_time = 0.3
 
     def count(self, n: int, *, tag: str) -> int:
         return n

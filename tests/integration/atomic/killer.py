@@ -97,7 +97,7 @@ class Trial:
         every = int(self.every) if self.every.isdecimal() else self.every
         project = Project(self.database, self.store, self.folder, every=every)
         if self.what == "is brief":  # the store hears of its begin and its end only
-            type(project.app.tasks[self.task]).flush_interval = 60
+            type(project.app.tasks[self.task]).checkpoint_interval = 60
         return project
 
     def clear(self) -> None:

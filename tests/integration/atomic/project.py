@@ -65,7 +65,7 @@ class Project:
         self.app.conf.update(
             {
                 "graceful_store": store,
-                "graceful_hand_over_timeout": "50ms",
+                "graceful_release_timeout": "50ms",
                 "graceful_progress": False,
                 "graceful_lease_ttl": 5,
                 **conf,

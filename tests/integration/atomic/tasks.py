@@ -53,7 +53,7 @@ def make_tasks(project: Project) -> None:
     class Hooked(IterableTask):
         abstract = True
         atomic = project.atomic
-        flush_interval = "1ms"
+        checkpoint_interval = "1ms"
         autoretry_for = (OSError,)
         retry_backoff = False
         default_retry_delay = 0

@@ -1,4 +1,4 @@
-"""Several legs of one run: the database takes the commits of one only."""
+"""Several executions of one run: the database takes the commits of one only."""
 
 # mypy: allow-untyped-decorators
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_a_stalled_runner_is_rolled_back(
         project.carry_on(run, 8)
         check_exact(project)
     check_exact(project)
-    assert "this leg ends without a trace" in caplog.text
+    assert "this execution ends without a trace" in caplog.text
     assert project.rows() == []
     record = project.record(run)
     assert record is not None
@@ -144,9 +144,9 @@ def test_a_claim_that_waits_sees_a_stop(project: Project, caplog: pytest.LogCapt
         assert not thread.is_alive()
         record = project.record(run)
         assert record is not None
-        assert (record.state, record.generation) == (State.HANDED_OVER, 2)
+        assert (record.state, record.generation) == (State.INTERRUPTED, 2)
         assert record.steps == project.effects("item").total()
-    assert project.effects("stop").total() == 1, "the second leg has not begun"
+    assert project.effects("stop").total() == 1, "the second execution has not begun"
     project.carry_on(run, 8)
     check_exact(project)
 

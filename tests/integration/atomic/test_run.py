@@ -16,7 +16,7 @@ from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model import events as ev
 from celery_graceful.model.cursor import decode
 from celery_graceful.model.record import Outcome, State
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.current import current_execution
 from tests.harness.waiting import wait_for
 
 from .killer import Watched
@@ -56,7 +56,7 @@ def test_a_run(
 
 def test_batches(make_project: MakeProject) -> None:
     project = make_project(every=3)
-    project.app.tasks[TASK].__class__.flush_interval = 60
+    project.app.tasks[TASK].__class__.checkpoint_interval = 60
     commits = commits_of(project)
     project.deliver(new_id(), 8)
     # The table, the claim, two full batches, the end, the row's removal.
@@ -65,7 +65,7 @@ def test_batches(make_project: MakeProject) -> None:
 
 def test_a_batch_larger_than_the_loop_looks_up_by_itself(make_project: MakeProject) -> None:
     project = make_project(every=1500)
-    project.app.tasks[TASK].__class__.flush_interval = 60
+    project.app.tasks[TASK].__class__.checkpoint_interval = 60
     commits = commits_of(project)
     project.deliver(new_id(), 3200)
     assert commits == [0, 0, 1500, 3000, 3200, 3200]
@@ -73,13 +73,13 @@ def test_a_batch_larger_than_the_loop_looks_up_by_itself(make_project: MakeProje
 
 def test_batches_by_time(make_project: MakeProject) -> None:
     project = make_project(every="10ms")
-    project.app.tasks[TASK].__class__.flush_interval = 60
+    project.app.tasks[TASK].__class__.checkpoint_interval = 60
     commits = commits_of(project)
 
     def last_until_the_batch_is_due(name: str) -> None:
-        leg: Any = current_leg.get()
-        if name.startswith("item") and name.endswith("done") and leg is not None:
-            wait_for(lambda: not leg.fuse, 5)
+        execution: Any = current_execution.get()
+        if name.startswith("item") and name.endswith("done") and execution is not None:
+            wait_for(lambda: not execution.fuse, 5)
 
     project.step = last_until_the_batch_is_due
     project.deliver(new_id(), 3)
@@ -118,7 +118,7 @@ def test_a_retry_goes_on_at_the_last_commit(project: Project, task: str, what: s
     project.deliver(run, 8, what, task=task)
     record = project.record(run, task)
     assert record is not None
-    assert record.state is State.WAITING
+    assert record.state is State.RETRYING
     assert project.effects("item") == dict.fromkeys(range(record.steps), 1)
     assert record.steps <= 5
     project.carry_on(run, 8, what, task=task)

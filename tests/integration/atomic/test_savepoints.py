@@ -1,4 +1,4 @@
-"""Savepoints within a batch, and items put aside by atomic runs."""
+"""Savepoints within a batch, and quarantined items by atomic runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 
 from celery_graceful.model.record import RunKey
-from celery_graceful.runs import aside
+from celery_graceful.runs import quarantined_items
 from celery_graceful.tasks import endings
 from tests.integration.atomic.project import Project, new_id, own_task
 from tests.integration.atomic.tasks import effects
@@ -38,11 +38,11 @@ def test_an_item_put_aside_leaves_no_trace_in_the_batch(project: Project) -> Non
         if item in (0, 2):
             raise ZeroDivisionError(f"item {item}")
 
-    own_task(project, each, max_item_errors=2)
+    own_task(project, each, max_failed_items=2)
     run = new_id()
     assert project.deliver(run, task="proj.own").info is None
     assert project.effects("item") == {1: 1, 3: 1}
-    found = list(aside.found(project.runtime.store, RunKey("proj.own", run)))
+    found = list(quarantined_items.found(project.runtime.store, RunKey("proj.own", run)))
     assert [(entry.ordinal, entry.before, entry.cursor) for entry in found] == [
         (0, None, 0),
         (2, 1, 2),
@@ -67,11 +67,11 @@ def test_crashes_leave_no_item_aside_that_is_done_later(
         if item == 2 and broken:
             raise Killed
 
-    own_task(project, each, max_item_errors=2)
+    own_task(project, each, max_failed_items=2)
     run = new_id()
     with pytest.raises(Killed):
         project.deliver(run, task="proj.own")
     broken = False
     assert project.deliver(run, task="proj.own", redelivered=True).info is None
     assert project.effects("item") == {0: 1, 1: 1, 2: 1, 3: 1}
-    assert list(aside.found(project.runtime.store, RunKey("proj.own", run))) == []
+    assert list(quarantined_items.found(project.runtime.store, RunKey("proj.own", run))) == []

@@ -116,7 +116,7 @@ def test_a_damaged_report_in_redis(
         assert [it.worker for it in store.attendance()] == ["other"]
     assert caplog.text.count("cannot be read and is passed over") == 1
     attend(store)
-    assert [it.worker for it in store.attendance()] == ["other", "w"], "its worker has mended it"
+    assert [it.worker for it in store.attendance()] == ["other", "w"], "its worker has fixed it"
 
 
 def test_reports_in_redis_that_are_no_reports(redis_url: str, opener: Open) -> None:
@@ -129,7 +129,7 @@ def test_reports_in_redis_that_are_no_reports(redis_url: str, opener: Open) -> N
             store.attendance()
         client.delete(REPORTS)
     attend(store)
-    assert [it.report for it in store.attendance()] == ["report"], "its worker has mended it"
+    assert [it.report for it in store.attendance()] == ["report"], "its worker has fixed it"
 
 
 @pytest.mark.parametrize("damage", SQL_NOTICE_DAMAGE)
@@ -152,7 +152,7 @@ def test_a_damaged_report_in_sqlite(
         assert [it.worker for it in store.attendance()] == ["other"]
     assert caplog.text.count("cannot be read and is passed over") == 1
     attend(store)
-    assert [it.worker for it in store.attendance()] == ["other", "w"], "its worker has mended it"
+    assert [it.worker for it in store.attendance()] == ["other", "w"], "its worker has fixed it"
 
 
 def test_nothing_is_left_of_reports_that_are_forgotten(redis_url: str, opener: Open) -> None:

@@ -47,12 +47,12 @@ def use(store: Store) -> None:
         assert store.swap(run(f"short-{n}"), 0, ENDED, keep=0.01).done
     put(store)
     for n in range(MANY):
-        assert store.put_aside(RUN, 1, n, "entry", keep=600)
+        assert store.quarantine(RUN, 1, n, "entry", keep=600)
         store.attend(f"w{n}", "report", keep=600, notice="n", known=0)
-    assert len(store.aside(RUN, 0, MANY)) == store.count_aside(RUN, 0, 2 * MANY) == MANY
-    store.drop_aside(RUN, range(0, MANY, 2), fence=1)
-    store.keep_aside(RUN, keep=300)
-    store.drop_aside_range(RUN, 1)
+    assert len(store.quarantined(RUN, 0, MANY)) == store.count_quarantined(RUN, 0, 2 * MANY) == MANY
+    store.drop_quarantined(RUN, range(0, MANY, 2), fence=1)
+    store.expire_quarantined(RUN, keep=300)
+    store.drop_quarantined_range(RUN, 1)
     assert len(store.attendance()) == MANY
     for _ in range(60):
         store.attend("short", "report", keep=0.01, notice="n", known=0)

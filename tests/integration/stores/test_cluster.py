@@ -52,7 +52,7 @@ def test_apps_are_spread_and_the_keys_of_each_are_together(cluster: Cluster, ope
     for name in names:
         store = opener(cluster.url, name)
         put(store)
-        store.put_aside(RUN, RUNNING.fence, 1, "entry", keep=60)
+        store.quarantine(RUN, RUNNING.fence, 1, "entry", keep=60)
     found = _all_keys(cluster)
     assert sum(bool(keys) for keys in found.values()) > 1
     for name in names:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, event, text
 
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.record import Record, RunKey, State
-from celery_graceful.runs.aside import count, found
+from celery_graceful.runs.quarantined_items import count, found
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import RUNNING, put, until
 
@@ -27,7 +27,7 @@ TOUCHED = 1_000
 def fill(store: Store, many: int = MANY, keep: float = 600.0) -> None:
     put(store, RUNNING, run=RUN)
     for ordinal in range(many):
-        assert store.put_aside(RUN, 1, ordinal, "entry", keep=keep)
+        assert store.quarantine(RUN, 1, ordinal, "entry", keep=keep)
 
 
 def test_no_key_of_redis_holds_all(redis_url: str, opener: Callable[..., Store]) -> None:
@@ -50,10 +50,10 @@ def test_one_call_of_redis_reads_a_part(redis_url: str, opener: Callable[..., St
         client.config_set("slowlog-log-slower-than", 20_000)  # microseconds
         try:
             client.slowlog_reset()
-            assert len(store.aside(RUN, 0, MANY)) == MANY
-            assert store.count_aside(RUN, 0, 2 * MANY) == MANY
-            store.keep_aside(RUN, keep=60)
-            store.drop_aside_range(RUN, 0)
+            assert len(store.quarantined(RUN, 0, MANY)) == MANY
+            assert store.count_quarantined(RUN, 0, 2 * MANY) == MANY
+            store.expire_quarantined(RUN, keep=60)
+            store.drop_quarantined_range(RUN, 0)
             scripts = [e for e in client.slowlog_get(100) if e["command"].startswith(b"EVAL")]
             assert len(scripts) <= 1, "one may have met the machine standing still"
         finally:
@@ -93,8 +93,8 @@ def end_one(store: Store) -> None:
 
 def expire(store: Store, many: int) -> None:
     fill(store, many)
-    store.keep_aside(RUN, keep=0.05)
-    until(lambda: not store.aside(RUN, 0, 1), "that they expire")
+    store.expire_quarantined(RUN, keep=0.05)
+    until(lambda: not store.quarantined(RUN, 0, 1), "that they expire")
 
 
 def test_expired_rows_are_swept_step_by_step(
@@ -164,6 +164,6 @@ def test_a_walk_begins_anywhere(store: Store, first: int) -> None:
         {"item": "1", "before": at, "cursor": at, "error": "", "traceback": "", "at": 1.0}
     )
     for ordinal in range(250):
-        assert store.put_aside(RUN, 1, ordinal, entry, keep=60)
+        assert store.quarantine(RUN, 1, ordinal, entry, keep=60)
     assert [item.ordinal for item in found(store, RUN, first=first)] == list(range(first, 250))
     assert count(store, RUN) == 250

@@ -27,7 +27,7 @@ WRITTEN = Record(
     due_at=1.0,
     checkpoint="text",
     steps=7,
-    leg_steps=3,
+    execution_steps=3,
     resumptions=1,
     reason="shutdown",
     envelope=b"envelope",
@@ -61,7 +61,7 @@ def test_what_is_missing_has_a_default_and_what_is_unknown_is_passed_over(
     done = transition(store, OLD, ev.Rescue(), Policy())
     assert done.decision.verdict is Verdict.PUBLISH
     after = read(store, OLD)
-    assert (after.state, after.generation, after.steps) == (State.HANDED_OVER, 3, 8)
+    assert (after.state, after.generation, after.steps) == (State.INTERRUPTED, 3, 8)
     assert after.checkpoint == "next"
     assert not caplog.records
 
@@ -111,7 +111,7 @@ def test_a_format_that_no_version_writes(
     assert not isinstance(raised.value, NewerRecord)
 
 
-def test_a_mended_record_goes_on(store: Store, elsewhere: Elsewhere) -> None:
+def test_a_fixed_record_goes_on(store: Store, elsewhere: Elsewhere) -> None:
     """As docs/how-to/operate-runs.md says: due as before, and with all it had."""
     elsewhere.write(OLD, FIRST)
     before = read(store, OLD)

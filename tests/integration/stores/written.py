@@ -16,7 +16,7 @@ from celery_graceful.stores.redis_keys import member_of
 FIRST = {
     "format": 1,
     "generation": 2,
-    "leg_steps": 3,
+    "execution_steps": 3,
     "resumptions": 1,
     "crashes": 0,
     "crash_steps": -1,

@@ -34,7 +34,7 @@ def make_app() -> Iterator[MakeApp]:
             app.conf.update(
                 {
                     "graceful_store": store or f"memory://{uuid4()}",
-                    "graceful_hand_over_timeout": 2,
+                    "graceful_release_timeout": 2,
                     "broker_connection_timeout": 2,
                     **conf,
                 }

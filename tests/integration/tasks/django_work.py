@@ -38,7 +38,7 @@ from celery_graceful.model.reasons import StopReason  # noqa: E402
 from celery_graceful.model.record import RunKey  # noqa: E402
 from celery_graceful.runtime import runtime_of  # noqa: E402
 from celery_graceful.stop import flag  # noqa: E402
-from celery_graceful.tasks.current import current_leg  # noqa: E402
+from celery_graceful.tasks.current import current_execution  # noqa: E402
 from celery_graceful.testing import assert_resumable  # noqa: E402
 from tests.integration.tasks.conftest import TASK, as_seen_by_a_child, take  # noqa: E402
 
@@ -67,10 +67,10 @@ def insert(item: int, alias: str) -> None:
 
 def stop_at(item: int) -> None:
     """The worker is told to stop while ``item`` is done, in the first execution."""
-    leg: Any = current_leg.get()
-    if item == STOP_AT and not leg.resumed and hasattr(leg, "flag"):
-        leg.flag.raise_(StopReason.SHUTDOWN)
-        leg.fuse.clear()
+    execution: Any = current_execution.get()
+    if item == STOP_AT and not execution.resumed and hasattr(execution, "flag"):
+        execution.flag.raise_(StopReason.SHUTDOWN)
+        execution.fuse.clear()
 
 
 def pages(
@@ -252,7 +252,7 @@ CASES: list[Callable[[Any], Any]] = [
 
 def make(case: Callable[[Any], Any]) -> Any:
     app = Celery("proj", broker="memory://", backend="cache+memory://", set_as_current=False)
-    app.conf.update(graceful_store=f"memory://{uuid4()}", graceful_hand_over_timeout=0.1)
+    app.conf.update(graceful_store=f"memory://{uuid4()}", graceful_release_timeout=0.1)
     Graceful(app)
     body = case(app)
     if isinstance(body, type):

@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 
 from celery_graceful._celery import wire
 from celery_graceful.model.record import State
-from celery_graceful.runs import aside
+from celery_graceful.runs import quarantined_items
 from celery_graceful.runs.control import cancel, find
 from celery_graceful.runtime import Runtime, runtime_of
 
@@ -43,7 +43,7 @@ def sent(app: Any, name: str) -> bytes:
 def test_whoever_waits_for_a_cancelled_run_hears_of_it(app: Any, runtime: Runtime) -> None:
     name = str(uuid4())
     packed = sent(app, name)
-    overdue(runtime, name, packed, state=State.HANDED_OVER, owner=None, generation=1)
+    overdue(runtime, name, packed, state=State.INTERRUPTED, owner=None, generation=1)
     cancel(runtime, find(runtime, name))
     assert str(AsyncResult(name, app=app).state) == "REVOKED"
 
@@ -52,9 +52,12 @@ def test_what_was_put_aside_is_sent_again(app: Any, runtime: Runtime) -> None:
     run = overdue(runtime, "replayed", sent(app, "replayed"))
     record = runtime.store.load(run).record
     assert record is not None
-    for ordinal, entry in {aside.ENVELOPE: aside.envelope_entry(record.envelope), 7: "{}"}.items():
-        assert runtime.store.put_aside(run, record.fence, ordinal, entry, keep=60)
-    assert aside.replay(runtime, run) is not None
+    for ordinal, entry in {
+        quarantined_items.ENVELOPE: quarantined_items.envelope_entry(record.envelope),
+        7: "{}",
+    }.items():
+        assert runtime.store.quarantine(run, record.fence, ordinal, entry, keep=60)
+    assert quarantined_items.replay(runtime, run) is not None
     message = take(app)
     args, kwargs, _ = message.payload
     assert (tuple(args), kwargs) == (ARGS, {})

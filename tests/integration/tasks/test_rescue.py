@@ -87,14 +87,14 @@ def drained(app: Any) -> Iterator[Any]:
         yield message
 
 
-HANDED_OVER = {"owner": None, "state": State.HANDED_OVER}
+INTERRUPTED = {"owner": None, "state": State.INTERRUPTED}
 
 
 @pytest.mark.parametrize(
     ("fields", "level", "told"),
     [
         pytest.param(
-            HANDED_OVER,
+            INTERRUPTED,
             logging.INFO,
             "(not_admitted): sent again after 5 items; its message was not admitted by any worker",
             id="no worker for a while",
@@ -107,13 +107,13 @@ HANDED_OVER = {"owner": None, "state": State.HANDED_OVER}
             id="lost",
         ),
         pytest.param(
-            {**HANDED_OVER, "crashes": 2, "crash_steps": 5, "last_crash": "signal 9"},
+            {**INTERRUPTED, "crashes": 2, "crash_steps": 5, "last_crash": "signal 9"},
             logging.WARNING,
             "not admitted by any worker; 2 crashes without progress, the last one: signal 9",
             id="crashed before",
         ),
         pytest.param(
-            {**HANDED_OVER, "crashes": 1, "crash_steps": 2, "last_crash": "signal 9"},
+            {**INTERRUPTED, "crashes": 1, "crash_steps": 2, "last_crash": "signal 9"},
             logging.INFO,
             "not admitted by any worker",
             id="crashed long ago",
@@ -160,7 +160,7 @@ def test_published_again_with_a_higher_generation(
     assert second.properties["priority"] == first.properties["priority"]
     record = runtime.store.load(run).record
     assert record is not None
-    assert (record.state, record.generation, record.owner) == (State.HANDED_OVER, 1, None)
+    assert (record.state, record.generation, record.owner) == (State.INTERRUPTED, 1, None)
     assert record.crashes == 1
     looks(rescuer, 3)
     assert list(drained(app)) == [], "not again before a lease has passed"
@@ -219,7 +219,7 @@ def test_a_worker_that_has_just_begun_leaves_runners_a_lease(
     """The store may just be back: runners that it was away for beat again within a lease."""
     packed = envelope(app)[1]
     overdue(runtime, "had-a-runner", packed)
-    overdue(runtime, "waits", packed, state=State.HANDED_OVER, owner=None, generation=1)
+    overdue(runtime, "waits", packed, state=State.INTERRUPTED, owner=None, generation=1)
     for second in range(5):
         rescuer.look(1000.0 + second)
     assert [message.headers["id"] for message in drained(app)], "what nobody carries goes at once"
@@ -289,7 +289,7 @@ def test_while_the_broker_is_away_runs_stay_as_they_are(
 ) -> None:
     here = make_app(redis_url)
     url = f"redis://127.0.0.1:{free_port()}/0"
-    runtime = runtime_of(make_app(url, graceful_hand_over_timeout=0.3, graceful_lease_ttl=5))
+    runtime = runtime_of(make_app(url, graceful_release_timeout=0.3, graceful_lease_ttl=5))
     message, _ = envelope(here)
     captured = wire.capture(as_seen_by_a_child(here, message), runtime.broker)
     assert captured is not None
@@ -309,7 +309,7 @@ NOWHERE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", NOWHERE.values(), ids=NOWHERE.keys())
 @pytest.mark.parametrize("kind", ["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
-def test_a_run_without_a_queue_is_stranded(
+def test_a_run_without_a_queue_is_unroutable(
     request: pytest.FixtureRequest,
     make_app: MakeApp,
     caplog: pytest.LogCaptureFixture,
@@ -328,8 +328,8 @@ def test_a_run_without_a_queue_is_stranded(
         assert caplog.text.count(f"{run} could not be sent on its way again") == round_
         record = runtime.store.load(run).record
         assert record is not None
-        assert (record.state, record.republished) == (State.HANDED_OVER, 0)
-        assert "no queue takes" in record.stranded or "NOT_FOUND" in record.stranded
+        assert (record.state, record.republished) == (State.INTERRUPTED, 0)
+        assert "no queue takes" in record.unroutable or "NOT_FOUND" in record.unroutable
         wait_for(lambda: run in dict(runtime.store.due(10)), 5, "that it is due a lease later")
     declare(app, "back", "nowhere", "direct", captured.routing_key)
     declare(app, "back", "media", "direct", captured.routing_key)

@@ -28,7 +28,7 @@ def runtime(app: Any) -> Runtime:
 
 def waiting(runtime: Runtime, name: str, packed: bytes) -> RunKey:
     """A run that nobody carries, and whose message was lost."""
-    return overdue(runtime, name, packed, state=State.HANDED_OVER, owner=None, generation=1)
+    return overdue(runtime, name, packed, state=State.INTERRUPTED, owner=None, generation=1)
 
 
 class Counted:

@@ -53,7 +53,7 @@ def record(runtime: Runtime) -> Record:
 
 @pytest.fixture
 def ticket(runtime: Runtime, faulty: Faulty) -> Ticket:
-    """The right to carry a run, as its first leg has it."""
+    """The right to carry a run, as its first execution has it."""
     admission = ask(runtime, message())
     assert admission.ticket is not None
     return admission.ticket
@@ -149,14 +149,14 @@ ENDS: dict[str, tuple[Any, Verdict, State]] = {
     "hand over": (
         lambda t: t.hand_over(CHECKPOINT, 5, "shutdown"),
         Verdict.PUBLISH,
-        State.HANDED_OVER,
+        State.INTERRUPTED,
     ),
     "give back": (
         lambda t: t.hand_over(CHECKPOINT, 5, "shutdown", successor=False),
         Verdict.PUBLISH,
-        State.HANDED_OVER,
+        State.INTERRUPTED,
     ),
-    "wait": (lambda t: t.wait(CHECKPOINT, 5, "retry", 3.0), Verdict.PUBLISH, State.WAITING),
+    "wait": (lambda t: t.wait(CHECKPOINT, 5, "retry", 3.0), Verdict.PUBLISH, State.RETRYING),
     "finish": (
         lambda t: t.finish(CHECKPOINT, 5, "result", Outcome.COMPLETED),
         Verdict.DONE,
@@ -169,7 +169,7 @@ ENDS: dict[str, tuple[Any, Verdict, State]] = {
 @LOST
 @pytest.mark.parametrize("beaten", [False, True])
 @pytest.mark.parametrize(("leave", "verdict", "state"), ENDS.values(), ids=ENDS.keys())
-def test_the_end_of_a_leg(
+def test_the_end_of_a_execution(
     runtime: Runtime,
     faulty: Faulty,
     ticket: Ticket,
@@ -179,7 +179,7 @@ def test_the_end_of_a_leg(
     lost: str,
     beaten: bool,
 ) -> None:
-    if beaten:  # the version that the leg knows is an old one
+    if beaten:  # the version that the execution knows is an old one
         runtime.store.beat("w@host/1", [RUN], due_in=5)
         faulty.in_between = lambda: runtime.store.beat("w@host/1", [RUN], due_in=5)
     lose(faulty, lost)
@@ -195,7 +195,7 @@ def test_the_end_of_a_leg(
 def test_a_hand_over_after_an_operators_request(
     runtime: Runtime, faulty: Faulty, ticket: Ticket, event: Any, lost: str
 ) -> None:
-    """The leg has not heard of the request yet; the answer tells it what became of the run."""
+    """The execution does not know the request yet; the answer says what became of the run."""
     transition(runtime.store, RUN, event, runtime.policy)
     lose(faulty, lost)
     decision = ticket.hand_over(CHECKPOINT, 5, "shutdown")
@@ -243,7 +243,7 @@ def test_a_checkpoint_is_never_called_written_when_it_was_not(
     assert (ticket.record.steps, record(runtime).steps) == (0, 0)
 
 
-def test_a_fenced_leg_is_refused_everything(
+def test_a_fenced_execution_is_refused_everything(
     runtime: Runtime, faulty: Faulty, ticket: Ticket
 ) -> None:
     transition(runtime.store, RUN, ev.Release("w@host/1", 0), runtime.policy)

@@ -16,9 +16,9 @@ from celery_graceful import IterableTask
 from celery_graceful.errors import TransactionError
 from celery_graceful.model.reasons import StopReason
 from celery_graceful.stop import flag
-from celery_graceful.tasks.carried import CarriedLeg
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.current import current_execution
 from celery_graceful.tasks.loop import CHUNK
+from celery_graceful.tasks.owned import OwnedExecution
 
 from .conftest import TASK, MakeApp, as_seen_by_a_child, take
 
@@ -120,13 +120,13 @@ def test_it_opens_in_a_stretch_that_goes_by_and_the_stop_comes_right_after(
     engine: Engine, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No item is between that stretch and the look, which has to find it all the same."""
-    passed = CarriedLeg.passed
+    passed = OwnedExecution.passed
 
-    def passed_and_stopped(leg: CarriedLeg, cursor: Any, done: int) -> None:
-        passed(leg, cursor, done)
+    def passed_and_stopped(execution: OwnedExecution, cursor: Any, done: int) -> None:
+        passed(execution, cursor, done)
         stop()
 
-    monkeypatch.setattr(CarriedLeg, "passed", passed_and_stopped)
+    monkeypatch.setattr(OwnedExecution, "passed", passed_and_stopped)
 
     def body(*, cursor: int = -1) -> Any:
         yield from range(cursor + 1, 400)
@@ -141,10 +141,10 @@ def test_it_opens_in_a_stretch_that_goes_by_and_the_stop_comes_right_after(
 
 def stop() -> None:
     """What the ticker does when the flag is raised."""
-    leg: Any = current_leg.get()
-    leg.fuse.clear()
-    if hasattr(leg, "flag"):
-        leg.flag.raise_(StopReason.SHUTDOWN)
+    execution: Any = current_execution.get()
+    execution.fuse.clear()
+    if hasattr(execution, "flag"):
+        execution.flag.raise_(StopReason.SHUTDOWN)
 
 
 def test_objects_that_wait_to_be_flushed(engine: Engine, run: Any) -> None:

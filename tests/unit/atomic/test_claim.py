@@ -1,4 +1,4 @@
-"""What becomes of a row when a leg claims it."""
+"""What becomes of a row when an execution claims it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from celery_graceful.atomic.base import Claim, Row
 from celery_graceful.atomic.claim import settled
 
 NOW, KEPT = 1000.0, 100.0
-CLAIM = Claim("proj", "task", "id", 3, "10.5", "leg", "store's", 5, KEPT)
+CLAIM = Claim("proj", "task", "id", 3, "10.5", "execution", "store's", 5, KEPT)
 ROW = Row(2, "10.5", "row's", 7, None, NOW - 1)
 
 
@@ -18,7 +18,7 @@ def test_no_row() -> None:
 
 @pytest.mark.parametrize("fence", [1, 2, 3, 4])
 def test_the_row_of_this_run_knows_better(fence: int) -> None:
-    """A higher fence too: a store may have lost its last moments, and it has admitted the leg."""
+    """A higher fence too: a store may have lost its last writes, and admitted the execution."""
     row = settled(ROW._replace(fence=fence, result="result"), CLAIM, NOW)
     assert row == Row(3, "10.5", "row's", 7, "result", NOW)
 

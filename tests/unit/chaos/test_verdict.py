@@ -21,7 +21,7 @@ ITEMS = 100
 
 
 def effect(item: int, at: float, fence: int = 1, kind: str = "plain") -> Effect:
-    """One item each 10 ms; the first leg on the first worker, the second on the second."""
+    """One item each 10 ms; the first execution on the first worker, the second on the second."""
     pid, worker = (FIRST_CHILD, FIRST) if fence == 1 else (SECOND_CHILD, SECOND)
     return Effect("run", item, kind, fence, pid, worker, at)
 
@@ -39,7 +39,7 @@ def evidence(
     resumed: float = 3.0,
     **more: Any,
 ) -> Evidence:
-    """A run whose first leg did ``first`` from second 0 on, the second ``second``."""
+    """A run whose first execution did ``first`` from second 0 on, the second ``second``."""
     kind = more.pop("kind", "plain")
     found = Evidence(
         sent=[Sent("run", "chaos.generator", ITEMS, "SUCCESS", {"id": "run", "sum": 4950})],
@@ -123,11 +123,11 @@ def test_a_stop_without_a_store_repeats_what_could_not_be_saved() -> None:
     verdict = judged(found)
     assert not verdict.failures
     assert verdict.repeated("outage") == 80
-    away.until = 2.0  # back before the leg gives up
+    away.until = 2.0  # back before the execution gives up
     assert judged(found).repeated("graceful") == 80
 
 
-def test_a_stalled_runner_may_go_on_for_one_flush_interval() -> None:
+def test_a_stalled_runner_may_go_on_for_one_checkpoint_interval() -> None:
     stall = fault("sigstop_worker", 0.5, 7.0)
     found = evidence(range(50), range(50, 100), faults=(stall,))
     overlap = [effect(50, 7.3), effect(51, 7.4)]

@@ -29,7 +29,7 @@ def test_a_pause_can_be_withdrawn_before_it_is_seen(call: Run, runtime: Runtime)
     call("pause", ID)
     assert "pause withdrawn" in call("resume", ID).stderr
     leave(runtime)
-    assert state(runtime) is State.HANDED_OVER
+    assert state(runtime) is State.INTERRUPTED
 
 
 def test_resuming_publishes_the_next_generation(call: Run, runtime: Runtime) -> None:
@@ -39,7 +39,7 @@ def test_resuming_publishes_the_next_generation(call: Run, runtime: Runtime) -> 
     assert call("resume", ID).exit_code == 0
     (message,) = queued(runtime.app)
     assert (message.headers["id"], message.headers[wire.GENERATION]) == (ID, 3)
-    assert state(runtime) is State.HANDED_OVER
+    assert state(runtime) is State.INTERRUPTED
 
 
 def test_a_purged_run_shows_as_orphaned_and_is_sent_again(call: Run, runtime: Runtime) -> None:
@@ -48,12 +48,12 @@ def test_a_purged_run_shows_as_orphaned_and_is_sent_again(call: Run, runtime: Ru
     record = runtime.store.load(RUN).record
     assert record is not None
     runtime.store.swap(RUN, record.version, record, due_in=-1)
-    assert "handed_over, orphaned" in call("runs").stdout
-    done = call("retry", ID, "-j")
+    assert "interrupted, orphaned" in call("runs").stdout
+    done = call("resend", ID, "-j")
     assert done.exit_code == 0
     data = json.loads(done.stdout)
     assert (data["verb"], data["verdict"], data["undo"]) == (
-        "retry",
+        "resend",
         "publish",
         f"celery graceful pause {ID}",
     )
@@ -82,7 +82,7 @@ def test_cancelling_a_running_run_asks_its_runner(call: Run, runtime: Runtime) -
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ("retry", "A worker carries it"),
+        ("resend", "A worker carries it"),
         ("resume", "the run is not paused"),
     ],
 )
@@ -100,7 +100,7 @@ def test_an_ended_run_stays_ended(call: Run, runtime: Runtime) -> None:
     begin(runtime)
     leave(runtime)
     call("cancel", ID)
-    for verb in ("pause", "resume", "cancel", "retry"):
+    for verb in ("pause", "resume", "cancel", "resend"):
         done = call(verb, ID)
         assert done.exit_code == 4
         assert "An ended run stays ended" in done.stderr
@@ -110,6 +110,6 @@ def test_a_run_of_another_broker_is_not_published_here(call: Run, runtime: Runti
     begin(runtime)
     leave(runtime)
     runtime.__dict__["broker"] = "amqp://elsewhere:5672/"
-    done = call("retry", ID)
+    done = call("resend", ID)
     assert done.exit_code == 4
     assert "this app publishes to amqp://elsewhere:5672/" in done.stderr

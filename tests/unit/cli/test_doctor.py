@@ -64,14 +64,14 @@ def test_errors_are_told_with_line_reason_and_cure(mail: Celery, call: Run, tmp_
     assert lines[1] == "  error GD203 line 24"
     assert "Deployment shop-worker, container worker: dumb-init" in lines[2]
     assert any(line.startswith("      Why: ") for line in lines)
-    assert any("Mend: DUMB_INIT_SETSID=0 in its environment" in line for line in lines)
+    assert any("Fix: DUMB_INIT_SETSID=0 in its environment" in line for line in lines)
     assert lines[-1].startswith("1 error. Examined:")
 
 
 def test_what_to_write_stands_alone_on_its_line(mail: Celery, call: Run, tmp_path: Path) -> None:
     path = planted(tmp_path, '["celery"', '["dumb-init", "celery"')
     lines = call("doctor", "--manifest", path).stdout.splitlines()
-    at = lines.index("      Mend: DUMB_INIT_SETSID=0 in its environment")
+    at = lines.index("      Fix: DUMB_INIT_SETSID=0 in its environment")
     assert lines[at + 1] == "      or dumb-init --single-child"
 
 
@@ -110,7 +110,7 @@ def test_data_for_programs(call: Run, tmp_path: Path) -> None:
     assert (finding["severity"], finding["file"], finding["line"]) == ("warning", path, 24)
     assert finding["what"]
     assert finding["why"]
-    assert finding["mend"]
+    assert finding["fix"]
     (deployed,) = data["deployed"]
     assert (deployed["seconds_to_stop"], deployed["copies"]) == (55, 2)
 

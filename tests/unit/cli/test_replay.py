@@ -1,4 +1,4 @@
-"""Sending items again that were put aside."""
+"""Sending items again that were quarantined."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.runs.aside import ENVELOPE, REPLAY, envelope_entry
+from celery_graceful.runs.quarantined_items import ENVELOPE, REPLAY, envelope_entry
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, queued
 
 runs: Any = importlib.import_module("celery_graceful.cli.runs")
 
 
-def put_aside(runtime: Runtime, *ordinals: int) -> None:
+def quarantined(runtime: Runtime, *ordinals: int) -> None:
     record = runtime.store.load(RUN).record
     assert record is not None
     entry = {
@@ -30,16 +30,16 @@ def put_aside(runtime: Runtime, *ordinals: int) -> None:
     entries = {ENVELOPE: envelope_entry(record.envelope)}
     entries.update(dict.fromkeys(ordinals, json.dumps(entry)))
     for ordinal, text in entries.items():
-        assert runtime.store.put_aside(RUN, record.fence, ordinal, text, keep=60)
+        assert runtime.store.quarantine(RUN, record.fence, ordinal, text, keep=60)
 
 
 def test_items_are_listed(call: Run, runtime: Runtime) -> None:
     begin(runtime)
-    put_aside(runtime, 7, 12)
+    quarantined(runtime, 7, 12)
     done = call("runs", ID)
     assert "ValueError('broken')" in done.stdout
     assert f"celery graceful replay {ID}" in done.stderr
-    (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["put_aside"]
+    (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined"]
     assert (first["number"], first["cursor"], first["traceback"]) == (7, "7", "Traceback …")
 
 
@@ -47,19 +47,19 @@ def test_the_first_of_many_items_are_said_to_be_the_first(
     call: Run, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(runtime)
-    put_aside(runtime, 7, 12, 13)
+    quarantined(runtime, 7, 12, 13)
     monkeypatch.setattr(runs, "MOST_ITEMS", 3)
     assert "quarantined items" not in call("runs", ID).stderr
     monkeypatch.setattr(runs, "MOST_ITEMS", 2)
     done = call("runs", ID)
     assert "The first 2 of 3 quarantined items." in done.stderr
     assert done.stdout.count("ValueError") == 2
-    assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["put_aside"]) == 2
+    assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined"]) == 2
 
 
 def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:
     begin(runtime)
-    put_aside(runtime, 7, 12)
+    quarantined(runtime, 7, 12)
     done = call("replay", ID, "--item", "12", "-j")
     assert done.exit_code == 0
     (message,) = queued(runtime.app)
@@ -73,7 +73,7 @@ def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:
 def test_nothing_to_replay(call: Run, runtime: Runtime) -> None:
     begin(runtime)
     assert call("replay", ID).exit_code == 4
-    put_aside(runtime, 7)
+    quarantined(runtime, 7)
     refused = call("replay", ID, "-i", "8")
     assert refused.exit_code == 4
     assert "has no quarantined item 8. List them: " in refused.stderr

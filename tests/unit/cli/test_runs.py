@@ -102,7 +102,7 @@ def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) ->
     assert data["schema"] == 1
     (run,) = data["runs"]
     assert (run["id"], run["items"], run["total"], run["cursor"]) == (ID, 42, 100, "41")
-    assert json.loads(call("runs", ID, "--json").stdout)["run"] == {**run, "put_aside": []}
+    assert json.loads(call("runs", ID, "--json").stdout)["run"] == {**run, "quarantined": []}
 
 
 def test_one_run_is_shown_in_full(call: Run, runtime: Runtime) -> None:

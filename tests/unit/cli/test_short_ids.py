@@ -72,7 +72,7 @@ def test_what_undoes_a_change_names_the_run_in_full(call: Run, runtime: Runtime)
     assert f"Undo: celery graceful resume '{TASK}[{ID}]'\n" in undo
 
 
-@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "retry", "replay"])
+@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "resend", "replay"])
 def test_an_ambiguous_beginning_is_refused_with_the_candidates(
     call: Run, runtime: Runtime, verb: str
 ) -> None:

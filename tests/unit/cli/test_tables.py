@@ -11,7 +11,7 @@ from celery_graceful.terminal import cell_width, wrapped
 
 HEADINGS = ("task", "id", "state", "mode version", "age")
 ROWS = [
-    ("shop.tasks.catalogue.reindex_everything", "8f6f2c52", "handed_over, orphaned", "12", "12h"),
+    ("shop.tasks.catalogue.reindex_everything", "8f6f2c52", "interrupted, orphaned", "12", "12h"),
     ("日本語のタスク.名前", "8f6f2c53", "running", "0", "3s"),
 ]
 
@@ -82,5 +82,5 @@ def test_the_list_of_commands_is_not_cut_at_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = CliRunner().invoke(graceful, args, obj=None).output
-    assert "  retry   Send the message of a waiting run again.\n" in text
+    assert "  resend  Send the message of a waiting run again.\n" in text
     assert "..." not in text.partition("Commands:")[2]

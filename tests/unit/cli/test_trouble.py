@@ -17,12 +17,12 @@ from tests.unit.cli.shop import ID, RUN, TASK, Run, begin
 
 
 def test_a_wrong_setting_is_told_in_a_line(call: Run, app: Celery) -> None:
-    app.conf.graceful_flush_intervall = 1
+    app.conf.graceful_checkpoint_intervall = 1
     forget(app)
     done = call("runs")
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
-    assert "did you mean graceful_flush_interval?" in done.stderr
+    assert "did you mean graceful_checkpoint_interval?" in done.stderr
 
 
 def test_a_wrong_definition_is_told_with_its_place(call: Run, app: Celery) -> None:
@@ -54,7 +54,7 @@ def test_a_store_that_cannot_be_asked(
     assert told in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "retry"])
+@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "resend"])
 def test_a_run_of_a_later_version(call: Run, runtime: Runtime, verb: str) -> None:
     begin(runtime)
     elsewhere = Elsewhere(runtime.store_url, runtime.namespace)

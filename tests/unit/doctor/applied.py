@@ -20,28 +20,28 @@ _VARIABLE = re.compile(r"(?P<name>[A-Z_]+)=(?P<value>\S+)(?: in its environment)
 
 def applied(finding: Finding, file: str, text: str) -> str:
     """The file's text after the fix of a finding."""
-    mend = finding.mend.split("; or ")[0]
-    if mend.startswith("a ") and "of its own for each worker" in mend:
-        mend = mend.partition(": ")[2]
-    given = _VARIABLE.match(mend)
+    fix = finding.fix.split("; or ")[0]
+    if fix.startswith("a ") and "of its own for each worker" in fix:
+        fix = fix.partition(": ")[2]
+    given = _VARIABLE.match(fix)
     if given:
         return _with_variable(file, text, given["name"], given["value"])
     if finding.id == "GD301":
-        return _started(finding, file, text, mend)
+        return _started(finding, file, text, fix)
     if file.endswith((".yaml", ".yml")):
-        return _in_yaml(finding, text, mend)
+        return _in_yaml(finding, text, fix)
     if file.startswith("Dockerfile"):
-        return _instruction(text, finding.line, mend)
+        return _instruction(text, finding.line, fix)
     if file.startswith("Procfile"):
-        return _line(text, finding.line, mend)
-    return _in_section(file, text, mend)
+        return _line(text, finding.line, fix)
+    return _in_section(file, text, fix)
 
 
-def _started(finding: Finding, file: str, text: str, mend: str) -> str:
+def _started(finding: Finding, file: str, text: str, fix: str) -> str:
     """The line that starts the worker is written in the place of the one that does."""
-    if mend.startswith(("CMD ", "ENTRYPOINT ")):
-        return _instruction(text, finding.line, mend)
-    source = mend.removeprefix("exec ")
+    if fix.startswith(("CMD ", "ENTRYPOINT ")):
+        return _instruction(text, finding.line, fix)
+    source = fix.removeprefix("exec ")
     lines = text.split("\n")
     for at in range(max(finding.line - 1, 0), len(lines)):
         for written in (source, json.dumps(source)[1:-1]):
@@ -59,19 +59,19 @@ def _after(lines: list[str]) -> list[str]:
     return [line for line in lines if line.strip() not in ("wait", "echo gone")]
 
 
-def _instruction(text: str, line: int, mend: str) -> str:
+def _instruction(text: str, line: int, fix: str) -> str:
     lines = text.split("\n")
     end = first = line - 1
     while first and lines[first - 1].endswith("\\"):
         first -= 1
     while lines[end].endswith("\\"):
         end += 1
-    return "\n".join([*lines[:first], mend, *lines[end + 1 :]])
+    return "\n".join([*lines[:first], fix, *lines[end + 1 :]])
 
 
-def _line(text: str, line: int, mend: str) -> str:
+def _line(text: str, line: int, fix: str) -> str:
     lines = text.split("\n")
-    lines[line - 1] = mend
+    lines[line - 1] = fix
     return "\n".join(lines)
 
 
@@ -104,26 +104,26 @@ def _owners(data: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _in_yaml(finding: Finding, text: str, mend: str) -> str:
+def _in_yaml(finding: Finding, text: str, fix: str) -> str:
     data = list(yaml.safe_load_all(text))
-    change = yaml.safe_load(mend)
+    change = yaml.safe_load(fix)
     for owner in _owners(data):
         if finding.id == "GD302":
-            owner["command"] = shlex.split(mend)
+            owner["command"] = shlex.split(fix)
         elif isinstance(change, dict) and "terminationGracePeriodSeconds" in change:
             for each in data:
                 if "template" in each.get("spec", {}):
                     each["spec"]["template"]["spec"].update(change)
         else:
-            assert isinstance(change, dict), mend
+            assert isinstance(change, dict), fix
             owner.update(change)
     return str(yaml.safe_dump_all(data, sort_keys=False))
 
 
-def _in_section(file: str, text: str, mend: str) -> str:
+def _in_section(file: str, text: str, fix: str) -> str:
     """``Key=value`` of systemd or supervisord; a command line takes the place of the old one."""
     section = "[Service]" if file.endswith(".service") else r"[program:worker]"
-    pairs = mend.split(" and ") if re.match(r"\w+=", mend) else [_start(file, mend)]
+    pairs = fix.split(" and ") if re.match(r"\w+=", fix) else [_start(file, fix)]
     for pair in pairs:
         key = pair.partition("=")[0]
         text = re.sub(rf"(?m)^{key}=(?:.*\\\n)*.*\n?", "", text)
@@ -131,13 +131,13 @@ def _in_section(file: str, text: str, mend: str) -> str:
     return text
 
 
-def _start(file: str, mend: str) -> str:
-    return f"{'ExecStart' if file.endswith('.service') else 'command'}={mend}"
+def _start(file: str, fix: str) -> str:
+    return f"{'ExecStart' if file.endswith('.service') else 'command'}={fix}"
 
 
 def applied_to_app(finding: Finding, app: AppFacts) -> AppFacts:
     """The app after the fix of a finding that is about its settings."""
-    name, _, value = finding.mend.partition(" (")[0].removeprefix("app.conf.").partition(" = ")
+    name, _, value = finding.fix.partition(" (")[0].removeprefix("app.conf.").partition(" = ")
     if name == "graceful_grace_period":
         return replace(app, grace_period=float(value.strip('"s')))
     if name == "task_acks_late":
@@ -146,7 +146,7 @@ def applied_to_app(finding: Finding, app: AppFacts) -> AppFacts:
         return _with_tasks(app, reject_on_worker_lost=True)
     if name == "worker_soft_shutdown_timeout":
         return replace(app, soft_shutdown_timeout=float(value))
-    raise AssertionError(f"what does {finding.mend!r} mean?")
+    raise AssertionError(f"what does {finding.fix!r} mean?")
 
 
 def _with_tasks(app: AppFacts, **changes: Any) -> AppFacts:

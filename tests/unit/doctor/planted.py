@@ -224,18 +224,18 @@ ACKS = (
 )  # fmt: skip
 
 BROKER = (
-    in_app("GD601", {"keep_visible": False, "visibility_timeout": 600, "tasks": _QUARTER},
+    in_app("GD601", {"renew_visibility": False, "visibility_timeout": 600, "tasks": _QUARTER},
            {"visibility_timeout": 600, "tasks": _QUARTER}),
-    in_app("GD601", {"keep_visible": False, "tasks": _SLOW}, {"keep_visible": True},
+    in_app("GD601", {"renew_visibility": False, "tasks": _SLOW}, {"renew_visibility": True},
            seen=Seen(longest={"shop.mail": 4000.0})),
     in_app("GD601", {"broker": "sqs", "visibility_timeout": 1800, "tasks": _HOUR},
            {"broker": "sqs", "visibility_timeout": 7200, "tasks": _HOUR}),
     in_app("GD602", {"broker": "sqs", "tasks": iterable()},
-           {"broker": "sqs", "tasks": iterable(max_leg_runtime=1200)}),
+           {"broker": "sqs", "tasks": iterable(max_execution_time=1200)}),
     in_app("GD603", {"broker": "amqp", "tasks": plain(time_limit=7200)[1:]},
            {"broker": "amqp", "tasks": plain(time_limit=1200)[1:]}),
     in_app("GD604", {"broker": "amqp", "tasks": iterable()},
-           {"broker": "amqp", "tasks": iterable(max_leg_runtime=1200)}),
+           {"broker": "amqp", "tasks": iterable(max_execution_time=1200)}),
     in_app("GD605", {"broker": "amqp", "queues": (QueueFacts("q", quorum=True),), "tasks": ()},
            {"broker": "amqp", "queues": (QueueFacts("q", quorum=True, dead_letters=True),),
             "tasks": ()}),
@@ -251,8 +251,11 @@ THE_REST = (
     in_app("GD701", {"result_expires": 3600, "tasks": _gracefully(time_limit=7200)},
            {"result_expires": 86400, "tasks": _gracefully(time_limit=7200)}),
     in_app("GD702", {"tasks": plain(soft_time_limit=20)}, {"tasks": plain(soft_time_limit=15)}),
-    in_app("GD703", {"tasks": iterable(time_limit=600, max_leg_runtime=900, max_leg_is_given=True)},
-           {"tasks": iterable(time_limit=600, max_leg_runtime=300, max_leg_is_given=True)}),
+    in_app("GD703",
+           {"tasks": iterable(
+               time_limit=600, max_execution_time=900, max_execution_time_is_given=True)},
+           {"tasks": iterable(
+               time_limit=600, max_execution_time=300, max_execution_time_is_given=True)}),
     in_app("GD704", {"faults": ("shop.import (shop.py:7): it takes no cursor",)}, {}),
     in_app("GD801", {"store": "memory", "store_url": "memory://"}, {}, file=S),
     in_file("GD802", C, "    init: true", "    init: true\n    volumes: ['./logs:/logs']",

@@ -59,7 +59,7 @@ def test_tasks_with_what_the_app_says_for_all() -> None:
     assert not mail.reject_on_worker_lost
     assert mail.queue == "celery"
     assert rows.reject_on_worker_lost
-    assert (rows.max_leg_runtime, rows.max_leg_is_given) == (160, False)
+    assert (rows.max_execution_time, rows.max_execution_time_is_given) == (160, False)
 
 
 def test_queues_and_routes() -> None:
@@ -194,7 +194,7 @@ def test_the_grace_period_against_what_may_run() -> None:
     (finding,) = configuration_findings(app_with(), grace=30, environ={})
     assert (finding.id, finding.where) == ("GD105", "graceful_grace_period")
     assert "shop.mail allows 5m" in finding.what
-    assert finding.mend
+    assert finding.fix
     assert ids(app_with(), grace=30, queues=("mails",)) == []
     assert ids(app_with(), grace=30, pool="threads") == ["GD105"]
     slow = Seen(items={"shop.import": 31.0})
@@ -220,11 +220,11 @@ def test_a_soft_shutdown_by_the_environment() -> None:
     [
         (
             {"broker_url": "amqp://", "graceful_store": "redis://localhost"},
-            {"graceful_max_leg_runtime": "20m"},
+            {"graceful_max_execution_time": "20m"},
             "GD604",
         ),
         (
-            {"task_time_limit": 60, "graceful_max_leg_runtime": 90},
+            {"task_time_limit": 60, "graceful_max_execution_time": 90},
             {"task_time_limit": 120},
             "GD703",
         ),
@@ -241,15 +241,15 @@ def test_a_soft_shutdown_by_the_environment() -> None:
         (
             {
                 "task_acks_late": True,
-                "graceful_keep_visible": False,
+                "graceful_renew_visibility": False,
                 "broker_transport_options": {"visibility_timeout": 120},
             },
-            {"graceful_keep_visible": True},
+            {"graceful_renew_visibility": True},
             "GD601",
         ),
     ],
 )
-def test_configurations_and_their_mended_twins(
+def test_configurations_and_their_fixed_twins(
     bad: dict[str, Any], good: dict[str, Any], finds: str
 ) -> None:
     assert ids(app_with(**bad)) == [finds]
@@ -295,22 +295,22 @@ def django_app(namespace: str | None = "CELERY", **settings: Any) -> Celery:
     return app
 
 
-def mends(app: Celery, **given: Any) -> str:
-    return " ".join(each.mend for each in configuration_findings(app, **given))
+def fixes(app: Celery, **given: Any) -> str:
+    return " ".join(each.fix for each in configuration_findings(app, **given))
 
 
 def test_settings_are_written_as_django_users_write_them() -> None:
     given: dict[str, Any] = {
-        "graceful_keep_visible": False,
+        "graceful_renew_visibility": False,
         "result_backend": "redis://",
         "result_expires": 60,
     }
-    told = mends(django_app(**given), grace=30.0)
-    assert "CELERY_GRACEFUL_KEEP_VISIBLE = True" in told
+    told = fixes(django_app(**given), grace=30.0)
+    assert "CELERY_GRACEFUL_RENEW_VISIBILITY = True" in told
     assert "CELERY_RESULT_EXPIRES = " in told
     assert "app.conf" not in told
-    told = mends(app_with(task_time_limit=7200, task_acks_late=True, **given))
-    assert "app.conf.graceful_keep_visible = True" in told
+    told = fixes(app_with(task_time_limit=7200, task_acks_late=True, **given))
+    assert "app.conf.graceful_renew_visibility = True" in told
     assert "CELERY_" not in told
 
 
@@ -335,7 +335,7 @@ def test_an_app_without_the_plugin() -> None:
     (finding,) = examine(facts).findings
     assert (finding.id, finding.severity) == ("GD010", Severity.ERROR)
     assert "shop.import" in finding.what
-    assert finding.mend == "graceful = Graceful(app)"
+    assert finding.fix == "graceful = Graceful(app)"
     Graceful(app)
     assert examine(app_facts(app)).findings == ()
 

@@ -33,7 +33,7 @@ def test_a_worker_is_judged_by_the_tasks_of_its_queues() -> None:
     on_slow = sound.KUBERNETES.replace('"-n"', '"-Q", "celery,slow", "-n"')
     (finding,) = examine(app, [read_text(on_slow, "w.yaml")]).findings
     assert finding.id == "GD105"
-    assert finding.mend.startswith("terminationGracePeriodSeconds: 3620; or ")
+    assert finding.fix.startswith("terminationGracePeriodSeconds: 3620; or ")
 
 
 def test_a_grace_period_for_files_that_do_not_tell_it() -> None:
@@ -83,7 +83,7 @@ def test_a_graceful_task_may_heed_the_stop(
     outcome = read_text(sound.SUPERVISORD.replace("stopwaitsecs=60", "stopwaitsecs=30"), "s.conf")
     found = examine(app, [outcome], Seen(longest={"shop.mail": longest})).findings
     assert {each.id: each.severity for each in found} == severities
-    assert all("let shop.mail heed stopping()" in each.mend for each in found)
+    assert all("let shop.mail heed stopping()" in each.fix for each in found)
 
 
 def test_a_signal_to_the_group_is_worse_with_plain_tasks() -> None:

@@ -152,7 +152,7 @@ def test_an_entry_script_of_the_image(tmp_path: Path) -> None:
         for each in examine(sound.APP, [read_file(str(tmp_path / "compose.yml"))]).findings
         if each.id == "GD301" and "service w" in each.what
     ]
-    assert finding.mend == 'exec "$@"'
+    assert finding.fix == 'exec "$@"'
     assert finding.where == f"{script}:4", "what is to be changed"
 
 
@@ -174,7 +174,7 @@ def test_a_dockerfile_with_an_entry_script_that_stays(tmp_path: Path) -> None:
         'FROM a\nADD entry.sh /\nENTRYPOINT ["/entry.sh"]\nCMD ["celery", "-A", "shop", "worker"]\n'
     )
     (finding,) = examine(sound.APP, [read_file(str(tmp_path / "Dockerfile"))]).findings
-    assert (finding.id, finding.mend) == ("GD301", 'exec "$@"')
+    assert (finding.id, finding.fix) == ("GD301", 'exec "$@"')
     assert finding.where.endswith("entry.sh:2")
 
 
@@ -247,7 +247,7 @@ def test_variables_of_a_container() -> None:
 def test_templates_are_named_as_such(name: str, text: str, says: str) -> None:
     (trouble,) = read_text(text, name).troubles
     assert says in trouble.what
-    assert "render" in trouble.mend
+    assert "render" in trouble.fix
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_without_the_parser_it_says_what_was_not_read(name: str, text: str, line
     assert "tree-sitter-bash is not installed" in trouble.what
     findings = examine(sound.APP, [outcome]).findings
     assert [each.id for each in findings] == ["GD005"]
-    assert findings[0].mend == "pip install 'celery-graceful[doctor]'"
+    assert findings[0].fix == "pip install 'celery-graceful[doctor]'"
     assert exit_code(findings) == 10, "the file is not at fault"
 
 

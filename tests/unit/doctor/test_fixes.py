@@ -43,7 +43,7 @@ def all_fixed(text: str, file: str, app: AppFacts, seen: Seen) -> str:
             return text
         for finding in findings:
             before = text, app
-            if finding.file and not finding.mend.startswith("app.conf"):
+            if finding.file and not finding.fix.startswith("app.conf"):
                 text = applied(finding, file, text)
             else:
                 app = applied_to_app(finding, app)
@@ -95,27 +95,27 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "mend"), STARTS.values(), ids=STARTS.keys())
-def test_what_to_write_in_a_dockerfile(text: str, mend: str) -> None:
+@pytest.mark.parametrize(("text", "fix"), STARTS.values(), ids=STARTS.keys())
+def test_what_to_write_in_a_dockerfile(text: str, fix: str) -> None:
     for front in ("", 'ENTRYPOINT ["tini", "--"]\n'):
         dockerfile = f"FROM a\n{front}CMD {text}\n"
         (finding,) = found(dockerfile, "Dockerfile", APP, Seen())
-        assert finding.mend == mend
-        assert all_fixed(dockerfile, "Dockerfile", APP, Seen()) == f"FROM a\n{front}{mend}\n"
+        assert finding.fix == fix
+        assert all_fixed(dockerfile, "Dockerfile", APP, Seen()) == f"FROM a\n{front}{fix}\n"
 
 
 def test_what_to_write_for_an_entry_point_in_the_shell_form() -> None:
     dockerfile = "FROM a\nENTRYPOINT celery -A shop worker\nCMD ignored\n"
     (finding,) = found(dockerfile, "Dockerfile", APP, Seen())
-    assert (finding.line, finding.mend) == (2, 'ENTRYPOINT ["celery", "-A", "shop", "worker"]')
+    assert (finding.line, finding.fix) == (2, 'ENTRYPOINT ["celery", "-A", "shop", "worker"]')
     dockerfile = 'FROM a\nENTRYPOINT ["sh", "-c", "celery -A \\"shop\\" worker -c $N"]\n'
     (finding,) = found(dockerfile, "Dockerfile", APP, Seen())
-    assert finding.mend == 'exec celery -A "shop" worker -c $N'
+    assert finding.fix == 'exec celery -A "shop" worker -c $N'
     all_fixed(dockerfile, "Dockerfile", APP, Seen())
 
 
 @pytest.mark.parametrize(
-    ("line", "mend"),
+    ("line", "fix"),
     [
         ("celery -A shop worker", "GRACEFUL_GRACE_PERIOD=5s celery -A shop worker"),
         ("cd a && celery -A shop worker", "cd a && GRACEFUL_GRACE_PERIOD=5s celery -A shop worker"),
@@ -125,15 +125,15 @@ def test_what_to_write_for_an_entry_point_in_the_shell_form() -> None:
         ),
     ],
 )
-def test_a_variable_stands_directly_before_the_command(line: str, mend: str) -> None:
+def test_a_variable_stands_directly_before_the_command(line: str, fix: str) -> None:
     app = replace(APP, tasks=APP.tasks[:1])
     (finding,) = found(f"worker: {line}\n", "Procfile", app, Seen())
-    assert finding.mend == f"worker: {mend}"
+    assert finding.fix == f"worker: {fix}"
     all_fixed(f"worker: {line}\n", "Procfile", app, Seen())
 
 
 @pytest.mark.parametrize(
-    ("line", "mend"),
+    ("line", "fix"),
     [
         ("/bin/celery -A shop worker -D -E", "/bin/celery -A shop worker -E"),
         ("/bin/celery multi start w1 -A shop -Q a", "/bin/celery -A shop worker -Q a"),
@@ -143,10 +143,10 @@ def test_a_variable_stands_directly_before_the_command(line: str, mend: str) -> 
         ),
     ],
 )
-def test_what_to_write_instead_of_multi_and_detach(line: str, mend: str) -> None:
+def test_what_to_write_instead_of_multi_and_detach(line: str, fix: str) -> None:
     unit = f"[Service]\nExecStart={line}\nKillMode=mixed\nRestart=always\nTimeoutStopSec=60\n"
     (finding,) = found(unit, "w.service", APP, Seen())
-    assert (finding.id, finding.mend) == ("GD302", mend)
+    assert (finding.id, finding.fix) == ("GD302", fix)
     all_fixed(unit, "w.service", APP, Seen())
 
 
@@ -175,15 +175,15 @@ def test_one_report_proposes_one_period(file: str) -> None:
     findings = found(TOLD[file], file, SLOW, seen)
     assert len(findings) > 1 or file == "w.service"
     hook = 5 if file == "w.yaml" else 0
-    proposed = {_seconds(each.mend.split(";")[0]) for each in findings}
+    proposed = {_seconds(each.fix.split(";")[0]) for each in findings}
     told = {each for each in proposed if each < max(proposed)}
-    assert told <= {max(proposed) - hook}, [each.mend for each in findings]
+    assert told <= {max(proposed) - hook}, [each.fix for each in findings]
     assert max(proposed) >= 600
     all_fixed(TOLD[file], file, SLOW, seen)
 
 
-def _seconds(mend: str) -> int:
-    return int("".join(character for character in mend if character.isdigit()))
+def _seconds(fix: str) -> int:
+    return int("".join(character for character in fix if character.isdigit()))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_worker_beside_something_else_gets_a_home_of_its_own(text: str, alone:
     findings = [each for each in found(script, "w.sh", APP, Seen()) if each.id == "GD301"]
     assert findings
     for each in findings:
-        assert each.mend.startswith("exec " if alone else "a process of its own for the worker: ")
+        assert each.fix.startswith("exec " if alone else "a process of its own for the worker: ")
 
 
 NESTED = {
@@ -245,10 +245,10 @@ NESTED = {
 
 @pytest.mark.parametrize("name", NESTED)
 def test_fixes_are_written_as_the_file_has_it(name: str) -> None:
-    file, text, mends = NESTED[name]
+    file, text, fixes = NESTED[name]
     findings = found(text, file, APP, Seen())
-    assert [each.mend for each in findings if each.id == "GD301"] == mends
-    for mend in mends:
-        at = text.index(mend.removeprefix("exec "))
+    assert [each.fix for each in findings if each.id == "GD301"] == fixes
+    for fix in fixes:
+        at = text.index(fix.removeprefix("exec "))
         text = text[:at] + "exec " + text[at:]
     assert found(text, file, APP, Seen()) == []

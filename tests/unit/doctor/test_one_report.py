@@ -19,7 +19,7 @@ def examined(text: str, file: str) -> Examination:
 
 
 def fixes(text: str, file: str) -> dict[str, str]:
-    return {finding.id: finding.mend for finding in examined(text, file).findings}
+    return {finding.id: finding.fix for finding in examined(text, file).findings}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_wrong_signal_does_not_hide_whom_it_reaches(file: str, text: str, behi
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "mend"),
+    ("file", "text", "fix"),
     [
         ("k.yaml", sound.KUBERNETES.replace("worker@%h", "mail@shop"), "-n mail@%h"),
         ("k.yaml", sound.KUBERNETES.replace("worker@%h", "mail"), "-n mail@%h"),
@@ -56,12 +56,12 @@ def test_a_wrong_signal_does_not_hide_whom_it_reaches(file: str, text: str, behi
     ],
 )
 def test_a_node_keeps_its_name_when_it_gets_that_of_its_host(
-    file: str, text: str, mend: str
+    file: str, text: str, fix: str
 ) -> None:
-    assert fixes(text, file)["GD307"] == mend
+    assert fixes(text, file)["GD307"] == fix
     name = text.split("-n ")[1].split()[0] if file == "s.conf" else None
     if name:
-        assert not fixes(text.replace(f"-n {name}", mend), file)
+        assert not fixes(text.replace(f"-n {name}", fix), file)
 
 
 def test_both_fixes_of_one_line_double_its_percent_sign() -> None:
@@ -97,7 +97,7 @@ def test_settings_of_django_are_written_as_there_in_every_part() -> None:
         if each.id == "GD806"
     )
     assert finding.subject == "CELERY_GRACEFUL_STORE"
-    assert finding.mend.endswith("or another store in CELERY_GRACEFUL_STORE")
+    assert finding.fix.endswith("or another store in CELERY_GRACEFUL_STORE")
     plain = replace(app, settings_prefix="")
     found = examine(plain, [], Seen(persistent=False, workers=1)).findings
     assert [each.subject for each in found if each.id == "GD806"] == ["graceful_store"]

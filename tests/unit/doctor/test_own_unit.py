@@ -21,7 +21,7 @@ def test_a_unit_that_signals_its_whole_group() -> None:
     (finding,) = configuration_findings(app_with(), environ={}, unit=GROUP)
     assert finding.id == "GD201"
     assert "unit shop.service: KillMode=control-group sends SIGTERM to all" in finding.what
-    assert finding.mend == "KillMode=mixed"
+    assert finding.fix == "KillMode=mixed"
 
 
 @pytest.mark.parametrize("unit", ["", MIXED, GROUP.replace("ExecStop=", "ExecStop={ path=… }")])

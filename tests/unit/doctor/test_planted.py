@@ -1,4 +1,4 @@
-"""Every planted fault is found, and it alone; its mended twin is clean."""
+"""Every planted fault is found, and it alone; its fixed twin is clean."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_the_fault_is_found_and_nothing_else(planted: Planted) -> None:
     lines = planted.bad.splitlines()
     for each in findings:
         assert each.what
-        assert each.mend
+        assert each.fix
         assert each.where
         assert each.line <= len(lines)
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
-def test_the_mended_twin_is_clean(planted: Planted) -> None:
+def test_the_fixed_twin_is_clean(planted: Planted) -> None:
     assert found(planted.good, planted, planted.good_app) == []
 
 

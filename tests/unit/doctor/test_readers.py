@@ -293,7 +293,7 @@ def test_what_cannot_be_read_is_told_with_its_line(
 ) -> None:
     (trouble,) = read_text(text, file).troubles
     assert says in trouble.what
-    assert trouble.mend
+    assert trouble.fix
     assert (trouble.place.file, trouble.place.line) == (file, line)
 
 
@@ -301,7 +301,7 @@ def test_without_pyyaml_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "yaml", None)
     (trouble,) = read_text(sound.KUBERNETES, "w.yaml").troubles
     assert "PyYAML is not installed" in trouble.what
-    assert "celery-graceful[doctor]" in trouble.mend
+    assert "celery-graceful[doctor]" in trouble.fix
     assert read_text(sound.UNIT, "w.service").workers
 
 

@@ -19,4 +19,4 @@ def test_every_check_says_why_and_what_to_do() -> None:
         assert re.fullmatch(r"GD\d{3}", check.id)
         assert check.about
         assert check.why.endswith((".", ")")), check.id
-        assert check.mend, check.id
+        assert check.fix, check.id

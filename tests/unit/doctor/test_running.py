@@ -50,7 +50,7 @@ def test_one_that_does_not_know_its_period() -> None:
     (finding,) = found(ONE, replace(OTHER, grace=None, grace_source=""))
     assert (finding.id, finding.severity) == ("GD901", Severity.WARNING)
     assert finding.what.startswith("worker@two: ")
-    assert "GRACEFUL_GRACE_PERIOD" in finding.mend
+    assert "GRACEFUL_GRACE_PERIOD" in finding.fix
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from celery_graceful.model import events as ev
 from celery_graceful.model.decide import Verdict
 from celery_graceful.model.record import Outcome, Record, Request, State
-from tests.unit.model.small_world import NOW, OWNER, Book, Leg, Message, Move, World
+from tests.unit.model.small_world import NOW, OWNER, Book, Execution, Message, Move, World
 
 
 @dataclass
@@ -24,16 +24,16 @@ class Explorer:
     unique_fences: bool = True
 
     def moves(self, w: World) -> Iterator[Move]:
-        if len(w.legs) < self.workers:
+        if len(w.executions) < self.workers:
             yield from self.admissions(w)
-        for leg in dict.fromkeys(w.legs):
-            if leg.phase == "dead":
-                yield Move("its worker dies too", w.leg(leg, None))
-                event = ev.Release(OWNER, leg.message.generation)
-                yield Move("release", self.told(w, event).leg(leg, None))
+        for execution in dict.fromkeys(w.executions):
+            if execution.phase == "dead":
+                yield Move("its worker dies too", w.execution(execution, None))
+                event = ev.Release(OWNER, execution.message.generation)
+                yield Move("release", self.told(w, event).execution(execution, None))
             else:
-                yield from self.leg_moves(w, leg)
-                yield from self.harm(w, leg)
+                yield from self.execution_moves(w, execution)
+                yield from self.harm(w, execution)
         yield from self.bystanders(w)
         yield from self.operators(w)
         yield from self.vanish(w)
@@ -41,7 +41,7 @@ class Explorer:
     def vanish(self, w: World) -> Iterator[Move]:
         """The record is gone; where somebody knows of the run, it has to end all the same."""
         r = self.record(w)
-        known = w.messages or any(leg.phase != "dead" for leg in w.legs)
+        known = w.messages or any(execution.phase != "dead" for execution in w.executions)
         if w.vanished < self.vanishes and r is not None and r.live and known:
             yield Move("vanish", w._replace(record=0, vanished=w.vanished + 1), free=False)
 
@@ -68,16 +68,16 @@ class Explorer:
         record = self.book.records[number]
         return (record.checkpoint or "") if self.vanishes and record is not None else ""
 
-    def write_back(self, w: World, leg: Leg) -> Move:
+    def write_back(self, w: World, execution: Execution) -> Move:
         """The owner found nothing, and writes what it holds."""
-        held = self.book.records[leg.held]
+        held = self.book.records[execution.held]
         assert held is not None
-        verdict, after = self.book.ask(0, ev.Restore(leg.fence, held, self.fresh_fence(w)))
+        verdict, after = self.book.ask(0, ev.Restore(execution.fence, held, self.fresh_fence(w)))
         back = self.book.records[after]
         assert verdict is Verdict.DONE
         assert back is not None
-        again = leg._replace(fence=back.fence, latest=True, held=after)
-        return Move("write back", w._replace(record=after).leg(leg, again))
+        again = execution._replace(fence=back.fence, latest=True, held=after)
+        return Move("write back", w._replace(record=after).execution(execution, again))
 
     def record(self, w: World) -> Record | None:
         return self.book.records[w.record]
@@ -99,132 +99,154 @@ class Explorer:
             if m.use != rest.use:  # what was done before its record vanished stays done
                 rest = rest._replace(use=m.use, done=(0,) * self.items)
             position, phase = int(taken.checkpoint or 0), phases.get(verdict, "run")
-            leg = Leg(m, taken.fence, position, rest.use, phase, held=self.held(after))
-            t = rest.leg(None, leg)._replace(record=after)
+            execution = Execution(m, taken.fence, position, rest.use, phase, held=self.held(after))
+            t = rest.execution(None, execution)._replace(record=after)
             yield Move(str(verdict), t, wrong="started again after its end" if again else "")
 
-    def by(self, w: World, leg: Leg, event: ev.Event) -> tuple[Verdict, World, str]:
-        """A leg's own event; only the one that was admitted last may have any effect."""
+    def by(self, w: World, execution: Execution, event: ev.Event) -> tuple[Verdict, World, str]:
+        """An execution's own event; only the one that was admitted last may have any effect."""
         verdict, after = self.book.ask(w.record, event)
         refused = verdict in (Verdict.REFUSED, Verdict.GONE)
-        stale = not refused and not leg.latest
-        return verdict, w._replace(record=after), "a stale leg wrote" if stale else ""
+        stale = not refused and not execution.latest
+        return verdict, w._replace(record=after), "a stale execution wrote" if stale else ""
 
-    def leg_moves(self, w: World, leg: Leg) -> Iterator[Move]:
-        if leg.phase == "run":
-            yield from self.loop_moves(w, leg)
-        elif leg.phase == "told":
-            yield self.leave(w, leg, leg.detail)
-        elif w.record == 0 and leg.phase in ("finish", "give_up"):
-            yield self.write_back(w, leg)
-        elif leg.phase == "publish":
-            yield from self.publish_moves(w, leg)
-        elif leg.phase == "give_back":
-            yield Move("give back", w.put(leg.message._replace(redelivered=True)).leg(leg, None))
+    def execution_moves(self, w: World, execution: Execution) -> Iterator[Move]:
+        if execution.phase == "run":
+            yield from self.loop_moves(w, execution)
+        elif execution.phase == "told":
+            yield self.leave(w, execution, execution.detail)
+        elif w.record == 0 and execution.phase in ("finish", "give_up"):
+            yield self.write_back(w, execution)
+        elif execution.phase == "publish":
+            yield from self.publish_moves(w, execution)
+        elif execution.phase == "give_back":
+            yield Move(
+                "give back",
+                w.put(execution.message._replace(redelivered=True)).execution(execution, None),
+            )
         else:
-            outcome = Outcome.COMPLETED if leg.phase == "finish" else Outcome.FAILED
-            verdict, t, wrong = self.by(w, leg, ev.End(leg.fence, outcome))
-            yield Move(f"end: {verdict}", t.leg(leg, None), wrong=wrong)
+            outcome = Outcome.COMPLETED if execution.phase == "finish" else Outcome.FAILED
+            verdict, t, wrong = self.by(w, execution, ev.End(execution.fence, outcome))
+            yield Move(f"end: {verdict}", t.execution(execution, None), wrong=wrong)
 
-    def publish_moves(self, w: World, leg: Leg) -> Iterator[Move]:
-        travels = str(leg.position) if self.vanishes else ""
-        message = Message(int(leg.detail), False, leg.use, travels)
-        yield Move("publish", w.put(message).leg(leg, None))
+    def publish_moves(self, w: World, execution: Execution) -> Iterator[Move]:
+        travels = str(execution.position) if self.vanishes else ""
+        message = Message(int(execution.detail), False, execution.use, travels)
+        yield Move("publish", w.put(message).execution(execution, None))
         if w.faults:
             hurt = w._replace(faults=w.faults - 1)
-            yield Move("publish lost", hurt.leg(leg, None), False)
+            yield Move("publish lost", hurt.execution(execution, None), False)
             yield Move("publish uncertain", hurt.put(message), False)
             if w.record == 0:
-                yield self.write_back(hurt, leg)
+                yield self.write_back(hurt, execution)
                 return
-            verdict, t, wrong = self.by(hurt, leg, ev.Reclaim(leg.fence, OWNER))
+            verdict, t, wrong = self.by(hurt, execution, ev.Reclaim(execution.fence, OWNER))
             r, again = self.record(t), None
             if verdict is Verdict.RESUME and r is not None:
                 held = self.held(t.record)
-                again = leg._replace(fence=r.fence, phase="run", detail="", held=held)
-            yield Move("publish refused", t.leg(leg, again), False, wrong)
+                again = execution._replace(fence=r.fence, phase="run", detail="", held=held)
+            yield Move("publish refused", t.execution(execution, again), False, wrong)
 
-    def loop_moves(self, w: World, leg: Leg) -> Iterator[Move]:
-        at = leg.position
-        if at < self.items and leg.latest:  # a stale leg's effects can only hide a lost item
-            t = w.leg(leg, leg._replace(position=at + 1))
-            if leg.use == w.use:
+    def loop_moves(self, w: World, execution: Execution) -> Iterator[Move]:
+        at = execution.position
+        if (
+            at < self.items and execution.latest
+        ):  # a stale execution's effects can only hide a lost item
+            t = w.execution(execution, execution._replace(position=at + 1))
+            if execution.use == w.use:
                 t = t._replace(done=(*w.done[:at], min(w.done[at] + 1, 2), *w.done[at + 1 :]))
             yield Move("item", t)
         if w.stops:
-            yield from self.without_store(w._replace(stops=w.stops - 1), leg)
+            yield from self.without_store(w._replace(stops=w.stops - 1), execution)
         if w.record == 0:
-            yield self.write_back(w, leg)
+            yield self.write_back(w, execution)
             return
         if at == self.items:
-            event = ev.Finish(leg.fence, str(at), at, "r", Outcome.COMPLETED)
-            verdict, t, wrong = self.by(w, leg, event)
+            event = ev.Finish(execution.fence, str(at), at, "r", Outcome.COMPLETED)
+            verdict, t, wrong = self.by(w, execution, event)
             held = self.held(t.record)
-            after = leg._replace(phase="finish", held=held) if verdict is Verdict.DONE else None
-            yield Move("finish", t.leg(leg, after), True, wrong)
-        yield self.flush(w, leg)
+            after = (
+                execution._replace(phase="finish", held=held) if verdict is Verdict.DONE else None
+            )
+            yield Move("finish", t.execution(execution, after), True, wrong)
+        yield self.flush(w, execution)
         if w.stops:
             fewer = w._replace(stops=w.stops - 1)
-            yield self.leave(fewer, leg, "shutdown")
-            yield self.leave(fewer, leg, "returned")
-            yield self.leave(fewer, leg, "retry")
+            yield self.leave(fewer, execution, "shutdown")
+            yield self.leave(fewer, execution, "returned")
+            yield self.leave(fewer, execution, "retry")
 
-    def without_store(self, w: World, leg: Leg) -> Iterator[Move]:
-        """The store is away: the leg leaves by a message alone."""
+    def without_store(self, w: World, execution: Execution) -> Iterator[Move]:
+        """The store is away: the execution leaves by a message alone."""
         r = self.record(w)
-        known = r.generation if r is not None and r.fence == leg.fence else leg.message.generation
-        message = Message(known + 1, False, leg.use, str(leg.position), leg.fence)
-        yield Move("leave: without the store", w.put(message).leg(leg, None), False)
+        known = (
+            r.generation
+            if r is not None and r.fence == execution.fence
+            else execution.message.generation
+        )
+        message = Message(known + 1, False, execution.use, str(execution.position), execution.fence)
+        yield Move("leave: without the store", w.put(message).execution(execution, None), False)
         if w.faults:
             hurt = w._replace(faults=w.faults - 1)
-            yield Move("leave: without the store, lost", hurt.leg(leg, None), False)
-            back = hurt.put(message).put(leg.message._replace(redelivered=True))
-            dead = leg._replace(phase="dead", detail="")
-            yield Move("leave: without the store, crash", back.leg(leg, dead), False)
-            waits = leg._replace(phase="told", detail="store_unavailable")
-            yield Move("leave: without the store, uncertain", hurt.put(message).leg(leg, waits))
+            yield Move("leave: without the store, lost", hurt.execution(execution, None), False)
+            back = hurt.put(message).put(execution.message._replace(redelivered=True))
+            dead = execution._replace(phase="dead", detail="")
+            yield Move("leave: without the store, crash", back.execution(execution, dead), False)
+            waits = execution._replace(phase="told", detail="store_unavailable")
+            yield Move(
+                "leave: without the store, uncertain", hurt.put(message).execution(execution, waits)
+            )
 
-    def flush(self, w: World, leg: Leg) -> Move:
-        after = self.book.flush(w.record, leg)
+    def flush(self, w: World, execution: Execution) -> Move:
+        after = self.book.flush(w.record, execution)
         if after is None:
-            return Move("fenced", w.leg(leg, None))
+            return Move("fenced", w.execution(execution, None))
         r, t = self.book.records[after], w._replace(record=after)
-        saved = leg._replace(held=self.held(after))
+        saved = execution._replace(held=self.held(after))
         if r is not None and r.requested is not None:
             reason = "paused" if r.requested is Request.PAUSE else "cancelled"
             saved = saved._replace(phase="told", detail=reason)
-        if saved != leg:
-            t = t.leg(leg, saved)
-        return Move("flush", t, wrong="" if leg.latest else "a stale leg flushed")
+        if saved != execution:
+            t = t.execution(execution, saved)
+        return Move("flush", t, wrong="" if execution.latest else "a stale execution flushed")
 
-    def leave(self, w: World, leg: Leg, why: str) -> Move:
+    def leave(self, w: World, execution: Execution, why: str) -> Move:
         if w.record == 0:
-            return self.write_back(w, leg)
-        saved = (leg.fence, str(leg.position), leg.position, why)
+            return self.write_back(w, execution)
+        saved = (execution.fence, str(execution.position), execution.position, why)
         hand_over = ev.HandOver(*saved, successor=why != "returned")
         event = ev.Wait(*saved, delay=1.0) if why == "retry" else hand_over
-        verdict, t, wrong = self.by(w, leg, event)
+        verdict, t, wrong = self.by(w, execution, event)
         r, after = self.record(t), None
         if verdict is Verdict.PUBLISH and r is not None:
             phase = "give_back" if why == "returned" else "publish"
             held = self.held(t.record)
-            after = leg._replace(phase=phase, detail=str(r.generation), held=held)
-        return Move(f"leave: {why} {verdict}", t.leg(leg, after), leg.phase == "told", wrong)
+            after = execution._replace(phase=phase, detail=str(r.generation), held=held)
+        return Move(
+            f"leave: {why} {verdict}",
+            t.execution(execution, after),
+            execution.phase == "told",
+            wrong,
+        )
 
-    def harm(self, w: World, leg: Leg) -> Iterator[Move]:
+    def harm(self, w: World, execution: Execution) -> Iterator[Move]:
         if w.faults:
             hurt = w._replace(faults=w.faults - 1)
-            back = hurt.put(leg.message._replace(redelivered=True))
-            yield Move("crash", back.leg(leg, leg._replace(phase="dead", detail="")), False)
+            back = hurt.put(execution.message._replace(redelivered=True))
+            yield Move(
+                "crash",
+                back.execution(execution, execution._replace(phase="dead", detail="")),
+                False,
+            )
             yield Move("redelivery", back, False)
 
     def holders(self, w: World) -> int:
-        """How many legs hold the run by right: a valid fence and a live lease."""
+        """How many executions hold the run by right: a valid fence and a live lease."""
         r = self.record(w)
         if r is None or r.state not in (State.RUNNING, State.FINISHING) or not r.leased(NOW):
             return 0
         at_work = ("run", "told", "finish", "give_up")
-        return sum(g.fence == r.fence and g.phase in at_work for g in w.legs)
+        return sum(g.fence == r.fence and g.phase in at_work for g in w.executions)
 
     def bystanders(self, w: World) -> Iterator[Move]:
         r = self.record(w)
@@ -265,12 +287,12 @@ class Explorer:
         yield from self.published(w, ev.Resume(), free=r.state is State.PAUSED)
         if w.verbs:
             less = w._replace(verbs=w.verbs - 1)
-            for event in (ev.Cancel(), ev.Pause(), ev.Retry()):
+            for event in (ev.Cancel(), ev.Pause(), ev.Resend()):
                 yield from self.published(less, event, free=False)
-            for leg in w.legs:
-                if leg.latest and leg.phase in ("run", "told", "finish"):
+            for execution in w.executions:
+                if execution.latest and execution.phase in ("run", "told", "finish"):
                     t = self.told(less, ev.Kill(Outcome.FAILED, "time limit"))
-                    yield Move("kill", t.leg(leg, None), False)
+                    yield Move("kill", t.execution(execution, None), False)
         if w.uses and r.state is State.ENDED:
             yield Move("use again", w._replace(uses=w.uses - 1).put(Message(0, False, w.use + 1)))
 

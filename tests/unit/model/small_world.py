@@ -20,11 +20,11 @@ class Message(NamedTuple):
     use: int
     #: The checkpoint that travels with it, where records may vanish.
     travels: str = ""
-    #: The fence of the leg that sent it while the store was away; 0: the store knows.
+    #: The fence of the execution that sent it while the store was away; 0: the store knows.
     left: int = 0
 
 
-class Leg(NamedTuple):
+class Execution(NamedTuple):
     message: Message
     fence: int
     position: int
@@ -41,7 +41,7 @@ class Leg(NamedTuple):
 class World(NamedTuple):
     record: int
     messages: tuple[Message, ...]
-    legs: tuple[Leg, ...]
+    executions: tuple[Execution, ...]
     done: tuple[int, ...]
     faults: int
     stops: int
@@ -60,13 +60,15 @@ class World(NamedTuple):
         at = self.messages.index(message)
         return self._replace(messages=self.messages[:at] + self.messages[at + 1 :])
 
-    def leg(self, old: Leg | None, new: Leg | None) -> World:
-        legs = list(self.legs)
+    def execution(self, old: Execution | None, new: Execution | None) -> World:
+        executions = list(self.executions)
         if old is not None:
-            legs.remove(old)
+            executions.remove(old)
         if new is not None:
-            legs = [g._replace(latest=g.latest and not new.latest) for g in legs] + [new]
-        return self._replace(legs=tuple(sorted(legs)))
+            executions = [g._replace(latest=g.latest and not new.latest) for g in executions] + [
+                new
+            ]
+        return self._replace(executions=tuple(sorted(executions)))
 
 
 class Move(NamedTuple):
@@ -92,7 +94,13 @@ class Book:
         """File a record without what no rule reads, or what only doubles a wait."""
         due = None if due_in is None else (AHEAD if due_in > 0 else NOW)
         plain = replace(
-            record, due_at=due, leg_steps=0, resumptions=0, republished=0, reason="", version=0
+            record,
+            due_at=due,
+            execution_steps=0,
+            resumptions=0,
+            republished=0,
+            reason="",
+            version=0,
         )
         if not self.policy.max_crashes:
             plain = replace(plain, crashes=0, crash_steps=-1)
@@ -115,14 +123,14 @@ class Book:
             known = self.decided[number, event] = d.verdict, after
         return known
 
-    def flush(self, number: int, leg: Leg) -> int | None:
+    def flush(self, number: int, execution: Execution) -> int | None:
         """What a store does with a checkpoint."""
         r = self.records[number]
-        if r is None or r.state is not State.RUNNING or r.fence != leg.fence:
+        if r is None or r.state is not State.RUNNING or r.fence != execution.fence:
             return None
-        key = number, leg.fence, leg.position
+        key = number, execution.fence, execution.position
         if key not in self.flushed:
-            saved = replace(r, checkpoint=str(leg.position), steps=leg.position)
+            saved = replace(r, checkpoint=str(execution.position), steps=execution.position)
             self.flushed[key] = self.number(saved, 1.0)
         return self.flushed[key]
 

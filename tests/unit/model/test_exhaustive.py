@@ -1,9 +1,9 @@
 """Every state that a small world can reach, with ``decide()`` itself as the rule.
 
-The world: a broker's messages, the legs at work, one record, and a budget of faults, stops and
-operator's verbs. Time is two-valued: what is due lies ahead, or has come. All legs are children of
-one worker, so that owners' names protect nothing. A state is *unsafe* when a promise is broken in
-it, and *stuck* when no sequence of moves without a further fault ends the run.
+The world: a broker's messages, the executions at work, one record, and a budget of faults, stops
+and operator's verbs. Time is two-valued: what is due lies ahead, or has come. All executions are
+children of one worker, so that owners' names protect nothing. A state is *unsafe* when a promise is
+broken in it, and *stuck* when no sequence of moves without a further fault ends the run.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ COMPLETED = {Outcome.COMPLETED}
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"items": 1, "faults": 1, "stops": 1, "workers": 3}, COMPLETED, id="three legs"
+            {"items": 1, "faults": 1, "stops": 1, "workers": 3}, COMPLETED, id="three executions"
         ),
         pytest.param({"items": 1, "faults": 1, "stops": 1, "verbs": 1}, ALL, id="an operator"),
         pytest.param(
@@ -155,7 +155,7 @@ def test_the_exploration_reaches_every_verdict_and_move() -> None:
         "publish uncertain", "publish refused", "give back", "crash", "release", "redelivery",
         "leave: without the store", "leave: without the store, crash",
         "leave: without the store, lost", "leave: without the store, uncertain",
-        "stall", "time passes", "rescue", "rescue, lost", "cancel", "pause", "retry", "kill",
+        "stall", "time passes", "rescue", "rescue, lost", "cancel", "pause", "resend", "kill",
     }  # fmt: skip
 
 

@@ -22,17 +22,17 @@ def test_a_live_run_stays_with_its_owner(state: State, ahead: int) -> None:
     assert admitted(state, ahead, NOW + 1) is Verdict.DROP
 
 
-@pytest.mark.parametrize("state", [State.HANDED_OVER, State.WAITING])
+@pytest.mark.parametrize("state", [State.INTERRUPTED, State.RETRYING])
 def test_a_message_on_its_way_is_not_made_older(state: State) -> None:
     assert admitted(state, 2, NOW + 1, None) is Verdict.DROP
 
 
-@pytest.mark.parametrize("state", [State.RUNNING, State.HANDED_OVER])
+@pytest.mark.parametrize("state", [State.RUNNING, State.INTERRUPTED])
 def test_one_ahead_is_what_a_store_that_lost_a_write_explains(state: State) -> None:
     assert admitted(state, 1, NOW + 1) is Verdict.RESUME
 
 
-@pytest.mark.parametrize("state", [State.RUNNING, State.HANDED_OVER])
+@pytest.mark.parametrize("state", [State.RUNNING, State.INTERRUPTED])
 def test_once_overdue_the_run_goes_on_with_whatever_message_comes(state: State) -> None:
     assert admitted(state, 1000, NOW) is Verdict.RESUME
 

@@ -10,7 +10,7 @@ from celery_graceful.model.record import Outcome, Record
 from tests.lives.places import MemoryPlace
 from tests.lives.project import LEASE, MAX_CRASHES, Project
 from tests.lives.settling import settle
-from tests.lives.world import ITEMS, SLICE, Leg, Message, World
+from tests.lives.world import ITEMS, SLICE, Execution, Message, World
 
 #: Slices of time after which a rescuer has seen the store well for a lease, and acts.
 A_LEASE_AND_MORE = int(LEASE / SLICE) + 2
@@ -23,18 +23,18 @@ def world() -> Iterator[World]:
     project.close()
 
 
-def _carried(world: World) -> Leg:
+def _carried(world: World) -> Execution:
     return world.deliver(world.broker[0], world.workers[0])
 
 
-def _crash(world: World, leg: Leg) -> None:
-    world.crash(leg)
-    world.report_dead(leg.worker)
+def _crash(world: World, execution: Execution) -> None:
+    world.crash(execution)
+    world.report_dead(execution.worker)
 
 
 def _is_dropped(world: World, message: Message) -> bool:
     world.broker.append(message)
-    return world.deliver(message, world.workers[1]) not in world.legs
+    return world.deliver(message, world.workers[1]) not in world.executions
 
 
 def _record(world: World) -> Record:
@@ -45,9 +45,9 @@ def _record(world: World) -> Record:
 
 def test_crashes_without_progress_end_the_run(world: World) -> None:
     for _ in range(MAX_CRASHES):
-        leg = _carried(world)
-        assert leg.phase == "run"
-        _crash(world, leg)
+        execution = _carried(world)
+        assert execution.phase == "run"
+        _crash(world, execution)
     assert _carried(world).phase == "give_up"
     settle(world)
     assert _record(world).outcome is Outcome.FAILED
@@ -55,35 +55,35 @@ def test_crashes_without_progress_end_the_run(world: World) -> None:
 
 def test_crashes_with_progress_do_not(world: World) -> None:
     for _ in range(ITEMS):
-        leg = _carried(world)
-        world.item(leg)
-        world.flush(leg)
-        _crash(world, leg)
+        execution = _carried(world)
+        world.item(execution)
+        world.flush(execution)
+        _crash(world, execution)
     settle(world)
     assert _record(world).outcome is Outcome.COMPLETED
 
 
-def test_a_leg_that_came_back_and_got_further_is_no_reason_to_give_up(world: World) -> None:
-    leg = _carried(world)
+def test_a_execution_that_came_back_and_got_further_is_no_reason_to_give_up(world: World) -> None:
+    execution = _carried(world)
     for _ in range(MAX_CRASHES):
-        leg.worker.frozen = True
+        execution.worker.frozen = True
         world.pass_time(A_LEASE_AND_MORE, lost=True)
-        world.recover(leg.worker)
-        leg.phase = "publish"
-        world.publish(leg, "refused")  # takes the run back from the rescuer
-        assert leg.phase == "run"
+        world.recover(execution.worker)
+        execution.phase = "publish"
+        world.publish(execution, "refused")  # takes the run back from the rescuer
+        assert execution.phase == "run"
     assert _record(world).crashes == MAX_CRASHES
-    world.item(leg)
-    world.flush(leg)
-    world.leave(leg, "shutdown")
-    world.publish(leg)
+    world.item(execution)
+    world.flush(execution)
+    world.leave(execution, "shutdown")
+    world.publish(execution)
     assert _carried(world).phase == "run"
 
 
 def test_a_returned_message_that_waits_long_does_not_run_twice(world: World) -> None:
-    leg = _carried(world)
-    world.leave(leg, "returned")
-    world.publish(leg)
+    execution = _carried(world)
+    world.leave(execution, "returned")
+    world.publish(execution)
     world.pass_time(A_LEASE_AND_MORE)
     sent_again = world.broker.pop()
     settle(world)
@@ -93,11 +93,11 @@ def test_a_returned_message_that_waits_long_does_not_run_twice(world: World) -> 
 
 
 def test_a_finished_run_is_admitted_even_where_queues_are_long(world: World) -> None:
-    leg = _carried(world)
+    execution = _carried(world)
     for _ in range(ITEMS):
-        world.item(leg)
-    world.finish(leg)
-    world.crash_worker(leg.worker)
+        world.item(execution)
+    world.finish(execution)
+    world.crash_worker(execution.worker)
     world.broker.clear()
     world.pass_time(A_LEASE_AND_MORE)
     for _ in range(5):
@@ -107,27 +107,28 @@ def test_a_finished_run_is_admitted_even_where_queues_are_long(world: World) -> 
     assert _carried(world).phase == "finish"
 
 
-# -- duplicate messages and stale legs ---------------------------------------------------------
+# -- duplicate messages and stale executions
+# ---------------------------------------------------------
 
 
-def _handed_over(world: World) -> Leg:
-    leg = _carried(world)
-    world.leave(leg, "shutdown")
-    world.publish(leg)
-    return leg
+def _interrupted(world: World) -> Execution:
+    execution = _carried(world)
+    world.leave(execution, "shutdown")
+    world.publish(execution)
+    return execution
 
 
-def _rescued(world: World) -> Leg:
-    """A leg that stands still, and whose run was rescued."""
-    leg = _carried(world)
-    leg.worker.frozen = True
+def _rescued(world: World) -> Execution:
+    """An execution that stands still, and whose run was rescued."""
+    execution = _carried(world)
+    execution.worker.frozen = True
     world.pass_time(A_LEASE_AND_MORE)
-    return leg
+    return execution
 
 
-@pytest.mark.parametrize("left", [_handed_over, _rescued])
+@pytest.mark.parametrize("left", [_interrupted, _rescued])
 def test_the_old_message_comes_back_before_the_new_one(
-    world: World, left: Callable[[World], Leg]
+    world: World, left: Callable[[World], Execution]
 ) -> None:
     old = left(world).message
     assert _is_dropped(world, Message(old.generation, redelivered=True))
@@ -136,7 +137,7 @@ def test_the_old_message_comes_back_before_the_new_one(
 
 
 def test_a_duplicate_comes_after_the_end(world: World) -> None:
-    _handed_over(world)
+    _interrupted(world)
     duplicate = Message(world.broker[0].generation)
     settle(world)
     world.pass_time(1)
@@ -145,7 +146,7 @@ def test_a_duplicate_comes_after_the_end(world: World) -> None:
 
 
 @pytest.mark.parametrize("what", ["flush", "leave", "finish"])
-def test_a_leg_wakes_up_after_another_was_admitted(world: World, what: str) -> None:
+def test_a_execution_wakes_up_after_another_was_admitted(world: World, what: str) -> None:
     stale = _rescued(world)
     other = world.deliver(world.broker[0], world.workers[1])
     before = _record(world)
@@ -154,7 +155,7 @@ def test_a_leg_wakes_up_after_another_was_admitted(world: World, what: str) -> N
         world.leave(stale, "shutdown")
     else:
         getattr(world, what)(stale)
-    assert world.legs == [other]
+    assert world.executions == [other]
     assert _record(world) == before
 
 
@@ -163,13 +164,13 @@ def test_a_rescuer_that_could_read_takes_no_run_whose_owner_could_not_write(
     world: World, slices: int
 ) -> None:
     """A store without memory answers reads; whoever has a run cannot renew its lease meanwhile."""
-    leg, other = _carried(world), world.workers[1]
+    execution, other = _carried(world), world.workers[1]
     world.pass_time(A_LEASE_AND_MORE)
     world.refuses = True
     world.pass_time(slices)
     world.refuses = False
     for _ in range(2):
         world.look(other)
-    assert _record(world).owner == leg.worker.name
+    assert _record(world).owner == execution.worker.name
     settle(world)
     assert _record(world).outcome is Outcome.COMPLETED

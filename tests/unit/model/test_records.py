@@ -18,7 +18,7 @@ from tests.unit.model.test_table import (
     FRESH,
     GENERATION,
     HAND_OVER,
-    HANDED_OVER,
+    INTERRUPTED,
     KILL,
     LEASE,
     NEWER,
@@ -61,7 +61,7 @@ def test_a_run_knows_whether_its_id_was_used_before() -> None:
     assert _after(ENDED, FRESH).after == FENCE
 
 
-@pytest.mark.parametrize("held", [RUNNING, FINISHING, HANDED_OVER], ids=name)
+@pytest.mark.parametrize("held", [RUNNING, FINISHING, INTERRUPTED], ids=name)
 @pytest.mark.parametrize(("fresh", "fence"), [(1000, 1000), (1, FENCE + 1)])
 def test_the_owner_writes_back_all_it_holds(held: Record, fresh: int, fence: int) -> None:
     after = _after(None, ev.Restore(FENCE, held, fresh))
@@ -77,7 +77,7 @@ def test_who_was_killed_cannot_write_its_record_back() -> None:
 
 def test_an_admission_fences_off_whoever_had_the_run() -> None:
     for record, event in [
-        (replace(RUNNING, owner=None), EQUAL), (RUNNING, NEWER), (HANDED_OVER, EQUAL),
+        (replace(RUNNING, owner=None), EQUAL), (RUNNING, NEWER), (INTERRUPTED, EQUAL),
         (WAITING, EQUAL), (replace(FINISHING, owner=None), EQUAL), (ENDED, FRESH),
     ]:  # fmt: skip
         r = _after(record, event)
@@ -85,13 +85,13 @@ def test_an_admission_fences_off_whoever_had_the_run() -> None:
 
 
 def test_an_admission_keeps_the_checkpoint_of_the_store() -> None:
-    r = _after(HANDED_OVER, replace(NEWER, checkpoint="of the message"))
-    assert (r.checkpoint, r.steps, r.leg_steps, r.resumptions) == ("four", 4, 4, 1)
+    r = _after(INTERRUPTED, replace(NEWER, checkpoint="of the message"))
+    assert (r.checkpoint, r.steps, r.execution_steps, r.resumptions) == ("four", 4, 4, 1)
     assert r.generation == NEWER.generation
 
 
 def test_a_message_without_envelope_leaves_the_one_on_record() -> None:
-    assert _after(HANDED_OVER, replace(EQUAL, envelope=b"")).envelope == b"envelope"
+    assert _after(INTERRUPTED, replace(EQUAL, envelope=b"")).envelope == b"envelope"
 
 
 @pytest.mark.parametrize("event", [HAND_OVER, WAIT])
@@ -105,16 +105,16 @@ def test_a_returned_message_keeps_its_generation() -> None:
 
 
 def test_a_reclaim_fences_off_the_successor_of_itself() -> None:
-    assert _after(HANDED_OVER, RECLAIM).fence == FENCE + 1
+    assert _after(INTERRUPTED, RECLAIM).fence == FENCE + 1
 
 
 @pytest.mark.parametrize("event", [KILL, ev.Cancel()])
-def test_what_ends_a_run_from_outside_fences_off_its_leg(event: ev.Event) -> None:
-    assert _after(HANDED_OVER, event).fence == FENCE + 1
+def test_what_ends_a_run_from_outside_fences_off_its_execution(event: ev.Event) -> None:
+    assert _after(INTERRUPTED, event).fence == FENCE + 1
 
 
 def test_a_pause_makes_the_pending_message_old() -> None:
-    paused = _after(HANDED_OVER, ev.Pause())
+    paused = _after(INTERRUPTED, ev.Pause())
     assert paused.generation == GENERATION + 1
     assert _after(paused, ev.Resume()).generation == GENERATION + 2
 
@@ -138,7 +138,7 @@ def test_limit_of_crashes_off() -> None:
     assert decide(r, EQUAL, NOW, replace(POLICY, max_crashes=0)).verdict is Verdict.RESUME
 
 
-def test_a_leg_that_left_is_no_crash() -> None:
+def test_a_execution_that_left_is_no_crash() -> None:
     left = _after(replace(RUNNING, crashes=2, crash_steps=4), replace(RELEASE, crashed=False))
     assert (left.owner, left.crashes, left.last_crash) == (None, 2, "")
     assert _after(left, EQUAL).crashes == 2
@@ -149,7 +149,7 @@ def test_a_stop_is_no_crash() -> None:
     assert _after(_after(RUNNING, HAND_OVER), NEWER).crashes == 0
 
 
-@pytest.mark.parametrize("record", [HANDED_OVER, WAITING, FINISHING], ids=name)
+@pytest.mark.parametrize("record", [INTERRUPTED, WAITING, FINISHING], ids=name)
 def test_the_wait_for_an_admission_doubles_up_to_a_limit(record: Record) -> None:
     waits: list[float] = []
     r = record
@@ -163,6 +163,6 @@ def test_the_wait_for_an_admission_doubles_up_to_a_limit(record: Record) -> None
     assert _after(replace(r, due_at=NOW), EQUAL).republished == 0
 
 
-@pytest.mark.parametrize("record", [HANDED_OVER, FINISHING], ids=name)
+@pytest.mark.parametrize("record", [INTERRUPTED, FINISHING], ids=name)
 def test_what_is_published_again_never_looks_fresh(record: Record) -> None:
     assert _after(replace(record, generation=0, due_at=NOW), ev.Rescue()).generation == 1

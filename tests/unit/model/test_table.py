@@ -13,7 +13,7 @@ from celery_graceful.model.reasons import StopReason
 from celery_graceful.model.record import Outcome, Record, Request, State
 
 NOW, LEASE = 100.0, 30.0
-POLICY = Policy(lease_ttl=LEASE, max_crashes=3, keep_runs=600.0)
+POLICY = Policy(lease_ttl=LEASE, max_crashes=3, run_retention=600.0)
 GENERATION, FENCE = 3, 5
 
 RUNNING = Record(
@@ -26,12 +26,12 @@ RUNNING = Record(
     steps=4,
     envelope=b"envelope",
 )
-HANDED_OVER = replace(RUNNING, state=State.HANDED_OVER, owner=None)
-WAITING = replace(HANDED_OVER, state=State.WAITING)
-PAUSED = replace(HANDED_OVER, state=State.PAUSED, due_at=None)
+INTERRUPTED = replace(RUNNING, state=State.INTERRUPTED, owner=None)
+WAITING = replace(INTERRUPTED, state=State.RETRYING)
+PAUSED = replace(INTERRUPTED, state=State.PAUSED, due_at=None)
 FINISHING = replace(RUNNING, state=State.FINISHING, outcome=Outcome.COMPLETED, result="result")
 ENDED = replace(PAUSED, state=State.ENDED, outcome=Outcome.FAILED, envelope=b"")
-RECORDS = {r.state: r for r in (RUNNING, HANDED_OVER, WAITING, PAUSED, FINISHING, ENDED)}
+RECORDS = {r.state: r for r in (RUNNING, INTERRUPTED, WAITING, PAUSED, FINISHING, ENDED)}
 
 LOST = {"due_at": NOW}
 RELEASED = {"owner": None}
@@ -49,10 +49,11 @@ END = ev.End(FENCE, Outcome.COMPLETED)
 KILL = ev.Kill(Outcome.FAILED, "hard time limit")
 RELEASE = ev.Release("w0", GENERATION)
 RESTORE = ev.Restore(FENCE, RUNNING, 1000)
-STRAND = ev.Strand(GENERATION, "no queue takes it")
+MARK_UNROUTABLE = ev.MarkUnroutable(GENERATION, "no queue takes it")
 SAMPLES: tuple[ev.Event, ...] = (
     FRESH, REDELIVERED, OLDER, EQUAL, NEWER, HAND_OVER, RETURNED, WAIT, RECLAIM, FINISH, END, KILL,
-    RESTORE, RELEASE, ev.Rescue(), STRAND, ev.Cancel(), ev.Pause(), ev.Resume(), ev.Retry(),
+    RESTORE, RELEASE, ev.Rescue(), MARK_UNROUTABLE, ev.Cancel(), ev.Pause(), ev.Resume(),
+    ev.Resend(),
 )  # fmt: skip
 
 S, V = State, Verdict
@@ -66,7 +67,7 @@ ROWS: list[Row] = [
     (None, {}, replace(NEWER, left_out=True), V.LOST, S.RUNNING, LEASE),
     (None, {}, RESTORE, V.DONE, S.RUNNING, LEASE),
     (None, {}, replace(RESTORE, record=FINISHING), V.DONE, S.FINISHING, LEASE),
-    (None, {}, replace(RESTORE, record=HANDED_OVER), V.DONE, S.HANDED_OVER, LEASE),
+    (None, {}, replace(RESTORE, record=INTERRUPTED), V.DONE, S.INTERRUPTED, LEASE),
     (None, {}, KILL, V.GONE, None, None),
     (None, {}, replace(KILL, generation=GENERATION), V.DONE, S.ENDED, None),
     (RUNNING, {}, OLDER, V.DROP, None, None),
@@ -82,14 +83,14 @@ ROWS: list[Row] = [
     (RUNNING, {}, replace(LEFT, generation=2), V.DROP, None, None),
     (RUNNING, {}, replace(LEFT, left=FENCE - 1), V.DROP, None, None),
     (RUNNING, RELEASED, replace(LEFT, left=FENCE - 1), V.DROP, None, None),
-    (HANDED_OVER, {}, LEFT, V.RESUME, S.RUNNING, LEASE),
+    (INTERRUPTED, {}, LEFT, V.RESUME, S.RUNNING, LEASE),
     (PAUSED, {}, LEFT, V.DROP, S.PAUSED, None),
     (PAUSED, {}, replace(LEFT, left=FENCE - 1), V.DROP, None, None),
-    (HANDED_OVER, {}, OLDER, V.DROP, None, None),
-    (HANDED_OVER, {}, EQUAL, V.RESUME, S.RUNNING, LEASE),
-    (HANDED_OVER, {}, NEWER, V.RESUME, S.RUNNING, LEASE),
-    (HANDED_OVER, {"crashes": 3, "crash_steps": 4}, EQUAL, V.GIVE_UP, S.RUNNING, LEASE),
-    (HANDED_OVER, {"crashes": 3, "crash_steps": 3}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (INTERRUPTED, {}, OLDER, V.DROP, None, None),
+    (INTERRUPTED, {}, EQUAL, V.RESUME, S.RUNNING, LEASE),
+    (INTERRUPTED, {}, NEWER, V.RESUME, S.RUNNING, LEASE),
+    (INTERRUPTED, {"crashes": 3, "crash_steps": 4}, EQUAL, V.GIVE_UP, S.RUNNING, LEASE),
+    (INTERRUPTED, {"crashes": 3, "crash_steps": 3}, EQUAL, V.RESUME, S.RUNNING, LEASE),
     (WAITING, {}, OLDER, V.DROP, None, None),
     (WAITING, {}, EQUAL, V.RESUME, S.RUNNING, LEASE),
     (PAUSED, {}, EQUAL, V.DROP, None, None),
@@ -105,19 +106,19 @@ ROWS: list[Row] = [
     (ENDED, {"ended_at": NOW - 5}, FRESH, V.START, S.RUNNING, LEASE),
     (ENDED, {"ended_at": NOW - 5}, replace(FRESH, waited=4.9), V.START, S.RUNNING, LEASE),
     (ENDED, {"ended_at": NOW - 5}, replace(FRESH, waited=5.0), V.DROP, None, None),
-    (RUNNING, {}, HAND_OVER, V.PUBLISH, S.HANDED_OVER, LEASE),
-    (RUNNING, LOST, HAND_OVER, V.PUBLISH, S.HANDED_OVER, LEASE),
-    (RUNNING, {}, RETURNED, V.PUBLISH, S.HANDED_OVER, LEASE),
+    (RUNNING, {}, HAND_OVER, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (RUNNING, LOST, HAND_OVER, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (RUNNING, {}, RETURNED, V.PUBLISH, S.INTERRUPTED, LEASE),
     (RUNNING, {"requested": Request.PAUSE}, HAND_OVER, V.DONE, S.PAUSED, None),
     (RUNNING, {"requested": Request.CANCEL}, HAND_OVER, V.DONE, S.ENDED, None),
     (RUNNING, {}, replace(HAND_OVER, reason=StopReason.CANCELLED), V.DONE, S.ENDED, None),
-    (RUNNING, {}, WAIT, V.PUBLISH, S.WAITING, 50.0 + LEASE),
+    (RUNNING, {}, WAIT, V.PUBLISH, S.RETRYING, 50.0 + LEASE),
     (RUNNING, {"requested": Request.CANCEL}, WAIT, V.DONE, S.ENDED, None),
     (RUNNING, {}, FINISH, V.DONE, S.FINISHING, LEASE),
     (FINISHING, {}, FINISH, V.DONE, S.FINISHING, LEASE),
     (RUNNING, {}, END, V.DONE, S.ENDED, None),
     (FINISHING, {}, END, V.DONE, S.ENDED, None),
-    (HANDED_OVER, {}, RECLAIM, V.RESUME, S.RUNNING, LEASE),
+    (INTERRUPTED, {}, RECLAIM, V.RESUME, S.RUNNING, LEASE),
     (RUNNING, {}, RELEASE, V.DONE, S.RUNNING, LEASE),
     (FINISHING, {}, RELEASE, V.DONE, S.FINISHING, LEASE),
     (RUNNING, {}, replace(RELEASE, generation=2), V.REFUSED, None, None),
@@ -127,18 +128,18 @@ ROWS: list[Row] = [
     (RUNNING, {}, replace(RELEASE, crashed=False), V.DONE, S.RUNNING, LEASE),
     (RUNNING, RELEASED, RELEASE, V.REFUSED, None, None),
     (RUNNING, {}, ev.Rescue(), V.REFUSED, None, None),
-    (RUNNING, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, LEASE),
+    (RUNNING, LOST, ev.Rescue(), V.PUBLISH, S.INTERRUPTED, LEASE),
     (RUNNING, {"requested": Request.CANCEL, **LOST}, ev.Rescue(), V.DONE, S.ENDED, None),
     (RUNNING, {"requested": Request.PAUSE, **LOST}, ev.Rescue(), V.DONE, S.PAUSED, None),
-    (HANDED_OVER, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, 2 * LEASE),
-    (WAITING, LOST, ev.Rescue(), V.PUBLISH, S.HANDED_OVER, 2 * LEASE),
+    (INTERRUPTED, LOST, ev.Rescue(), V.PUBLISH, S.INTERRUPTED, 2 * LEASE),
+    (WAITING, LOST, ev.Rescue(), V.PUBLISH, S.INTERRUPTED, 2 * LEASE),
     (FINISHING, LOST, ev.Rescue(), V.PUBLISH, S.FINISHING, 2 * LEASE),
-    (HANDED_OVER, {}, STRAND, V.DONE, S.HANDED_OVER, LEASE),
-    (HANDED_OVER, LOST, STRAND, V.DONE, S.HANDED_OVER, LEASE),
-    (HANDED_OVER, {}, replace(STRAND, generation=2), V.REFUSED, None, None),
-    (WAITING, {}, STRAND, V.DONE, S.WAITING, LEASE),
+    (INTERRUPTED, {}, MARK_UNROUTABLE, V.DONE, S.INTERRUPTED, LEASE),
+    (INTERRUPTED, LOST, MARK_UNROUTABLE, V.DONE, S.INTERRUPTED, LEASE),
+    (INTERRUPTED, {}, replace(MARK_UNROUTABLE, generation=2), V.REFUSED, None, None),
+    (WAITING, {}, MARK_UNROUTABLE, V.DONE, S.RETRYING, LEASE),
     (RUNNING, {}, KILL, V.DONE, S.ENDED, None),
-    (HANDED_OVER, {}, KILL, V.DONE, S.ENDED, None),
+    (INTERRUPTED, {}, KILL, V.DONE, S.ENDED, None),
     (WAITING, {}, KILL, V.DONE, S.ENDED, None),
     (PAUSED, {}, KILL, V.DONE, S.ENDED, None),
     (FINISHING, {}, KILL, V.DONE, S.ENDED, None),
@@ -146,19 +147,19 @@ ROWS: list[Row] = [
     (RUNNING, {"requested": Request.PAUSE}, ev.Cancel(), V.ASKED, S.RUNNING, 12.0),
     (RUNNING, {"requested": Request.CANCEL}, ev.Cancel(), V.ASKED, None, None),
     (RUNNING, LOST, ev.Cancel(), V.DONE, S.ENDED, None),
-    (HANDED_OVER, {}, ev.Cancel(), V.DONE, S.ENDED, None),
+    (INTERRUPTED, {}, ev.Cancel(), V.DONE, S.ENDED, None),
     (WAITING, {}, ev.Cancel(), V.DONE, S.ENDED, None),
     (PAUSED, {}, ev.Cancel(), V.DONE, S.ENDED, None),
     (RUNNING, {}, ev.Pause(), V.ASKED, S.RUNNING, 12.0),
     (RUNNING, {"requested": Request.CANCEL}, ev.Pause(), V.ASKED, None, None),
     (RUNNING, LOST, ev.Pause(), V.DONE, S.PAUSED, None),
-    (HANDED_OVER, {}, ev.Pause(), V.DONE, S.PAUSED, None),
+    (INTERRUPTED, {}, ev.Pause(), V.DONE, S.PAUSED, None),
     (WAITING, {}, ev.Pause(), V.DONE, S.PAUSED, None),
     (RUNNING, {}, ev.Resume(), V.REFUSED, None, None),
     (RUNNING, {"requested": Request.PAUSE}, ev.Resume(), V.DONE, S.RUNNING, 12.0),
-    (PAUSED, {}, ev.Resume(), V.PUBLISH, S.HANDED_OVER, LEASE),
-    (HANDED_OVER, {}, ev.Retry(), V.PUBLISH, S.HANDED_OVER, LEASE),
-    (WAITING, {}, ev.Retry(), V.PUBLISH, S.HANDED_OVER, LEASE),
+    (PAUSED, {}, ev.Resume(), V.PUBLISH, S.INTERRUPTED, LEASE),
+    (INTERRUPTED, {}, ev.Resend(), V.PUBLISH, S.INTERRUPTED, LEASE),
+    (WAITING, {}, ev.Resend(), V.PUBLISH, S.INTERRUPTED, LEASE),
 ]  # fmt: skip
 
 
@@ -240,7 +241,7 @@ def test_another_fence_is_refused(record: Record, event: Any, fence: int) -> Non
     assert (d.verdict, d.record) == (Verdict.REFUSED, None)
 
 
-@pytest.mark.parametrize("record", [RUNNING, HANDED_OVER, PAUSED], ids=name)
+@pytest.mark.parametrize("record", [RUNNING, INTERRUPTED, PAUSED], ids=name)
 def test_the_checkpoint_of_an_owner_that_left_without_the_store(record: Record) -> None:
     """It is taken if nobody has had the run since, and never goes back."""
     wish = replace(record, requested=Request.PAUSE)

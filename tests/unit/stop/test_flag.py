@@ -128,7 +128,7 @@ def test_withdrawing_twice_or_without_a_flag() -> None:
 
 
 def test_a_view_outlives_its_withdrawal(memory: str) -> None:
-    """A leg of the threads pool may still look at it."""
+    """An execution of the threads pool may still look at it."""
     mine = flag.owned("w")
     mine.raise_(StopReason.SHUTDOWN)
     flag.withdraw()

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_unreadable_and_nothing_else(wrong: dict[str, bytes]) -
 
 def test_a_wait_that_doubled_for_ever_is_clamped() -> None:
     """``2 ** 10**10`` takes more memory than there is."""
-    record = replace(RECORD, state=State.HANDED_OVER, owner=None, republished=10**10)
+    record = replace(RECORD, state=State.INTERRUPTED, owner=None, republished=10**10)
     decision = decide(record, ev.Rescue(), 100.0, Policy(lease_ttl=30.0))
     assert decision.due_in == 64 * 30.0
 

@@ -115,8 +115,17 @@ CLASSES: dict[type[IterableTask], str] = {
 }
 
 OPTIONS: dict[str, Any] = {
-    "flush_interval": ["soon", -1, True, object(), [], "5 bananas", float("nan"), float("inf")],
-    "max_leg_runtime": ["x", -2, {}, b"5", None.__class__],
+    "checkpoint_interval": [
+        "soon",
+        -1,
+        True,
+        object(),
+        [],
+        "5 bananas",
+        float("nan"),
+        float("inf"),
+    ],
+    "max_execution_time": ["x", -2, {}, b"5", None.__class__],
     "max_crashes": ["3", -1, 2.5, True, float("nan")],
     "acks_late": [False],
     "reject_on_worker_lost": [False],

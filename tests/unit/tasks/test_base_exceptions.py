@@ -122,10 +122,10 @@ def test_it_is_not_retried() -> None:
 
 
 @pytest.fixture
-def leg(monkeypatch: pytest.MonkeyPatch) -> Any:
+def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
-    monkeypatch.setattr(endings, "fail", lambda leg, exc: done.append(exc))
-    monkeypatch.setattr(endings, "abandon", lambda leg: done.append("abandoned"))
+    monkeypatch.setattr(endings, "fail", lambda execution, exc: done.append(exc))
+    monkeypatch.setattr(endings, "abandon", lambda execution: done.append("abandoned"))
     return SimpleNamespace(
         done=done,
         flag=flag(),
@@ -139,44 +139,44 @@ def leg(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
 
-def test_the_run_fails(leg: Any) -> None:
+def test_the_run_fails(execution: Any) -> None:
     with pytest.raises(BaseExceptionRaised) as caught:
-        endings.fail_or_let_go(leg, SystemExit(1))
-    assert leg.done == [caught.value]
+        endings.fail_or_let_go(execution, SystemExit(1))
+    assert execution.done == [caught.value]
     assert isinstance(caught.value.__cause__, SystemExit)
 
 
-def test_the_run_fails_though_the_store_is_away(leg: Any) -> None:
+def test_the_run_fails_though_the_store_is_away(execution: Any) -> None:
     def away() -> bool:
         raise StoreUnavailable("away")
 
-    leg.ticket.stands = away
+    execution.ticket.stands = away
     with pytest.raises(BaseExceptionRaised):
-        endings.fail_or_let_go(leg, SystemExit(1))
+        endings.fail_or_let_go(execution, SystemExit(1))
 
 
-def test_a_run_that_was_revoked_ends_without_a_trace(leg: Any) -> None:
-    leg.ticket.stands = lambda: False
+def test_a_run_that_was_revoked_ends_without_a_trace(execution: Any) -> None:
+    execution.ticket.stands = lambda: False
     with pytest.raises(Ignore):
-        endings.fail_or_let_go(leg, greenlet.GreenletExit())
-    assert leg.done == []
+        endings.fail_or_let_go(execution, greenlet.GreenletExit())
+    assert execution.done == []
 
 
-def test_a_run_that_has_left_does_not_fail(leg: Any) -> None:
-    leg.left = True
+def test_a_run_that_has_left_does_not_fail(execution: Any) -> None:
+    execution.left = True
     with pytest.raises(Ignore):
-        endings.fail_or_let_go(leg, SystemExit(1))
-    assert leg.done == []
+        endings.fail_or_let_go(execution, SystemExit(1))
+    assert execution.done == []
 
 
-def test_a_stop_goes_through(leg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_goes_through(execution: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_exceptions, "is_ending", lambda: True)
-    endings.fail_or_let_go(leg, SystemExit(1))
-    assert leg.done == ["abandoned"]
+    endings.fail_or_let_go(execution, SystemExit(1))
+    assert execution.done == ["abandoned"]
 
 
-def test_a_killed_greenlets_message_goes_back(leg: Any) -> None:
-    leg.flag = flag(raised=True)
+def test_a_killed_greenlets_message_goes_back(execution: Any) -> None:
+    execution.flag = flag(raised=True)
     with pytest.raises(Reject) as caught:  # gevent's pool would take the exit for a success
-        endings.fail_or_let_go(leg, greenlet.GreenletExit())
+        endings.fail_or_let_go(execution, greenlet.GreenletExit())
     assert caught.value.requeue  # type: ignore[attr-defined]

@@ -127,7 +127,7 @@ def test_an_error_passes_through_around() -> None:
     assert (watch.done, watch.cursor) == (1, 1)
 
 
-def test_two_legs_with_the_same_shape_do_not_share_values() -> None:
+def test_two_executions_with_the_same_shape_do_not_share_values() -> None:
     seen: list[Any] = []
     shapes = [call_shape(lambda *a, **k: seen.append((a, k)), (n,), {"k": n}) for n in (1, 2)]
     for turns in shapes:

@@ -102,13 +102,13 @@ def test_wrong_options(app: Any, healthy: Any, option: str, value: Any) -> None:
 def test_an_option_of_a_class(app: Any) -> None:
     class Hasty(IterableTask):
         name = "proj.hasty"
-        flush_interval = "never"
+        checkpoint_interval = "never"
 
         def build_enumerator(self, *, cursor: Any) -> Any: ...
 
         def each_iteration(self, item: Any) -> None: ...
 
-    refused(app, app.register_task(Hasty()), "flush_interval", Hasty)
+    refused(app, app.register_task(Hasty()), "checkpoint_interval", Hasty)
 
 
 def test_all_faults_are_told_at_once(app: Any) -> None:
@@ -125,9 +125,9 @@ def test_all_faults_are_told_at_once(app: Any) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"flush_interval": "500ms", "max_leg_runtime": "5m", "max_crashes": 1},
-        {"flush_interval": 0.1, "max_leg_runtime": 0, "max_crashes": 0},
-        {"flush_interval": None, "max_leg_runtime": None, "max_crashes": None},
+        {"checkpoint_interval": "500ms", "max_execution_time": "5m", "max_crashes": 1},
+        {"checkpoint_interval": 0.1, "max_execution_time": 0, "max_crashes": 0},
+        {"checkpoint_interval": None, "max_execution_time": None, "max_crashes": None},
         {"acks_late": True, "reject_on_worker_lost": True},
     ],
     ids=repr,

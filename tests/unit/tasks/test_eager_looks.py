@@ -12,7 +12,7 @@ import pytest
 
 from celery_graceful import IterableTask
 from celery_graceful.errors import CursorError
-from celery_graceful.tasks.leg import Leg
+from celery_graceful.tasks.execution import Execution
 from celery_graceful.tasks.loop import CHUNK
 
 Way = Callable[..., Any]
@@ -60,13 +60,13 @@ def task(request: pytest.FixtureRequest, app: Any) -> Any:
 
 def test_it_looks_up_rarely(task: Any, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    original = Leg.look
+    original = Execution.look
 
-    def look(self: Leg, cursor: Any, done: int) -> None:
+    def look(self: Execution, cursor: Any, done: int) -> None:
         looks.append(done)
         original(self, cursor, done)
 
-    monkeypatch.setattr(Leg, "look", look)
+    monkeypatch.setattr(Execution, "look", look)
     task.done = lambda task, item: None
     way(task, 5 * CHUNK)
     assert looks[:6] == [0, 1, 2, 4, 8, 16]

@@ -20,28 +20,28 @@ class Store:
         self.back = threading.Event()
         self.ended: list[str] = []
 
-    def close(self, leg: Any, outcome: Outcome) -> None:
-        if leg.ticket.patience == late_ends.PATIENCE and not self.back.is_set():
+    def close(self, execution: Any, outcome: Outcome) -> None:
+        if execution.ticket.patience == late_ends.PATIENCE and not self.back.is_set():
             raise StoreUnavailable("away")
         assert self.back.wait(20)
-        self.ended.append(leg.ticket.run)
+        self.ended.append(execution.ticket.run)
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     found = Store()
     monkeypatch.setattr("celery_graceful.tasks.endings.close", found.close)
-    monkeypatch.setattr(late_ends, "_may_wait", lambda leg: leg.task.atomic is None)
+    monkeypatch.setattr(late_ends, "_may_wait", lambda execution: execution.task.atomic is None)
     return found
 
 
-def leg(run: str, atomic: Any = None) -> Any:
+def execution(run: str, atomic: Any = None) -> Any:
     ticket = SimpleNamespace(run=run, patience=30.0)
     return SimpleNamespace(ticket=ticket, task=SimpleNamespace(atomic=atomic))
 
 
 def test_the_slot_does_not_wait_and_the_store_hears_of_each(store: Store) -> None:
-    runs = [leg(f"r{number}") for number in range(3)]
+    runs = [execution(f"r{number}") for number in range(3)]
     for run in runs:
         late_ends.close(run, Outcome.COMPLETED)
     assert store.ended == []
@@ -53,12 +53,14 @@ def test_the_slot_does_not_wait_and_the_store_hears_of_each(store: Store) -> Non
 
 def test_while_all_is_well_it_is_told_at_once(store: Store) -> None:
     store.back.set()
-    late_ends.close(leg("r"), Outcome.FAILED)
+    late_ends.close(execution("r"), Outcome.FAILED)
     assert store.ended == ["r"]
 
 
 def test_an_atomic_run_waits_for_it(store: Store) -> None:
-    done = threading.Thread(target=late_ends.close, args=(leg("r", object()), Outcome.COMPLETED))
+    done = threading.Thread(
+        target=late_ends.close, args=(execution("r", object()), Outcome.COMPLETED)
+    )
     done.start()
     assert store.ended == []
     store.back.set()
@@ -71,14 +73,14 @@ def test_one_that_is_refused_keeps_no_other_from_being_told(
 ) -> None:
     told = store.close
 
-    def close(leg: Any, outcome: Outcome) -> None:
-        told(leg, outcome)
-        if leg.ticket.run == "bad":
+    def close(execution: Any, outcome: Outcome) -> None:
+        told(execution, outcome)
+        if execution.ticket.run == "bad":
             raise StoreError("refused")
 
     monkeypatch.setattr("celery_graceful.tasks.endings.close", close)
     for run in ("bad", "good"):
-        late_ends.close(leg(run), Outcome.COMPLETED)
+        late_ends.close(execution(run), Outcome.COMPLETED)
     store.back.set()
     late_ends.wait_for_all()
     assert store.ended == ["bad", "good"]

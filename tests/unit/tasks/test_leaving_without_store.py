@@ -22,8 +22,8 @@ from celery_graceful.model.record import Record, RunKey, State
 from celery_graceful.runs import admission
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.tasks import exits, saving
-from celery_graceful.tasks.leg import Interrupted
-from celery_graceful.tasks.saving import LEAVE_AGAIN, STORE_RETRY, SavingLeg
+from celery_graceful.tasks.execution import Interrupted
+from celery_graceful.tasks.saving import LEAVE_AGAIN, STORE_RETRY, SavingExecution
 
 AWAY = "store_unavailable"
 
@@ -34,7 +34,7 @@ class FakeTicket:
     def __init__(self, *troubles: BaseException) -> None:
         self.run, self.refused, self.patience = "run", "", lambda waited: False
         self.runtime = SimpleNamespace(
-            settings=SimpleNamespace(hand_over_timeout=7.0, lease_ttl=30.0)
+            settings=SimpleNamespace(release_timeout=7.0, lease_ttl=30.0)
         )
         self.record = SimpleNamespace(stalls=0, requested=None)
         self.fence = 5
@@ -61,7 +61,7 @@ class FakeTicket:
         self.told.append("published")
 
 
-def leg_with(ticket: FakeTicket) -> Any:
+def execution_with(ticket: FakeTicket) -> Any:
     return SimpleNamespace(
         request=SimpleNamespace(timelimit=None),
         id="1",
@@ -84,20 +84,20 @@ def leg_with(ticket: FakeTicket) -> Any:
 
 def test_its_message_carries_the_checkpoint() -> None:
     ticket = FakeTicket()
-    leg = leg_with(ticket)
+    execution = execution_with(ticket)
     with pytest.raises(Ignore):
-        exits.leave(leg, AWAY)
-    assert ticket.sent == [(encode(leg.checkpoint), 9, AWAY)]
-    assert leg.left
+        exits.leave(execution, AWAY)
+    assert ticket.sent == [(encode(execution.checkpoint), 9, AWAY)]
+    assert execution.left
     assert not ticket.told, "the store hears of it from the successor's admission"
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])
 def test_while_nothing_can_be_sent_it_waits_on(trouble: Exception) -> None:
-    leg = leg_with(FakeTicket(trouble))
-    exits.leave(leg, AWAY)
-    assert not leg.left
-    assert not leg.leaving
+    execution = execution_with(FakeTicket(trouble))
+    exits.leave(execution, AWAY)
+    assert not execution.left
+    assert not execution.leaving
 
 
 @pytest.mark.parametrize("trouble", [PublishUncertain("?"), SoftTimeLimitExceeded(), ValueError()])
@@ -105,40 +105,40 @@ def test_after_an_uncertain_message_it_does_nothing_but_tell_the_store(trouble: 
     """The message may be on its way, so no item runs here: the store hears of the hand-over."""
     ticket = FakeTicket(trouble)
     ticket.away = False
-    leg = leg_with(ticket)
+    execution = execution_with(ticket)
     with pytest.raises(Ignore):
-        exits.leave(leg, AWAY)
+        exits.leave(execution, AWAY)
     assert ticket.told == [AWAY, "published"]
 
 
 def test_an_uncertain_message_and_no_store_until_it_has_to_stop() -> None:
     """The message in hand would compete with the one that may be on its way: a lease decides."""
-    leg = leg_with(FakeTicket(PublishUncertain("?")))
+    execution = execution_with(FakeTicket(PublishUncertain("?")))
     with pytest.raises(Ignore):
-        exits.leave(leg, AWAY)
-    assert leg.left
+        exits.leave(execution, AWAY)
+    assert execution.left
 
 
-@pytest.mark.parametrize("reason", ["shutdown", "maintenance", "max_leg_runtime"])
+@pytest.mark.parametrize("reason", ["shutdown", "maintenance", "max_execution_time"])
 def test_a_stop_while_the_store_is_away_loses_no_item(reason: str) -> None:
     ticket = FakeTicket()
-    leg = leg_with(ticket)
+    execution = execution_with(ticket)
     with pytest.raises(Ignore):
-        exits.leave(leg, reason)
-    assert ticket.sent == [(encode(leg.checkpoint), 9, reason)]
+        exits.leave(execution, reason)
+    assert ticket.sent == [(encode(execution.checkpoint), 9, reason)]
 
 
 @pytest.mark.parametrize("reason", ["paused", "cancelled"])
 def test_what_an_operator_wants_is_told_to_the_store(reason: str) -> None:
     ticket = FakeTicket()
     with pytest.raises(Reject):
-        exits.leave(leg_with(ticket), reason)
+        exits.leave(execution_with(ticket), reason)
     assert not ticket.sent
 
 
 def test_a_stop_while_store_and_broker_are_away_gives_the_message_back() -> None:
     with pytest.raises(Reject) as caught:
-        exits.leave(leg_with(FakeTicket(OperationalError("away"))), "shutdown")
+        exits.leave(execution_with(FakeTicket(OperationalError("away"))), "shutdown")
     assert caught.value.requeue  # type: ignore[attr-defined]
 
 
@@ -166,34 +166,34 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def waiting(
     clock: Clock, answers: list[bool], *, may_leave: bool = True
 ) -> tuple[Any, list[float]]:
-    """A leg that waits for its store, and when it has asked the broker."""
+    """An execution that waits for its store, and when it has asked the broker."""
     asked: list[float] = []
-    leg: Any = SavingLeg.__new__(SavingLeg)
+    execution: Any = SavingExecution.__new__(SavingExecution)
 
     def ask(text: str) -> bool:
         asked.append(clock.now)
         return answers.pop(0)
 
-    leg.ticket = SimpleNamespace(run="task[id]", may_leave=ask)
-    leg.cursor, leg._outage_since, leg._store_patience = 7, None, 2.0
-    leg._lease_until, leg.may_leave, leg._ask_broker_at = 1030.0, may_leave, 0.0
-    leg.stop_reason = lambda now: None
-    return leg, asked
+    execution.ticket = SimpleNamespace(run="task[id]", may_leave=ask)
+    execution.cursor, execution._outage_since, execution._store_patience = 7, None, 2.0
+    execution._lease_until, execution.may_leave, execution._ask_broker_at = 1030.0, may_leave, 0.0
+    execution.stop_reason = lambda now: None
+    return execution, asked
 
 
-def wait_on(leg: Any, clock: Clock, exc: StoreUnavailable) -> None:
+def wait_on(execution: Any, clock: Clock, exc: StoreUnavailable) -> None:
     for _ in range(100):
-        leg._wait_for_store()
-        leg._outage(clock.now, exc)
+        execution._wait_for_store()
+        execution._outage(clock.now, exc)
 
 
 def test_it_leaves_when_patience_is_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SavingLeg, "checkpoint", Checkpoint())
-    leg, asked = waiting(clock, [True])
+    monkeypatch.setattr(SavingExecution, "checkpoint", Checkpoint())
+    execution, asked = waiting(clock, [True])
     gone = StoreUnavailable("refused")
-    leg._outage(clock.now, gone)
+    execution._outage(clock.now, gone)
     with pytest.raises(Interrupted) as caught:
-        wait_on(leg, clock, gone)
+        wait_on(execution, clock, gone)
     assert caught.value.reason == AWAY
     assert asked == [1000.0 + 2.0 + STORE_RETRY]
 
@@ -202,22 +202,22 @@ def test_a_broker_that_is_away_is_not_asked_all_the_time(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it is the same server as the store, say."""
-    monkeypatch.setattr(SavingLeg, "checkpoint", Checkpoint())
-    leg, asked = waiting(clock, [False, False, True])
+    monkeypatch.setattr(SavingExecution, "checkpoint", Checkpoint())
+    execution, asked = waiting(clock, [False, False, True])
     gone = StoreUnavailable("refused")
-    leg._outage(clock.now, gone)
+    execution._outage(clock.now, gone)
     with pytest.raises(Interrupted):
-        wait_on(leg, clock, gone)
+        wait_on(execution, clock, gone)
     assert asked == [1002.5, 1002.5 + LEAVE_AGAIN, 1002.5 + 2 * LEAVE_AGAIN]
 
 
 def test_the_strict_way_waits_in_the_slot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SavingLeg, "checkpoint", Checkpoint())
-    leg, asked = waiting(clock, [], may_leave=False)
-    leg._leave_at = float("inf")
-    leg._outage(clock.now, StoreUnavailable("refused"))
+    monkeypatch.setattr(SavingExecution, "checkpoint", Checkpoint())
+    execution, asked = waiting(clock, [], may_leave=False)
+    execution._leave_at = float("inf")
+    execution._outage(clock.now, StoreUnavailable("refused"))
     for _ in range(1000):
-        leg._wait_for_store()
+        execution._wait_for_store()
     assert not asked
 
 

@@ -125,14 +125,14 @@ def test_every_item_once_and_the_count_exact(
 
 @STYLES
 @given(size=SIZES, blow=BLOWS, stop_at=st.integers(0, 6), careful=st.booleans())
-def test_legs_add_up(
+def test_executions_add_up(
     style: str, size: int, blow: frozenset[int], stop_at: int, careful: bool
 ) -> None:
     """Interrupted and resumed until done: none lost, none repeated, none pulled in vain."""
     done: list[int] = []
-    steps, cursor, legs = 0, None, 0
-    while legs < 3000:
-        legs += 1
+    steps, cursor, executions = 0, None, 0
+    while executions < 3000:
+        executions += 1
         watch = Watch(stop_at + 1, careful)
         watch.cursor = cursor
         source = Source(size, watch, blow, start=(cursor or 0) + 1)

@@ -187,7 +187,7 @@ def test_one_that_requeues_the_message(project: Project, make: Any, at: int) -> 
     project.worker.deliver_all()
     record = project.record(result)
     assert record is not None
-    assert record.state is State.HANDED_OVER
+    assert record.state is State.INTERRUPTED
     assert record.owner is None
 
 

@@ -1,4 +1,4 @@
-"""What a leg makes of its items' history: it leaves in time, warns, and gets smaller batches."""
+"""Pacing by the items' history: leaving in time, warnings, smaller batches."""
 
 # mypy: allow-untyped-decorators
 from __future__ import annotations
@@ -42,7 +42,7 @@ def shared() -> Iterator[flag.StopFlag]:
 @pytest.fixture
 def worker(make_app: Any, shared: flag.StopFlag) -> Iterator[Any]:
     """An app in whose tasks all is as in a worker."""
-    app = make_app(graceful_store=f"memory://{uuid.uuid4()}", graceful_flush_interval=0.2)
+    app = make_app(graceful_store=f"memory://{uuid.uuid4()}", graceful_checkpoint_interval=0.2)
     yield app
     runtime_of(app).store.close()
 
@@ -89,32 +89,32 @@ def napping(app: Any, **options: Any) -> Any:
     return app.tasks[name]
 
 
-def test_a_leg_leaves_before_an_item_that_would_overrun_it(worker: Any) -> None:
-    record = deliver(napping(worker, max_leg_runtime=1.5), 0.6, 20)
-    assert record.reason == "max_leg_runtime"
+def test_a_execution_leaves_before_an_item_that_would_overrun_it(worker: Any) -> None:
+    record = deliver(napping(worker, max_execution_time=1.5), 0.6, 20)
+    assert record.reason == "max_execution_time"
     # A third one would have ended after 1.8 s; where the machine stalls, so would a second.
     assert record.steps in (1, 2)
 
 
-def test_a_leg_leaves_before_an_item_that_a_time_limit_would_cut_off(worker: Any) -> None:
-    record = deliver(napping(worker, max_leg_runtime=0), 0.6, 20, limits=(1.5, None))
-    assert record.reason == "max_leg_runtime"
+def test_a_execution_leaves_before_an_item_that_a_time_limit_would_cut_off(worker: Any) -> None:
+    record = deliver(napping(worker, max_execution_time=0), 0.6, 20, limits=(1.5, None))
+    assert record.reason == "max_execution_time"
     assert record.steps in (1, 2)
 
 
-def test_short_items_go_on_to_the_end_of_the_leg(worker: Any) -> None:
+def test_short_items_go_on_to_the_end_of_the_execution(worker: Any) -> None:
     began = time.monotonic()
-    record = deliver(napping(worker, max_leg_runtime=1.5), 0.01, 10_000)
-    assert record.reason == "max_leg_runtime"
+    record = deliver(napping(worker, max_execution_time=1.5), 0.01, 10_000)
+    assert record.reason == "max_execution_time"
     assert 0.5 < time.monotonic() - began < 50  # all items take 100 s
 
 
-def test_an_item_that_is_longer_than_a_leg_is_tried(
+def test_an_item_that_is_longer_than_a_execution_is_tried(
     worker: Any,
 ) -> None:
-    task = napping(worker, max_leg_runtime=0.2)
+    task = napping(worker, max_execution_time=0.2)
     record = deliver(task, 0.5, 3)
-    assert (record.reason, record.steps) == ("max_leg_runtime", 1)
+    assert (record.reason, record.steps) == ("max_execution_time", 1)
 
 
 def test_the_history_travels_when_it_says_something(worker: Any) -> None:
@@ -151,17 +151,19 @@ def test_an_item_longer_than_the_grace_period_is_told_while_it_runs(
     assert told_at[0]
     (line,) = told()
     assert "proj.long[" in line
-    assert re.search(r"an item after cursor None \(item 1 of this leg\) has run for \d+\.", line)
+    assert re.search(
+        r"an item after cursor None \(item 1 of this execution\) has run for \d+\.", line
+    )
 
 
-def test_batches_shrink_until_they_fit_and_the_next_leg_knows(
+def test_batches_shrink_until_they_fit_and_the_next_execution_knows(
     worker: Any, shared: flag.StopFlag
 ) -> None:
     shared.set_for_tasks(2.0)  # a batch may take 0.4 s
 
     class Batched(IterableTask):
         name = "proj.batched"
-        max_leg_runtime = 4
+        max_execution_time = 4
         sizes: list[int] = []  # noqa: RUF012
 
         def build_enumerator(self, *, cursor: int | None) -> Any:
@@ -198,9 +200,9 @@ def test_batches_keep_their_size_where_nobody_knows_the_grace_period(worker: Any
 
 
 def test_no_item_begins_that_the_worker_would_cut_off(shared: flag.StopFlag) -> None:
-    leg: Any = SimpleNamespace(pace=Pace())
-    leg.pace.add(2.0)
-    pace = pacing.Pacing(leg, shared)
+    execution: Any = SimpleNamespace(pace=Pace())
+    execution.pace.add(2.0)
+    pace = pacing.Pacing(execution, shared)
     now = time.monotonic()
     shared.set_cut(now + 1)
     assert not pace.would_be_cut(now)  # nobody stops
@@ -211,16 +213,16 @@ def test_no_item_begins_that_the_worker_would_cut_off(shared: flag.StopFlag) -> 
     assert pace.would_be_cut(now + 8)
 
 
-def test_after_one_slow_item_legs_grow_again(shared: flag.StopFlag) -> None:
+def test_after_one_slow_item_executions_grow_again(shared: flag.StopFlag) -> None:
     """Though each ends before a tick has seen what its only item takes."""
-    options = SimpleNamespace(max_leg_runtime=0.5, time_limit=None)
-    leg: Any = SimpleNamespace(pace=Pace(), options=options)
-    leg.pace.add(2.0)
-    legs = 0
-    while legs < 100:
-        one, now = pacing.Pacing(leg, shared), time.monotonic()
+    options = SimpleNamespace(max_execution_time=0.5, time_limit=None)
+    execution: Any = SimpleNamespace(pace=Pace(), options=options)
+    execution.pace.add(2.0)
+    executions = 0
+    while executions < 100:
+        one, now = pacing.Pacing(execution, shared), time.monotonic()
         if not one.overruns(now + 0.005):
             break
         one.left_early(now + 0.005, 1)
-        legs += 1
-    assert 0 < legs < 30
+        executions += 1
+    assert 0 < executions < 30

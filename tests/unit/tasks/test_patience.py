@@ -1,4 +1,4 @@
-"""How long a leg waits for a store that is away."""
+"""How long an execution waits for a store that is away."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.tasks import carried
-from celery_graceful.tasks.saving import STORE_RETRY, SavingLeg
+from celery_graceful.tasks import owned
+from celery_graceful.tasks.saving import STORE_RETRY, SavingExecution
 
 LEASE = 30.0
 
@@ -17,19 +17,19 @@ LEASE = 30.0
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(carried, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(owned, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
 def test_while_nobody_presses_it_waits_for_ever(clock: SimpleNamespace) -> None:
     flag: Any = SimpleNamespace(raised=False)
-    enough = carried._patience(flag, LEASE)
+    enough = owned._patience(flag, LEASE)
     assert not enough(1_000_000.0)
 
 
 def test_who_has_to_leave_waits_a_lease(clock: SimpleNamespace) -> None:
     flag: Any = SimpleNamespace(raised=True)
-    enough = carried._patience(flag, LEASE)
+    enough = owned._patience(flag, LEASE)
     assert not enough(0.1)
     clock.now += LEASE
     assert not enough(LEASE - 0.1)
@@ -38,7 +38,7 @@ def test_who_has_to_leave_waits_a_lease(clock: SimpleNamespace) -> None:
 
 def test_who_waits_already_has_a_lease_from_the_stop_on(clock: SimpleNamespace) -> None:
     flag: Any = SimpleNamespace(raised=False)
-    enough = carried._patience(flag, LEASE)
+    enough = owned._patience(flag, LEASE)
     assert not enough(2 * LEASE)
     flag.raised = True
     assert not enough(2 * LEASE)
@@ -54,14 +54,14 @@ def test_how_long_items_continue_without_the_store(
     patience: float, lease_left: float, for_seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not until the lease ends: a crash would repeat all of that."""
-    leg: Any = SavingLeg.__new__(SavingLeg)
-    leg.ticket, leg.cursor = SimpleNamespace(run="task[id]"), 7
-    leg._outage_since, leg._store_patience = None, patience
-    leg._lease_until, leg.may_leave = 1000.0 + lease_left, True
+    execution: Any = SavingExecution.__new__(SavingExecution)
+    execution.ticket, execution.cursor = SimpleNamespace(run="task[id]"), 7
+    execution._outage_since, execution._store_patience = None, patience
+    execution._lease_until, execution.may_leave = 1000.0 + lease_left, True
     gone = StoreUnavailable("connection refused")
-    assert leg._outage(1000.0, gone) == 1000.0 + for_seconds
-    assert leg._flush_due == 1000.0 + min(STORE_RETRY, for_seconds)
-    assert leg._outage(1000.4, gone) == 1000.0 + for_seconds, "from the first failure on"
-    assert leg._leave_at == 1000.0 + for_seconds + STORE_RETRY, "then it leaves its slot"
+    assert execution._outage(1000.0, gone) == 1000.0 + for_seconds
+    assert execution._flush_due == 1000.0 + min(STORE_RETRY, for_seconds)
+    assert execution._outage(1000.4, gone) == 1000.0 + for_seconds, "from the first failure on"
+    assert execution._leave_at == 1000.0 + for_seconds + STORE_RETRY, "then it leaves its slot"
     (line,) = [record.getMessage() for record in caplog.records]
     assert f"items continue for {for_seconds:.1f} s (graceful_store_patience)" in line

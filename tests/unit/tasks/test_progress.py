@@ -175,10 +175,10 @@ def test_nothing_is_sent_once_it_was_stopped(backend: Backend, report: ProgressR
     assert backend.written == []
 
 
-def test_a_leg_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_execution_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
     note = done.append
-    leg: Any = SimpleNamespace(
+    execution: Any = SimpleNamespace(
         request=SimpleNamespace(),
         id="1",
         task=SimpleNamespace(),
@@ -187,7 +187,7 @@ def test_a_leg_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPat
         flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
         report=SimpleNamespace(stop=lambda: note("stop"), settle=lambda s: note(("settle", s))),
         ticket=SimpleNamespace(
-            runtime=SimpleNamespace(settings=SimpleNamespace(hand_over_timeout=7.0)),
+            runtime=SimpleNamespace(settings=SimpleNamespace(release_timeout=7.0)),
             run="run",
             check_successor=lambda: None,
         ),
@@ -201,9 +201,9 @@ def test_a_leg_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(exits, "no_longer_cut", lambda request: None)
     monkeypatch.setattr(exits, "_hand_over", hand_over)
-    leg.ticket.publish = lambda: note("published")
+    execution.ticket.publish = lambda: note("published")
     with pytest.raises(Ignore):
-        exits.leave(leg, "max_leg_runtime")
+        exits.leave(execution, "max_execution_time")
     assert done == ["stop", "saved", ("settle", 7.0), "published"]
 
 
@@ -227,17 +227,17 @@ def test_a_write_that_raises_ends_nobody_elses(backend: Backend, report: Progres
     assert backend.written == ["PROGRESS"]
 
 
-def test_a_leg_that_the_broker_took_nothing_of_reports_again(
+def test_a_execution_that_the_broker_took_nothing_of_reports_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[str] = []
-    leg: Any = SimpleNamespace(
+    execution: Any = SimpleNamespace(
         request=SimpleNamespace(),
         report=SimpleNamespace(resume=lambda: done.append("resume")),
         flag=SimpleNamespace(raised=False),
         hold_on=lambda: done.append("hold on"),
         ticket=SimpleNamespace(
-            runtime=SimpleNamespace(settings=SimpleNamespace(hand_over_timeout=7.0)), run="run"
+            runtime=SimpleNamespace(settings=SimpleNamespace(release_timeout=7.0)), run="run"
         ),
         cursor=1,
         steps=1,
@@ -246,7 +246,7 @@ def test_a_leg_that_the_broker_took_nothing_of_reports_again(
     def refused() -> None:
         raise OperationalError("no broker")
 
-    leg.ticket.publish = refused
-    leg.ticket.reclaim = lambda: SimpleNamespace(verdict=Verdict.RESUME)
-    exits._publish(leg, "shutdown")
+    execution.ticket.publish = refused
+    execution.ticket.reclaim = lambda: SimpleNamespace(verdict=Verdict.RESUME)
+    exits._publish(execution, "shutdown")
     assert done == ["resume", "hold on"]

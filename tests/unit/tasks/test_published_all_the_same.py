@@ -19,15 +19,15 @@ class Odd(BaseException):
 
 
 @pytest.fixture
-def leg(monkeypatch: pytest.MonkeyPatch) -> Any:
+def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
 
-    def hand_over(leg: Any, reason: str, *, successor: bool, sent: bool) -> Any:
+    def hand_over(execution: Any, reason: str, *, successor: bool, sent: bool) -> Any:
         done.append("successor" if successor else "goes back")
         return SimpleNamespace(verdict=Verdict.PUBLISH)
 
     monkeypatch.setattr(exits, "_hand_over", hand_over)
-    settings = SimpleNamespace(hand_over_timeout=7.0, lease_ttl=30.0)
+    settings = SimpleNamespace(release_timeout=7.0, lease_ttl=30.0)
     return SimpleNamespace(
         done=done,
         request=SimpleNamespace(timelimit=None),
@@ -68,18 +68,18 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_whatever_is_raised_before_it_is_published(
-    leg: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
+    execution: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base_exceptions, "_is_interrupted_by_terminal", lambda: False)
-    leg.report.settle = raising(error)
+    execution.report.settle = raising(error)
     with pytest.raises(Ignore):
-        exits.leave(leg, "max_leg_runtime")
-    assert leg.done == ["successor", "published"]
+        exits.leave(execution, "max_execution_time")
+    assert execution.done == ["successor", "published"]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_whatever_a_receiver_raises(
-    leg: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
+    execution: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base_exceptions, "_is_interrupted_by_terminal", lambda: False)
 
@@ -92,39 +92,39 @@ def test_whatever_a_receiver_raises(
 
     monkeypatch.setattr(signals, "emit", emit)
     with pytest.raises(Ignore):
-        exits.leave(leg, "max_leg_runtime")
-    assert leg.done == ["successor", "published"]
+        exits.leave(execution, "max_execution_time")
+    assert execution.done == ["successor", "published"]
 
 
-def test_a_soft_time_limit_that_strikes_while_it_is_published(leg: Any) -> None:
+def test_a_soft_time_limit_that_strikes_while_it_is_published(execution: Any) -> None:
     failing = raising(SoftTimeLimitExceeded())
-    leg.ticket.publish = lambda: (failing(), leg.done.append("published"))
+    execution.ticket.publish = lambda: (failing(), execution.done.append("published"))
     with pytest.raises(Ignore):
-        exits.leave(leg, "max_leg_runtime")
-    assert leg.done == ["successor", "published"]
+        exits.leave(execution, "max_execution_time")
+    assert execution.done == ["successor", "published"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), PublishUncertain("?"), Odd()])
 def test_what_cannot_be_published_is_left_to_a_rescuer_and_logged(
-    leg: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+    execution: Any, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    leg.ticket.publish = raising(error, error)
+    execution.ticket.publish = raising(error, error)
     with pytest.raises(Ignore):
-        exits.leave(leg, "max_leg_runtime")
+        exits.leave(execution, "max_execution_time")
     assert "is published again by a worker after one lease" in caplog.text
 
 
-def test_a_stop_goes_through(leg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_goes_through(execution: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is not acknowledged then, and a worker publishes after a lease."""
     monkeypatch.setattr(base_exceptions, "is_ending", lambda: True)
-    leg.ticket.publish = raising(SystemExit(0))
+    execution.ticket.publish = raising(SystemExit(0))
     with pytest.raises(SystemExit):
-        exits.leave(leg, "max_leg_runtime")
+        exits.leave(execution, "max_execution_time")
 
 
-def test_the_message_in_hand_goes_back_where_no_other_can_be_made(leg: Any) -> None:
-    leg.ticket.check_successor = raising(CorruptRecord("no message"))
+def test_the_message_in_hand_goes_back_where_no_other_can_be_made(execution: Any) -> None:
+    execution.ticket.check_successor = raising(CorruptRecord("no message"))
     with pytest.raises(Reject) as caught:
-        exits.leave(leg, "max_leg_runtime")
+        exits.leave(execution, "max_execution_time")
     assert caught.value.requeue  # type: ignore[attr-defined]
-    assert leg.done == ["goes back"]
+    assert execution.done == ["goes back"]

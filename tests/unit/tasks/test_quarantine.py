@@ -1,4 +1,4 @@
-"""Items that fail are put aside, up to a limit."""
+"""Items that fail are quarantined, up to a limit."""
 
 from __future__ import annotations
 
@@ -57,23 +57,23 @@ def test_what_the_option_means(option: Any, meaning: Allowance | None) -> None:
 
 @pytest.mark.parametrize("option", [-1, 1.0, 1.5, "many", "x%", True, "200%", [1]])
 def test_a_wrong_option_is_a_fault_of_the_definition(app: Celery, option: Any) -> None:
-    task = task_of(app, max_item_errors=option)
-    with pytest.raises(DefinitionError, match="max_item_errors"):
+    task = task_of(app, max_failed_items=option)
+    with pytest.raises(DefinitionError, match="max_failed_items"):
         task.delay([1])
 
 
 def test_generators_cannot(app: Celery) -> None:
-    @app.task(base=IterableTask, max_item_errors=3, shared=False, name="generator")
+    @app.task(base=IterableTask, max_failed_items=3, shared=False, name="generator")
     def generator(*, cursor: Any = None) -> Iterator[int]:
         yield 1
 
-    with pytest.raises(DefinitionError, match=r"max_item_errors.*each_iteration"):
+    with pytest.raises(DefinitionError, match=r"max_failed_items.*each_iteration"):
         generator.delay()
 
 
 def test_the_run_goes_on(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert task_of(app, max_item_errors=2)([4, 0, 3, 0, 6]) == (9, 2)
+        assert task_of(app, max_failed_items=2)([4, 0, 3, 0, 6]) == (9, 2)
     assert (
         "the item of cursor 1 has failed and is quarantined (1 failed item in this run)"
         in caplog.text
@@ -82,13 +82,15 @@ def test_the_run_goes_on(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_one_too_many(app: Celery) -> None:
-    with pytest.raises(MaxItemErrorsExceeded, match=r"3 of 4 items.*max_item_errors = 2") as caught:
-        task_of(app, max_item_errors=2)([0, 0, 3, 0, 6])
+    with pytest.raises(
+        MaxItemErrorsExceeded, match=r"3 of 4 items.*max_failed_items = 2"
+    ) as caught:
+        task_of(app, max_failed_items=2)([0, 0, 3, 0, 6])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_a_share_is_not_judged_by_the_first_items(app: Celery) -> None:
-    task = task_of(app, max_item_errors="5%")
+    task = task_of(app, max_failed_items="5%")
     assert task([0, 0] + [1] * 98) == (98 * 12, 2)
     with pytest.raises(MaxItemErrorsExceeded):
         task([0, 0] + [1] * 18)
@@ -97,7 +99,7 @@ def test_a_share_is_not_judged_by_the_first_items(app: Celery) -> None:
 
 
 def test_a_share_of_a_known_total(app: Celery) -> None:
-    task = task_of(app, max_item_errors="5%", count=lambda self, items: len(items))
+    task = task_of(app, max_failed_items="5%", count=lambda self, items: len(items))
     assert task([0] * 50 + [1] * 950) == (950 * 12, 50)
     with pytest.raises(MaxItemErrorsExceeded, match="2 of 2 items"):
         task([0] * 2 + [1] * 18)
@@ -115,13 +117,13 @@ def test_around_iteration_sees_the_error(app: Celery) -> None:
             raise
         seen.append("committed")
 
-    task = task_of(app, max_item_errors=1, around_iteration=around)
+    task = task_of(app, max_failed_items=1, around_iteration=around)
     assert task([4, 0, 3]) == (7, 1)
     assert seen == ["committed", "rolled back", "committed"]
 
 
 def test_errors_that_are_retried_are_retried_first(app: Celery) -> None:
-    task = task_of(app, max_item_errors=1, autoretry_for=(ZeroDivisionError,), max_retries=2)
+    task = task_of(app, max_failed_items=1, autoretry_for=(ZeroDivisionError,), max_retries=2)
     calls: list[Any] = []
     plain = type(task).each_iteration
 

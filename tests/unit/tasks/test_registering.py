@@ -75,7 +75,7 @@ def test_one_class_registered_with_two_apps(make_app: MakeApp) -> None:
 def test_a_concrete_class_below_two_abstract_ones(app: Any) -> None:
     class Middle(Summed):
         abstract = True
-        flush_interval = "3s"
+        checkpoint_interval = "3s"
 
         def result(self, n: int) -> Any:
             return -super().result(n)
@@ -86,7 +86,7 @@ def test_a_concrete_class_below_two_abstract_ones(app: Any) -> None:
     task = app.register_task(Leaf())
     assert task.faults == ()
     assert task.delay(3).get() == -3
-    assert task.flush_interval == "3s"
+    assert task.checkpoint_interval == "3s"
 
 
 def test_a_mixin(app: Any) -> None:

@@ -49,11 +49,11 @@ def test_bare(current: Any) -> None:
 
 def test_with_options(current: Any) -> None:
     @iterable_task(
-        name="shared.opt", bind=True, rate_limit="9/s", flush_interval="2s", max_crashes=7
+        name="shared.opt", bind=True, rate_limit="9/s", checkpoint_interval="2s", max_crashes=7
     )
     def with_options(self: Any, n: int, *, cursor: Any = None) -> Any:
         yield from range(n)
-        return self.name, self.rate_limit, self.flush_interval, self.max_crashes
+        return self.name, self.rate_limit, self.checkpoint_interval, self.max_crashes
 
     assert with_options.delay(3).get() == ("shared.opt", "9/s", "2s", 7)
 
@@ -163,23 +163,23 @@ def test_a_class_without_a_name(current: Any) -> None:
 
 
 def test_a_class_with_options(current: Any) -> None:
-    @iterable_task(name="shared.opted", rate_limit="9/s", flush_interval="2s", max_retries=9)
+    @iterable_task(name="shared.opted", rate_limit="9/s", checkpoint_interval="2s", max_retries=9)
     class Opted(Summed):
         pass
 
     task: Any = Opted  # mypy does not see what a class decorator returns
-    assert (task.name, task.rate_limit, task.flush_interval) == ("shared.opted", "9/s", "2s")
+    assert (task.name, task.rate_limit, task.checkpoint_interval) == ("shared.opted", "9/s", "2s")
     assert task.max_retries == 9
     assert task.delay(4).get() == 6
 
 
 def test_wrong_options_of_a_class_are_told(current: Any) -> None:
-    @iterable_task(name="shared.wrong", flush_interval="never")
+    @iterable_task(name="shared.wrong", checkpoint_interval="never")
     class Wrong(Summed):
         pass
 
     task: Any = Wrong  # mypy does not see what a class decorator returns
-    with pytest.raises(DefinitionError, match="flush_interval"):
+    with pytest.raises(DefinitionError, match="checkpoint_interval"):
         task.delay(1)
 
 

@@ -155,7 +155,7 @@ def a_page_has_one_cursor(app):
     return work, {}
 
 
-@planted("interrupted after item 2 of 4", "items of the leg")
+@planted("interrupted after item 2 of 4", "items of the execution")
 def a_page_is_named_by_its_end(app):
     @app.task(base=IterableTask, shared=False)
     def work(n, *, cursor=0):

@@ -110,7 +110,7 @@ def a_world_that_is_not_reset(app):
     return work, {"outcome": lambda: list(done)}
 
 
-@planted("interrupted after item 2 of 5", "items of the leg")
+@planted("interrupted after item 2 of 5", "items of the execution")
 def never_ends_when_resumed(app):
     @app.task(base=IterableTask, shared=False)
     def work(n, *, cursor=-1):

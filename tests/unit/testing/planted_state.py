@@ -53,7 +53,7 @@ def carry_before_the_work_generator(app):
     return work, {"outcome": lambda: done, "reset": done.clear}
 
 
-@planted("interrupted after item 2 of 5", "result:", "self.total", "Keep what a later leg")
+@planted("interrupted after item 2 of 5", "result:", "self.total", "Keep what a later execution")
 def state_on_self(app):
     class Work(Numbers):
         name = "on-self"
@@ -131,7 +131,7 @@ def state_in_an_enclosing_function(app):
 
 
 @planted("interrupted after item 2 of 5", "result:", "what the result is made of")
-def result_of_the_leg(app):
+def result_of_the_execution(app):
     @app.task(base=IterableTask, shared=False)
     def work(n, *, cursor=-1):
         count = 0
@@ -143,7 +143,7 @@ def result_of_the_leg(app):
     return work, {}
 
 
-@planted("interrupted after item 2 of 5", "items of the leg")
+@planted("interrupted after item 2 of 5", "items of the execution")
 def state_in_the_arguments(app):
     @app.task(base=IterableTask, shared=False)
     def work(rows, *, cursor=None):

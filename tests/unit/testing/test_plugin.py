@@ -114,8 +114,8 @@ def test_resumable(assert_resumable):
 def test_until(run_until):
     assert run_until(work, (3,), items=2).resume().result == 3
 
-def test_stop(stop_requested):
-    with stop_requested():
+def test_stop(simulate_stop):
+    with simulate_stop():
         assert stopping() == "shutdown"
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -135,7 +135,7 @@ def test_the_fixtures(run_tests: Run) -> None:
 
 def test_they_are_shown_with_what_they_are_for(run_tests: Run) -> None:
     output = run_tests("", "--fixtures", "-q")
-    for name in ("assert_resumable", "run_until", "stop_requested", "graceful_settings"):
+    for name in ("assert_resumable", "run_until", "simulate_stop", "graceful_settings"):
         assert name in output
 
 

@@ -88,19 +88,19 @@ def test_wrong_options(app: Any, options: dict[str, Any]) -> None:
         assert_resumable(task, (N,), **options)
 
 
-def test_the_message_shows_the_legs(app: Any) -> None:
+def test_the_message_shows_the_executions(app: Any) -> None:
     task, _ = PLANTED["inclusive_class"].make(app)
     with pytest.raises(AssertionError) as failed:
         assert_resumable(task, (3,))
     assert str(failed.value).splitlines() == [
         "inclusive comes out differently when interrupted after item 2 of 3.",
         "",
-        "  items of the leg that goes on after 2 of 3:",
+        "  items of the execution that goes on after 2 of 3:",
         "    undisturbed:  2",
         "    here:         1, 2",
         "",
-        "  leg 1: from the beginning, 2 items (0, 1), interrupted; cursor 1 was saved",
-        "  leg 2: after cursor 1, 2 items (1, 2), finished; cursor 2 was saved",
+        "  execution 1: from the beginning, 2 items (0, 1), interrupted; cursor 1 was saved",
+        "  execution 2: after cursor 1, 2 items (1, 2), finished; cursor 2 was saved",
         "",
         "Look at: an inclusive cursor: the item that it names ran again. A cursor means that "
         "everything up to and including it is done; begin after it (`> cursor`, `cursor + 1`).",

@@ -1,4 +1,4 @@
-"""``run_until`` runs the engine's own legs, for as many items as a test wants."""
+"""``run_until`` runs the engine's own executions, for as many items as a test wants."""
 
 # mypy: allow-untyped-decorators
 from __future__ import annotations
@@ -53,7 +53,7 @@ def story(app: Any) -> Any:
     return task
 
 
-def test_a_run_in_three_legs(story: Any) -> None:
+def test_a_run_in_three_executions(story: Any) -> None:
     first = run_until(story, (4,), items=2)
     assert story.told == ["start", "count", 1, 2, ("shutdown", 20)]
     assert (first.cursor, first.carry, first.steps, first.total) == (20, {"sum": 3}, 2, 4)

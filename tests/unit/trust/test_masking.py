@@ -53,6 +53,9 @@ TEXTS = (
 @example(f";redis://{CORE}", "redis", "{s}://:{p}@h:6379/0")
 @example(f"a@b?{CORE}", "redis", "{s}://:{p}@h:6379/0")
 @example(f";{CORE}=", "redis", "{s}://h/db?password={p}")
+@example(f";{CORE}=", "redis", "u:{p}@h/db")
+@example(f";{CORE}=", "redis", "Server=h;Uid=u;Pwd={p}")
+@example(f";{CORE}=", "redis", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey={p}")
 @example(f";db={CORE}", "redis", "{s}://h/db?pwd={p}")
 @example(f"&{CORE}=", "redis", "{s}://h/db?x={p}")
 def test_an_address(password: str, scheme: str, shape: str) -> None:

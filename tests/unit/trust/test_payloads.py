@@ -131,7 +131,7 @@ class Inner:
         ("builtins", "KeyboardInterrupt"), ("builtins", "GeneratorExit"), ("builtins", "dict"),
         ("celery.exceptions", "Ignore"), ("celery.exceptions", "Reject"),
         ("celery.exceptions", "Retry"), ("celery.exceptions", "WorkerShutdown"),
-        ("celery_graceful._celery.request", "LegLeft"),
+        ("celery_graceful._celery.request", "ExecutionLeft"),
         ("billiard.exceptions", "WorkerLostError"), ("celery_graceful.errors", "CutOff"),
     ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
 from celery_graceful.runs import rescue
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.memory import MemoryStore
-from celery_graceful.worker.keeper import Keeper
+from celery_graceful.worker.lease_renewer import LeaseRenewer
 
 BAD, GOOD = RunKey("shop.walk", "bad"), RunKey("shop.walk", "good")
 LEASE = 30.0
@@ -64,9 +64,9 @@ def store(runtime: Runtime) -> Picky:
 
 
 @pytest.fixture
-def keeper(runtime: Runtime) -> Keeper:
+def lease_renewer(runtime: Runtime) -> LeaseRenewer:
     flag: Any = SimpleNamespace(worker="w1", raised=False, released=False)
-    return Keeper(runtime, flag, lambda: None)
+    return LeaseRenewer(runtime, flag, lambda: None)
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *runs: RunKey) -> None:
@@ -80,42 +80,42 @@ def running(monkeypatch: pytest.MonkeyPatch, *runs: RunKey) -> None:
 def test_a_run_whose_lease_cannot_be_renewed_costs_no_other_its_lease(
     monkeypatch: pytest.MonkeyPatch,
     store: Picky,
-    keeper: Keeper,
+    lease_renewer: LeaseRenewer,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
     store.error = error
     running(monkeypatch, BAD, GOOD)
     for _ in range(3):
-        keeper._beat(store)
+        lease_renewer._beat(store)
     assert store.beaten == [GOOD] * 3
     assert len([line for line in caplog.messages if "cannot be renewed" in line]) == 1
 
 
 def test_a_store_that_is_away_is_everybodys_trouble(
-    monkeypatch: pytest.MonkeyPatch, store: Picky, keeper: Keeper
+    monkeypatch: pytest.MonkeyPatch, store: Picky, lease_renewer: LeaseRenewer
 ) -> None:
     store.error = StoreUnavailable("away")
     running(monkeypatch, BAD, GOOD)
     with pytest.raises(StoreUnavailable):
-        keeper._beat(store)
+        lease_renewer._beat(store)
 
 
 def test_leases_are_kept_while_nobody_knows_what_runs(
-    monkeypatch: pytest.MonkeyPatch, store: Picky, keeper: Keeper
+    monkeypatch: pytest.MonkeyPatch, store: Picky, lease_renewer: LeaseRenewer
 ) -> None:
     running(monkeypatch, GOOD)
-    keeper._beat(store)
+    lease_renewer._beat(store)
 
     def unknown() -> list[tuple[str, str]]:
         raise StillChanging("a set changed all the time")
 
     monkeypatch.setattr(requests, "active_runs", unknown)
-    keeper._beat(store)
-    keeper._cancel_revoked(store)
+    lease_renewer._beat(store)
+    lease_renewer._cancel_revoked(store)
     assert store.beaten == [GOOD, GOOD]
     running(monkeypatch)
-    keeper._beat(store)
+    lease_renewer._beat(store)
     assert store.beaten == [GOOD, GOOD], "nothing runs is another answer"
 
 
@@ -131,18 +131,18 @@ def test_something_runs_while_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_doubt_that_cannot_be_settled_is_given_up_for_the_others(
-    runtime: Runtime, store: Picky, keeper: Keeper
+    runtime: Runtime, store: Picky, lease_renewer: LeaseRenewer
 ) -> None:
     store.picky = False
     for run in (BAD, GOOD):
         assert store.swap(run, 0, Record(State.RUNNING, owner="w1", envelope=b"e"), due_in=9).done
-        keeper._in_doubt.append((run, ev.Kill(Outcome.FAILED, "limit")))
+        lease_renewer._in_doubt.append((run, ev.Kill(Outcome.FAILED, "limit")))
     store.picky, store.error = True, OverflowError("a number too large")
-    keeper._settle_doubts(store, 0.0)
+    lease_renewer._settle_doubts(store, 0.0)
     found = store.load(GOOD).record
     assert found is not None
     assert found.state is State.ENDED
-    assert keeper._in_doubt == []
+    assert lease_renewer._in_doubt == []
 
 
 # -- rescue ------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 def overdue(store: Picky, packed: bytes, run: RunKey, **fields: Any) -> None:
     picky, store.picky = store.picky, False
-    record = replace(Record(State.HANDED_OVER, envelope=packed), **fields)
+    record = replace(Record(State.INTERRUPTED, envelope=packed), **fields)
     assert store.swap(run, 0, record, due_in=-1.0).done
     store.picky = picky
 

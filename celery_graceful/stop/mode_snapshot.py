@@ -6,14 +6,14 @@ import mmap
 import struct
 import time
 
-__all__ = ["Bulletin"]
+__all__ = ["ModeSnapshot"]
 
 #: A reader looks so often, a millisecond apart, before it takes the writer for dead.
 TRIES = 20
 _NUMBER, _LENGTH, _TEXT = 0, 4, 8
 
 
-class Bulletin:
+class ModeSnapshot:
     """A view of a part of shared memory; all zeros is an empty text.
 
     A number is odd while the text is written, and changes with it: whoever reads looks at the
@@ -21,7 +21,7 @@ class Bulletin:
 
     Args:
         memory: the memory.
-        at: where the bulletin begins.
+        at: where the mode_snapshot begins.
         size: how many bytes it has.
     """
 

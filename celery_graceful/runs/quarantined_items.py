@@ -1,4 +1,4 @@
-"""Items that a run has put aside: listing them, and sending them to be tried again."""
+"""Items that a run has quarantined: listing them, and sending them to be tried again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
     "ENVELOPE",
     "MOST_COUNTED",
     "REPLAY",
-    "PutAside",
+    "QuarantinedItem",
     "chosen",
     "count",
     "envelope_entry",
@@ -46,7 +46,7 @@ logger = logging.getLogger("celery_graceful.runs")
 
 
 @dataclass(frozen=True, slots=True)
-class PutAside:
+class QuarantinedItem:
     """One item that failed."""
 
     #: Names it within its run: how many items came before it.
@@ -64,15 +64,15 @@ class PutAside:
 
 def found(
     store: Store, run: RunKey, limit: int | None = None, *, first: int = 0
-) -> Iterator[PutAside]:
-    """The items that ``run`` has put aside, in their order, from the ordinal ``first`` on.
+) -> Iterator[QuarantinedItem]:
+    """The items that ``run`` has quarantined, in their order, from the ordinal ``first`` on.
 
     One that cannot be read is logged once and passed over: it stays in the store, and hides no
     other.
     """
     left = limit
     while left is None or left > 0:
-        page = store.aside(run, first, _AT_ONCE if left is None else min(left, _AT_ONCE))
+        page = store.quarantined(run, first, _AT_ONCE if left is None else min(left, _AT_ONCE))
         for ordinal, entry in page:
             yield from _readable(run, ordinal, entry)
         if not page:
@@ -81,17 +81,17 @@ def found(
         left = None if left is None else left - len(page)
 
 
-def chosen(store: Store, run: RunKey, ordinals: Collection[int]) -> Iterator[PutAside]:
+def chosen(store: Store, run: RunKey, ordinals: Collection[int]) -> Iterator[QuarantinedItem]:
     """Those of these items that ``run`` has quarantined, in their order; see :func:`found`."""
     for wanted in sorted(ordinals):
-        for ordinal, entry in store.aside(run, wanted, 1):
+        for ordinal, entry in store.quarantined(run, wanted, 1):
             if ordinal == wanted:
                 yield from _readable(run, ordinal, entry)
 
 
 def count(store: Store, run: RunKey) -> int:
     """How many items ``run`` has quarantined, counted up to :data:`MOST_COUNTED`."""
-    return store.count_aside(run, 0, MOST_COUNTED)
+    return store.count_quarantined(run, 0, MOST_COUNTED)
 
 
 _warned: set[tuple[RunKey, int]] = set()
@@ -103,7 +103,7 @@ def _warn_of(run: RunKey, ordinal: int, exc: CorruptRecord) -> None:
         logger.warning("%s", exc)
 
 
-def _readable(run: RunKey, ordinal: int, entry: str) -> Iterator[PutAside]:
+def _readable(run: RunKey, ordinal: int, entry: str) -> Iterator[QuarantinedItem]:
     """The item, or nothing where it cannot be read."""
     try:
         yield _read(run, ordinal, entry)
@@ -117,20 +117,20 @@ def envelope_entry(envelope: bytes) -> str:
 
 
 def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str | None:
-    """Send what ``run`` has put aside to be tried again, as a task of its own.
+    """Send what ``run`` has quarantined to be tried again, as a task of its own.
 
     Args:
         ordinals: those wanted; empty: all.
 
     Returns:
-        The id of that task; ``None`` when nothing is put aside.
+        The id of that task; ``None`` when nothing is quarantined.
 
     Raises:
         CorruptRecord: the run's message cannot be read.
         kombu.exceptions.OperationalError: the broker cannot be reached.
         PublishUncertain: it may or may not have the message.
     """
-    kept = dict(runtime.store.aside(run, ENVELOPE, 2))
+    kept = dict(runtime.store.quarantined(run, ENVELOPE, 2))
     if ENVELOPE not in kept or len(kept) < 2:
         return None
     try:
@@ -143,20 +143,20 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         {REPLAY: [run.id, sorted(ordinals)]},
         without="cursor",  # where the run began is not where its items lie
     )
-    publish(runtime.app, message, timeout=runtime.settings.hand_over_timeout)
+    publish(runtime.app, message, timeout=runtime.settings.release_timeout)
     return str(message.headers["id"])
 
 
-def _read(run: RunKey, ordinal: int, entry: str) -> PutAside:
+def _read(run: RunKey, ordinal: int, entry: str) -> QuarantinedItem:
     try:
         data = json.loads(entry)
         item, error, traceback = data["item"], data["error"], data["traceback"]
         if not all(isinstance(text, str) for text in (item, error, traceback)):
             raise TypeError("item, error or traceback is no text")
         before, cursor = decode(data["before"]).cursor, decode(data["cursor"]).cursor
-        return PutAside(ordinal, before, cursor, item, error, traceback, _moment(data["at"]))
+        return QuarantinedItem(ordinal, before, cursor, item, error, traceback, _moment(data["at"]))
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, CursorError) as e:
-        raise CorruptRecord(f"item {ordinal} that {run} put aside cannot be read: {e}") from e
+        raise CorruptRecord(f"item {ordinal} that {run} quarantined cannot be read: {e}") from e
 
 
 def _moment(value: Any) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from celery_graceful.model.record import RunKey
 
-__all__ = ["MemoryAside"]
+__all__ = ["MemoryQuarantine"]
 
 
 class _Entries:
@@ -19,7 +19,7 @@ class _Entries:
         self.until = 0.0
 
 
-class MemoryAside:
+class MemoryQuarantine:
     """What a store does for quarantined items; its owner holds the lock and tells the time."""
 
     def __init__(self) -> None:

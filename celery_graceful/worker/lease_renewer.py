@@ -1,4 +1,4 @@
-"""The keeper: what a worker's main process does for its runs, and for those nobody carries."""
+"""Renews the leases of a worker's runs, and rescues runs that have no owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stores.base import Store
 from celery_graceful.worker.rounds import Rounds
 
-__all__ = ["Keeper"]
+__all__ = ["LeaseRenewer"]
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -36,7 +36,7 @@ MOST_WAKES = 20
 MOST_WARNED = 1000
 
 
-class Keeper:
+class LeaseRenewer:
     """Keeps the leases of one worker's runs, and looks for overdue ones.
 
     Two threads: a rescue may wait for the broker, and beats must not wait with it.
@@ -226,13 +226,13 @@ class Keeper:
         self._write(RunKey(task, run_id), event)
 
     def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
-        """A leg gave its message back, and could not tell the store."""
+        """An execution gave its message back, and could not tell the store."""
         how = "it left while the store was away"
         event = ev.Release(self.worker, generation, how, crashed=False, fence=fence)
         self._write(RunKey(task, run_id), event)
 
     def is_run(self, task: str, run_id: str, generation: int, redelivered: bool) -> bool:
-        """Whether a message of an unknown task belongs to a run, which is then told stranded."""
+        """Whether a message of an unknown task belongs to a run, which is then told unroutable."""
         run = RunKey(task, run_id)
         if self._store_is_away():
             return generation > 0
@@ -250,7 +250,9 @@ class Keeper:
             " same tasks to all workers of a queue, or route this one to a queue of its own.",
             run,
         )
-        self._write(run, ev.Strand(generation, f"{self.worker} got it and does not know its task"))
+        self._write(
+            run, ev.MarkUnroutable(generation, f"{self.worker} got it and does not know its task")
+        )
         return True
 
     def _write(self, run: RunKey, event: ev.Event) -> Transition | None:
@@ -273,9 +275,10 @@ class Keeper:
 
 
 def _has_to_wait(run: RunKey, event: ev.Event) -> bool:
-    """Whether a release might hit another leg: the run's message has come back to this worker.
+    """Whether a release might hit another execution: its message has come back here.
 
-    It is either dropped there, and then the release is still owed; or a leg of its own by now.
+    It is either dropped there, and then the release is still owed; or an execution of its own by
+    now.
     """
     unnamed = isinstance(event, ev.Release) and event.fence is None
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import _state as _typed_state
 
-__all__ = ["gevent_loop", "run_aside", "with_request"]
+__all__ = ["gevent_loop", "run_in_own_thread", "with_request"]
 
 state: Any = _typed_state
 
@@ -22,7 +22,7 @@ def gevent_loop() -> Any:
     return gevent.get_hub().loop
 
 
-def run_aside(call: Callable[[], None], name: str, loop: Any = None) -> None:
+def run_in_own_thread(call: Callable[[], None], name: str, loop: Any = None) -> None:
     """Begin ``call`` in a thread of its own, and return.
 
     Args:

@@ -13,7 +13,7 @@ from celery import Celery
 from celery_graceful.model.record import Outcome, Record, RunKey, State
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.memory import MemoryStore
-from celery_graceful.worker.keeper import Keeper
+from celery_graceful.worker.lease_renewer import LeaseRenewer
 
 RUN = RunKey("task", "id")
 
@@ -39,13 +39,13 @@ def test_what_it_decides_is_told_later(runtime: Runtime) -> None:
     outage = Outage()
     runtime.__dict__["store"] = outage
     flag: Any = SimpleNamespace(worker="w1", raised=False, released=False)
-    keeper = Keeper(runtime, flag, lambda: None, store_is_away=lambda: outage.known)
-    assert keeper.killed(*RUN, "failed", "hard time limit", 0)
-    assert not keeper.is_run(*RUN, 0, False)
-    assert keeper.is_run(*RUN, 1, False), "nothing but a run has a generation"
+    lease_renewer = LeaseRenewer(runtime, flag, lambda: None, store_is_away=lambda: outage.known)
+    assert lease_renewer.killed(*RUN, "failed", "hard time limit", 0)
+    assert not lease_renewer.is_run(*RUN, 0, False)
+    assert lease_renewer.is_run(*RUN, 1, False), "nothing but a run has a generation"
     store = MemoryStore()
     assert store.swap(RUN, 0, Record(State.RUNNING, fence=1, owner="w1", envelope=b"x")).done
-    keeper._settle_doubts(store, 0.0)
+    lease_renewer._settle_doubts(store, 0.0)
     record = store.load(RUN).record
     assert record is not None
     assert record.outcome is Outcome.FAILED

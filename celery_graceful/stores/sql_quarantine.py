@@ -33,7 +33,7 @@ from celery_graceful.stores.codec import text, utf8
 from celery_graceful.stores.sql_statements import Statements
 from celery_graceful.stores.sql_tables import quarantine_expiry, quarantined, table
 
-__all__ = ["SqlAside"]
+__all__ = ["SqlQuarantine"]
 
 #: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
 _AT_ONCE = 500
@@ -58,7 +58,7 @@ def _of(which: Table) -> ColumnElement[bool]:
     )
 
 
-class SqlAside:
+class SqlQuarantine:
     """The statements on quarantined items, and what is asked of them.
 
     Args:

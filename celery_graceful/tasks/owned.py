@@ -1,4 +1,4 @@
-"""A leg in a worker: it sees stops, requests and limits, and leaves between two items."""
+"""An execution in a worker: it sees stops, requests and limits, and leaves between two items."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stop.held import has_to_leave, queue_of_delivery
 from celery_graceful.tasks import results, ticker
-from celery_graceful.tasks.leg import Interrupted
+from celery_graceful.tasks.execution import Interrupted
 from celery_graceful.tasks.pacing import Pacing
-from celery_graceful.tasks.saving import REASON_OF, SavingLeg
+from celery_graceful.tasks.saving import REASON_OF, SavingExecution
 
 if TYPE_CHECKING:
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["CarriedLeg"]
+__all__ = ["OwnedExecution"]
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -35,8 +35,8 @@ HOLD_ON = 1.0
 LAST_ITEM = 1.0
 
 
-class CarriedLeg(SavingLeg):
-    """A leg that a worker carries: it can be stopped, and hands its run over."""
+class OwnedExecution(SavingExecution):
+    """An execution that a worker carries: it can be stopped, and hands its run over."""
 
     #: After 1, 17, 273 … items: looks are what a short run pays for.
     growth = 16
@@ -55,7 +55,7 @@ class CarriedLeg(SavingLeg):
         self.flag = flag
         ticket.patience = _patience(flag, ticket.runtime.settings.lease_ttl)
         self.resumptions = ticket.record.resumptions
-        # A leg that died before its first checkpoint has left nothing to resume.
+        # An execution that died before its first checkpoint has left nothing to resume.
         self.resumed = ticket.record.checkpoint is not None
         self.started_at = ticket.record.started_at
         self.began_at = (checkpoint.steps, checkpoint.cursor)
@@ -68,9 +68,9 @@ class CarriedLeg(SavingLeg):
         self.error: BaseException | None = None
         self.send_retry: Callable[..., Any] | None = None
         self.open = True
-        #: Whether items may be processed here; an atomic leg has to claim its run first.
+        #: Whether items may be processed here; an atomic execution has to claim its run first.
         self.began = True
-        #: Whether the leg has let go of its run already, by handing over or giving way.
+        #: Whether the execution has let go of its run already, by handing over or giving way.
         self.left = False
         #: Whether it is about to: what the store answers was perhaps not heard.
         self.leaving = False
@@ -84,14 +84,15 @@ class CarriedLeg(SavingLeg):
         now = time.monotonic()
         self._brief_until = min(self._flush_due, self._lease_until)
         self.pacing = Pacing(self, flag)
-        # After a crash each item is saved, until the leg has lived longer than its predecessor's
-        # unsaved items can have taken: else an item that kills would never be told from progress.
+        # After a crash each item is saved, until the execution has lived longer than its
+        # predecessor's unsaved items can have taken: else an item that kills would never be told
+        # from progress.
         careful = ticket.record.crashes > 0
-        self._careful_until = now + 2 * self.options.flush_interval if careful else 0.0
+        self._careful_until = now + 2 * self.options.checkpoint_interval if careful else 0.0
 
     @property
     def brief(self) -> bool:
-        """Whether the leg did everything within one flush interval.
+        """Whether the execution did everything within one flush interval.
 
         Then its outcome need not be saved before Celery stores it: should the process die in
         between, what runs again is no more than what a crash may repeat anyhow.
@@ -148,7 +149,7 @@ class CarriedLeg(SavingLeg):
         self.fuse.clear()
 
     def told_to_die(self) -> bool:
-        """A termination signal reached this process; returns whether the leg deals with it."""
+        """A termination signal reached this process; whether the execution deals with it."""
         now = time.monotonic()
         if not self.open or self._overdue(now):
             return False
@@ -187,7 +188,7 @@ class CarriedLeg(SavingLeg):
         now = self._waited()
         reason = self.stop_reason(now)
         if reason is not None:
-            if reason is StopReason.MAX_LEG_RUNTIME:
+            if reason is StopReason.MAX_EXECUTION_TIME:
                 self.pacing.left_early(now, self.steps - self.began_at[0])
             raise Interrupted(reason)
         if now >= self._flush_due or now < self._careful_until:
@@ -201,7 +202,7 @@ class CarriedLeg(SavingLeg):
         self.settle(cursor, done)
 
     def stop_reason(self, now: float) -> str | None:
-        """Why the leg has to leave, if it has to."""
+        """Why the execution has to leave, if it has to."""
         requested = self.ticket.record.requested
         if requested is not None:
             return REASON_OF[requested]
@@ -216,7 +217,7 @@ class CarriedLeg(SavingLeg):
             return StopReason.MAINTENANCE
         # An item that takes longer by itself would never be tried.
         if self.steps > self.began_at[0] and self.pacing.overruns(now):
-            return StopReason.MAX_LEG_RUNTIME
+            return StopReason.MAX_EXECUTION_TIME
         return None
 
     def _waited(self) -> float:
@@ -228,14 +229,14 @@ class CarriedLeg(SavingLeg):
         return now
 
     def _may_be_held(self) -> bool:
-        bulletin = self.flag.bulletin
-        return bool(bulletin) and bulletin.number != self._held_number
+        mode_snapshot = self.flag.mode_snapshot
+        return bool(mode_snapshot) and mode_snapshot.number != self._held_number
 
     def _is_held(self) -> bool:
         """Whether the maintenance mode holds this run; worked out once for each change of it."""
         if not self._may_be_held():
             return False
-        number = self.flag.bulletin.number
+        number = self.flag.mode_snapshot.number
         if has_to_leave(self.flag, self.task.name, self._queue()):
             return True
         self._held_number = number

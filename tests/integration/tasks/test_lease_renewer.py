@@ -19,7 +19,7 @@ from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.stores.url import open_store
 from celery_graceful.testing.store_contract.samples import read
-from celery_graceful.worker.keeper import SETTLE_AGAIN, Keeper
+from celery_graceful.worker.lease_renewer import SETTLE_AGAIN, LeaseRenewer
 from tests.harness.waiting import wait_for
 from tests.integration.stores.written import Elsewhere
 from tests.servers.valkey import Valkey
@@ -37,14 +37,14 @@ def runtime(make_app: MakeApp, own_valkey: Valkey) -> Runtime:
 
 
 @pytest.fixture
-def keeper(runtime: Runtime) -> Iterator[Keeper]:
-    """A keeper whose own thread reaches the store, while the main thread does not."""
+def lease_renewer(runtime: Runtime) -> Iterator[LeaseRenewer]:
+    """A lease_renewer whose own thread reaches the store, while the main thread does not."""
     away = Faulty(runtime.store)
     away.lose_calls = 1_000
     runtime.__dict__["store"] = away
-    keeper = Keeper(runtime, stop_flag.owned("w@host/1"), lambda: None)
-    yield keeper
-    keeper.stop()
+    lease_renewer = LeaseRenewer(runtime, stop_flag.owned("w@host/1"), lambda: None)
+    yield lease_renewer
+    lease_renewer.stop()
     stop_flag.withdraw()
 
 
@@ -73,25 +73,28 @@ def released(runtime: Runtime, run: RunKey) -> bool:
 
 
 def test_a_damaged_record_does_not_hold_up_the_others(
-    runtime: Runtime, keeper: Keeper, own_valkey: Valkey, caplog: pytest.LogCaptureFixture
+    runtime: Runtime,
+    lease_renewer: LeaseRenewer,
+    own_valkey: Valkey,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     for run in (BAD, RUN):
         carried(runtime, run)
-        keeper.child_lost(*run, 0, "signal 9")
+        lease_renewer.child_lost(*run, 0, "signal 9")
     Elsewhere(own_valkey.url, runtime.namespace).rewrite(BAD, "{")
-    keeper.start()
+    lease_renewer.start()
     wait_for(lambda: released(runtime, RUN), 10, "the second run to be released")
     told = [line for line in caplog.text.splitlines() if "the store cannot take" in line]
     assert len(told) == 1
     assert str(BAD) in told[0]
 
 
-def test_a_leg_that_left_while_the_store_was_away_is_no_crash(
-    runtime: Runtime, keeper: Keeper
+def test_a_execution_that_left_while_the_store_was_away_is_no_crash(
+    runtime: Runtime, lease_renewer: LeaseRenewer
 ) -> None:
     carried(runtime, RUN)
-    keeper.left(*RUN, 0, fence=1)
-    keeper.start()
+    lease_renewer.left(*RUN, 0, fence=1)
+    lease_renewer.start()
     wait_for(lambda: released(runtime, RUN), 10, "that its run is free")
     record = runtime.store.load(RUN).record
     assert record is not None
@@ -99,33 +102,36 @@ def test_a_leg_that_left_while_the_store_was_away_is_no_crash(
 
 
 def test_a_release_is_still_told_when_its_message_came_back_here(
-    runtime: Runtime, keeper: Keeper
+    runtime: Runtime, lease_renewer: LeaseRenewer
 ) -> None:
     carried(runtime, RUN)
     carried(runtime, BAD)
     _, request = received(runtime.app, RUN.id)
     for run in (RUN, BAD):
-        keeper.child_lost(*run, 0, "signal 9")
+        lease_renewer.child_lost(*run, 0, "signal 9")
     state.active_requests.add(request)
     try:
-        keeper.start()
+        lease_renewer.start()
         wait_for(lambda: released(runtime, BAD), 10, "that the other run is free")
-        assert not released(runtime, RUN), "it might be another leg by now"
+        assert not released(runtime, RUN), "it might be another execution by now"
     finally:
         state.active_requests.discard(request)
     wait_for(lambda: released(runtime, RUN), 10, "that its run is free")
 
 
 def test_a_store_that_refuses_does_not_fill_the_log(
-    runtime: Runtime, keeper: Keeper, own_valkey: Valkey, caplog: pytest.LogCaptureFixture
+    runtime: Runtime,
+    lease_renewer: LeaseRenewer,
+    own_valkey: Valkey,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     carried(runtime, RUN)
-    keeper.child_lost(*RUN, 0, "signal 9")
+    lease_renewer.child_lost(*RUN, 0, "signal 9")
     caplog.set_level(logging.ERROR)
     caplog.clear()
     with own_valkey.client() as client:
         client.config_set("maxmemory", "100kb")
-        keeper.start()
+        lease_renewer.start()
         wait_for(lambda: caplog.text.count("no memory left") >= 2, 10 * SETTLE_AGAIN, "two tries")
         began, ended = caplog.records[0].created, caplog.records[-1].created
         assert ended - began > SETTLE_AGAIN / 2
@@ -149,7 +155,7 @@ def test_a_silent_broker_does_not_hold_up_the_beats(
         redis_url,
         graceful_lease_ttl=5,
         graceful_rescue_interval=0.1,
-        graceful_hand_over_timeout=30,
+        graceful_release_timeout=30,
     )
     runtime = runtime_of(app)
     mine, lost = RunKey(TASK, "mine"), RunKey(TASK, "lost")
@@ -157,12 +163,12 @@ def test_a_silent_broker_does_not_hold_up_the_beats(
     envelope = wire.pack(replace(envelope_of(app, message), broker=runtime.broker))
     running = Record(State.RUNNING, fence=1, owner="w@host/1", envelope=envelope)
     assert runtime.store.swap(mine, 0, running, due_in=5).done
-    waiting = replace(running, state=State.HANDED_OVER, owner=None)
+    waiting = replace(running, state=State.INTERRUPTED, owner=None)
     assert runtime.store.swap(lost, 0, waiting, due_in=0).done
-    keeper = Keeper(runtime, stop_flag.owned("w@host/1"), lambda: None)
+    lease_renewer = LeaseRenewer(runtime, stop_flag.owned("w@host/1"), lambda: None)
     state.active_requests.add(request)
     try:
-        keeper.start()
+        lease_renewer.start()
         for _ in range(4):
             seen = read(runtime.store, mine).version
             wait_for(lambda seen=seen: read(runtime.store, mine).version > seen, 10, "a beat")  # type: ignore[misc]
@@ -171,5 +177,5 @@ def test_a_silent_broker_does_not_hold_up_the_beats(
         assert lost in dict(runtime.store.due(10)), "so that a rescue waits for the broker"
     finally:
         state.active_requests.discard(request)
-        keeper.stop()
+        lease_renewer.stop()
         stop_flag.withdraw()

@@ -16,7 +16,7 @@ from celery_graceful.stores.codec import text, utf8
 from celery_graceful.stores.redis_keys import Keys, member_of
 from celery_graceful.stores.redis_scripts import Script
 
-__all__ = ["RedisAside"]
+__all__ = ["RedisQuarantine"]
 
 #: Entries in a page.
 _PAGE = 500
@@ -182,7 +182,7 @@ return ''
 )
 
 
-class RedisAside:
+class RedisQuarantine:
     """What a store does for quarantined items.
 
     Args:
@@ -243,8 +243,8 @@ class RedisAside:
 
     def _run(self, script: Script, run: RunKey, fence: bytes, *args: bytes) -> Any:
         member, keys = member_of(run), self._keys
-        about = keys.aside_prefix + member
-        prefix = keys.aside_page_prefix
+        about = keys.quarantine_prefix + member
+        prefix = keys.quarantine_page_prefix
         return self._call(
             script, about, 2, keys.run_prefix + member, about, fence, prefix, member, *args
         )

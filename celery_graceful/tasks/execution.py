@@ -1,4 +1,4 @@
-"""One leg: a run, carried by one delivery, from its checkpoint to its end or the next stop."""
+"""One execution of a run, from its checkpoint to its end or the next stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from celery_graceful.errors import NoRunError, TransactionError
 from celery_graceful.model.cursor import Checkpoint, encode
 from celery_graceful.model.pace import Pace
 from celery_graceful.tasks.children import Children
-from celery_graceful.tasks.current import current_leg
+from celery_graceful.tasks.current import current_execution
 from celery_graceful.tasks.doubt import Doubt
 from celery_graceful.tasks.loop import CHUNK, Fuse, Stand
 from celery_graceful.tasks.quarantine import Quarantine, allowance
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from celery_graceful.atomic import Work
     from celery_graceful.tasks.written import RunTask
 
-__all__ = ["Interrupted", "Leg", "Progress", "leg_maker", "leg_of"]
+__all__ = ["Execution", "Interrupted", "Progress", "execution_maker", "execution_of"]
 
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -48,7 +48,7 @@ class Progress:
     Exact within an item, in the thread that runs the task; elsewhere as of the loop's last look.
     """
 
-    #: Items done since the run began, over all legs.
+    #: Items done since the run began, over all executions.
     current: int
     #: What ``count()`` said at the start, or ``None``.
     total: int | None
@@ -58,10 +58,10 @@ class Progress:
     resumptions: int
     #: When the run began (UTC).
     started_at: datetime
-    #: With ``track_in_doubt``: the cursor of the one item that an earlier leg may have run already,
-    #: until it has run here; else ``None``.
+    #: With ``track_in_doubt``: the cursor of the one item that an earlier execution may have run
+    #: already, until it has run here; else ``None``.
     in_doubt: Any = None
-    #: With ``max_item_errors``: the items put aside since the run began.
+    #: With ``max_failed_items``: the quarantined items since the run began.
     errors: int = 0
 
     @property
@@ -72,13 +72,13 @@ class Progress:
         return min(100.0, 100.0 * self.current / self.total)
 
 
-class Leg:
-    """A leg that simply runs to its end: eager mode, direct calls, workers without the plugin."""
+class Execution:
+    """An execution that runs to its end: eager mode, direct calls, workers without the plugin."""
 
     reason: str = ""
     #: After 1, 3, 7 … items, since eager runs and tests are to report what production would.
     growth = 2
-    #: The encoded result of a run that an earlier leg has brought to its end.
+    #: The encoded result of a run that an earlier execution has brought to its end.
     saved: str | None = None
     #: The tasks that the run has started, where these have to be kept.
     children: Children | None = None
@@ -175,17 +175,17 @@ class Leg:
             "atomic = Atomic.sqlalchemy(Session)"
         )
 
-    # -- what an atomic leg does besides ----------------------------------------------------
+    # -- what an atomic execution does besides ----------------------------------------------------
 
     def enter(self) -> None:
         """Begin."""
 
     def save_work(self) -> bool:
-        """Commit what was done; false if another leg has the run."""
+        """Commit what was done; false if another execution has the run."""
         return True
 
     def steps_kept(self, steps: int) -> int:
-        """How many items would count as done if the next one failed the leg after ``steps``."""
+        """How many items would count as done if the next one failed after ``steps``."""
         return steps
 
     def work_stands(self) -> bool:
@@ -197,7 +197,7 @@ class Leg:
         return nullcontext()
 
     def save_result(self, result: Any) -> bool:
-        """Commit that all is done; false if another leg has the run."""
+        """Commit that all is done; false if another execution has the run."""
         return True
 
     def undo(self) -> None:
@@ -291,14 +291,14 @@ class Leg:
 
     def quarantine(self) -> Quarantine | None:
         """What deals with items that fail, if the task allows for any."""
-        allowed = allowance(self.task.max_item_errors)
-        return None if allowed is None else Quarantine(self, allowed, self.keep_aside)
+        allowed = allowance(self.task.max_failed_items)
+        return None if allowed is None else Quarantine(self, allowed, self.quarantine_item)
 
-    def keep_aside(self, ordinal: int, entry: str) -> None:
+    def quarantine_item(self, ordinal: int, entry: str) -> None:
         """Keep an item that failed; without a store it is only told."""
 
-    def tell_put_aside(self, cursor: Any, exc: Exception) -> None:
-        """Say that the item of ``cursor`` was put aside."""
+    def tell_quarantined(self, cursor: Any, exc: Exception) -> None:
+        """Say that the item of ``cursor`` was quarantined."""
         logger.warning(
             "%s[%s]: the item of cursor %.200r has failed and is quarantined (%s in this run): %r",
             self.task.name,
@@ -314,7 +314,7 @@ class Leg:
         self.doubt.begins(cursor)
 
     def leave(self, reason: str) -> NoReturn:
-        """The loop was left for ``reason``; nothing asks this kind of leg to leave."""
+        """The loop was left for ``reason``; nothing asks this kind of execution to leave."""
         raise Interrupted(reason)
 
 
@@ -322,18 +322,22 @@ def _copied(carry: dict[str, Any]) -> dict[str, Any]:
     return deepcopy(carry) if carry else {}
 
 
-LegMaker = Callable[["RunTask", tuple[Any, ...], dict[str, Any], Checkpoint], "Leg | None"]
+ExecutionMaker = Callable[
+    ["RunTask", tuple[Any, ...], dict[str, Any], Checkpoint], "Execution | None"
+]
 
-#: Makes the leg of a direct call or an eager run, or leaves it to us; used by the test kit.
-leg_maker: ContextVar[LegMaker | None] = ContextVar("celery_graceful_leg_maker", default=None)
+#: Makes the execution of a direct call or an eager run, or leaves it to us; used by the test kit.
+execution_maker: ContextVar[ExecutionMaker | None] = ContextVar(
+    "celery_graceful_execution_maker", default=None
+)
 
 
-def leg_of(task: RunTask, asked_for: str) -> Leg:
-    """The leg that runs ``task`` here and now; raises :exc:`~celery_graceful.errors.NoRunError`."""
-    leg = current_leg.get()
-    if not isinstance(leg, Leg) or leg.task is not task:
+def execution_of(task: RunTask, asked_for: str) -> Execution:
+    """The execution that runs ``task`` here; raises :exc:`~celery_graceful.errors.NoRunError`."""
+    execution = current_execution.get()
+    if not isinstance(execution, Execution) or execution.task is not task:
         raise NoRunError(
             f"{task.name}.{asked_for} exists only while a run is under way: use it in "
             "each_iteration, in the generator or in a hook, in the thread that runs the task"
         )
-    return leg
+    return execution

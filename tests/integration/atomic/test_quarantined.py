@@ -1,4 +1,4 @@
-"""Items put aside by atomic runs, where their database or their retries interfere."""
+"""Items quarantined by atomic runs, where their database or their retries interfere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import insert, text
 
 from celery_graceful.errors import TransactionError
 from celery_graceful.model.record import RunKey
-from celery_graceful.runs import aside
+from celery_graceful.runs import quarantined_items
 from tests.integration.atomic.project import Project, is_sqlite, new_id, own_task
 from tests.integration.atomic.tasks import effects
 
@@ -19,7 +19,7 @@ def write(task: Any, item: int) -> None:
 
 
 def listed(project: Project, run: str) -> list[int]:
-    found = aside.found(project.runtime.store, RunKey("proj.own", run))
+    found = quarantined_items.found(project.runtime.store, RunKey("proj.own", run))
     return [entry.ordinal for entry in found]
 
 
@@ -33,7 +33,7 @@ def test_a_database_that_undoes_the_batch_loses_nothing_in_silence(project: Proj
             task.transaction.session.execute(undo)
         write(task, item)
 
-    own_task(project, each, max_item_errors=2)
+    own_task(project, each, max_failed_items=2)
     run = new_id()
     assert project.deliver(run, task="proj.own").info.state == "FAILURE"
     assert project.effects("item") == {}, "all or nothing"
@@ -68,7 +68,7 @@ def test_what_is_retried_is_put_aside_when_the_budget_is_spent(project: Project)
             raise ZeroDivisionError
 
     options = {"autoretry_for": (ZeroDivisionError,), "max_retries": 2, "retry_backoff": 0}
-    own_task(project, each, max_item_errors=2, **options)
+    own_task(project, each, max_failed_items=2, **options)
     run = new_id()
     states = []
     for n in range(3):
@@ -85,7 +85,7 @@ def test_a_run_that_fails_lists_what_lies_before_its_cursor(project: Project) ->
         if item in (0, 1, 3):
             raise ZeroDivisionError
 
-    own_task(project, each, max_item_errors=2)
+    own_task(project, each, max_failed_items=2)
     run = new_id()
     assert project.deliver(run, task="proj.own").info.state == "FAILURE"
     record = project.runtime.store.load(RunKey("proj.own", run)).record
