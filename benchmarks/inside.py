@@ -10,11 +10,11 @@ from typing import Any
 
 from celery import Celery
 
-from celery_graceful._celery.wire import RAW
-from celery_graceful.model.record import Outcome
+from celery_graceful._celery.message.wire import RAW
+from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.model.run.record import Outcome
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
-from celery_graceful.tasks.owned import OwnedExecution
 from tests.servers import Valkey
 
 __all__ = ["carry", "inside_a_worker"]

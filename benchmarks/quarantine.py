@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from benchmarks.figures import Figure
 from benchmarks.stores import places, timed
-from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runtime import Runtime
 
 __all__ = ["measure"]

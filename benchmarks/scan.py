@@ -10,8 +10,8 @@ from redis import Redis
 
 from benchmarks.figures import Figure
 from benchmarks.stores import places, timed
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runtime import Runtime
 

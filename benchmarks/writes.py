@@ -14,7 +14,7 @@ import redis
 
 from benchmarks.figures import Figure
 from benchmarks.queues import url_of
-from celery_graceful.stores import redis_scripts as scripts
+from celery_graceful.stores.redis import scripts
 from tests.harness import Worker, producer
 from tests.harness.worker import forget_started
 from tests.servers import Valkey

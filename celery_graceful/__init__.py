@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from celery_graceful import log_lines
+from celery_graceful.text import log_lines
 
 if TYPE_CHECKING:
     from celery_graceful.atomic import Atomic

@@ -17,12 +17,12 @@ __all__ = ["Graceful"]
 logger = logging.getLogger("celery_graceful")
 
 #: By name, since only workers need what they import.
-STEP = "celery_graceful.worker.steps:GracefulStep"
-MAINTENANCE = "celery_graceful.worker.maintenance:MaintenanceStep"
+STEP = "celery_graceful.worker.step:GracefulStep"
+MAINTENANCE = "celery_graceful.worker.maintenance.steps:MaintenanceStep"
 CHECKUP = "celery_graceful.worker.checkup:CheckupStep"
-GATE = "celery_graceful.worker.maintenance:GateStep"
+GATE = "celery_graceful.worker.maintenance.steps:GateStep"
 SWEEP = "celery_graceful.worker.sweep:SweepStep"
-WITHOUT = "celery_graceful.worker.without_plugin:WithoutPluginStep"
+WITHOUT = "celery_graceful.worker.parking.without_plugin:WithoutPluginStep"
 FORCE = "--maintenance-force"
 
 
@@ -48,7 +48,7 @@ class Graceful:
         _add_option(app)
         # Only ``celery`` itself has this loaded by now: for ``celery inspect graceful``.
         if "celery.worker.control" in sys.modules:
-            from celery_graceful.worker import remote
+            from celery_graceful.worker.maintenance import remote
 
             remote.register()
         beat_init.connect(_check_beat, weak=False, dispatch_uid="graceful-check-beat")
@@ -82,9 +82,9 @@ def _add_option(app: Celery[Any]) -> None:
 
 def _check_beat(sender: Any = None, **_: Any) -> None:
     from celery_graceful.errors import GracefulError
-    from celery_graceful.maintenance.beat import hold_back
+    from celery_graceful.execution import definitions
+    from celery_graceful.maintenance.beat.schedule import hold_back
     from celery_graceful.runtime import runtime_of
-    from celery_graceful.tasks import definitions
 
     app = getattr(sender, "app", None)
     if app is None:

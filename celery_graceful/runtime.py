@@ -19,13 +19,13 @@ from celery_graceful._celery.connections import (
     redis_of_backend,
     redis_of_broker,
 )
-from celery_graceful._celery.wire import broker_identity, broker_shown
+from celery_graceful._celery.message.wire import broker_identity, broker_shown
 from celery_graceful.errors import SettingsError
-from celery_graceful.masking import mask_url
-from celery_graceful.model.verdict import Policy
+from celery_graceful.model.run.verdict import Policy
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.origin import Derived, address_of
 from celery_graceful.stores.url import files_of, open_store
+from celery_graceful.text.masking import mask_url
 
 if TYPE_CHECKING:
     from celery import Celery

@@ -101,7 +101,7 @@ def _signal(name: str, doc: str) -> TaskSignal:
 
 
 #: An execution was asked to stop; it goes on until its present item is done.
-#: Details: ``task_id``, ``reason`` (a :class:`~celery_graceful.model.reasons.StopReason`).
+#: Details: ``task_id``, ``reason`` (a :class:`~celery_graceful.model.run.reasons.StopReason`).
 stop_requested = _signal("stop-requested", "An execution was asked to stop.")
 
 #: The first execution of a run begins, before ``on_start``.

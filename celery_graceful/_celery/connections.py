@@ -18,9 +18,9 @@ from celery.app import backends as _typed_backends
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.url import url_to_parts
 
-from celery_graceful._celery.failover import several
+from celery_graceful._celery.message.failover import several
 from celery_graceful.errors import SettingsError
-from celery_graceful.masking import mask_text, mask_url
+from celery_graceful.text.masking import mask_text, mask_url
 
 __all__ = ["Place", "database_of_backend", "redis_of_backend", "redis_of_broker"]
 

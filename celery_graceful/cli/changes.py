@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.desk import Desk, desk
+from celery_graceful.cli.context import Desk, desk
 from celery_graceful.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _tell(line: str) -> None:
 
 
 def _outcome(change: Change) -> str:
-    from celery_graceful.model.decide import Verdict
+    from celery_graceful.model.run.decide import Verdict
 
     record = change.record
     if change.verdict is Verdict.ASKED:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.asking import duration
-from celery_graceful.cli.desk import loaded
+from celery_graceful.cli.context import loaded
 from celery_graceful.cli.exits import exits
 from celery_graceful.cli.output import say
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from celery_graceful.counting import counted
 from celery_graceful.doctor.examine import Examination
 from celery_graceful.doctor.facts import Deployed, Seen
 from celery_graceful.doctor.finding import Finding, Severity
-from celery_graceful.printable import printable
-from celery_graceful.terminal import prose_width, wrapped
+from celery_graceful.text.counting import counted
+from celery_graceful.text.printable import printable
+from celery_graceful.text.terminal import prose_width, wrapped
 
 __all__ = ["examined_line", "finding_as_data", "findings_lines", "worker_as_data"]
 

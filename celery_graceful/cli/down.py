@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.asking import duration, names_of, scope_options
-from celery_graceful.cli.desk import Desk, desk
+from celery_graceful.cli.context import Desk, desk
 from celery_graceful.cli.exits import INTERRUPTED, Refusal, TimedOut, Unavailable
 from celery_graceful.cli.output import print_json, print_table, say, whom
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.barrier import Standing
-    from celery_graceful.maintenance.control import Change
-    from celery_graceful.model.mode import Scope
+    from celery_graceful.maintenance.mode_changes import Change
+    from celery_graceful.model.maintenance.mode import Scope
 
 __all__ = ["down"]
 
@@ -62,10 +62,10 @@ def down(
         if dry_run:
             _show_plan(at, scopes, not no_interrupt, as_json)
             return
-        from celery_graceful.maintenance import control
+        from celery_graceful.maintenance import mode_changes
 
         try:
-            change = control.down(
+            change = mode_changes.down(
                 at.runtime, scopes, reason=reason, seconds=seconds, interrupt=not no_interrupt
             )
         except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def _introduced(at: Desk, queues: list[str], tasks: tuple[str, ...]) -> tuple[Sc
     """Check the names, and say whom it concerns."""
     from celery_graceful.cli.workers_shown import roll_call
     from celery_graceful.maintenance.api import consumed
-    from celery_graceful.maintenance.attending import members, patience
+    from celery_graceful.maintenance.known_workers import members, patience
     from celery_graceful.maintenance.scopes import checked, scopes_of
 
     scopes = scopes_of(queues, tasks)
@@ -125,7 +125,7 @@ class _Done:
         """
         from celery_graceful import errors
         from celery_graceful.cli.awaiting import shown_live
-        from celery_graceful.maintenance.waiting import watch
+        from celery_graceful.maintenance.barrier_wait import watch
 
         self._waited = True
         looks = watch(self._at.runtime, self._change.mode, self._scopes, timeout)
@@ -196,10 +196,10 @@ def _tell_paused(standing: Standing) -> None:
 
 def _show_plan(at: Desk, scopes: tuple[Scope, ...], interrupt: bool, as_json: bool) -> None:
     from celery_graceful.cli import mode_shown, workers_shown
-    from celery_graceful.maintenance import control
+    from celery_graceful.maintenance import mode_changes
     from celery_graceful.maintenance.dry_run import plan
 
-    reading = control.read(at.runtime)
+    reading = mode_changes.read(at.runtime)
     found = plan(at.runtime, scopes, now=reading.now, interrupt=interrupt)
     _say("Nothing is changed: this is what would be.")
     if as_json:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import click
 
-from celery_graceful.masking import mask_text
-from celery_graceful.printable import printable_lines
+from celery_graceful.text.masking import mask_text
+from celery_graceful.text.printable import printable_lines
 
 __all__ = [
     "INTERRUPTED",

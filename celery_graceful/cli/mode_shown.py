@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.durations import format_seconds
-from celery_graceful.model.mode import Deed, Hold, Kind, Mode, Scope
+from celery_graceful.model.maintenance.mode import Deed, Hold, Kind, Mode, Scope
 
 if TYPE_CHECKING:
-    from celery_graceful.cli.desk import Desk
+    from celery_graceful.cli.context import Desk
 
 __all__ = [
     "HOLD_HEADINGS",

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.tables import laid_out
-from celery_graceful.printable import printable, printable_json
-from celery_graceful.terminal import terminal_width
+from celery_graceful.text.printable import printable, printable_json
+from celery_graceful.text.terminal import terminal_width
 
 if TYPE_CHECKING:
-    from celery_graceful.cli.desk import Desk
+    from celery_graceful.cli.context import Desk
 
 __all__ = ["print_json", "print_pairs", "print_table", "say", "whom"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from celery_graceful.cli.mode_shown import short
 from celery_graceful.cli.output import print_table, say
-from celery_graceful.masking import mask_text
 from celery_graceful.processes.ledger import Entry, entries
+from celery_graceful.text.masking import mask_text
 
 __all__ = ["as_data", "on_this_host", "print_processes"]
 

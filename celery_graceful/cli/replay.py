@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from celery_graceful.cli.desk import desk
+from celery_graceful.cli.context import desk
 from celery_graceful.cli.exits import Refusal
 from celery_graceful.cli.output import print_json, say
-from celery_graceful.counting import counted
+from celery_graceful.text.counting import counted
 
 __all__ = ["replay"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.desk import Desk, desk
+from celery_graceful.cli.context import Desk, desk
 from celery_graceful.cli.output import print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def runs(
 
 
 def _state(name: str | None) -> str | None:
-    from celery_graceful.model.record import State
+    from celery_graceful.model.run.record import State
 
     known = [str(state) for state in State]
     if name is not None and name not in known:
@@ -78,7 +78,7 @@ def _print_runs(at: Desk, found: list[Run], *, complete: bool) -> None:
     from celery_graceful.cli import shown
     from celery_graceful.cli.short_ids import AT_MOST, shortened
     from celery_graceful.cli.tables import natural_width
-    from celery_graceful.terminal import terminal_width
+    from celery_graceful.text.terminal import terminal_width
 
     def others(prefix: str) -> list[str]:
         return [key.id for key in at.runtime.store.named(prefix, AT_MOST)]

@@ -6,12 +6,12 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
-from celery_graceful.counting import counted
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import CursorError
-from celery_graceful.model.cursor import Checkpoint, decode
+from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.runs.control import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
+from celery_graceful.text.counting import counted
 
 __all__ = [
     "HEADINGS",

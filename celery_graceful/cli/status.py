@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.desk import Desk, desk
+from celery_graceful.cli.context import Desk, desk
 from celery_graceful.cli.exits import of_status
 from celery_graceful.cli.output import print_json, print_table, say
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from celery_graceful.terminal import cell_width, wrapped
+from celery_graceful.text.terminal import cell_width, wrapped
 
 __all__ = ["laid_out", "natural_width"]
 

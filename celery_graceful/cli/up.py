@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.asking import duration, names_of, scope_options
-from celery_graceful.cli.desk import desk
+from celery_graceful.cli.context import desk
 from celery_graceful.cli.output import print_json, say, whom
 
 if TYPE_CHECKING:
-    from celery_graceful.maintenance.control import Change
+    from celery_graceful.maintenance.mode_changes import Change
 
 __all__ = ["up"]
 
@@ -37,14 +37,14 @@ def up(
     named = names_of(queues, "-Q")
     with desk(ctx) as at:
         from celery_graceful.cli import mode_shown, workers_shown
-        from celery_graceful.maintenance import control
-        from celery_graceful.maintenance.attending import members, patience
+        from celery_graceful.maintenance import mode_changes
+        from celery_graceful.maintenance.known_workers import members, patience
         from celery_graceful.maintenance.scopes import scopes_of
 
         runtime = at.runtime
         whom(at, workers_shown.roll_call(members(runtime.store), patience(runtime.settings)))
         scopes = scopes_of(named, tasks) if named or tasks else ()
-        change = control.up(runtime, scopes, ramp=ramp or 0.0)
+        change = mode_changes.up(runtime, scopes, ramp=ramp or 0.0)
         lifted = [hold for hold in change.before.holds if change.mode.hold_of(hold.scope) is None]
         undo = mode_shown.redo(at, lifted, change.now)
         for line in (_outcome(change, ramp), *change.warnings):

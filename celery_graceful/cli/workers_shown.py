@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from celery_graceful.cli.mode_shown import short
-from celery_graceful.counting import counted
-from celery_graceful.maintenance.attending import Member
 from celery_graceful.maintenance.barrier import Block, Seen, Standing, State
 from celery_graceful.maintenance.dry_run import Awaited
-from celery_graceful.maintenance.report import Report
+from celery_graceful.maintenance.known_workers import Member
+from celery_graceful.maintenance.worker_report import Report
+from celery_graceful.text.counting import counted
 
 __all__ = [
     "AWAITED_HEADINGS",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from celery_graceful.counting import counted
 from celery_graceful.demo.ledger import Entry
 from celery_graceful.demo.survey import Expected
+from celery_graceful.text.counting import counted
 
 __all__ = ["SCHEMA", "Moments", "Verdict", "judge"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.demo.verdict import INTERVALS, Verdict
-from celery_graceful.terminal import prose_width, wrapped
+from celery_graceful.text.terminal import prose_width, wrapped
 
 __all__ = ["of"]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
 from celery_graceful.errors import SettingsError
+from celery_graceful.execution.definitions import faults_in
+from celery_graceful.execution.limits import SHARE_OF_TIME_LIMIT
+from celery_graceful.execution.written import RunTask
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.tasks.definitions import faults_in
 from celery_graceful.tasks.graceful import GracefulTask
-from celery_graceful.tasks.limits import SHARE_OF_TIME_LIMIT
-from celery_graceful.tasks.written import RunTask
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["STEP", "app_facts"]
 
 #: What ``Graceful(app)`` adds to the worker.
-STEP = "celery_graceful.worker.steps:GracefulStep"
+STEP = "celery_graceful.worker.step:GracefulStep"
 
 #: Broker URLs by the kind of broker behind them.
 _BROKERS = {

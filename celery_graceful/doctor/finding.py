@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from celery_graceful.masking import mask_text
+from celery_graceful.text.masking import mask_text
 
 __all__ = ["Finding", "Severity", "exit_code", "in_order"]
 

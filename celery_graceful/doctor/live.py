@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.mailbox import ask
+from celery_graceful._celery.message.mailbox import ask
 from celery_graceful.doctor.running import Running, from_answer
-from celery_graceful.maintenance.hearing import BROKER_TIMEOUT
+from celery_graceful.maintenance.broker_replies import BROKER_TIMEOUT
 from celery_graceful.maintenance.scopes import own_queues
-from celery_graceful.masking import mask_text
+from celery_graceful.text.masking import mask_text
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.tree import variables_of
-from celery_graceful.stop.asking import Silent
-from celery_graceful.stop.systemd import own_unit, show
+from celery_graceful.grace.asking import Silent
+from celery_graceful.grace.systemd import own_unit, show
 
 __all__ = ["ask_unit", "deployed_by"]
 

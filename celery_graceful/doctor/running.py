@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from celery_graceful import strict_json
+from celery_graceful.text import strict_json
 
 __all__ = ["Running", "from_answer"]
 

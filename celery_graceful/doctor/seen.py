@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from celery_graceful.doctor.facts import Seen
 from celery_graceful.errors import CursorError
-from celery_graceful.maintenance.attending import Member, members, patience
-from celery_graceful.model.cursor import decode
-from celery_graceful.model.pace import Pace
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.maintenance.known_workers import Member, members, patience
+from celery_graceful.model.run.cursor import decode
+from celery_graceful.model.run.pace import Pace
+from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Durability, Store
 

@@ -9,7 +9,7 @@ from celery_graceful.doctor.command import Command, Shell, Wrapper
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.parse import parse_words
 from celery_graceful.doctor.shell import SHELLS, NoShellParser, UnreadableShell
-from celery_graceful.stop.surroundings import VARIABLE
+from celery_graceful.grace.surroundings import VARIABLE
 
 __all__ = ["Process", "variables_of", "workers_in"]
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from celery_graceful.durations import parse
-from celery_graceful.maintenance import control, waiting
-from celery_graceful.maintenance.attending import members
+from celery_graceful.maintenance import barrier_wait, mode_changes
 from celery_graceful.maintenance.barrier import Seen, Standing
-from celery_graceful.maintenance.hearing import hear
+from celery_graceful.maintenance.broker_replies import hear
+from celery_graceful.maintenance.known_workers import members
 from celery_graceful.maintenance.scopes import checked, scopes_of
-from celery_graceful.model.mode import Mode, Scope
+from celery_graceful.model.maintenance.mode import Mode, Scope
 from celery_graceful.runtime import runtime_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Duration = float | str | timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Lowered(control.Change):
+class Lowered(mode_changes.Change):
     """What came of a ``down``."""
 
     #: The workers when all was paused; ``None`` when nobody waited.
@@ -109,10 +109,10 @@ class Maintenance:
         if tasks:
             runtime.app.loader.import_default_modules()
         checked(runtime, scopes, consumed(runtime))
-        done = control.down(
+        done = mode_changes.down(
             runtime, scopes, reason=reason, who=who, seconds=ends, interrupt=interrupt
         )
-        standing = waiting.wait(runtime, done.mode, scopes, most) if wait else None
+        standing = barrier_wait.wait(runtime, done.mode, scopes, most) if wait else None
         return Lowered(done.before, done.mode, done.now, done.warnings, standing)
 
     def up(
@@ -122,7 +122,7 @@ class Maintenance:
         *,
         ramp: Duration | None = None,
         who: str | None = None,
-    ) -> control.Change:
+    ) -> mode_changes.Change:
         """Hold these queues and tasks no longer, or nothing at all. When nothing is, this is fine.
 
         Args:
@@ -141,7 +141,7 @@ class Maintenance:
         _check_names(queues, tasks)
         scopes: tuple[Scope, ...] = scopes_of(queues, tasks) if queues or tasks else ()
         seconds = 0.0 if ramp is None else parse(ramp)
-        return control.up(self._runtime(), scopes, ramp=seconds, who=who)
+        return mode_changes.up(self._runtime(), scopes, ramp=seconds, who=who)
 
     def status(self) -> Status:
         """What is held, and what each worker does; takes a second, since the workers are asked."""
@@ -154,8 +154,8 @@ class Maintenance:
 def status_of(runtime: Runtime) -> Status:
     """What is held in an app, and what each of its workers does."""
     heard = hear(runtime, members(runtime.store))
-    reading = control.read(runtime)
-    standing = waiting.look(runtime, reading.mode, heard)
+    reading = mode_changes.read(runtime)
+    standing = barrier_wait.look(runtime, reading.mode, heard)
     return Status(reading.mode, reading.now, standing.workers, standing.trouble)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from celery_graceful.counting import counted
-from celery_graceful.maintenance.attending import LISTED_FOR, Member
-from celery_graceful.maintenance.hearing import Heard
-from celery_graceful.maintenance.report import Report
-from celery_graceful.maintenance.starts import answer_of, is_of_another, is_replaced, unknown
-from celery_graceful.model.held import Held, held_by
-from celery_graceful.model.mode import Mode
+from celery_graceful.maintenance.broker_replies import Heard
+from celery_graceful.maintenance.known_workers import LISTED_FOR, Member
+from celery_graceful.maintenance.worker_report import Report
+from celery_graceful.maintenance.worker_starts import answer_of, is_of_another, is_replaced, unknown
+from celery_graceful.model.maintenance.held import Held, held_by
+from celery_graceful.model.maintenance.mode import Mode
+from celery_graceful.text.counting import counted
 
 __all__ = ["Block", "Seen", "Standing", "State", "judge"]
 

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from celery_graceful.maintenance.attending import members, patience
-from celery_graceful.maintenance.report import Busy, Report
+from celery_graceful.maintenance.known_workers import members, patience
 from celery_graceful.maintenance.scopes import matched, own_queues
-from celery_graceful.model.held import Held, held_by
-from celery_graceful.model.mode import Kind, Mode, Scope, lower
+from celery_graceful.maintenance.worker_report import Busy, Report
+from celery_graceful.model.maintenance.held import Held, held_by
+from celery_graceful.model.maintenance.mode import Kind, Mode, Scope, lower
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from celery_graceful import strict_json
-from celery_graceful._celery.mailbox import ask, tell
+from celery_graceful._celery.message.mailbox import ask, tell
 from celery_graceful.errors import CorruptRecord
-from celery_graceful.maintenance.hearing import BROKER_TIMEOUT, LONG_QUIET
-from celery_graceful.model.mode import Mode
-from celery_graceful.model.mode_text import LONGEST, decode_mode
+from celery_graceful.maintenance.broker_replies import BROKER_TIMEOUT, LONG_QUIET
+from celery_graceful.model.maintenance.mode import Mode
+from celery_graceful.model.maintenance.mode_text import LONGEST, decode_mode
+from celery_graceful.text import strict_json
 
 __all__ = ["SEND_BACK", "Peer", "ask_peers", "newest_mode", "send_back"]
 

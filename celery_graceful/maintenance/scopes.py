@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import ScopeRefused, UnknownScope
-from celery_graceful.model.held import OF_CELERY
-from celery_graceful.model.mode import EVERYTHING, Kind, Scope
+from celery_graceful.model.maintenance.held import OF_CELERY
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from celery_graceful.counting import pids
 from celery_graceful.errors import ProcessEnded, ProcessError
 from celery_graceful.processes import ledger, output, saying, tagged
 from celery_graceful.processes.guardian.ladder import COMMAND_MOMENT, KILL_PATIENCE
@@ -22,6 +21,7 @@ from celery_graceful.processes.report import Report
 from celery_graceful.processes.spawn import spawn_guardian
 from celery_graceful.processes.task_now import app_now, task_now
 from celery_graceful.stop import time_to_end
+from celery_graceful.text.counting import pids
 
 __all__ = ["Handle", "granted"]
 

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from celery_graceful import strict_json
-from celery_graceful.counting import pids
 from celery_graceful.errors import ProcessError
-from celery_graceful.files import read_regular
 from celery_graceful.processes import tagged
+from celery_graceful.text import strict_json
+from celery_graceful.text.counting import pids
+from celery_graceful.text.files import read_regular
 
 __all__ = ["Entry", "decode_entry", "enter", "entries", "folder", "is_empty", "sweep"]
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery_graceful import counting
 from celery_graceful.processes.link import Bell
+from celery_graceful.text import counting
 
 __all__ = ["Report"]
 

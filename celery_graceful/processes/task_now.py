@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import current_task
 
-from celery_graceful._celery.current import current_app_if_any
+from celery_graceful._celery.task.current_app import current_app_if_any
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery import wire
+from celery_graceful._celery.message import wire
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import GracefulError, PublishUncertain
-from celery_graceful.masking import mask_text, mask_url
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Verdict
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runs.revoked import store_revoked
 from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
+from celery_graceful.text.masking import mask_text, mask_url
 
 __all__ = [
     "Change",

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.bodies import on_its_own
-from celery_graceful._celery.publish import publish
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.bodies import on_its_own
+from celery_graceful._celery.message.publish import publish
 from celery_graceful.errors import CorruptRecord, CursorError
-from celery_graceful.model.cursor import decode
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.cursor import decode
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from celery.app.task import Context
 
-from celery_graceful._celery.bodies import read_body
-from celery_graceful._celery.wire import Envelope, unpack
-from celery_graceful.masking import mask_text
-from celery_graceful.model.record import RunKey
+from celery_graceful._celery.message.bodies import read_body
+from celery_graceful._celery.message.wire import Envelope, unpack
+from celery_graceful.model.run.record import RunKey
+from celery_graceful.text.masking import mask_text
 
 __all__ = ["store_revoked"]
 

@@ -9,16 +9,16 @@ from functools import partial
 
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.bodies import check_accepted
-from celery_graceful._celery.publish import Sender, publish
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.bodies import check_accepted
+from celery_graceful._celery.message.publish import Sender, publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
-from celery_graceful.model import events as ev
-from celery_graceful.model.reasons import StopReason
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
-from celery_graceful.stop.held import queue_of_delivery
+from celery_graceful.stop.hold import queue_of_delivery
 
 __all__ = ["Send", "broker_answers", "publish_record", "publish_without_store"]
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.wire import uptime
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.wire import uptime
 from celery_graceful.errors import CorruptRecord
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Decision, Verdict
-from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
-from celery_graceful.model.verdict import raised, refuse
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import Decision, Verdict
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
+from celery_graceful.model.run.verdict import raised, refuse
 from celery_graceful.runs.sending import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
     Patience,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar, Union
 
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.model.decide import Decision, Policy, decide
-from celery_graceful.model.events import Admit, End, Event
-from celery_graceful.model.record import Record, RunKey, replace
+from celery_graceful.model.run.decide import Decision, Policy, decide
+from celery_graceful.model.run.events import Admit, End, Event
+from celery_graceful.model.run.record import Record, RunKey, replace
 from celery_graceful.stores.base import Store, Swapped
 
 __all__ = ["Patience", "Transition", "keep_items", "patiently", "repeatable", "transition"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from celery_graceful.counting import counted
-from celery_graceful.model.cursor import decode
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.model.run.cursor import decode
+from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.text.counting import counted
 
 __all__ = ["CAUSES", "fresh_fence", "warn_begun", "warn_written_back"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from celery_graceful import durations
-from celery_graceful.masking import MASK, mask_text, mask_url
+from celery_graceful.text.masking import MASK, mask_text, mask_url
 
 __all__ = [
     "POLICIES",

@@ -7,9 +7,9 @@ from contextvars import ContextVar
 from itertools import islice
 from typing import TypeVar
 
-from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError
 from celery_graceful.sources.cursors import whole_cursor
+from celery_graceful.text.counting import counted
 
 __all__ = ["batch_sizer", "batches", "numbers", "sequence"]
 

@@ -9,9 +9,9 @@ from itertools import accumulate, chain
 from operator import methodcaller
 from typing import BinaryIO, TypeAlias, Union
 
-from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError
 from celery_graceful.sources.cursors import whole_cursor
+from celery_graceful.text.counting import counted
 
 __all__ = ["Lines", "Path", "check_encoding", "check_offset", "is_utf8", "located"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.grace.deadlines import own_end
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
-from celery_graceful.stop.grace import own_end
 
 __all__ = ["sleep", "stopping", "time_left", "time_to_end"]
 
@@ -27,9 +27,9 @@ def stopping() -> StopReason | None:
     if stop is not None:
         return stop.reason
     if shared.mode_snapshot:
-        from celery_graceful.stop import held
+        from celery_graceful.stop import hold
 
-        if held.current_task_has_to_leave(shared):
+        if hold.current_task_has_to_leave(shared):
             return StopReason.MAINTENANCE
     return None
 

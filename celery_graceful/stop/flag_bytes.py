@@ -7,7 +7,7 @@ import struct
 import time
 from dataclasses import dataclass
 
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop.mode_snapshot import ModeSnapshot
 
 __all__ = ["MAGIC", "SIZE", "Stop", "StopFlag"]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from celery_graceful.model.record import Record, Request, RunKey
+from celery_graceful.model.run.record import Record, Request, RunKey
 from celery_graceful.stores.board import Board
 
 __all__ = ["Durability", "Flushed", "Found", "Store", "Swapped", "next_version"]

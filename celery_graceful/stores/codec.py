@@ -9,8 +9,9 @@ import json
 import math
 from typing import Any, Final
 
-from celery_graceful import __version__, strict_json
-from celery_graceful.model.record import MOST_GENERATIONS, Outcome, Record, Request, State
+from celery_graceful import __version__
+from celery_graceful.model.run.record import MOST_GENERATIONS, Outcome, Record, Request, State
+from celery_graceful.text import strict_json
 
 __all__ = ["Newer", "Unreadable", "build", "extra_of", "text", "utf8", "whole"]
 

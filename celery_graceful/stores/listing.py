@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.stores.unread import why_skipped
 
 __all__ = ["AT_ONCE", "Entry", "Page", "Skipped", "collect", "joined"]

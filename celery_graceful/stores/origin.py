@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from celery_graceful.masking import mask_url
+from celery_graceful.text.masking import mask_url
 
 __all__ = ["SETTING", "Derived", "address_of", "setting_of"]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.masking import mask_url
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory.store import MemoryStore
 from celery_graceful.stores.origin import Derived, address_of, setting_of
+from celery_graceful.text.masking import mask_url
 
 __all__ = ["files_of", "open_store"]
 
@@ -91,7 +91,7 @@ def files_of(
     match = _SCHEME.match(url)
     if match is None or match["scheme"].lower() not in _REDIS:
         return []
-    from celery_graceful.stores.redis_client import tls_files
+    from celery_graceful.stores.redis.client import tls_files
 
     return tls_files(_as_redis(url, match["scheme"]), options, derived)
 
@@ -117,8 +117,8 @@ def _redis(
     options: Mapping[str, Any] | None,
     derived: Derived | None,
 ) -> Store:
-    from celery_graceful.stores.redis import RedisStore
-    from celery_graceful.stores.redis_client import plan
+    from celery_graceful.stores.redis.client import plan
+    from celery_graceful.stores.redis.store import RedisStore
 
     connect, between_hosts, prefix = plan(url, timeout, options, derived)
     return RedisStore(
@@ -151,8 +151,8 @@ def _sql(
             f"graceful_store: {mask_url(url)} needs SQLAlchemy, which is not installed: "
             f"pip install 'celery-graceful[sqlalchemy]'. Stores without it begin with redis://."
         ) from exc
-    from celery_graceful.stores.sql import SqlStore
-    from celery_graceful.stores.sql_engine import make_engine
+    from celery_graceful.stores.sql.engine import make_engine
+    from celery_graceful.stores.sql.store import SqlStore
 
     engine = make_engine(url, timeout, options, derived)
     return SqlStore(engine, namespace, address=address_of(url, derived))

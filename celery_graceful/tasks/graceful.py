@@ -7,20 +7,20 @@ from typing import Any, NoReturn
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 
-from celery_graceful._celery.app_task import (
+from celery_graceful._celery.task.app_task import (
     build_on_app_task,
     rebuild_registered,
     registered_class,
 )
-from celery_graceful._celery.delivery import Delivery, Left, Stores, stores_limited
-from celery_graceful._celery.tracing import catch_ways_out, traced
-from celery_graceful.model.reasons import StopReason
+from celery_graceful._celery.task.delivery import Delivery, Left, Stores, stores_limited
+from celery_graceful._celery.task.tracing import catch_ways_out, traced
+from celery_graceful.execution import guard
+from celery_graceful.execution.child_tasks import HEADER as CHILDREN
+from celery_graceful.execution.child_tasks import Children
+from celery_graceful.execution.stop_hooks import attend, no_longer_cut
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
-from celery_graceful.tasks import guard
-from celery_graceful.tasks.attended import attend, no_longer_cut
-from celery_graceful.tasks.children import HEADER as CHILDREN
-from celery_graceful.tasks.children import Children
 
 __all__ = ["GracefulTask"]
 

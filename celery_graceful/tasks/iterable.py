@@ -8,16 +8,16 @@ from typing import Any, NoReturn
 from celery import shared_task
 from celery.exceptions import Ignore, Reject, Retry
 
-from celery_graceful._celery.delivery import Delivery
-from celery_graceful._celery.shared import share
+from celery_graceful._celery.task.delivery import Delivery
+from celery_graceful._celery.task.shared_registration import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.tasks import definitions, deliveries, making, retries
-from celery_graceful.tasks.execution import Progress, execution_of
+from celery_graceful.execution import definitions, deliveries, making, retries
+from celery_graceful.execution.execution import Progress, execution_of
+from celery_graceful.execution.models import sendable
+from celery_graceful.execution.written import RunTask
 from celery_graceful.tasks.graceful import GracefulTask
-from celery_graceful.tasks.models import sendable
 from celery_graceful.tasks.run_method import RunMethod
-from celery_graceful.tasks.written import RunTask
 
 __all__ = ["IterableTask", "iterable_task"]
 
@@ -38,7 +38,7 @@ class IterableTask(RunTask, GracefulTask):
     acks_late = True
     reject_on_worker_lost = True
     retry_on_worker_lost = False
-    Request = "celery_graceful._celery.request:RunRequest"
+    Request = "celery_graceful._celery.consumer.request:RunRequest"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

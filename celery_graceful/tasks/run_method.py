@@ -11,12 +11,12 @@ from functools import partial
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
-from celery_graceful._celery.delivery import Left, Returned, delivery_of
-from celery_graceful.tasks.current import current_execution
-from celery_graceful.tasks.execute import execute
+from celery_graceful._celery.task.delivery import Left, Returned, delivery_of
+from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.execute import execute
 
 if TYPE_CHECKING:
-    from celery_graceful.tasks.written import RunTask
+    from celery_graceful.execution.written import RunTask
 
 __all__ = ["RunMethod"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError, TransactionError
-from celery_graceful.model.cursor import decode
+from celery_graceful.model.run.cursor import decode
 from celery_graceful.testing.marks import Seen, mark
 from celery_graceful.testing.staged import How, Stage
+from celery_graceful.text.counting import counted
 
 __all__ = [
     "LEFT_BEHIND",

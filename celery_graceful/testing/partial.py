@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from celery_graceful.model.cursor import Checkpoint, decode
+from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.tasks.iterable import IterableTask
 from celery_graceful.testing.staged import Ending, How, Stage, task_of
 

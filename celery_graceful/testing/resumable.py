@@ -8,9 +8,8 @@ from itertools import takewhile
 from typing import Any, NamedTuple, NoReturn
 from uuid import uuid4
 
-from celery_graceful.counting import counted
 from celery_graceful.errors import CursorError, TransactionError
-from celery_graceful.model.cursor import decode
+from celery_graceful.model.run.cursor import decode
 from celery_graceful.tasks.iterable import IterableTask
 from celery_graceful.testing.findings import (
     LEFT_BEHIND,
@@ -26,6 +25,7 @@ from celery_graceful.testing.memory import Memory
 from celery_graceful.testing.outward import Outward
 from celery_graceful.testing.staged import Ending, How, Stage, task_of
 from celery_graceful.testing.trials import Trial, told_to_die, trials
+from celery_graceful.text.counting import counted
 
 __all__ = ["assert_resumable"]
 

@@ -13,11 +13,11 @@ from celery.exceptions import Ignore
 from kombu import serialization
 
 from celery_graceful.errors import CursorError
-from celery_graceful.model.cursor import Checkpoint, decode, encode
-from celery_graceful.model.reasons import StopReason
-from celery_graceful.tasks.atomic import AtomicExecution
-from celery_graceful.tasks.current import current_execution
-from celery_graceful.tasks.execution import Execution, Interrupted, execution_maker
+from celery_graceful.execution.atomic import AtomicExecution
+from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.execution import Execution, Interrupted, execution_maker
+from celery_graceful.model.run.cursor import Checkpoint, decode, encode
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.tasks.iterable import IterableTask
 from celery_graceful.testing.marks import Seen, mark
 

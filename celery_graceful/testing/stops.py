@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
 
 __all__ = ["simulate_stop"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals
 
-from celery_graceful._celery.threads import start_native_thread
-from celery_graceful.counting import counted
+from celery_graceful._celery.threads.native import start_native_thread
 from celery_graceful.errors import StoreError
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.text.counting import counted
 from celery_graceful.worker.contained import ContainedStep
-from celery_graceful.worker.period import grace_of
+from celery_graceful.worker.stopping.period import grace_of
 
 if TYPE_CHECKING:
     from celery_graceful.doctor.facts import Seen
@@ -30,7 +30,7 @@ LOGGED_AT_START = ("GD704", "GD808")
 class CheckupStep(ContainedStep):
     """Lets the doctor look at a worker once it is ready, in a thread that nobody waits for."""
 
-    requires = ("celery_graceful.worker.maintenance:MaintenanceStep",)
+    requires = ("celery_graceful.worker.maintenance.steps:MaintenanceStep",)
     vital = False
 
     def __init__(self, worker: Any, **options: Any) -> None:

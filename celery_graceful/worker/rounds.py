@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from celery_graceful._celery.threads import native_sleep, start_native_thread
+from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.stores.base import Store
 

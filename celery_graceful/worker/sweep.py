@@ -6,7 +6,7 @@ import importlib
 import logging
 from typing import Any
 
-from celery_graceful._celery.threads import native_sleep, start_native_thread
+from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 from celery_graceful.errors import ProcessError
 from celery_graceful.processes import orphans
 from celery_graceful.worker.contained import ContainedStep

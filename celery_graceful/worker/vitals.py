@@ -15,7 +15,7 @@ from celery_graceful.doctor.running import Running
 from celery_graceful.durations import format_seconds
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.worker.period import grace_of
+from celery_graceful.worker.stopping.period import grace_of
 
 __all__ = ["vitals"]
 

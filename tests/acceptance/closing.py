@@ -17,9 +17,9 @@ from click.testing import CliRunner
 
 from celery_graceful import Graceful
 from celery_graceful.cli import graceful
-from celery_graceful.maintenance import control
-from celery_graceful.maintenance.report import Report, decode_report
-from celery_graceful.model.mode import Mode
+from celery_graceful.maintenance import mode_changes
+from celery_graceful.maintenance.worker_report import Report, decode_report
+from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
@@ -87,7 +87,7 @@ class Closing:
 
     def mode(self) -> Mode:
         """The mode in the store."""
-        return control.read(runtime_of(self.operator)).mode
+        return mode_changes.read(runtime_of(self.operator)).mode
 
     def down(self, *scopes: str, **options: Any) -> int:
         """Hold ``queue x``, ``task y``, or everything; returns the mode's version."""

@@ -18,9 +18,9 @@ import psutil
 import pytest
 import redis
 
-from celery_graceful.maintenance.beat_owed import NOTICE, decode_owed
-from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
-from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.maintenance.beat.owed import NOTICE, decode_owed
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.stores.url import open_store
 from tests.harness import Worker, wait_for
 from tests.harness.beat import Beat

@@ -15,7 +15,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 import pytest
 
 from celery_graceful.errors import MaxCrashesExceeded
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.url import open_store
 from tests.acceptance.conftest import Figure
 from tests.acceptance.runs import STYLES, Run, Stage

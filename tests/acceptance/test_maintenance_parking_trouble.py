@@ -10,7 +10,7 @@ import pytest
 from kombu import Connection, Queue
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.parking import Lot
+from celery_graceful._celery.message.parking_queue import Lot
 from celery_graceful.errors import PublishUncertain
 from tests.acceptance.closing import closing
 from tests.acceptance.scene import Scene

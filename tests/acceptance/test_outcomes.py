@@ -12,7 +12,7 @@ import redis
 from celery.result import AsyncResult
 
 from celery_graceful.errors import BaseExceptionRaised
-from celery_graceful.model.record import Outcome, Record, RunKey
+from celery_graceful.model.run.record import Outcome, Record, RunKey
 from celery_graceful.stores.url import open_store
 from tests.acceptance.brokers import held_by_redis
 from tests.acceptance.runs import Stage

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, RunKey, State
-from celery_graceful.model.verdict import Policy
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Outcome, RunKey, State
+from celery_graceful.model.run.verdict import Policy
 from celery_graceful.runs.transition import transition
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import Stage

@@ -12,7 +12,7 @@ from signal import SIGKILL, SIGTERM
 import pytest
 
 from celery_graceful.errors import CorruptRecord
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, Worker, wait_for

@@ -9,8 +9,8 @@ from signal import SIGTERM
 import pytest
 
 from celery_graceful.errors import TransactionError
-from celery_graceful.model.cursor import decode
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.cursor import decode
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import Stage
 from tests.harness import Ledger, wait_for

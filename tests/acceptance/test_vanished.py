@@ -13,10 +13,10 @@ from celery.result import AsyncResult
 from sqlalchemy import create_engine, text
 
 from celery_graceful.errors import CheckpointLost
-from celery_graceful.maintenance.control import down, read, up
-from celery_graceful.maintenance.report import decode_report
-from celery_graceful.model.mode import EVERYTHING
-from celery_graceful.model.record import RunKey, State
+from celery_graceful.maintenance.mode_changes import down, read, up
+from celery_graceful.maintenance.worker_report import decode_report
+from celery_graceful.model.maintenance.mode import EVERYTHING
+from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import STYLES, Run, Stage

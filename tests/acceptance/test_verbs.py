@@ -14,7 +14,7 @@ from celery.result import AsyncResult
 from kombu import Connection
 
 from celery_graceful.errors import MaxCrashesExceeded
-from celery_graceful.model.record import Outcome, State
+from celery_graceful.model.run.record import Outcome, State
 from tests.acceptance.scene import (
     Scene,
     StartWorker,

@@ -9,7 +9,7 @@ from signal import SIGTERM
 
 import pytest
 
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from tests.acceptance.hosts import another_version, wrong_clock
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Worker

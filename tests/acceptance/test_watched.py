@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.model.record import Outcome, RunKey
+from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import Stage
 from tests.harness import Ledger, Worker, wait_for

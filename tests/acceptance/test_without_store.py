@@ -13,9 +13,9 @@ from celery import Celery
 
 from celery_graceful import Graceful
 from celery_graceful.maintenance.barrier import State
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.url import open_store
-from celery_graceful.worker.run_parking import lot_for_runs
+from celery_graceful.worker.parking.waiting_runs import lot_for_runs
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, wait_for
 from tests.servers import Valkey

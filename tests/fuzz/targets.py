@@ -11,26 +11,27 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from celery_graceful._celery import wire
+from celery_graceful._celery.message import wire
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.parse import ScriptFile, workers_in_script, workers_in_text
 from celery_graceful.doctor.readers.reading import read_text
 from celery_graceful.doctor.running import from_answer
 from celery_graceful.doctor.shell import UnreadableShell
 from celery_graceful.errors import CorruptRecord, CursorError
-from celery_graceful.maintenance.beat_owed import decode_owed
-from celery_graceful.maintenance.report import Busy, Report, decode_report, encode_report
-from celery_graceful.model.cursor import Checkpoint, decode, encode
-from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
-from celery_graceful.model.mode_text import decode_mode, encode_mode
-from celery_graceful.model.ramp import slots_allowed
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.maintenance.beat.owed import decode_owed
+from celery_graceful.maintenance.worker_report import Busy, Report, decode_report, encode_report
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
+from celery_graceful.model.maintenance.ramp import slots_allowed
+from celery_graceful.model.run.cursor import Checkpoint, decode, encode
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.processes.ledger import decode_entry
 from celery_graceful.runs import quarantined_items
 from celery_graceful.stop import flag
-from celery_graceful.stores import redis_fields
 from celery_graceful.stores.codec import Unreadable, extra_of, utf8
-from celery_graceful.worker import remote, sending_back
+from celery_graceful.stores.redis import fields
+from celery_graceful.worker.maintenance import remote
+from celery_graceful.worker.parking import sending_back
 from tests.fuzz.mutate import Mutator
 from tests.unit.doctor.planted import FILES
 from tests.unit.doctor.sound import APP
@@ -88,13 +89,13 @@ FIELDS = ("v", "s", "f", "o", "d", "c", "n", "q", "r", "e", "m", "x")
 
 
 def stored() -> dict[str, str]:
-    flat = redis_fields.fields_of(RECORD)
+    flat = fields.fields_of(RECORD)
     given = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
     return {"v": "9", "d": "2000.5", "x": "1999.0", "q": "pause", **given}
 
 
 def record_summary(text: str) -> object:
-    return redis_fields.record_of(hash_of({**stored(), "m": text}))
+    return fields.record_of(hash_of({**stored(), "m": text}))
 
 
 def hash_of(fields: dict[str, str]) -> list[bytes | None]:
@@ -138,7 +139,7 @@ def read_mode(text: str) -> None:
     mode = decode_mode(text, 3)
     slots_allowed(mode.ramp, 120.0, 8, 1, 3)
     encode_mode(mode).encode("utf-8", "surrogatepass")
-    from celery_graceful.worker.announce import describe
+    from celery_graceful.worker.maintenance.announce import describe
 
     describe(mode.holds)
 
@@ -256,7 +257,7 @@ def read_shell(text: str) -> None:
 TARGETS: dict[str, Target] = {
     "record": Target(record_summary, [extra_of(RECORD)], (Unreadable,)),
     "record's fields": Target(
-        lambda fields: redis_fields.record_of(hash_of(fields)), refuses=(Unreadable,),
+        lambda fields: fields.record_of(hash_of(fields)), refuses=(Unreadable,),
         make=changed_hash,
     ),
     "cursor": Target(decode, CHECKPOINTS, (CursorError,)),

@@ -40,7 +40,7 @@ MODULES = (
     "celery.worker.consumer",
     "celery.events.state",
     "celery_graceful.plugin",
-    "celery_graceful.stores.redis",
+    "celery_graceful.stores.redis.store",
     "kombu.transport.pyamqp",
     "kombu.transport.redis",
     "tests.harness.ledger",

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import RunKey
-from celery_graceful.model.verdict import Policy
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import RunKey
+from celery_graceful.model.run.verdict import Policy
 from celery_graceful.runs.transition import transition
 from celery_graceful.stores.url import open_store
-from celery_graceful.terminal import cell_width
+from celery_graceful.text.terminal import cell_width
 
 APP = """
 from celery import Celery

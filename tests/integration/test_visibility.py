@@ -15,8 +15,8 @@ import redis
 from kombu import Connection, Consumer, Queue
 from kombu.asynchronous import Hub
 
-from celery_graceful._celery import visibility
-from celery_graceful._celery.visibility import Renewals, _OwnConnection
+from celery_graceful._celery.consumer import visibility
+from celery_graceful._celery.consumer.visibility import Renewals, _OwnConnection
 from tests.harness import wait_for
 from tests.servers import Valkey
 

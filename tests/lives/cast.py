@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import Transition, _Attempt
 

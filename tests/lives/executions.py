@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Policy, Verdict
-from celery_graceful.model.record import Outcome, Request
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import Policy, Verdict
+from celery_graceful.model.run.record import Outcome, Request
 from celery_graceful.runs.transition import Transition, _Attempt
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
 from tests.lives.pen import Pen

@@ -8,8 +8,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Outcome, State
 from tests.lives.neighbours import MESSAGES, SUMMARIES
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project

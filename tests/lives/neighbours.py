@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.stores.base import Store
 
 __all__ = ["MESSAGES", "SUMMARIES", "add_neighbour"]

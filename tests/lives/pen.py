@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model.record import Outcome, Record, RunKey
+from celery_graceful.model.run.record import Outcome, Record, RunKey
 from celery_graceful.stores.base import Flushed, Swapped
 
 if TYPE_CHECKING:

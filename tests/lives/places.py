@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory.store import MemoryStore
 
 __all__ = ["MemoryPlace", "Place", "RedisPlace", "SqlPlace"]
 

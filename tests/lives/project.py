@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from celery_graceful._celery import wire
+from celery_graceful._celery.message import wire
 from celery_graceful.runtime import Runtime, runtime_of
 
 __all__ = ["LEASE", "MAX_CRASHES", "Project"]

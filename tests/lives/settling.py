@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, Record, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Outcome, Record, State
 from tests.lives.project import LEASE, MAX_CRASHES
 from tests.lives.world import ITEMS, RUN, SLICE, Execution, World
 

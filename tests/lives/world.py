@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Decision, Verdict
-from celery_graceful.model.record import Record
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import Decision, Verdict
+from celery_graceful.model.run.record import Record
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import _Attempt
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker

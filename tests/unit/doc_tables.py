@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from celery_graceful.cli import graceful
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import TABLE
-from celery_graceful.model.record import State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import TABLE
+from celery_graceful.model.run.record import State
 
 __all__ = ["options_of", "transitions"]
 

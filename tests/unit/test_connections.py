@@ -16,8 +16,8 @@ from redis.sentinel import SentinelConnectionPool
 
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
-from celery_graceful.stores.redis import RedisStore
-from celery_graceful.stores.sql import SqlStore
+from celery_graceful.stores.redis.store import RedisStore
+from celery_graceful.stores.sql.store import SqlStore
 
 CA = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": "/etc/private-ca.pem"}
 NONE = {"ssl_cert_reqs": ssl.CERT_NONE}

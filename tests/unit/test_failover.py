@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery import failover
+from celery_graceful._celery.message import failover
 
 A, B = "redis://a.invalid/1", "redis://b.invalid/1"
 

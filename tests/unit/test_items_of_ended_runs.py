@@ -9,13 +9,13 @@ import pytest
 from celery import Celery
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import TABLE, Policy, Verdict
-from celery_graceful.model.record import Outcome, Record, Request, RunKey, State, replace
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import TABLE, Policy, Verdict
+from celery_graceful.model.run.record import Outcome, Record, Request, RunKey, State, replace
 from celery_graceful.runs.ticket import KEPT_WHILE_LIVE, Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory.store import MemoryStore
 
 #: Seconds that ended runs are kept.
 KEPT = 7200.0

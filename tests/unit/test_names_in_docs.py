@@ -11,7 +11,7 @@ import pytest
 
 from celery_graceful.cli import COMMANDS, graceful
 from celery_graceful.settings.table import SETTINGS
-from celery_graceful.stores.sql_tables import metadata
+from celery_graceful.stores.sql.tables import metadata
 from tests.unit import doc_names
 from tests.unit.doc_names import PACKAGE, PAGES, ROOT
 
@@ -36,10 +36,11 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
 
 def test_a_file_that_is_not_there_is_found() -> None:
     page = ROOT / "docs" / "explanation" / "architecture.md"
-    line = "| stops | `worker/stop_signals.py`, `countdown.py`; `worker/no_such.py`, `absent.py` |"
+    here = "`worker/stopping/stop_signals.py`, `countdown.py`"
+    line = f"| stops | {here}; `worker/no_such.py`, `absent.py` |"
     there = {name: doc_names.exists(name, line, page) for name, _ in doc_names.files(line)}
     assert there == {
-        "worker/stop_signals.py": True,
+        "worker/stopping/stop_signals.py": True,
         "countdown.py": True,
         "worker/no_such.py": False,
         "absent.py": False,

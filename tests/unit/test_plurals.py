@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import celery_graceful
-from celery_graceful.counting import agree, counted, pids
+from celery_graceful.text.counting import agree, counted, pids
 
 PACKAGE = Path(celery_graceful.__file__).parent
 

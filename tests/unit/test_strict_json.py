@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful import strict_json
+from celery_graceful.text import strict_json
 
 REFUSED = {
     "nothing": "",

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 
-from celery_graceful._celery.threads import Bell, StillChanging, snapshot
+from celery_graceful._celery.threads.native import Bell, StillChanging, snapshot
 
 
 class Restless(OrderedDict[int, int]):

@@ -11,15 +11,15 @@ import pytest
 from celery import Celery
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model import events as ev
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.decide import Verdict
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runs.vanished import fresh_fence
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory.store import MemoryStore
 
 RUN = RunKey("task", "id")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery_graceful.doctor.facts import AppFacts, Deployed, Given, Manager, Place
 from celery_graceful.doctor.readers.texts import read_duration
-from celery_graceful.stop.grace import LEAST, MOST, PART
-from celery_graceful.stop.surroundings import VARIABLE
+from celery_graceful.grace.deadlines import LEAST, MOST, PART
+from celery_graceful.grace.surroundings import VARIABLE
 
 __all__ = [
     "IDLE_STOP",

@@ -9,7 +9,7 @@ from celery_graceful.doctor.checks.period import believed, period_text
 from celery_graceful.doctor.checks.proposal import proposed_left
 from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.finding import Severity
-from celery_graceful.stop.surroundings import VARIABLE
+from celery_graceful.grace.surroundings import VARIABLE
 
 __all__ = ["CHECKS"]
 

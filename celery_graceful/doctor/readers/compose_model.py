@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from celery_graceful.counting import counted
 from celery_graceful.doctor.facts import Place
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.texts import filled_in, text_of, variables
 from celery_graceful.doctor.readers.yaml_tree import Node, documents
+from celery_graceful.text.counting import counted
 
 __all__ = ["Project", "base_of", "is_compose"]
 

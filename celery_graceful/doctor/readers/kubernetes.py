@@ -21,7 +21,7 @@ from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import commands_or_trouble, place_of
 from celery_graceful.doctor.readers.texts import environment_of, signal_name
 from celery_graceful.doctor.readers.yaml_tree import Node
-from celery_graceful.stop.hooks import sleeps
+from celery_graceful.grace.hooks import sleeps
 
 __all__ = ["is_manifest", "read_manifest"]
 

@@ -11,7 +11,7 @@ from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Given, Place
 from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.durations import parse
-from celery_graceful.files import TooLarge, read_regular
+from celery_graceful.text.files import TooLarge, read_regular
 
 __all__ = [
     "environment_of",

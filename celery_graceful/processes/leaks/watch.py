@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from celery_graceful.counting import pids
 from celery_graceful.processes.leaks import kernel, ladder, table
 from celery_graceful.processes.leaks.said import last_output
 from celery_graceful.processes.leaks.table import Found, Table
 from celery_graceful.stop import time_to_end
+from celery_graceful.text.counting import pids
 
 __all__ = ["Execution", "Watch"]
 

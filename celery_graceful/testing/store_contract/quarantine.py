@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from celery_graceful.model.record import RunKey, State
+from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import (
     RUN,

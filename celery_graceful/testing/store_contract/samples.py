@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
+from celery_graceful.model.run.record import Outcome, Record, Request, RunKey, State
 from celery_graceful.stores.base import Store
 
 #: Seconds a test waits for what a store does when some time has passed.

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from celery_graceful.model.record import Outcome, Record, Request, RunKey, State
+from celery_graceful.model.run.record import Outcome, Record, Request, RunKey, State
 from celery_graceful.stores.base import Flushed, Store, Swapped
 from celery_graceful.testing.store_contract.samples import (
     FULL,

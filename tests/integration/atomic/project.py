@@ -21,9 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask
-from celery_graceful._celery import wire
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful._celery.message import wire
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag

@@ -12,8 +12,8 @@ from sqlalchemy import update
 
 from celery_graceful import IterableTask
 from celery_graceful.errors import CorruptRecord
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, RunKey, replace
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Outcome, RunKey, replace
 from tests.unit.trust.attack import PICKLE, pickled, saved_result
 
 from .project import MakeProject, Project, new_id

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from celery_graceful.errors import TransactionError
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs import quarantined_items
 from tests.integration.atomic.project import Project, is_sqlite, new_id, own_task
 from tests.integration.atomic.tasks import effects

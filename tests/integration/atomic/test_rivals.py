@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model.reasons import StopReason
-from celery_graceful.model.record import Outcome, State
+from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.record import Outcome, State
 from celery_graceful.stop import flag
 from tests.harness.waiting import wait_for
 from tests.integration.tasks.conftest import Faulty

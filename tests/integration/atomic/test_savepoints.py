@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from celery_graceful.model.record import RunKey
+from celery_graceful.execution import endings
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs import quarantined_items
-from celery_graceful.tasks import endings
 from tests.integration.atomic.project import Project, new_id, own_task
 from tests.integration.atomic.tasks import effects
 

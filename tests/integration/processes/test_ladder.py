@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from celery_graceful import background_process, ready
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.grace.deadlines import OWN_PART
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.processes import handle
 from celery_graceful.stop import flag
-from celery_graceful.stop.grace import OWN_PART
 from tests.harness import wait_for
 from tests.harness.trials import best_of
 

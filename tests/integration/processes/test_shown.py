@@ -16,7 +16,7 @@ from celery import Celery
 from click.testing import CliRunner, Result
 
 from celery_graceful import Graceful, background_process
-from celery_graceful._celery.current import current_app_if_any
+from celery_graceful._celery.task.current_app import current_app_if_any
 from celery_graceful.cli import graceful
 from celery_graceful.processes import ledger, task_now
 

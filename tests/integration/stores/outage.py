@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model.record import Record
+from celery_graceful.model.run.record import Record
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, put, until
 

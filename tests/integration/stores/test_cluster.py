@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.model.record import RunKey, State
+from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.redis import RedisStore
+from celery_graceful.stores.redis.store import RedisStore
 from celery_graceful.testing.store_contract import StoreContract
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for

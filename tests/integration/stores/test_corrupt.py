@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from celery_graceful.errors import CorruptRecord, StoreError
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, put, read
 

@@ -12,8 +12,8 @@ import pytest
 import redis
 from sqlalchemy import Engine, create_engine, event, text
 
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runs.quarantined_items import count, found
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import RUNNING, put, until

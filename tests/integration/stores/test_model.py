@@ -11,7 +11,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from celery_graceful.model.record import MOST_GENERATIONS, Outcome, Record, Request, RunKey, State
+from celery_graceful.model.run.record import (
+    MOST_GENERATIONS,
+    Outcome,
+    Record,
+    Request,
+    RunKey,
+    State,
+)
 from celery_graceful.stores.base import Store
 
 Open = Callable[..., Store]

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.model.record import Record, State
+from celery_graceful.model.run.record import Record, State
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read

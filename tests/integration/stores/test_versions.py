@@ -8,9 +8,9 @@ import pytest
 
 from celery_graceful import __version__
 from celery_graceful.errors import CorruptRecord, NewerRecord
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Record, RunKey, State, replace
-from celery_graceful.model.verdict import Policy, Verdict
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Record, RunKey, State, replace
+from celery_graceful.model.run.verdict import Policy, Verdict
 from celery_graceful.runs.transition import transition
 from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, put, read

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from celery_graceful.maintenance.report import Report
+from celery_graceful.maintenance.worker_report import Report
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.redis_rights import rule
-from celery_graceful.worker.watch import Watch
+from celery_graceful.stores.redis.rights import rule
+from celery_graceful.worker.maintenance.watch import Watch
 from tests.harness.waiting import wait_for
 from tests.servers.process import free_port
 from tests.servers.valkey import Valkey

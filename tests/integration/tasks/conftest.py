@@ -14,8 +14,8 @@ from celery.app.task import Context
 from kombu import Exchange, Queue
 
 from celery_graceful import IterableTask
-from celery_graceful._celery import wire
-from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.message import wire
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.base import Store

@@ -33,12 +33,12 @@ django.setup()
 from django.db import connections, models, transaction  # noqa: E402
 
 from celery_graceful import Graceful, IterableTask  # noqa: E402
-from celery_graceful.model.cursor import decode  # noqa: E402
-from celery_graceful.model.reasons import StopReason  # noqa: E402
-from celery_graceful.model.record import RunKey  # noqa: E402
+from celery_graceful.execution.current import current_execution  # noqa: E402
+from celery_graceful.model.run.cursor import decode  # noqa: E402
+from celery_graceful.model.run.reasons import StopReason  # noqa: E402
+from celery_graceful.model.run.record import RunKey  # noqa: E402
 from celery_graceful.runtime import runtime_of  # noqa: E402
 from celery_graceful.stop import flag  # noqa: E402
-from celery_graceful.tasks.current import current_execution  # noqa: E402
 from celery_graceful.testing import assert_resumable  # noqa: E402
 from tests.integration.tasks.conftest import TASK, as_seen_by_a_child, take  # noqa: E402
 

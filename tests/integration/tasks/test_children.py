@@ -13,9 +13,9 @@ from celery import Celery, group
 from celery.result import AsyncResult
 
 from celery_graceful import GracefulTask, IterableTask, stopping
-from celery_graceful.model.record import RunKey
+from celery_graceful.execution.child_tasks import MOST
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.runtime import runtime_of
-from celery_graceful.tasks.children import MOST
 from tests.harness.delivered import InProcess
 
 ITEMS = 60

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from celery.result import AsyncResult
 
-from celery_graceful._celery import wire
-from celery_graceful.model.record import State
+from celery_graceful._celery.message import wire
+from celery_graceful.model.run.record import State
 from celery_graceful.runs import quarantined_items
 from celery_graceful.runs.control import cancel, find
 from celery_graceful.runtime import Runtime, runtime_of

@@ -12,9 +12,9 @@ import pytest
 from celery.worker import state as _typed_state
 from kombu.message import Message
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.request import RunRequest
-from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.message import wire
+from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.stores.url import open_store

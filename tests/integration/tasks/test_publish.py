@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.publish import publish
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.publish import publish
 from celery_graceful.errors import CorruptRecord, PublishUncertain
 from celery_graceful.runtime import runtime_of
 from tests.servers.process import free_port

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery import wire
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.record import Record, Request, RunKey, State
+from celery_graceful._celery.message import wire
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.record import Record, Request, RunKey, State
 from celery_graceful.runs.rescue import BATCH, Rescuer
 from celery_graceful.runtime import Runtime, runtime_of
 from tests.harness.waiting import wait_for

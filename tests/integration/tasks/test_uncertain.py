@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from celery.app.task import Context
 
-from celery_graceful._celery import wire
+from celery_graceful._celery.message import wire
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.model import events as ev
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.decide import Verdict
-from celery_graceful.model.record import Outcome, Record, RunKey, State
-from celery_graceful.runs.admission import Admission, admit
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.runs.admit import Admission, admit
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime

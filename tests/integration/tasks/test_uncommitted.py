@@ -14,11 +14,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from celery_graceful import IterableTask
 from celery_graceful.errors import TransactionError
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.loop import CHUNK
+from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
-from celery_graceful.tasks.current import current_execution
-from celery_graceful.tasks.loop import CHUNK
-from celery_graceful.tasks.owned import OwnedExecution
 
 from .conftest import TASK, MakeApp, as_seen_by_a_child, take
 

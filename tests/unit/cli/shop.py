@@ -9,10 +9,10 @@ from typing import Any
 from celery import Celery
 from click.testing import Result
 
-from celery_graceful._celery import wire
-from celery_graceful.model import events as ev
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.record import RunKey, State
+from celery_graceful._celery.message import wire
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from celery_graceful._celery import wire
-from celery_graceful.model.record import State
+from celery_graceful._celery.message import wire
+from celery_graceful.model.run.record import State
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, leave, queued, result_state, state
 

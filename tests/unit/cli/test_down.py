@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful.maintenance import waiting
-from celery_graceful.maintenance.control import me, read
-from celery_graceful.maintenance.hearing import hear
-from celery_graceful.model.mode import EVERYTHING
+from celery_graceful.maintenance import barrier_wait
+from celery_graceful.maintenance.broker_replies import hear
+from celery_graceful.maintenance.mode_changes import me, read
+from celery_graceful.model.maintenance.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
 from tests.unit.cli.shop import TASK, Run, data_of
@@ -143,14 +143,14 @@ def test_a_wait_that_times_out_names_what_runs_and_stays_down(call: Run, runtime
 
 
 def test_a_wait_that_somebody_else_ends(call: Run, runtime: Runtime) -> None:
-    from celery_graceful.maintenance import control
+    from celery_graceful.maintenance import mode_changes
 
     attend(runtime.store, version=0)
     other = runtime.open_store()
 
     def lift() -> None:
-        wait_for(lambda: other.read_notice(control.NOTICE).version > 0, timeout=10)
-        control.up(runtime, (EVERYTHING,), who="bob@host")
+        wait_for(lambda: other.read_notice(mode_changes.NOTICE).version > 0, timeout=10)
+        mode_changes.up(runtime, (EVERYTHING,), who="bob@host")
         other.close()
 
     thread = threading.Thread(target=lift)
@@ -176,7 +176,7 @@ def test_breaking_off_a_wait_leaves_it_down(
         wait_for(lambda: "graceful-mailbox" in {t.name for t in threading.enumerate()})
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(waiting, "hear", hear_on_and_on)
+    monkeypatch.setattr(barrier_wait, "hear", hear_on_and_on)
     thread = threading.Thread(target=interrupt)
     # Tests that run in several processes ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from celery_graceful.maintenance.control import NOTICE
+from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import Run
 from tests.unit.maintenance.workers import attend

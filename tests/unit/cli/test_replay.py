@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.model.cursor import Checkpoint, encode
+from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.runs.quarantined_items import ENVELOPE, REPLAY, envelope_entry
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, queued

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from celery_graceful import IterableTask
 from celery_graceful.cli import COMMANDS, graceful
 from celery_graceful.cli.shown import HEADINGS
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, RunKey, replace
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Outcome, RunKey, replace
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, TASK, Run, begin, leave
@@ -30,7 +30,8 @@ def test_the_entry_point_imports_click_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     leaves = (
-        "['celery_graceful.masking', 'celery_graceful.printable', 'celery_graceful.log_lines', "
+        "['celery_graceful.text', 'celery_graceful.text.masking', "
+        "'celery_graceful.text.printable', 'celery_graceful.text.log_lines', "
     )
     assert done.stdout.strip() == f"{leaves}'celery_graceful.cli']", done.stdout + done.stderr
 

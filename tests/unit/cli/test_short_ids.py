@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from celery_graceful.cli.short_ids import AT_MOST, shortened
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import RunKey, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runs import control
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime

@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from celery_graceful.maintenance import api, hearing, waiting
-from celery_graceful.maintenance.control import NOTICE, me, read
+from celery_graceful.maintenance import api, barrier_wait, broker_replies
+from celery_graceful.maintenance.mode_changes import NOTICE, me, read
 from celery_graceful.runtime import Runtime, forget
 from tests.unit.cli.shop import Run, data_of
 from tests.unit.maintenance.workers import LATEST, MAIL, attend, member
@@ -58,8 +58,8 @@ def test_the_exit_code_of_status(
     known, counts, counts_unasked = WORKERS[workers]
     for words in commands:
         assert call(*words).exit_code == 0
-    monkeypatch.setattr(hearing, "ask", ask)
-    for module in (api, waiting):
+    monkeypatch.setattr(broker_replies, "ask", ask)
+    for module in (api, barrier_wait):
         monkeypatch.setattr(module, "members", lambda _: known)
     there = counts if asked else counts_unasked
     done = call("status")

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from celery_graceful.cli import graceful
 from celery_graceful.cli.tables import laid_out, natural_width
-from celery_graceful.terminal import cell_width, wrapped
+from celery_graceful.text.terminal import cell_width, wrapped
 
 HEADINGS = ("task", "id", "state", "mode version", "age")
 ROWS = [

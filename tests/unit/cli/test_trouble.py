@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from celery_graceful import IterableTask
-from celery_graceful.model.record import RunKey
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.runtime import Runtime, forget
 from tests.integration.stores.written import NEWER, Elsewhere
 from tests.unit.cli.shop import ID, RUN, TASK, Run, begin

@@ -10,11 +10,11 @@ from celery import Celery
 from celery.beat import Scheduler
 
 from celery_graceful._celery.beat import Clockwork
-from celery_graceful.maintenance.beat import NAP, BeatGate
-from celery_graceful.maintenance.beat_board import BeatBoard
-from celery_graceful.maintenance.beat_owed import NOTICE, decode_owed
-from celery_graceful.model.mode import EVERYTHING, Mode, Scope, lift, lower
-from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.maintenance.beat.owed import NOTICE, decode_owed
+from celery_graceful.maintenance.beat.schedule import NAP, BeatGate
+from celery_graceful.maintenance.beat.store_calls import BeatBoard
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, Scope, lift, lower
+from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from tests.unit.maintenance.test_beat_owed import Time, Weather
 
 POLICIES = {"once": "once", "all*": "all", "run": "run", "all-but-this": "skip"}

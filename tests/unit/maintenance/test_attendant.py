@@ -12,12 +12,12 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state as celery_state
 from kombu.asynchronous.timer import Timer
 
-from celery_graceful.maintenance.control import down, up
-from celery_graceful.model.mode import EVERYTHING, Kind, Scope
+from celery_graceful.maintenance.mode_changes import down, up
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.worker import announce
-from celery_graceful.worker.attendant import Attendant
+from celery_graceful.worker.maintenance import announce
+from celery_graceful.worker.maintenance.controller import Attendant
 
 
 class Begun:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.maintenance.attending import Member
 from celery_graceful.maintenance.barrier import Standing, State, judge
-from celery_graceful.maintenance.hearing import Heard
-from celery_graceful.maintenance.report import decode_report, encode_report
-from celery_graceful.model.mode import EVERYTHING, Hold, Kind, Mode, Scope
+from celery_graceful.maintenance.broker_replies import Heard
+from celery_graceful.maintenance.known_workers import Member
+from celery_graceful.maintenance.worker_report import decode_report, encode_report
+from celery_graceful.model.maintenance.mode import EVERYTHING, Hold, Kind, Mode, Scope
 from tests.unit.maintenance.workers import IMPORT, MAIL, member, report
 
 LEASE = 30.0

@@ -11,9 +11,9 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from celery_graceful._celery.beat import Clockwork
-from celery_graceful.maintenance.beat import NAP, hold_back, policy_of
-from celery_graceful.maintenance.beat_board import RESPITE
-from celery_graceful.model.mode import Kind, Scope
+from celery_graceful.maintenance.beat.schedule import NAP, hold_back, policy_of
+from celery_graceful.maintenance.beat.store_calls import RESPITE
+from celery_graceful.model.maintenance.mode import Kind, Scope
 from celery_graceful.runtime import runtime_of
 from tests.unit.maintenance.beat_scene import HOUR, POLICIES, Counting, Scene
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreUnavailable
-from celery_graceful.maintenance.beat_board import RESPITE, BeatBoard
-from celery_graceful.maintenance.beat_owed import NOTICE, Owed, decode_owed
+from celery_graceful.maintenance.beat.owed import NOTICE, Owed, decode_owed
+from celery_graceful.maintenance.beat.store_calls import RESPITE, BeatBoard
 from celery_graceful.stores.board import Notice
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory.store import MemoryStore
 
 
 class Time:

@@ -18,8 +18,8 @@ from celery_graceful.errors import (
     StoreUnavailable,
     UnknownScope,
 )
-from celery_graceful.maintenance.control import NOTICE, down, me, read
-from celery_graceful.model.mode import EVERYTHING, Kind, Scope
+from celery_graceful.maintenance.mode_changes import NOTICE, down, me, read
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
 from tests.unit.maintenance.workers import attend

@@ -9,8 +9,8 @@ from celery import Celery
 
 from celery_graceful.maintenance import peers
 from celery_graceful.maintenance.peers import SEND_BACK, ask_peers, newest_mode, send_back
-from celery_graceful.model.mode import EVERYTHING, Mode, lower
-from celery_graceful.model.mode_text import encode_mode
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, lower
+from celery_graceful.model.maintenance.mode_text import encode_mode
 
 DOWN = encode_mode(lower(Mode(), [EVERYTHING], now=1.0, who="w"))
 

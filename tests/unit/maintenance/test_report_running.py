@@ -6,7 +6,7 @@ import pytest
 
 from celery_graceful.cli.workers_shown import as_row
 from celery_graceful.maintenance.barrier import Seen, State
-from celery_graceful.maintenance.report import Busy, Report
+from celery_graceful.maintenance.worker_report import Busy, Report
 
 
 def report(*seconds: float, slots: int = 2) -> Report:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful.maintenance import hearing
-from celery_graceful.maintenance.attending import Member
+from celery_graceful.maintenance import broker_replies
 from celery_graceful.maintenance.barrier import Standing, State, judge
-from celery_graceful.maintenance.hearing import NOBODY, Heard, hear
-from celery_graceful.maintenance.report import Report, decode_report, encode_report
-from celery_graceful.model.mode import EVERYTHING, Hold, Mode
+from celery_graceful.maintenance.broker_replies import NOBODY, Heard, hear
+from celery_graceful.maintenance.known_workers import Member
+from celery_graceful.maintenance.worker_report import Report, decode_report, encode_report
+from celery_graceful.model.maintenance.mode import EVERYTHING, Hold, Mode
 from celery_graceful.runtime import Runtime
 from tests.unit.maintenance.workers import MAIL, report
 
@@ -156,7 +156,7 @@ def answer(runtime: Runtime, name: str, **said: Any) -> dict[str, Any]:
 def asking(
     monkeypatch: pytest.MonkeyPatch, broker: Broker, runtime: Runtime, *members: Member
 ) -> Heard:
-    monkeypatch.setattr(hearing, "ask", broker)
+    monkeypatch.setattr(broker_replies, "ask", broker)
     return hear(runtime, members, NOBODY)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery_graceful.maintenance.attending import Member
-from celery_graceful.maintenance.report import Busy, Report, encode_report
+from celery_graceful.maintenance.known_workers import Member
+from celery_graceful.maintenance.worker_report import Busy, Report, encode_report
 from celery_graceful.stores.board import Board
 
 __all__ = ["IMPORT", "LATEST", "MAIL", "attend", "member", "report"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Policy, Verdict, decide
-from celery_graceful.model.record import Record, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import Policy, Verdict, decide
+from celery_graceful.model.run.record import Record, State
 
 NOW, AHEAD = 1.0, 2.0
 OWNER = "w"

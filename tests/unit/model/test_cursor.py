@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_graceful.model.cursor import Checkpoint, decode, encode
+from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 
 ZONES = st.one_of(
     st.none(),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import CursorError
-from celery_graceful.model.cursor import Checkpoint, decode, encode
+from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 
 GOOD: dict[str, Any] = {"cursor": 1, "carry": {}, "steps": 2, "total": None}
 

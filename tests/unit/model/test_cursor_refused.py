@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from celery_graceful.errors import CursorError
-from celery_graceful.model.cursor import MAX_BYTES, MAX_DEPTH, Checkpoint, decode, encode
+from celery_graceful.model.run.cursor import MAX_BYTES, MAX_DEPTH, Checkpoint, decode, encode
 
 
 class Colour(IntEnum):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import CorruptRecord, NewerRecord
-from celery_graceful.model.mode import EVERYTHING, Mode, lower
-from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, lower
+from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 
 MODE = lower(Mode(), [EVERYTHING], now=100.0, who="ann", reason="deploy", until=200.0)
 GOOD: dict[str, Any] = json.loads(encode_mode(MODE))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from celery_graceful.model.record import Outcome, Record
+from celery_graceful.model.run.record import Outcome, Record
 from tests.lives.places import MemoryPlace
 from tests.lives.project import LEASE, MAX_CRASHES, Project
 from tests.lives.settling import settle

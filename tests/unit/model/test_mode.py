@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import ScopeNotDown
-from celery_graceful.model.held import held_by
-from celery_graceful.model.mode import (
+from celery_graceful.model.maintenance.held import held_by
+from celery_graceful.model.maintenance.mode import (
     EVERYTHING,
     LOG_LENGTH,
     Kind,
@@ -20,7 +20,7 @@ from celery_graceful.model.mode import (
     lower,
     without_ended,
 )
-from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 
 NAMES = st.sampled_from(["a", "b", "shop.*", "celery.chord_unlock"])
 SCOPES = st.one_of(

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.bystander import MOST_LEASES
-from celery_graceful.model.decide import Verdict, decide
-from celery_graceful.model.record import Record, State
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.bystander import MOST_LEASES
+from celery_graceful.model.run.decide import Verdict, decide
+from celery_graceful.model.run.record import Record, State
 from tests.unit.model.test_table import (
     ENDED,
     EQUAL,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from celery_graceful import sleep, stopping, time_left
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag, time_to_end
 
 

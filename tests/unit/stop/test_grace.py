@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_graceful.stop.grace import Grace, margin_of, own_end
+from celery_graceful.grace.deadlines import Grace, margin_of, own_end
 
 
 @pytest.mark.parametrize(

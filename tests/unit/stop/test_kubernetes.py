@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.stop.asking import Silent, Told
-from celery_graceful.stop.kubernetes import account, ask, grace_in
+from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.kubernetes import account, ask, grace_in
 
 WORKER = {"name": "worker", "command": ["celery", "-A", "shop", "worker"]}
 PROXY = {"name": "proxy", "lifecycle": {"preStop": {"sleep": {"seconds": 50}}}}

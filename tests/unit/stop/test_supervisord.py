@@ -17,9 +17,9 @@ from xmlrpc.server import (
 
 import pytest
 
-from celery_graceful.stop import supervisord
-from celery_graceful.stop.asking import Silent, Told
-from celery_graceful.stop.supervisord import ask, grace_in
+from celery_graceful.grace import supervisord
+from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.supervisord import ask, grace_in
 
 PROGRAMS = [
     {"group": "shop", "name": "beat", "stopwaitsecs": 10},

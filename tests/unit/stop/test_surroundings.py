@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.stop.asking import Silent, Told, within
-from celery_graceful.stop.grace import Grace, margin_of
-from celery_graceful.stop.surroundings import READERS, find_grace
-from celery_graceful.stop.systemd import ask
+from celery_graceful.grace.asking import Silent, Told, within
+from celery_graceful.grace.deadlines import Grace, margin_of
+from celery_graceful.grace.surroundings import READERS, find_grace
+from celery_graceful.grace.systemd import ask
 
 
 def says(seconds: float, source: str = "a manager"):  # type: ignore[no-untyped-def]

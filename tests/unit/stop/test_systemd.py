@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from celery_graceful.stop.asking import Silent, Told
-from celery_graceful.stop.systemd import Unit, ask, grace_in, seconds_of, unit_in
+from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.systemd import Unit, ask, grace_in, seconds_of, unit_in
 
 NOTHING: dict[str, Unit | None] = {
     "": None,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.model import events as ev
-from celery_graceful.model.decide import Policy, decide
-from celery_graceful.model.record import MOST_GENERATIONS, Record, State, replace
-from celery_graceful.stores import redis_fields
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.decide import Policy, decide
+from celery_graceful.model.run.record import MOST_GENERATIONS, Record, State, replace
 from celery_graceful.stores.codec import Unreadable, extra_of
+from celery_graceful.stores.redis import fields
 
 RECORD = Record(
     State.RUNNING, generation=1, fence=2, owner="w", due_at=5.0, started_at=4.0, version=3
@@ -21,10 +21,10 @@ NAMES = ("v", "s", "f", "o", "d", "c", "n", "q", "r", "e", "m", "x")
 
 
 def stored(**changes: bytes | None) -> list[bytes | None]:
-    flat = redis_fields.fields_of(RECORD)
+    flat = fields.fields_of(RECORD)
     there = {b"v": b"3", b"d": b"5.0", **dict(zip(flat[::2], flat[1::2], strict=True))}
-    fields = {name: there.get(name.encode()) for name in NAMES}
-    return list({**fields, **changes}.values())
+    present = {name: there.get(name.encode()) for name in NAMES}
+    return list({**present, **changes}.values())
 
 
 def summary(**changes: Any) -> bytes:
@@ -32,7 +32,7 @@ def summary(**changes: Any) -> bytes:
 
 
 def test_the_sound_one_is_read() -> None:
-    assert redis_fields.record_of(stored()) == RECORD
+    assert fields.record_of(stored()) == RECORD
 
 
 HUGE = 10**400
@@ -70,7 +70,7 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
 def test_what_is_wrong_is_unreadable_and_nothing_else(wrong: dict[str, bytes]) -> None:
     with pytest.raises(Unreadable):
-        redis_fields.record_of(stored(**wrong))
+        fields.record_of(stored(**wrong))
 
 
 def test_a_wait_that_doubled_for_ever_is_clamped() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from celery_graceful.model.record import Record, RunKey, State
+from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.stores.listing import AT_ONCE, Entry, Page, collect, joined
 
 A, B, C = RunKey("t", "a"), RunKey("t", "b"), RunKey("t", "c")

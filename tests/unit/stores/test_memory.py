@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from celery_graceful.model.record import Record, RunKey, State
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.model.run.record import Record, RunKey, State
+from celery_graceful.stores.memory.store import MemoryStore
 
 RUN = RunKey("t", "1")
 

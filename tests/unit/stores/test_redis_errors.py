@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions as redis_errors
 
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
-from celery_graceful.stores.redis_errors import Translator
+from celery_graceful.stores.redis.errors import Translator
 
 INSIDE = "Error running script (call to f_1): @user_script:3: -{} what it means"
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.masking import mask_url
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.memory import MemoryStore
-from celery_graceful.stores.redis import RedisStore
-from celery_graceful.stores.sql import SqlStore
+from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.redis.store import RedisStore
+from celery_graceful.stores.sql.store import SqlStore
 from celery_graceful.stores.url import open_store
+from celery_graceful.text.masking import mask_url
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_master_may_be_named_apart() -> None:
 
 
 def options_of(url: str) -> dict[str, Any]:
-    from celery_graceful.stores.redis_client import plan
+    from celery_graceful.stores.redis.client import plan
 
     client = plan(url, 1.5).connect().server(b"")
     return dict(client.connection_pool.connection_kwargs)

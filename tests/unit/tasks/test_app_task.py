@@ -14,7 +14,7 @@ from celery.fixups.django import DjangoFixup
 from flask import Flask, current_app
 
 from celery_graceful import GracefulTask, IterableTask, iterable_task
-from celery_graceful._celery.app_task import rebuild_tasks
+from celery_graceful._celery.task.app_task import rebuild_tasks
 from celery_graceful.errors import DefinitionError
 from tests.harness.delivered import InProcess, as_in_a_worker
 

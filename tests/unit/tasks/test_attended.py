@@ -17,7 +17,7 @@ from celery.exceptions import Reject
 
 from celery_graceful import CutOff, GracefulTask, IterableTask
 from celery_graceful.errors import CutOffError
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
 from tests.harness import wait_for
 

@@ -12,7 +12,7 @@ import pytest
 from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 
 from celery_graceful.errors import BaseExceptionRaised, CutOff, StoreUnavailable
-from celery_graceful.tasks import base_exceptions, endings, limits
+from celery_graceful.execution import base_exceptions, endings, limits
 
 greenlet = pytest.importorskip("greenlet")
 

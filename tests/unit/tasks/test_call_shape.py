@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_graceful.tasks.loop import call_shape, drive
+from celery_graceful.execution.loop import call_shape, drive
 
 from .test_loop import Source, Watch, run
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celery_graceful import GracefulTask, stopping
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from celery_graceful import IterableTask
 from celery_graceful.errors import CursorError
-from celery_graceful.tasks.execution import Execution
-from celery_graceful.tasks.loop import CHUNK
+from celery_graceful.execution.execution import Execution
+from celery_graceful.execution.loop import CHUNK
 
 Way = Callable[..., Any]
 

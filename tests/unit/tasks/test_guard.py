@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.execution import guard
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import guard
 
 
 @pytest.fixture

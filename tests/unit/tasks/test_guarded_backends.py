@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from celery import states
 
-from celery_graceful._celery import backend_guard
-from celery_graceful._celery.delivery import Delivery, Stores
+from celery_graceful._celery.task import backend_guard
+from celery_graceful._celery.task.delivery import Delivery, Stores
 
 NO_OUTCOMES = ("PENDING", "RECEIVED", "STARTED", "RETRY", "PROGRESS", "OWN")
 ENDS = ("SUCCESS", "FAILURE", "REVOKED", "IGNORED", "REJECTED")

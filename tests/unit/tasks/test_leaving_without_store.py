@@ -9,21 +9,21 @@ import pytest
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.wire import HEADER_LIMIT
+from celery_graceful._celery.message.wire import HEADER_LIMIT
 from celery_graceful.errors import (
     CorruptRecord,
     PublishUncertain,
     StoreUnavailable,
     Unroutable,
 )
-from celery_graceful.model.cursor import Checkpoint, encode
-from celery_graceful.model.decide import Verdict
-from celery_graceful.model.record import Record, RunKey, State
-from celery_graceful.runs import admission
+from celery_graceful.execution import exits, saving
+from celery_graceful.execution.execution import Interrupted
+from celery_graceful.execution.saving import LEAVE_AGAIN, STORE_RETRY, SavingExecution
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.record import Record, RunKey, State
+from celery_graceful.runs import admit
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.tasks import exits, saving
-from celery_graceful.tasks.execution import Interrupted
-from celery_graceful.tasks.saving import LEAVE_AGAIN, STORE_RETRY, SavingExecution
 
 AWAY = "store_unavailable"
 
@@ -257,4 +257,4 @@ def test_what_a_message_can_carry(
     ],
 )
 def test_headers_that_hold_garbage(headers: dict[str, Any], left: tuple[Any, int]) -> None:
-    assert admission._left(headers) == left
+    assert admit._left(headers) == left

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celery_graceful.tasks.loop import (
+from celery_graceful.execution.loop import (
     CHUNK,
     Fuse,
     Stand,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from celery_graceful._celery.request import NotAdmitted
+from celery_graceful._celery.consumer.request import NotAdmitted
 from celery_graceful.errors import (
     CorruptRecord,
     NewerRecord,
@@ -18,7 +18,7 @@ from celery_graceful.errors import (
     StoreError,
     StoreUnavailable,
 )
-from celery_graceful.tasks import entry
+from celery_graceful.execution import entry
 
 RUNTIME: Any = SimpleNamespace(settings=SimpleNamespace(lease_ttl=30.0))
 TASK: Any = SimpleNamespace(name="shop.import", request=SimpleNamespace(id="i1"), max_crashes=None)

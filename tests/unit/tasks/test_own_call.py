@@ -12,7 +12,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 
 from celery_graceful import IterableTask
-from celery_graceful.model.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runtime import runtime_of
 from tests.harness.delivered import InProcess, as_in_a_worker
 

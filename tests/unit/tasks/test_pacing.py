@@ -16,15 +16,15 @@ import pytest
 from celery.exceptions import Ignore
 
 from celery_graceful import IterableTask, sources
-from celery_graceful._celery.wire import RAW
+from celery_graceful._celery.message.wire import RAW
 from celery_graceful.doctor.seen import look_around
-from celery_graceful.model.cursor import decode
-from celery_graceful.model.pace import Pace
-from celery_graceful.model.reasons import StopReason
-from celery_graceful.model.record import Record, RunKey
+from celery_graceful.execution import pacing
+from celery_graceful.model.run.cursor import decode
+from celery_graceful.model.run.pace import Pace
+from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
-from celery_graceful.tasks import pacing
 from tests.harness import wait_for
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.tasks import owned
-from celery_graceful.tasks.saving import STORE_RETRY, SavingExecution
+from celery_graceful.execution import owned
+from celery_graceful.execution.saving import STORE_RETRY, SavingExecution
 
 LEASE = 30.0
 

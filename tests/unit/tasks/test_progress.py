@@ -13,10 +13,10 @@ import pytest
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from celery_graceful.model.verdict import Verdict
-from celery_graceful.tasks import exits
-from celery_graceful.tasks.progress import ProgressReport
-from celery_graceful.tasks.state_writer import Slot, close_writer, state_writer
+from celery_graceful.execution import exits
+from celery_graceful.execution.progress import ProgressReport
+from celery_graceful.execution.state_writer import Slot, close_writer, state_writer
+from celery_graceful.model.run.verdict import Verdict
 
 PROGRESS: Any = SimpleNamespace(current=1, total=2, percent=50.0)
 OURS = {"current": 0, "total": 2, "percent": 0.0}

@@ -10,8 +10,8 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, PublishUncertain
-from celery_graceful.model.decide import Verdict
-from celery_graceful.tasks import base_exceptions, exits
+from celery_graceful.execution import base_exceptions, exits
+from celery_graceful.model.run.decide import Verdict
 
 
 class Odd(BaseException):

@@ -12,7 +12,7 @@ from celery import Celery
 
 from celery_graceful import IterableTask, sources
 from celery_graceful.errors import DefinitionError, MaxItemErrorsExceeded
-from celery_graceful.tasks.quarantine import Allowance, allowance
+from celery_graceful.execution.quarantine import Allowance, allowance
 
 
 def task_of(app: Celery, **options: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import CorruptRecord
-from celery_graceful.tasks import results
+from celery_graceful.execution import results
 from tests.unit.tasks.conftest import MakeApp
 
 

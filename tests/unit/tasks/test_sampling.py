@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_graceful.model.pace import Pace
-from celery_graceful.tasks.loop import Stand
-from celery_graceful.tasks.sampling import Sampler
+from celery_graceful.execution.loop import Stand
+from celery_graceful.execution.sampling import Sampler
+from celery_graceful.model.run.pace import Pace
 
 TICK = 0.05
 EACH = st.floats(0.0001, 3)

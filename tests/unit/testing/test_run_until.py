@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celery_graceful import IterableTask
-from celery_graceful.model.cursor import Checkpoint, decode
+from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.testing import run_until
 
 

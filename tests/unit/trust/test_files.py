@@ -18,8 +18,8 @@ import pytest
 from celery_graceful.doctor.parse import parse_shell
 from celery_graceful.doctor.readers.reading import read_file, read_files, read_text
 from celery_graceful.doctor.readers.texts import MOST
-from celery_graceful.files import read_regular
 from celery_graceful.processes import ledger, tagged
+from celery_graceful.text.files import read_regular
 
 #: Seconds; far from what each of these took, and from what they take.
 SOON = 10.0

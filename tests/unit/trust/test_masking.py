@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from celery_graceful.errors import SettingsError, StoreError
-from celery_graceful.masking import MASK, mask_text, mask_url
 from celery_graceful.settings.values import wrong_value
 from celery_graceful.stores.url import open_store
+from celery_graceful.text.masking import MASK, mask_text, mask_url
 
 #: Not a part of any word around it.
 CORE = "Hu2Xq"
@@ -185,6 +185,6 @@ def test_nothing_else_masks() -> None:
     others = [
         path.name
         for path in root.rglob("*.py")
-        if path.name != "masking.py" and re.search(r"\*\*\*['\"@]", path.read_text())
+        if path.name != "text/masking.py" and re.search(r"\*\*\*['\"@]", path.read_text())
     ]
     assert others == []

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful._celery.bodies import check_accepted, on_its_own, read_body
-from celery_graceful._celery.wire import Envelope
+from celery_graceful._celery.message.bodies import check_accepted, on_its_own, read_body
+from celery_graceful._celery.message.wire import Envelope
 from celery_graceful.errors import CorruptRecord
-from celery_graceful.tasks import results
+from celery_graceful.execution import results
 
 from .attack import PICKLE, pickled, saved_error, saved_result
 
@@ -131,7 +131,7 @@ class Inner:
         ("builtins", "KeyboardInterrupt"), ("builtins", "GeneratorExit"), ("builtins", "dict"),
         ("celery.exceptions", "Ignore"), ("celery.exceptions", "Reject"),
         ("celery.exceptions", "Retry"), ("celery.exceptions", "WorkerShutdown"),
-        ("celery_graceful._celery.request", "ExecutionLeft"),
+        ("celery_graceful._celery.consumer.request", "ExecutionLeft"),
         ("billiard.exceptions", "WorkerLostError"), ("celery_graceful.errors", "CutOff"),
     ],
 )  # fmt: skip

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import celery_graceful
 from celery_graceful.cli.output import print_json, print_pairs, print_table, say
-from celery_graceful.log_lines import NAMES
-from celery_graceful.printable import printable, printable_json, printable_lines
+from celery_graceful.text.log_lines import NAMES
+from celery_graceful.text.printable import printable, printable_json, printable_lines
 
 #: Escape sequences, new lines, a bell, the 8-bit CSI, direction, lone surrogates, a null.
 EVIL = "\x1b[31m[red]\r\n\x07\x9b2J\u202e\udce9\ud800\x00\u2028\x7f"

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from celery import Celery
 
-from celery_graceful.model.mode import Hold, Kind, Mode, Scope
-from celery_graceful.worker.announce import Announcer
-from celery_graceful.worker.watch import Known
+from celery_graceful.model.maintenance.mode import Hold, Kind, Mode, Scope
+from celery_graceful.worker.maintenance.announce import Announcer
+from celery_graceful.worker.maintenance.watch import Known
 
 
 @pytest.fixture

@@ -11,9 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.worker.countdown import EVERY, Countdown, described, next_line_in, what_runs
+from celery_graceful.worker.stopping.countdown import (
+    EVERY,
+    Countdown,
+    described,
+    next_line_in,
+    what_runs,
+)
 
 
 @pytest.fixture

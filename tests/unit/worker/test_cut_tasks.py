@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery.request import RunRequest
-from celery_graceful.worker.cut_tasks import CutTasks
+from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful.worker.stopping.cut_tasks import CutTasks
 
 
 def test_a_run_is_released_by_its_real_name(monkeypatch: pytest.MonkeyPatch) -> None:

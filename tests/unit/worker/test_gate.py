@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful._celery.request import RunRequest
-from celery_graceful._celery.wire import HOME
-from celery_graceful.model.held import Held
-from celery_graceful.worker import gate as gate_module
-from celery_graceful.worker.gate import Gate
+from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.message.wire import HOME
+from celery_graceful.model.maintenance.held import Held
+from celery_graceful.worker.maintenance import gate as gate_module
+from celery_graceful.worker.maintenance.gate import Gate
 
 
 def request(queue: str, home: str | None = None, task: str = "shop.mail") -> Any:

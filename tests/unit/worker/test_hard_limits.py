@@ -18,7 +18,7 @@ from celery.worker import strategy as _typed_strategy
 from kombu.serialization import dumps
 
 from celery_graceful import IterableTask
-from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.consumer.request import RunRequest
 
 state: Any = _typed_state
 strategy: Any = _typed_strategy

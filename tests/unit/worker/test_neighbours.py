@@ -11,14 +11,15 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
-from celery_graceful._celery import requests, wire
-from celery_graceful._celery.threads import StillChanging
+from celery_graceful._celery.consumer import held_requests
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.model import events as ev
-from celery_graceful.model.record import Outcome, Record, RunKey, State, replace
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
 from celery_graceful.runs import rescue
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory.store import MemoryStore
 from celery_graceful.worker.lease_renewer import LeaseRenewer
 
 BAD, GOOD = RunKey("shop.walk", "bad"), RunKey("shop.walk", "good")
@@ -70,7 +71,7 @@ def lease_renewer(runtime: Runtime) -> LeaseRenewer:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *runs: RunKey) -> None:
-    monkeypatch.setattr(requests, "active_runs", lambda: [tuple(run) for run in runs])
+    monkeypatch.setattr(held_requests, "active_runs", lambda: [tuple(run) for run in runs])
 
 
 # -- leases ------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ def test_leases_are_kept_while_nobody_knows_what_runs(
     def unknown() -> list[tuple[str, str]]:
         raise StillChanging("a set changed all the time")
 
-    monkeypatch.setattr(requests, "active_runs", unknown)
+    monkeypatch.setattr(held_requests, "active_runs", unknown)
     lease_renewer._beat(store)
     lease_renewer._cancel_revoked(store)
     assert store.beaten == [GOOD, GOOD]
@@ -124,10 +125,10 @@ def test_something_runs_while_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> N
         def __iter__(self) -> Iterator[Any]:
             raise RuntimeError("Set changed size during iteration")
 
-    monkeypatch.setattr(requests.state, "active_requests", Never())
-    assert requests.something_runs()
+    monkeypatch.setattr(held_requests.state, "active_requests", Never())
+    assert held_requests.something_runs()
     with pytest.raises(StillChanging):
-        requests.active_runs()
+        held_requests.active_runs()
 
 
 def test_a_doubt_that_cannot_be_settled_is_given_up_for_the_others(

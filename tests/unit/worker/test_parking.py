@@ -14,14 +14,14 @@ from celery import Celery
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery import wire
-from celery_graceful._celery.parking import PARKED, Lot
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.parking_queue import PARKED, Lot
 from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailable
-from celery_graceful.maintenance.control import NOTICE
-from celery_graceful.model.mode import Hold, Kind, Mode, Scope
+from celery_graceful.maintenance.mode_changes import NOTICE
+from celery_graceful.model.maintenance.mode import Hold, Kind, Mode, Scope
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.worker import sending_back
-from celery_graceful.worker.parking import CLAIM, Parking
+from celery_graceful.worker.parking import sending_back
+from celery_graceful.worker.parking.held_tasks import CLAIM, Parking
 from tests.harness import wait_for
 
 HELD = "shop.mail"
@@ -197,7 +197,7 @@ def test_a_message_that_cannot_be_read_is_in_nobodys_way(
     def envelope_of(message: Any, *args: Any) -> Any:
         return wire.envelope_of(UNREADABLE if message.headers["id"] == "0" else message, *args)
 
-    monkeypatch.setattr("celery_graceful._celery.parking.envelope_of", envelope_of)
+    monkeypatch.setattr("celery_graceful._celery.message.parking_queue.envelope_of", envelope_of)
     assert lot.empty(is_held) == (2, 1)
     assert [headers["id"] for headers, _ in messages.at_home()] == ["1", "2"]
     assert messages.left() == 1

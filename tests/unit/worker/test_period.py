@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from celery_graceful.grace import kubernetes, surroundings
+from celery_graceful.grace.asking import Told
+from celery_graceful.grace.deadlines import Grace
 from celery_graceful.runtime import runtime_of
-from celery_graceful.stop import kubernetes, surroundings
-from celery_graceful.stop.asking import Told
-from celery_graceful.stop.grace import Grace
-from celery_graceful.worker.period import grace_of, in_force
+from celery_graceful.worker.stopping.period import grace_of, in_force
 
 
 def app(**settings: Any) -> Celery:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.model.mode import EVERYTHING, Mode, lower
-from celery_graceful.model.mode_text import encode_mode
-from celery_graceful.worker import remote
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, lower
+from celery_graceful.model.maintenance.mode_text import encode_mode
+from celery_graceful.worker.maintenance import remote
 
 TEXT = encode_mode(lower(Mode(), [EVERYTHING], now=1.0, who="w"))
 

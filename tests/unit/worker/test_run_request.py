@@ -19,11 +19,11 @@ from celery.worker.request import Request
 from kombu.serialization import dumps, loads
 
 from celery_graceful import IterableTask
-from celery_graceful._celery import wire
-from celery_graceful._celery.in_process import report_base_exceptions
-from celery_graceful._celery.request import RunRequest
+from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.pool.in_process import report_base_exceptions
 from celery_graceful.errors import BaseExceptionRaised, NotResumable
-from celery_graceful.runs.admission import admit
+from celery_graceful.runs.admit import admit
 
 state: Any = _typed_state
 strategy: Any = _typed_strategy

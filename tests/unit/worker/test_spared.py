@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.worker import hand_over
-from celery_graceful.worker.hand_over import HandOver
+from celery_graceful.worker.stopping import hand_over
+from celery_graceful.worker.stopping.hand_over import HandOver
 
 RUN: Any = SimpleNamespace(name="shop.import", id="r", is_run=True, seconds=3.0, ended=False)
 PLAIN: Any = SimpleNamespace(name="shop.mail", id="p", is_run=False, seconds=3.0, ended=False)

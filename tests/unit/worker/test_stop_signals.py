@@ -11,9 +11,9 @@ import pytest
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.worker import state as _typed_state
 
+from celery_graceful.grace.deadlines import Grace
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.stop.grace import Grace
-from celery_graceful.worker.stop_signals import StopSignals
+from celery_graceful.worker.stopping.stop_signals import StopSignals
 
 state: Any = _typed_state
 Made = Callable[..., StopSignals]

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery.threads import StillChanging
+from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.errors import CorruptRecord, SettingsError, StoreError, StoreUnavailable
-from celery_graceful.maintenance.control import NOTICE
-from celery_graceful.maintenance.report import Report, encode_report
-from celery_graceful.model import outage
-from celery_graceful.model.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
-from celery_graceful.model.mode_text import decode_mode, encode_mode
+from celery_graceful.maintenance.mode_changes import NOTICE
+from celery_graceful.maintenance.worker_report import Report, encode_report
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
+from celery_graceful.model.run import outage
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.board import Notice
-from celery_graceful.stores.memory import MemoryStore
-from celery_graceful.worker import watch
-from celery_graceful.worker.watch import Watch
+from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.worker.maintenance import watch
+from celery_graceful.worker.maintenance.watch import Watch
 from tests.harness import wait_for
 
 MAIL = (Scope(Kind.QUEUE, "mail"),)
@@ -227,7 +227,7 @@ def test_when_an_execution_was_refused_runs_wait_though_the_worker_is_answered(
     told.watch.look()
     assert told.watch.known.runs_wait
     later = time.monotonic() + outage.FIRST_PAUSE
-    monkeypatch.setattr("celery_graceful.worker.watch.time.monotonic", lambda: later)
+    monkeypatch.setattr("celery_graceful.worker.maintenance.watch.time.monotonic", lambda: later)
     told.watch.look()
     assert not told.watch.known.runs_wait
 

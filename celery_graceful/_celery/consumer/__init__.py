@@ -1,0 +1,1 @@
+"""The worker's consumer: what it receives, holds, pauses and gives back."""

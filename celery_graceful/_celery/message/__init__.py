@@ -1,0 +1,1 @@
+"""Messages: capturing, publishing, parking and broadcasting them."""

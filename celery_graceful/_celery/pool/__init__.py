@@ -1,0 +1,1 @@
+"""Pools and their processes: children, signals, the event loop while a worker stops."""

@@ -1,0 +1,1 @@
+"""Task classes, Celery's tracer around them, and the result backends they write to."""

@@ -1,0 +1,1 @@
+"""Real threads, also under gevent, and exceptions raised in them."""

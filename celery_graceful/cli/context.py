@@ -1,0 +1,108 @@
+"""What every command begins with: the app, checked, and its store."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celery_graceful.cli.exits import WrongApp, exits
+from celery_graceful.cli.output import say
+
+if TYPE_CHECKING:
+    from celery_graceful.runtime import Runtime
+
+__all__ = ["Desk", "desk", "loaded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The app an operator works on."""
+
+    runtime: Runtime
+    #: How its commands begin: ``celery -A proj graceful``.
+    command: str
+
+    @property
+    def store(self) -> str:
+        """Where its runs are kept, without a password."""
+        return self.runtime.store_address
+
+    def line(self, verb: str, *words: str) -> str:
+        """The command that does ``verb`` with these arguments, for a shell."""
+        return f"{self.command} {shlex.join((verb, *words))}"
+
+
+@contextmanager
+def desk(ctx: click.Context) -> Iterator[Desk]:
+    """Check the app's settings and tasks, open its store, and turn errors into exit codes.
+
+    Raises:
+        click.ClickException: the app is not given or wrong, the store does not answer, …
+    """
+    with exits():
+        given = ctx.find_root().params.get("app")
+        runtime = loaded(ctx)
+        if given is None and runtime.store_is_fallback:
+            raise WrongApp("Which app? Write: celery -A proj graceful …")
+        _tell_faults(runtime.app)
+        _check_reach(runtime)
+        start = f"celery -A {shlex.quote(given)}" if isinstance(given, str) else "celery"
+        try:
+            yield Desk(runtime, f"{start} graceful")
+        finally:
+            runtime.store.close()
+
+
+def loaded(ctx: click.Context) -> Runtime:
+    """The app with its tasks, its settings checked; nothing is connected to.
+
+    Raises:
+        WrongApp: the tasks cannot be imported.
+        SettingsError: a setting is wrong.
+    """
+    app = ctx.obj.app
+    _load_tasks(app)
+    return _checked(app)
+
+
+def _load_tasks(app: Any) -> None:
+    try:
+        app.loader.import_default_modules()
+        app.finalize(auto=True)
+    except ImportError as exc:
+        raise WrongApp(f"The app's tasks cannot be imported: {exc}") from exc
+
+
+def _checked(app: Any) -> Runtime:
+    from celery_graceful.runtime import runtime_of
+
+    return runtime_of(app)
+
+
+def _tell_faults(app: Any) -> None:
+    """Name the tasks that cannot run as they are written; they keep no others from being held."""
+    from celery_graceful.execution import definitions
+
+    for fault in definitions.faults_in(app):
+        say(f"A task cannot run as it is written: {fault}", err=True)
+
+
+def _check_reach(runtime: Runtime) -> None:
+    if not runtime.store.shared_between_processes:
+        raise WrongApp(
+            f"graceful_store is {runtime.store_address}: its runs live inside the worker's"
+            " process and cannot be seen from here. Set it to a Redis or a database."
+        )
+    if runtime.store_caveat:
+        say(runtime.store_caveat, err=True)
+    if runtime.store_is_fallback:
+        say(
+            f"Looking into {runtime.store_url}, since neither graceful_store nor broker nor result"
+            " backend names a shared store: this is right only in the workers' own folder.",
+            err=True,
+        )

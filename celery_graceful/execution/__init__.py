@@ -1,0 +1,1 @@
+"""One execution of a run: the loop, its checkpoints, and every way it ends."""

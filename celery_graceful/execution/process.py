@@ -1,0 +1,96 @@
+"""What a process that runs iterable tasks needs once: hooks around Celery's task life."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from celery import signals as celery_signals
+from celery import states
+
+from celery_graceful import signals
+from celery_graceful._celery.pool.children import is_ending
+from celery_graceful.errors import StoreError
+from celery_graceful.execution import guard, late_ends, not_executed
+from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.state_writer import close_writer
+from celery_graceful.model.run.record import Outcome
+from celery_graceful.runtime import close_stores
+
+if TYPE_CHECKING:
+    from celery_graceful.execution.written import RunTask
+
+__all__ = ["prepare", "warn_without_plugin"]
+
+logger = logging.getLogger("celery_graceful.runs")
+
+_prepared_in: int | None = None
+_warned: set[str] = set()
+
+
+def prepare() -> None:
+    """Connect the hooks, once per process. Spawned children have no other place for it."""
+    global _prepared_in
+    if _prepared_in == os.getpid():
+        return
+    _prepared_in = os.getpid()
+    celery_signals.task_postrun.connect(_close_run, weak=False, dispatch_uid="graceful-close-run")
+    celery_signals.worker_process_shutdown.connect(
+        _close, weak=False, dispatch_uid="graceful-close-stores"
+    )
+    celery_signals.worker_shutdown.connect(  # on pools whose tasks run in the main process
+        _close_writer, weak=False, dispatch_uid="graceful-close-writer"
+    )
+    guard.install()
+
+
+def _close_run(
+    sender: Any = None,
+    task: Any = None,
+    state: str | None = None,
+    retval: Any = None,
+    **_: Any,
+) -> None:
+    """Celery has stored the outcome and fired the callbacks: the run has ended."""
+    execution = getattr(task.request, "graceful_execution", None)
+    if not isinstance(execution, OwnedExecution):
+        not_executed.end(task, state, retval)
+        return
+    if state is None and execution.error is not None and not is_ending():
+        state = states.FAILURE  # it is stored; ``on_failure`` or the like raised no Exception
+    if state not in (states.SUCCESS, states.FAILURE):
+        return
+    completed = state == states.SUCCESS
+    try:
+        late_ends.close(execution, Outcome.COMPLETED if completed else Outcome.FAILED)
+    except StoreError as exc:
+        logger.error("%s is done, but the store does not know: %s", execution.ticket.run, exc)
+    if completed:
+        signals.emit(signals.run_completed, task, **execution.details, result=execution.outcome)
+    else:
+        signals.emit(
+            signals.run_failed, task, **execution.details, exception=execution.error or retval
+        )
+
+
+def _close(**_: Any) -> None:
+    late_ends.wait_for_all()
+    close_writer()
+    close_stores()
+
+
+def _close_writer(**_: Any) -> None:
+    close_writer()
+
+
+def warn_without_plugin(task: RunTask) -> None:
+    """Say once per task that it cannot be interrupted here."""
+    if task.name in _warned:
+        return
+    _warned.add(task.name)
+    logger.warning(
+        "%s runs to its end and cannot be interrupted: this worker's app has no Graceful(app). "
+        "Create it beside the app, or pass the app to Graceful().init_app.",
+        task.name,
+    )

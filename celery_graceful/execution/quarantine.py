@@ -1,0 +1,194 @@
+"""Items that fail are quarantined with their traceback, and the run goes on, up to a limit."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+
+from celery_graceful.errors import MaxItemErrorsExceeded
+from celery_graceful.execution import limits
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.text.counting import counted
+
+__all__ = ["Allowance", "Quarantine", "allowance"]
+
+#: A share is judged as if at least so many items were done: one failure among the first ten says
+#: little about ten thousand.
+LEAST_JUDGED = 100
+#: What an entry keeps of a traceback and of the item, in characters.
+MOST_TRACEBACK, MOST_ITEM = 8000, 500
+
+
+class Allowance(NamedTuple):
+    """How many items may fail: a number, or a share of all."""
+
+    number: int | None = None
+    share: float | None = None
+
+    def exceeded(self, errors: int, items: int) -> bool:
+        """Whether ``errors`` are too many among ``items``."""
+        if self.number is not None:
+            return errors > self.number
+        return errors > (self.share or 0.0) * items
+
+
+def allowance(option: float | str | None) -> Allowance | None:
+    """What ``max_failed_items`` means: ``10``, ``0.01``, ``"1%"``; 0 and ``None``: no quarantine.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    wrong = ValueError(
+        f"max_failed_items = {option!r} is wrong. Expected: a whole number of items, or a share of"
+        ' them between 0 and 1. Examples: 10, 0.01, "1%"'
+    )
+    number: float | str | None = option
+    if isinstance(number, str) and number.strip().endswith("%"):
+        try:
+            number = float(number.strip()[:-1]) / 100
+        except ValueError:
+            raise wrong from None
+    if number is None or number == 0:
+        return None
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise wrong
+    if isinstance(number, int) and number > 0:
+        return Allowance(number=number)
+    if 0 < number < 1:
+        return Allowance(share=float(number))
+    raise wrong
+
+
+class Failing(Protocol):
+    """An execution, as far as items that fail concern it."""
+
+    cursor: Any
+    steps: int
+    total: int | None
+    errors: int
+    began_at: tuple[int, Any]
+
+    @property
+    def task(self) -> Any:
+        """The task it runs."""
+
+    @property
+    def id(self) -> str:
+        """The task id, for logs."""
+
+    def item_scope(self) -> AbstractContextManager[Any]:
+        """Around one item whose failure does not end the run: what it did is undone."""
+
+    def work_stands(self) -> bool:
+        """Whether what was done since the last checkpoint can still be saved."""
+
+    def steps_kept(self, steps: int) -> int:
+        """How many items would count as done if the next one failed after ``steps``."""
+
+    def tell_quarantined(self, cursor: Any, exc: Exception) -> None:
+        """Say that the item of ``cursor`` was quarantined."""
+
+
+class Quarantine:
+    """One execution's dealing with items that fail.
+
+    Args:
+        execution: the execution.
+        allowed: how many may fail.
+        keep: keeps an entry under its ordinal.
+    """
+
+    def __init__(
+        self, execution: Failing, allowed: Allowance, keep: Callable[[int, str], None]
+    ) -> None:
+        self._execution = execution
+        self._allowed = allowed
+        self._keep = keep
+        self._ordinal = 0
+        self._before: Any = None
+        self._cursor: Any = None
+
+    def noted(self, pairs: Iterator[Any]) -> Generator[Any, None, None]:
+        """Yield pairs, and note which one is under way."""
+        self._ordinal, self._cursor = self._execution.steps - 1, self._execution.cursor
+        for pair in pairs:
+            self._before = self._cursor
+            self._ordinal += 1
+            try:
+                _, self._cursor = pair
+            except (TypeError, ValueError):
+                yield pair  # the loop says what is wrong with it
+                return
+            yield pair
+
+    def guarded(self, each: Callable[..., Any]) -> Callable[..., Any]:
+        """``each``, whose failures are quarantined."""
+
+        def guarded_each(item: Any, *args: Any, **kwargs: Any) -> None:
+            try:
+                with self._execution.item_scope():
+                    each(item, *args, **kwargs)
+            except (Ignore, Reject, Retry, SoftTimeLimitExceeded, *limits.FINAL_ERRORS):
+                raise
+            except Exception as exc:
+                if self._is_retried(exc) or not self._execution.work_stands():
+                    raise
+                self._quarantined(item, exc)
+
+        return guarded_each
+
+    def judge_end(self) -> None:
+        """All items are done: raise if too many of them were quarantined."""
+        self._judge(self._execution.steps, None)
+
+    def _is_retried(self, exc: Exception) -> bool:
+        task = self._execution.task
+        if not limits.will_autoretry(task, exc):
+            return False
+        # Progress gives the retry budget back.
+        progress = self._execution.steps_kept(self._ordinal) > self._execution.began_at[0]
+        spent = 0 if progress else task.request.retries or 0
+        return task.max_retries is None or spent < task.max_retries
+
+    def _quarantined(self, item: Any, exc: Exception) -> None:
+        self._keep(self._ordinal, self._entry(item, exc))
+        self._execution.errors += 1
+        self._execution.tell_quarantined(self._cursor, exc)
+        self._judge(max(self._ordinal + 1, self._execution.total or LEAST_JUDGED), exc)
+
+    def _judge(self, items: int, exc: Exception | None) -> None:
+        errors = self._execution.errors
+        if self._allowed.exceeded(errors, items):
+            raise MaxItemErrorsExceeded(
+                f"{self._execution.task.name}[{self._execution.id}]: {errors} of"
+                f" {counted(self._ordinal + 1, 'item')} failed, more than max_failed_items ="
+                f" {self._execution.task.max_failed_items!r} allows. They are quarantined: see"
+                " `graceful runs ID`, fix the cause, start the task anew after its cursor, and"
+                " replay them."
+            ) from exc
+
+    def _entry(self, item: Any, exc: Exception) -> str:
+        trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+        return json.dumps(
+            {
+                "item": _shown(item),
+                "before": encode(Checkpoint(self._before)),
+                "cursor": encode(Checkpoint(self._cursor)),
+                "error": _shown(exc),
+                "traceback": trace[-MOST_TRACEBACK:],
+                "at": time.time(),
+            }
+        )
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:MOST_ITEM]
+    except Exception as exc:
+        return f"<cannot be shown: {type(exc).__name__}>"

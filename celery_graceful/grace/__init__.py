@@ -1,0 +1,1 @@
+"""How long a worker has between the stop signal and SIGKILL."""

@@ -1,0 +1,1 @@
+"""Celery beat during maintenance."""

@@ -1,0 +1,1 @@
+"""The maintenance mode: what is held, and for which queues and tasks."""

@@ -1,0 +1,79 @@
+"""The heart: one table of (state, event) that says what becomes of a run.
+
+Pure functions of a record, an event and the store's time. A pair that is not in the table is
+refused and changes nothing, so that a duplicate message or a late runner can do no harm. "Nothing
+there" is an answer of its own: the owner of a run whose record vanished writes it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from celery_graceful.model.run import admission, bystander, runner
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.record import Record, State
+from celery_graceful.model.run.verdict import Decision, Policy, Verdict, gone, refuse
+
+__all__ = ["TABLE", "Decision", "Policy", "Verdict", "decide"]
+
+Rule = Callable[[Any, Any, float, Policy], Decision]
+
+
+def decide(record: Record | None, event: ev.Event, now: float, policy: Policy) -> Decision:
+    """What ``event`` does to ``record`` at ``now``, the store's time in seconds."""
+    state = None if record is None else record.state
+    rule = TABLE.get((state, type(event)))
+    if record is None and rule is None:
+        return gone("the store has no record of this run")
+    fence = getattr(event, "fence", None)
+    if record is not None and fence is not None and fence != record.fence:
+        return refuse(f"fence {fence} was superseded by {record.fence}")
+    if rule is None:
+        return refuse(f"{type(event).__name__.lower()} does not apply to a run that is {state}")
+    return rule(record, event, now, policy)
+
+
+_S = State
+TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
+    (None, ev.Admit): admission.start,
+    (None, ev.Restore): runner.restore,
+    (None, ev.Kill): bystander.kill_unknown,
+    (_S.RUNNING, ev.Admit): admission.admit_running,
+    (_S.INTERRUPTED, ev.Admit): admission.admit_pending,
+    (_S.RETRYING, ev.Admit): admission.admit_pending,
+    (_S.PAUSED, ev.Admit): admission.admit_paused,
+    (_S.FINISHING, ev.Admit): admission.admit_finishing,
+    (_S.ENDED, ev.Admit): admission.admit_ended,
+    (_S.RUNNING, ev.HandOver): runner.hand_over,
+    (_S.RUNNING, ev.Wait): runner.wait,
+    (_S.RUNNING, ev.Finish): runner.finish,
+    (_S.FINISHING, ev.Finish): runner.finish,  # of a run that is given up
+    (_S.RUNNING, ev.End): runner.end,
+    (_S.FINISHING, ev.End): runner.end,
+    (_S.INTERRUPTED, ev.Reclaim): runner.reclaim,
+    (_S.RUNNING, ev.Release): bystander.release,
+    (_S.FINISHING, ev.Release): bystander.release,
+    (_S.RUNNING, ev.Rescue): bystander.rescue,
+    (_S.FINISHING, ev.Rescue): bystander.rescue,
+    (_S.INTERRUPTED, ev.Rescue): bystander.rescue,
+    (_S.RETRYING, ev.Rescue): bystander.rescue,
+    (_S.INTERRUPTED, ev.MarkUnroutable): bystander.mark_unroutable,
+    (_S.RETRYING, ev.MarkUnroutable): bystander.mark_unroutable,
+    (_S.RUNNING, ev.Kill): bystander.kill,
+    (_S.INTERRUPTED, ev.Kill): bystander.kill,
+    (_S.RETRYING, ev.Kill): bystander.kill,
+    (_S.PAUSED, ev.Kill): bystander.kill,
+    (_S.FINISHING, ev.Kill): bystander.kill,
+    (_S.RUNNING, ev.Cancel): bystander.cancel_running,
+    (_S.INTERRUPTED, ev.Cancel): bystander.cancel_pending,
+    (_S.RETRYING, ev.Cancel): bystander.cancel_pending,
+    (_S.PAUSED, ev.Cancel): bystander.cancel_pending,
+    (_S.RUNNING, ev.Pause): bystander.pause_running,
+    (_S.INTERRUPTED, ev.Pause): bystander.pause_pending,
+    (_S.RETRYING, ev.Pause): bystander.pause_pending,
+    (_S.PAUSED, ev.Resume): bystander.resume_paused,
+    (_S.RUNNING, ev.Resume): bystander.resume_running,
+    (_S.INTERRUPTED, ev.Resend): bystander.resend,
+    (_S.RETRYING, ev.Resend): bystander.resend,
+}

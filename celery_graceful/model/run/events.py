@@ -1,0 +1,199 @@
+"""What may happen to a run. Each event is one row of the table in :mod:`.decide`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from celery_graceful.model.run.record import Outcome, Record
+
+__all__ = [
+    "Admit",
+    "Cancel",
+    "End",
+    "Event",
+    "Finish",
+    "HandOver",
+    "Kill",
+    "MarkUnroutable",
+    "Pause",
+    "Reclaim",
+    "Release",
+    "Rescue",
+    "Resend",
+    "Restore",
+    "Resume",
+    "Wait",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """A message of the run reached a worker, which asks whether it may carry it."""
+
+    generation: int
+    owner: str
+    redelivered: bool = False
+    #: The checkpoint the message carries, used only when the store knows nothing of the run, or has
+    #: not heard of its owner's leave (see ``left``).
+    checkpoint: str | None = None
+    envelope: bytes = b""
+    #: Unix time, for people; and it tells an admission that is asked for again by its own start.
+    at: float = 0.0
+    #: Seconds since the worker received the message.
+    waited: float = 0.0
+    #: Whether a lease that is over is enough, since no rescuer could take the run.
+    takes_over: bool = False
+    #: The fence of a run that begins: one that no earlier owner can hold whose record vanished.
+    fresh_fence: int = 1
+    #: The message should carry a checkpoint and does not: it was too large to travel.
+    left_out: bool = False
+    #: The fence of the owner that sent the message while the store was away. It had ended then,
+    #: with this checkpoint and so many items done.
+    left: int | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The runner stops and is about to publish a successor, or to return its message."""
+
+    fence: int
+    checkpoint: str | None
+    steps: int
+    reason: str
+    #: False when the runner returns its own message to the broker instead of publishing.
+    successor: bool = True
+    #: Executions in a row, this one included, that processed items without moving the cursor.
+    stalls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The runner stops; its successor is not to start before ``delay`` seconds (a retry)."""
+
+    fence: int
+    checkpoint: str | None
+    steps: int
+    reason: str
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """The runner handed over, but the broker refused the successor: it takes its run back."""
+
+    fence: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The owner found no record of its run: it vanished from the store."""
+
+    fence: int
+    #: What the owner holds, the envelope included.
+    record: Record
+    #: A fence that no other owner can hold.
+    fresh_fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The runner has the result or the final error, and Celery has not stored it yet."""
+
+    fence: int
+    checkpoint: str | None
+    steps: int
+    result: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Celery has stored the outcome and fired the callbacks; or the runner gave the run up."""
+
+    fence: int
+    outcome: Outcome
+    #: Where the run ended, when no earlier event told; ``None`` keeps what the record says.
+    checkpoint: str | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """The worker's main process ended the run: hard time limit, revoke, expiry."""
+
+    outcome: Outcome
+    reason: str
+    #: The delivery it happened to; ``None``: the run as such, whoever carries it (a revoke).
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The worker saw the process that carried this generation die, or leave without a trace."""
+
+    owner: str
+    generation: int
+    #: How it died, for people: the signal, mostly.
+    how: str = "its process died"
+    #: False when it did not die, but left while the store was away.
+    crashed: bool = True
+    #: The execution's fence, where it is known.
+    fence: int | None = None
+    #: The store was away when it happened: the message may have come back, and been dropped.
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """A worker found the run overdue."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUnroutable:
+    """The pending message of this generation cannot be taken by anybody, as far as can be seen."""
+
+    generation: int
+    #: For people: no queue takes it, a worker that got it does not know the task.
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """An operator or ``revoke`` wants the run to end at its next checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator takes the run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """An operator puts a paused run back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """An operator sends the pending message of a run again."""
+
+
+Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
+    Admit,
+    HandOver,
+    Wait,
+    Reclaim,
+    Restore,
+    Finish,
+    End,
+    Kill,
+    Release,
+    Rescue,
+    MarkUnroutable,
+    Cancel,
+    Pause,
+    Resume,
+    Resend,
+]

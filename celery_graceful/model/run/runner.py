@@ -1,0 +1,75 @@
+"""What the execution that carries a run may do to it, while its fence stands."""
+
+from __future__ import annotations
+
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.record import Outcome, Record, Request, State, replace
+from celery_graceful.model.run.verdict import Decision, Policy, Verdict, ended, paused, raised
+
+
+def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Decision:
+    saved = replace(
+        record,
+        checkpoint=e.checkpoint,
+        steps=e.steps,
+        reason=e.reason,
+        owner=None,
+        stalls=e.stalls,
+    )
+    if record.requested is Request.CANCEL or e.reason == StopReason.CANCELLED:
+        return ended(saved, Outcome.CANCELLED, policy)
+    if record.requested is Request.PAUSE:
+        return paused(saved)
+    generation = raised(record) if e.successor else record.generation
+    pending = replace(saved, state=State.INTERRUPTED, generation=generation)
+    return Decision(Verdict.PUBLISH, e.reason, pending, due_in=policy.lease_ttl)
+
+
+def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
+    saved = replace(record, checkpoint=e.checkpoint, steps=e.steps, reason=e.reason, owner=None)
+    if record.requested is Request.CANCEL:
+        return ended(saved, Outcome.CANCELLED, policy)
+    if record.requested is Request.PAUSE:
+        return paused(saved)
+    waiting = replace(saved, state=State.RETRYING, generation=raised(record))
+    return Decision(Verdict.PUBLISH, e.reason, waiting, due_in=e.delay + policy.lease_ttl)
+
+
+def reclaim(record: Record, e: ev.Reclaim, now: float, policy: Policy) -> Decision:
+    taken = replace(
+        record, state=State.RUNNING, fence=record.fence + 1, owner=e.owner, republished=0
+    )
+    return Decision(Verdict.RESUME, "", taken, due_in=policy.lease_ttl)
+
+
+def restore(record: None, e: ev.Restore, now: float, policy: Policy) -> Decision:
+    """Write back what the owner holds.
+
+    Fence and version are new: an owner from before it, if there is one, still holds the old ones.
+    """
+    fence = max(e.record.fence + 1, e.fresh_fence)
+    back = replace(e.record, fence=fence, version=fence, unroutable="")
+    return Decision(Verdict.DONE, "written back", back, due_in=policy.lease_ttl)
+
+
+def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision:
+    done = replace(
+        record,
+        state=State.FINISHING,
+        checkpoint=e.checkpoint,
+        steps=e.steps,
+        result=e.result,
+        outcome=e.outcome,
+    )
+    return Decision(Verdict.DONE, "", done, due_in=policy.lease_ttl)
+
+
+def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
+    return ended(
+        record,
+        e.outcome,
+        policy,
+        checkpoint=record.checkpoint if e.checkpoint is None else e.checkpoint,
+        steps=record.steps if e.steps is None else e.steps,
+    )

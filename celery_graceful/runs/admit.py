@@ -1,0 +1,134 @@
+"""At the door: may this message carry its run?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from celery_graceful._celery.message import wire
+from celery_graceful.errors import CorruptRecord, CursorError, NotResumable
+from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.cursor import decode
+from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.record import RunKey
+from celery_graceful.runs.ticket import Ticket
+from celery_graceful.runs.transition import Patience, Transition, transition
+from celery_graceful.runs.vanished import fresh_fence, warn_begun
+from celery_graceful.runtime import Runtime
+
+__all__ = ["Admission", "admit"]
+
+
+class Admission(NamedTuple):
+    """The answer to a message: a verdict and, unless it is dropped, the right to carry the run."""
+
+    verdict: Verdict
+    why: str
+    ticket: Ticket | None = None
+
+
+def admit(
+    runtime: Runtime,
+    task: str,
+    request: Any,
+    worker: str,
+    *,
+    max_crashes: int | None = None,
+    patience: Patience | None = None,
+) -> Admission:
+    """Ask the store whether the message behind ``request`` may carry its run.
+
+    Args:
+        task: the task's name.
+        request: the task's request (``self.request``).
+        worker: names the worker, whose main process will keep the lease alive.
+        max_crashes: the task's own option, ``None`` for the setting.
+        patience: how long to ask a store that does not answer; ``None``: as long as a lease.
+
+    Raises:
+        NotResumable: no message can be made of the request.
+        StoreUnavailable: patience was at its end.
+        NewerRecord: a later version of this package wrote the run's record.
+        CorruptRecord: the run's record cannot be read.
+        StoreError: the store refused.
+    """
+    run = RunKey(task, request.id)
+    envelope = wire.capture(request, runtime.broker)
+    if envelope is None:
+        raise NotResumable(
+            f"{run} came without a message that could be published again after an interruption. "
+            "Leave the task's Request as IterableTask sets it, and send it with a serializer that "
+            "this worker can write"
+        )
+    now = time.time()
+    left, steps = _left(request)
+    message = ev.Admit(
+        generation=wire.generation_of(request),
+        owner=worker,
+        redelivered=_may_be_a_copy(request),
+        checkpoint=_travelled(request),
+        envelope=wire.pack(envelope),
+        at=now,
+        waited=_waited(request),
+        fresh_fence=fresh_fence(now),
+        left_out=request.get(wire.LEFT_OUT) is not None,
+        left=left,
+        steps=steps,
+    )
+    policy = runtime.policy_for(max_crashes)
+    # A first delivery nearly always finds no record: guess so, and save a round trip.
+    guess = message.generation == 0 and not message.redelivered
+    if patience is None:
+        patience = runtime.settings.lease_ttl
+    done = transition(runtime.store, run, message, policy, guess=guess, patience=patience)
+    if _nobody_would(runtime, done):
+        message = replace(message, takes_over=True)
+        done = transition(runtime.store, run, message, policy, patience=patience)
+    verdict = done.decision.verdict
+    if verdict is Verdict.DROP or done.record is None:
+        return Admission(Verdict.DROP, done.decision.why)
+    ticket = Ticket(runtime, run, done.record, worker)
+    if message.generation and done.record.version == message.fresh_fence:
+        warn_begun(run, done.record)
+    return Admission(verdict, done.decision.why, ticket)
+
+
+def _may_be_a_copy(request: Any) -> bool:
+    """Whether there may have been another delivery: the broker's, or one that was parked."""
+    info = request.delivery_info or {}
+    return bool(info.get("redelivered") or request.get(wire.WAITED))
+
+
+def _nobody_would(runtime: Runtime, done: Transition) -> bool:
+    """Whether a message was dropped for the sake of a runner that no worker here would rescue."""
+    record = done.record
+    if done.decision.verdict is not Verdict.DROP or record is None or record.owner is None:
+        return False
+    try:
+        return wire.unpack(record.envelope).broker != runtime.broker
+    except CorruptRecord:
+        return True
+
+
+def _waited(request: Any) -> float:
+    """Seconds since this worker received the message."""
+    received = (request.properties or {}).get(wire.RECEIVED)
+    return max(0.0, wire.uptime() - received) if isinstance(received, float) else 0.0
+
+
+def _left(request: Any) -> tuple[int | None, int]:
+    """The fence of an owner that left while the store was away, and the items it had done."""
+    fence, checkpoint = request.get(wire.LEFT), request.get(wire.CHECKPOINT)
+    if type(fence) is not int or not isinstance(checkpoint, str):
+        return None, 0
+    try:
+        return fence, decode(checkpoint).steps
+    except CursorError:
+        return None, 0
+
+
+def _travelled(request: Any) -> str | None:
+    """The checkpoint in the message. What is none is told of when an execution reads it."""
+    checkpoint = request.get(wire.CHECKPOINT)
+    return checkpoint if checkpoint is None or isinstance(checkpoint, str) else repr(checkpoint)

@@ -1,0 +1,1 @@
+"""Records of runs in the memory of one process."""

@@ -1,0 +1,1 @@
+"""Records of runs in a SQL database, through SQLAlchemy Core."""

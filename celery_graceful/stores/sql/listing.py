@@ -1,0 +1,168 @@
+"""Listings of runs in a SQL database: read in the order of an index, page by page.
+
+A page begins behind the row that the last one ended with. With OFFSET the database would read all
+pages before it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    String,
+    bindparam,
+    or_,
+    select,
+    tuple_,
+)
+
+from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.stores.codec import Unreadable
+from celery_graceful.stores.listing import AT_ONCE, Entry, Page, Skipped, collect, joined
+from celery_graceful.stores.sql.fields import record_of
+from celery_graceful.stores.sql.statements import Statements
+from celery_graceful.stores.sql.tables import RECORD_COLUMNS, id_in_bytes, table
+
+__all__ = ["SqlListing"]
+
+_t = table.c
+#: The last character that there is.
+_LAST = chr(0x10FFFF)
+
+
+class _Walk:
+    """The statements that read runs in one order: the first page, and those behind a row.
+
+    Args:
+        which: The rows to read.
+        by: The columns that order them; with the namespace and ``which``, those of an index.
+        descending: Whether the greatest comes first.
+        null: Columns of the index before ``by`` that are NULL in all of ``which``: PostgreSQL takes
+            the index only when they are named.
+    """
+
+    def __init__(
+        self,
+        which: ColumnElement[bool],
+        *by: ColumnElement[Any],
+        descending: bool = False,
+        null: tuple[ColumnElement[Any], ...] = (),
+    ) -> None:
+        order = [column.desc() for column in by] if descending else (*null, *by)
+        self._names = [f"after_{number}" for number in range(len(by))]
+        self._by = by
+        there: ColumnElement[Any] = tuple_(*by)
+        last = tuple_(
+            *(
+                bindparam(name, type_=column.type)
+                for name, column in zip(self._names, by, strict=True)
+            )
+        )
+        self.first: Select[Any] = (
+            select(_t.task, _t.id, *RECORD_COLUMNS)
+            .where(_t.namespace == bindparam("ns"), which)
+            .order_by(*order)
+            .limit(bindparam("count"))
+        )
+        self.onward = self.first.where(there < last if descending else there > last)
+
+    def page(
+        self, connection: Connection, given: dict[str, Any], after: tuple[Any, ...] | None
+    ) -> tuple[list[RowMapping], tuple[Any, ...] | None]:
+        """The rows behind ``after``, and the key of the last of them; ``None``: it is the end."""
+        if after is not None:
+            given = {**given, **dict(zip(self._names, after, strict=True))}
+        statement = self.first if after is None else self.onward
+        rows = list(connection.execute(statement, given).mappings())
+        if len(rows) < given["count"]:
+            return rows, None
+        return rows, tuple(rows[-1][column] for column in self._by)
+
+
+class SqlListing:
+    """What a store answers about many runs at once.
+
+    Args:
+        statements: Those of the store, which know the time.
+        skipped: Warns of records that cannot be read.
+    """
+
+    def __init__(self, statements: Statements, skipped: Skipped) -> None:
+        self._skipped = skipped
+        live, now = _t.expires_at.is_(None), statements.moment
+        key = (_t.task, _t.id)
+        self._due = _Walk(live & (_t.due_at <= now), _t.due_at, *key)
+        # Two walks, as databases differ on where NULL comes.
+        self._timed = _Walk(live & _t.due_at.is_not(None), _t.due_at, *key)
+        self._never_due = _Walk(live & _t.due_at.is_(None), *key, null=(_t.due_at,))
+        self._ended = _Walk(_t.expires_at > now, _t.expires_at, *key, descending=True)
+        run_id = id_in_bytes(statements.dialect)
+        self._named = (
+            select(_t.task, _t.id)
+            .where(
+                _t.namespace == bindparam("ns"),
+                run_id >= bindparam("first", type_=String),
+                run_id < bindparam("beyond", type_=String),
+                tuple_(run_id, _t.task)
+                > tuple_(
+                    bindparam("after_id", type_=String), bindparam("after_task", type_=String)
+                ),
+                or_(_t.expires_at.is_(None), _t.expires_at > now),
+            )
+            .order_by(run_id, _t.task)
+            .limit(bindparam("count"))
+        )
+
+    def due(
+        self, connection: Connection, given: dict[str, Any], limit: int
+    ) -> list[tuple[RunKey, Record]]:
+        """Runs whose ``due_at`` has passed."""
+        return collect(limit, self._pages(connection, given, self._due))
+
+    def runs(
+        self, connection: Connection, given: dict[str, Any], limit: int
+    ) -> list[tuple[RunKey, Record]]:
+        """Runs that have not ended, then those that have."""
+
+        def read(walk: _Walk) -> Callable[[int], list[tuple[RunKey, Record]]]:
+            return lambda left: collect(left, self._pages(connection, given, walk))
+
+        live = joined(limit, read(self._timed)(limit), read(self._never_due))
+        return joined(limit, live, read(self._ended))
+
+    def named(
+        self, connection: Connection, given: dict[str, Any], prefix: str, limit: int
+    ) -> list[RunKey]:
+        """Runs whose id begins with ``prefix``."""
+        found: list[RunKey] = []
+        bounds = {**given, "first": prefix, "beyond": prefix + _LAST}
+        after = {"after_id": "", "after_task": ""}
+        while (count := min(limit - len(found), AT_ONCE)) > 0:
+            rows = connection.execute(self._named, {**bounds, **after, "count": count}).all()
+            found += [RunKey(row.task, row.id) for row in rows]
+            if len(rows) < count:
+                break
+            after = {"after_id": found[-1].id, "after_task": found[-1].task}
+        return found
+
+    def _pages(
+        self, connection: Connection, given: dict[str, Any], walk: _Walk
+    ) -> Callable[[tuple[Any, ...] | None, int], Page]:
+        def fetch(after: tuple[Any, ...] | None, count: int) -> Page:
+            rows, after = walk.page(connection, {**given, "count": count}, after)
+            return Page([self._entry(row) for row in rows], after)
+
+        return fetch
+
+    def _entry(self, row: RowMapping) -> Entry:
+        run = RunKey(row["task"], row["id"])
+        try:
+            return run, record_of(row)
+        except Unreadable as exc:
+            self._skipped.warn(f"{run[0]}[{run[1]}] of graceful_runs", exc)
+            return None

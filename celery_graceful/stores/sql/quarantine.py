@@ -1,0 +1,278 @@
+"""Quarantined items in a SQL database: a row each, and a row for each run with their expiry.
+
+Whatever concerns many rows is done in steps of a few hundred, each a statement of its own, so that
+no lock and no transaction lasts long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    LargeBinary,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from celery_graceful.model.run.record import State
+from celery_graceful.stores.codec import text, utf8
+from celery_graceful.stores.sql.statements import Statements
+from celery_graceful.stores.sql.tables import quarantine_expiry, quarantined, table
+
+__all__ = ["SqlQuarantine"]
+
+#: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
+_AT_ONCE = 500
+#: Entries that one statement reads, and that it counts.
+_READ_AT_ONCE, _COUNTED_AT_ONCE = 250, 5_000
+#: Runs whose rows one sweep deletes, a step of each.
+_RUNS_AT_ONCE = 5
+#: An expiry that has to move is moved by so much more.
+_AHEAD = 1.01
+#: The greatest ordinal a row can have.
+_LAST = 2**63 - 1
+
+_q, _e, _t = quarantined.c, quarantine_expiry.c, table.c
+
+
+def _of(which: Table) -> ColumnElement[bool]:
+    """The rows of the run that the parameters name."""
+    return and_(
+        which.c.namespace == bindparam("ns"),
+        which.c.task == bindparam("run_task"),
+        which.c.id == bindparam("run_id"),
+    )
+
+
+class SqlQuarantine:
+    """The statements on quarantined items, and what is asked of them.
+
+    Args:
+        statements: Those of the store, which know the time.
+    """
+
+    def __init__(self, statements: Statements) -> None:
+        #: Where the sweep of an expired run continues, by the run and the time it expired.
+        self._swept: dict[tuple[str, str, float], int] = {}
+        now = statements.clock
+        until = now + bindparam("keep", type_=Double)
+        running = and_(
+            _of(table), _t.state == State.RUNNING.value, _t.fence == bindparam("expected_fence")
+        )
+        owned = exists().where(running)
+        alive = exists().where(_of(quarantine_expiry), _e.expires_at > now)
+        ordinal, entry = bindparam("at", type_=BigInteger), bindparam("entry", type_=LargeBinary)
+        mine, from_first = _of(quarantined), _q.ordinal >= bindparam("first", type_=BigInteger)
+        key = (_t.namespace, _t.task, _t.id)
+
+        held = and_(_of(quarantine_expiry), _e.expires_at > now)
+        self._keep = update(quarantine_expiry).where(held).values(expires_at=until)
+        # A little more than asked for, so that not every item writes this row.
+        more = now + bindparam("keep", type_=Double) * _AHEAD
+        self._prolong = (
+            update(quarantine_expiry)
+            .where(held, _e.expires_at < until, owned)
+            .values(expires_at=more)
+        )
+        self._begin = insert(quarantine_expiry).from_select(
+            [c.name for c in quarantine_expiry.columns], select(*key, until).where(running)
+        )
+        self._insert = insert(quarantined).from_select(
+            [c.name for c in quarantined.columns],
+            select(*key, ordinal, entry).where(running, alive),
+        )
+        self._replace = (
+            update(quarantined).where(mine, _q.ordinal == ordinal, owned).values(entry=entry)
+        )
+        self._list = (
+            select(_q.ordinal, _q.entry)
+            .where(mine, from_first, alive)
+            .order_by(_q.ordinal)
+            .limit(bindparam("count"))
+        )
+        counted = (
+            select(_q.ordinal)
+            .where(mine, from_first, alive)
+            .order_by(_q.ordinal)
+            .limit(bindparam("count"))
+        ).subquery()
+        self._count = select(func.count(), func.max(counted.c.ordinal))
+        self._next = (
+            select(_q.ordinal)
+            .where(mine, from_first, _q.ordinal <= bindparam("last", type_=BigInteger))
+            .order_by(_q.ordinal)
+            .limit(bindparam("count"))
+        )
+        # With a range as well: PostgreSQL takes it to the index, and the list as a rule only when
+        # it knows by its statistics that the run has many.
+        gone = delete(quarantined).where(
+            mine,
+            _q.ordinal.between(
+                bindparam("least", type_=BigInteger), bindparam("most", type_=BigInteger)
+            ),
+            _q.ordinal.in_(bindparam("gone", expanding=True)),
+        )
+        self._delete, self._delete_owned, self._delete_over = (
+            gone,
+            gone.where(owned),
+            gone.where(not_(alive)),
+        )
+        self._expired = (
+            select(_e.task, _e.id, _e.expires_at)
+            .where(_e.namespace == bindparam("ns"), _e.expires_at <= statements.moment)
+            .limit(bindparam("count"))
+        )
+        self._forget = delete(quarantine_expiry).where(_of(quarantine_expiry), _e.expires_at <= now)
+
+    def put(
+        self,
+        connection: Connection,
+        of: dict[str, Any],
+        fence: int,
+        ordinal: int,
+        entry: str,
+        keep: float,
+    ) -> bool:
+        """Keep an entry while the fence stands; returns whether it stood."""
+        given = {**of, "expected_fence": fence, "keep": keep}
+        row = {**of, "expected_fence": fence, "at": ordinal, "entry": utf8(entry)}
+        connection.execute(self._prolong, given)
+        return self._write(connection, row) or (
+            self._opened(connection, given) and self._write(connection, row)
+        )
+
+    def _write(self, connection: Connection, row: dict[str, Any]) -> bool:
+        try:
+            return _written(connection, self._insert, row)
+        except IntegrityError:
+            return _written(connection, self._replace, row)
+
+    def _opened(self, connection: Connection, given: dict[str, Any]) -> bool:
+        """Begin the run's list, without what an expired run of the same id has left."""
+        at: int | None = -_LAST
+        while at is not None:
+            at = self._forget_some(connection, given, at)
+        try:
+            return _written(connection, self._begin, given)
+        except IntegrityError:
+            return True  # another thread has begun it meanwhile
+
+    def listing(
+        self, connection: Connection, of: dict[str, Any], first: int, limit: int
+    ) -> list[tuple[int, str]]:
+        """Entries by their ordinals."""
+        entries: list[tuple[int, str]] = []
+        while len(entries) < limit:
+            wanted = min(limit - len(entries), _READ_AT_ONCE)
+            page = {**of, "first": first, "count": wanted}
+            rows = connection.execute(self._list, page).all()
+            entries += [(row.ordinal, text(row.entry)) for row in rows]
+            if len(rows) < wanted:
+                break
+            first = entries[-1][0] + 1
+        return entries
+
+    def count(self, connection: Connection, of: dict[str, Any], first: int, limit: int) -> int:
+        """How many there are, up to ``limit``."""
+        count = 0
+        while count < limit:
+            wanted = min(limit - count, _COUNTED_AT_ONCE)
+            given = {**of, "first": first, "count": wanted}
+            found, last = connection.execute(self._count, given).one()
+            count += found
+            if found < wanted:
+                break
+            first = last + 1
+        return count
+
+    def drop(
+        self,
+        connection: Connection,
+        of: dict[str, Any],
+        ordinals: Collection[int],
+        fence: int | None,
+    ) -> None:
+        """Forget entries, if the fence (``None``: whatever it is) stands."""
+        gone = sorted(ordinals)
+        for first in range(0, len(gone), _AT_ONCE):
+            self._drop(connection, of, gone[first : first + _AT_ONCE], fence)
+
+    def drop_range(
+        self,
+        connection: Connection,
+        of: dict[str, Any],
+        first: int,
+        last: int | None,
+        fence: int | None,
+    ) -> None:
+        """Forget the entries from ``first`` to ``last``, if the fence stands."""
+        at, until = first, _LAST if last is None else last
+        while gone := self._some(connection, of, at, until):
+            if not self._drop(connection, of, gone, fence) and fence is not None:
+                return
+            at = gone[-1] + 1
+
+    def keep(self, connection: Connection, of: dict[str, Any], keep: float) -> None:
+        """Keep the entries for so many seconds more."""
+        connection.execute(self._keep, {**of, "keep": keep})
+
+    def forget(self, connection: Connection, parameters: dict[str, Any]) -> bool:
+        """Delete some of those whose time is over; returns whether there are more."""
+        page = {**parameters, "count": _RUNS_AT_ONCE}
+        swept: dict[tuple[str, str, float], int] = {}
+        for task, id_, expires_at in connection.execute(self._expired, page).all():
+            of, head = {**parameters, "run_task": task, "run_id": id_}, (task, id_, expires_at)
+            onward = self._forget_some(connection, of, self._swept.get(head, -_LAST))
+            if onward is not None:
+                swept[head] = onward
+        self._swept = swept
+        return bool(swept)
+
+    def _forget_some(self, connection: Connection, of: dict[str, Any], first: int) -> int | None:
+        """Delete a step of a run's expired entries; returns where to continue.
+
+        From the beginning, a database that keeps deleted rows for a while, as PostgreSQL does,
+        would read all of them again at each step.
+        """
+        gone = self._some(connection, of, first, _LAST)
+        if gone:
+            connection.execute(self._delete_over, _these(of, gone))
+        if len(gone) == _AT_ONCE:  # also where another worker has just deleted these
+            return gone[-1] + 1
+        connection.execute(self._forget, of)
+        return None
+
+    def _some(self, connection: Connection, of: dict[str, Any], first: int, last: int) -> list[int]:
+        page = {**of, "first": first, "last": last, "count": _AT_ONCE}
+        return list(connection.execute(self._next, page).scalars())
+
+    def _drop(
+        self, connection: Connection, of: dict[str, Any], gone: list[int], fence: int | None
+    ) -> bool:
+        given = _these(of, gone)
+        if fence is None:
+            return _written(connection, self._delete, given)
+        return _written(connection, self._delete_owned, {**given, "expected_fence": fence})
+
+
+def _these(of: dict[str, Any], ordinals: list[int]) -> dict[str, Any]:
+    return {**of, "gone": ordinals, "least": ordinals[0], "most": ordinals[-1]}
+
+
+def _written(connection: Connection, statement: Any, parameters: dict[str, Any]) -> bool:
+    options = {"preserve_rowcount": True}  # SQLAlchemy drops that of an INSERT otherwise
+    return connection.execute(statement, parameters, execution_options=options).rowcount > 0

@@ -1,0 +1,1 @@
+"""Text for people and programs: safe to show, masked, measured, parsed."""

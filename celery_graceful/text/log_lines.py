@@ -1,0 +1,79 @@
+"""Log lines of this package: what others wrote stays within its line, and passwords out of it.
+
+Task ids, task names, host names, reasons and the errors of drivers are whatever somebody sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery_graceful.text.masking import mask_text
+from celery_graceful.text.printable import printable, printable_lines
+
+__all__ = ["NAMES", "install"]
+
+#: The loggers of this package: a filter is asked by the logger itself, not by those above it.
+NAMES = (
+    "celery_graceful.atomic",
+    "celery_graceful.beat",
+    "celery_graceful.doctor",
+    "celery_graceful.maintenance",
+    "celery_graceful.processes",
+    "celery_graceful.processes.at_exit",
+    "celery_graceful.processes.leaks",
+    "celery_graceful.processes.ledger",
+    "celery_graceful.processes.report",
+    "celery_graceful.processes.saying",
+    "celery_graceful.rescue",
+    "celery_graceful.runs",
+    "celery_graceful.runtime",
+    "celery_graceful.signals",
+    "celery_graceful.stop",
+    "celery_graceful.stores",
+    "celery_graceful.tasks",
+    "celery_graceful.worker",
+)
+#: What can hold no text of others.
+_PLAIN = (int, float, type(None))
+
+
+class _Shown:
+    """An argument of a log line, made safe when it is written."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        if isinstance(self._value, BaseException):
+            # Its other lines are set in, so that none passes for a line of the log.
+            return printable_lines(mask_text(str(self._value)), "    ")
+        return printable(str(self._value))
+
+    def __repr__(self) -> str:
+        shown = repr(self._value)
+        if isinstance(self._value, BaseException):
+            shown = mask_text(shown)
+        return printable(shown)
+
+
+class _Safe(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.args and isinstance(record.msg, str):
+            record.msg = printable_lines(record.msg, "    ")
+        elif isinstance(record.args, tuple):
+            record.args = tuple(
+                arg if isinstance(arg, (*_PLAIN, _Shown)) else _Shown(arg) for arg in record.args
+            )
+        return True
+
+
+_safe = _Safe()
+
+
+def install() -> None:
+    """Make the log lines of this package safe, whoever reads them."""
+    for name in NAMES:
+        logging.getLogger(name).addFilter(_safe)

@@ -1,0 +1,303 @@
+"""The attendant: what one worker does about maintenance, and what it tells of itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from celery_graceful._celery.consumer import unstarted
+from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.threads.native import native_lock
+from celery_graceful.maintenance.known_workers import report_every
+from celery_graceful.maintenance.worker_report import MOST_BUSY, Busy, Report
+from celery_graceful.model.maintenance.held import NOTHING, Held, held_by
+from celery_graceful.model.maintenance.mode import Mode
+from celery_graceful.model.maintenance.mode_text import encode_mode
+from celery_graceful.model.maintenance.ramp import slots_allowed
+from celery_graceful.runtime import Runtime
+from celery_graceful.stop.flag import StopFlag
+from celery_graceful.worker.contained import failure_of
+from celery_graceful.worker.maintenance.announce import Announcer
+from celery_graceful.worker.maintenance.gate import Gate
+from celery_graceful.worker.maintenance.mode_from_others import ModeFromOthers
+from celery_graceful.worker.maintenance.watch import Known, Watch
+from celery_graceful.worker.parking.held_tasks import Parking
+from celery_graceful.worker.parking.other_workers import AskingOthers
+from celery_graceful.worker.parking.waiting_runs import RunParking
+from celery_graceful.worker.stopping.task_durations import History
+
+__all__ = ["Attendant"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
+
+#: Seconds between two looks at whether a ramp lets more through.
+RAMP_TICK = 0.05
+
+
+class Attendant:
+    """Puts the mode into force in one worker.
+
+    Args:
+        worker: a worker that has its pool, and has no consumer yet.
+        runtime: of its app.
+        flag: the worker's stop flag.
+        forced: started with ``--maintenance-force``: it works on through everything.
+        faulty: iterable tasks that are not written as they have to be.
+    """
+
+    def __init__(
+        self,
+        worker: Any,
+        runtime: Runtime,
+        flag: StopFlag,
+        *,
+        forced: bool,
+        faulty: frozenset[str] = frozenset(),
+    ) -> None:
+        settings = runtime.settings
+        self._pauses = settings.without_store == "pause"
+        self.runtime = runtime
+        self.forced = forced
+        self._worker = worker
+        self._began = time.monotonic()
+        self._flag = flag
+        self._lock = native_lock()
+        self._exempt = settings.maintenance_exempt_queues
+        self._leaving = NOTHING
+        #: The plugin could not start: no run may begin, whatever the store says.
+        self._runs_stopped = False
+        #: The version of the mode that the gate was set to, and the last that it has carried out.
+        self._version = self._in_force = -1
+        #: What of the gate others wait for, as it was last told.
+        self._told: tuple[int, int] | None = None
+        self._ramping = False
+        self._history = History()
+        self.announcer = Announcer(worker)
+        self.watch = Watch(
+            flag.worker,
+            runtime.open_store,
+            self.report,
+            self._on_change,
+            poll=report_every(settings),
+            lease=settings.lease_ttl,
+            follows=not forced,
+            pauses=self._pauses,
+        )
+        self._others = ModeFromOthers(
+            runtime.app,
+            runtime.namespace,
+            worker.hostname,
+            self.watch.learn,
+            every=settings.lease_ttl,
+        )
+        self.parking = Parking(runtime, flag.worker, self.held_by_name)
+        self.run_parking = RunParking(
+            runtime,
+            flag.worker,
+            faulty.__contains__,
+            lambda: self.starts_runs,
+            AskingOthers(
+                runtime.app,
+                runtime.namespace,
+                worker.hostname,
+                lambda: self.run_parking.others_needed,
+            ),
+        )
+        self.gate = Gate(
+            worker, self._park, self.watch.look_since, self._on_settled, self._exempt, faulty
+        )
+        RunRequest.postpone = self._postpone
+        self._on_change()
+
+    # -- what is held -----------------------------------------------------------------------
+
+    @property
+    def mode(self) -> Mode:
+        """The mode as it is known here, without what has ended by itself."""
+        return self.watch.known.mode
+
+    def held_for_all(self) -> Held:
+        """What the mode holds for workers that are not forced."""
+        return held_by(self.mode, self._exempt)
+
+    def held_by_name(self, task: str) -> bool:
+        """Whether a task is held by its name; nothing is when nobody knows."""
+        return self.held_for_all().task(task)
+
+    def _held_here(self, known: Known) -> Held:
+        if self.forced:
+            return NOTHING
+        if known.cut_off or (self._pauses and known.mode.version < 0):
+            return Held(everything=True, exempt=self._exempt)
+        return held_by(known.mode, self._exempt)
+
+    def _on_change(self) -> None:
+        """The mode has changed, in whatever thread that was heard of."""
+        with self._lock:
+            could_start = not self.gate.runs_wait
+            self._set_gate()
+            mode = self.mode
+            leaving = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
+            if leaving != self._leaving:
+                self._leaving = leaving
+                self._flag.mode_snapshot.write(leaving.encode() if leaving else b"")
+        self.parking.mode_changed(mode)
+        if not (could_start or self.gate.runs_wait):
+            self.run_parking.can_start_again()
+
+    def _set_gate(self) -> None:
+        known = self.watch.known
+        self.gate.set(
+            self._held_here(known),
+            self._allowed(),
+            runs_wait=known.runs_wait or self._runs_stopped,
+        )
+        self._version = known.mode.version
+
+    def _on_settled(self) -> None:
+        """The gate has carried out what is held; in the thread that consumes."""
+        with self._lock:
+            if self.gate.enforced == self.gate.number:
+                self._in_force = self._version
+        if not self.forced:
+            running = [each for each in self.gate.begun() if each.time_start]
+            self.announcer.tell(self.watch.known, len(running))
+        if not self.gate.held.tasks:
+            self.parking.close()
+        if not self.gate.runs_wait:
+            self.run_parking.close()
+        if self.gate.allowed is not None and not self._ramping:
+            self._ramping = True
+            self._ramp()
+        self._tell_of_change()
+
+    # -- runs that cannot start here --------------------------------------------------------
+
+    def _park(self, requests: list[Any]) -> list[Any]:
+        runs = [request for request in requests if self.gate.cannot_start(request)]
+        others = [request for request in requests if not self.gate.cannot_start(request)]
+        return [*self.run_parking.park(runs), *self.parking.park(others)]
+
+    def stop_runs(self) -> None:
+        """The plugin could not start: from now on runs wait for another worker."""
+        self._runs_stopped = True
+        self._on_change()
+
+    def _postpone(self, request: Any) -> None:
+        """A run was not admitted; in whatever thread hears of its end."""
+        if not request.postponed_alone:
+            self.watch.refused()
+        self.gate.postpone(request)
+
+    @property
+    def starts_runs(self) -> bool:
+        """Whether runs can start here."""
+        return not (self.watch.known.runs_wait or self._runs_stopped)
+
+    def _tell_of_change(self) -> None:
+        """Report at once what others wait for. What is held may arrive at any rate."""
+        now = (self._in_force, self.gate.enforced)
+        if now != self._told:
+            self._told = now
+            self.watch.ring()
+
+    # -- the ramp, in the thread that consumes or keeps the timer -----------------------------
+
+    def _allowed(self) -> int | None:
+        if self.forced:
+            return None
+        watch = self.watch
+        return slots_allowed(self.mode.ramp, watch.now, self.slots, watch.rank, watch.workers)
+
+    def _ramp(self) -> None:
+        with self._lock:  # a ``down`` in another thread must not be undone here
+            allowed = self._allowed()
+            if allowed != self.gate.allowed:
+                self._set_gate()
+        self.gate.let_through()
+        self._ramping = allowed is not None
+        if self._ramping:
+            self._worker.timer.call_after(RAMP_TICK, self._ramp)
+
+    def known_mode(self) -> dict[str, Any] | None:
+        """The mode for another worker, ready to be sent; ``None``: it is not known here."""
+        mode = self.mode
+        if mode.version < 0:
+            return None
+        return {"version": mode.version, "text": encode_mode(mode, log=False)}
+
+    def reconnected(self, consumer: Any) -> None:
+        """There is a new connection, which does not consume yet."""
+        self._ramping = False
+        self._told = None
+        if not (self.watch.is_known or self.forced or self._pauses):
+            self._others.at_start()
+        self.gate.connected(consumer)
+        self.run_parking.connected()
+
+    # -- what it tells ----------------------------------------------------------------------
+
+    @property
+    def slots(self) -> int:
+        """How many tasks the worker can run at once."""
+        return int(self._worker.max_concurrency or self._worker.concurrency or 1)
+
+    def report(self) -> Report:
+        """The worker at this moment; in any thread."""
+        self.announcer.remind()  # comes by every few seconds, whatever the loop does
+        now = time.monotonic()
+        self.run_parking.try_again(now)
+        if not self.watch.answers and not self.forced:
+            self._others.now_and_then(now)
+        gate = self.gate
+        # First what is in force, then what runs: what starts in between must not be missing.
+        away = self._disconnected()
+        version = self._version if away else self._in_force
+        paused = away or gate.enforced == gate.number
+        requests = gate.begun() if gate.intake is not None else []
+        held = gate.held
+        busy = [_busy(request, gate.queue_to_hold(held, request)) for request in requests]
+        self._history.look((b.task, b.id, b.seconds) for b in busy)
+        self.watch.hurry = bool(held) and (
+            not paused or any(held.covers(b.task, b.queue) for b in busy)
+        )
+        worker = self._worker
+        return Report(
+            hostname=worker.hostname,
+            pid=self._flag.owner_pid,
+            pool=getattr(worker.pool_cls, "__module__", "").rpartition(".")[2],
+            slots=self.slots,
+            queues=tuple(gate.intake.names) if gate.intake is not None else (),
+            exempt=tuple(sorted(self._exempt)),
+            version=version,
+            forced=self.forced,
+            paused=paused,
+            cut_off=self.watch.known.cut_off,
+            busy=tuple(busy[:MOST_BUSY]),
+            busy_count=len(busy),
+            parked=self.parking.count,
+            longest=self._history.longest(),
+            failure=failure_of(worker),
+            start=self._flag.worker,
+            up_for=round(time.monotonic() - self._began, 3),
+        )
+
+    def _disconnected(self) -> bool:
+        """Without a connection nothing starts, but what threads were given before; the next
+        connection finds the gate as it is."""
+        consumer = getattr(self._worker, "consumer", None)
+        if consumer is not None and consumer.connection is not None:
+            return False
+        return not unstarted.waits_for_thread(self._worker)
+
+
+def _busy(request: Any, queue: str) -> Busy:
+    started = request.time_start
+    return Busy(
+        task=request.type,
+        id=request.id,
+        queue=queue,
+        seconds=round(max(0.0, time.time() - started), 1) if started else 0.0,
+        run=isinstance(request, RunRequest),
+    )

@@ -1,0 +1,85 @@
+"""The bootsteps of maintenance: one of the worker, one of its consumer."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from typing import Any
+
+from celery import signals as celery_signals
+
+from celery_graceful._celery.consumer.lost_poll import end_polls_before_closing
+from celery_graceful.errors import SettingsError
+from celery_graceful.execution import definitions
+from celery_graceful.runtime import runtime_of
+from celery_graceful.stop import flag as stop_flag
+from celery_graceful.worker.contained import ContainedStep
+from celery_graceful.worker.maintenance import remote
+from celery_graceful.worker.maintenance.controller import Attendant
+
+__all__ = ["GateStep", "MaintenanceStep"]
+
+logger = logging.getLogger("celery_graceful.maintenance")
+
+#: The first look may take this many time-outs of the store: for a connection, and for its answer.
+LOOK = 3.0
+
+
+class MaintenanceStep(ContainedStep):
+    """Sets the gate before there is a consumer, and reads the mode before anything is consumed."""
+
+    requires = ("celery_graceful.worker.step:GracefulStep",)
+
+    def __init__(self, worker: Any, maintenance_force: bool = False, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self.forced = bool(maintenance_force)
+        self._ended = False
+
+    def create(self, worker: Any) -> None:
+        flag = stop_flag.current()
+        if flag is None:
+            raise SettingsError("the worker has no stop flag: Graceful(app) adds GracefulStep")
+        runtime = runtime_of(worker.app)
+        faulty = frozenset(definitions.faulty(worker.app))
+        worker.graceful_attendant = Attendant(
+            worker, runtime, flag, forced=self.forced, faulty=faulty
+        )
+        remote.register()
+
+    def start(self, worker: Any) -> None:
+        if self.forced:
+            logger.warning("Started with --maintenance-force: works on through maintenance")
+        self._attendant = worker.graceful_attendant
+        settings = runtime_of(worker.app).settings
+        # A name server may take minutes, and the worker is not to wait for it.
+        self._attendant.watch.start(patience=LOOK * settings.store_timeout)
+        celery_signals.worker_shutdown.connect(
+            self._on_end, sender=worker, weak=False, dispatch_uid="graceful-maintenance-end"
+        )
+        # A cold stop sends no signal at its end.
+        self._pid = os.getpid()
+        atexit.register(self._on_end)
+
+    def _on_end(self, **_: Any) -> None:
+        """The pool has ended: nothing runs here any more."""
+        if not self._ended and os.getpid() == self._pid:
+            self._ended = True
+            atexit.unregister(self._on_end)
+            self._attendant.watch.stop()
+
+
+class GateStep(ContainedStep):
+    """Closes what is held whenever there is a new connection, before it consumes."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        end_polls_before_closing(consumer)
+
+    def start(self, consumer: Any) -> None:
+        consumer.controller.graceful_attendant.reconnected(consumer)
+
+    def stop(self, consumer: Any) -> None:
+        """The connection is lost, or the worker stops: what waits is the broker's again."""

@@ -1,0 +1,1 @@
+"""Messages that may not start on this worker: parked, and sent back later."""
