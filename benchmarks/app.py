@@ -12,18 +12,6 @@ import time
 from celery import Celery
 from celery.app.trace import build_tracer
 
-__all__ = [
-    "MARKS",
-    "app",
-    "child",
-    "look_for_leaks",
-    "loop",
-    "loop_late",
-    "mark",
-    "nothing",
-    "pause",
-]
-
 #: The list in Redis that gets the marks, as JSON-free text: name, monotonic seconds.
 MARKS = "benchmarks-marks"
 

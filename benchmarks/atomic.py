@@ -21,8 +21,6 @@ from benchmarks.inside import carry, inside_a_worker
 from celery_graceful import Atomic, IterableTask
 from tests.servers import MissingProgram, Postgres
 
-__all__ = ["measure"]
-
 BOUND = 0.8
 ITEMS = 5000
 #: Items a batch; the bound is for the default, the other shows what a commit's mark costs.

@@ -11,8 +11,6 @@ from statistics import median
 from benchmarks.figures import Figure
 from celery_graceful import background_process
 
-__all__ = ["measure"]
-
 ROUNDS, QUICK_ROUNDS = 200, 20
 #: The most that the median start may take beyond that of ``subprocess.Popen``, in milliseconds.
 BOUND = 15.0

@@ -12,8 +12,6 @@ from benchmarks.queues import FIRST_COPY, copy, fill, worker_of
 from tests.harness import wait_for
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 RUNS = 4
 SECONDS, QUICK_SECONDS = 60.0, 10.0
 #: After so many seconds each child has its connections.

@@ -9,8 +9,6 @@ from math import comb
 from statistics import median
 from typing import Literal
 
-__all__ = ["Figure", "as_json", "as_table", "lower_bound", "ratio_at_least", "ratio_at_most"]
-
 #: How sure the lower bound of a median is, one-sided.
 CONFIDENCE = 0.95
 

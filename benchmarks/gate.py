@@ -12,8 +12,6 @@ from benchmarks.throughput import compare
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 #: Seconds for which workers idle, side by side; rounds of that.
 IDLE, QUICK_IDLE, ROUNDS = 40.0, 5.0, 3
 #: Seconds until a worker that was just started idles.

@@ -17,8 +17,6 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
 from tests.servers import Valkey
 
-__all__ = ["carry", "inside_a_worker"]
-
 
 @contextmanager
 def inside_a_worker() -> Iterator[Celery]:

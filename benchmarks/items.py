@@ -13,8 +13,6 @@ from benchmarks.figures import Figure, ratio_at_most
 from benchmarks.inside import inside_a_worker
 from benchmarks.loops import ITEMS, Pair, long_pairs, pairs, register
 
-__all__ = ["measure"]
-
 ROUNDS, LONG_ROUNDS, QUICK_ROUNDS = 15, 3, 3
 
 

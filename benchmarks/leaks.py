@@ -15,8 +15,6 @@ from benchmarks.marks import work_off
 from benchmarks.queues import Message, fill
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 #: Throughput with the look, as a share of that without.
 BOUND = 0.99
 #: Tasks in a block, and before it, while the look is made ready.

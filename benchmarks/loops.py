@@ -12,8 +12,6 @@ from celery import Celery
 from benchmarks.inside import carry
 from celery_graceful.tasks import IterableTask
 
-__all__ = ["ITEMS", "Pair", "long_pairs", "pairs", "register"]
-
 ITEMS = 1_000_000
 #: Lasts for several flush intervals.
 MANY = 50_000_000

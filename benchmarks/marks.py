@@ -12,8 +12,6 @@ from tests.harness import Worker, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["work_off"]
-
 _PATIENCE = 300.0
 
 

@@ -12,8 +12,6 @@ from typing import Any
 from benchmarks.figures import Figure
 from tests.harness.worker import ROOT
 
-__all__ = ["measure"]
-
 FEW, MANY, QUICK_MANY = 100_000, 10_000_000, 1_000_000
 #: The most that the peak may grow, in MiB.
 BOUND = 4.0

@@ -14,8 +14,6 @@ from tests.harness import Worker, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 #: The least share of the rate before that plain tasks keep, at the median of all windows.
 BOUND = 0.9
 CHILDREN = 2

@@ -14,8 +14,6 @@ from tests.harness import producer, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 #: Seconds at the median.
 BOUND = 0.5
 WORKERS, CHILDREN = 3, 2

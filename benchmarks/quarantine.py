@@ -16,8 +16,6 @@ from benchmarks.stores import places, timed
 from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runtime import Runtime
 
-__all__ = ["measure"]
-
 RUN, OTHER = RunKey("bench.run", "one"), RunKey("bench.run", "other")
 SIZES, QUICK_SIZES = (20_000, 1_000_000), (20_000,)
 ENTRY = "e" * 500

@@ -11,21 +11,6 @@ from celery import Celery
 from tests.harness import Worker, producer
 from tests.servers import Valkey
 
-__all__ = [
-    "FIRST_COPY",
-    "NONE",
-    "PLUGIN",
-    "UNGATED",
-    "Message",
-    "copy",
-    "fill",
-    "left",
-    "processor",
-    "put_first",
-    "url_of",
-    "worker_of",
-]
-
 #: What a worker's application has of the plugin: all, all but maintenance, nothing.
 PLUGIN, UNGATED, NONE = "1", "ungated", "0"
 

@@ -12,8 +12,6 @@ from celery import Celery
 from celery_graceful.tasks import IterableTask
 from tests.harness import Ledger
 
-__all__ = ["register"]
-
 
 def short(n: int, *, cursor: int = -1) -> Iterator[int]:
     """As the plain task ``loop``."""

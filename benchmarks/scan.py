@@ -15,8 +15,6 @@ from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runtime import Runtime
 
-__all__ = ["measure"]
-
 LIVE, LOOKS, QUICK_LOOKS = 5000, 300, 50
 #: Milliseconds for one look.
 BOUND = 5.0

@@ -10,8 +10,6 @@ from benchmarks.marks import work_off
 from benchmarks.queues import Message, fill
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 BOUND = 0.88
 ITEMS = 10
 #: Tasks of one kind in a row: so few that a round takes less time than the machine's moods.

@@ -19,8 +19,6 @@ from tests.harness import Ledger, Worker, producer, wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 EXIT_BOUND = 1.25
 FIRST_BOUND = 1.5
 PAUSE = 0.005

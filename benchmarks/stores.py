@@ -15,8 +15,6 @@ from redis import Redis
 from celery_graceful.runtime import Runtime, runtime_of
 from tests.servers import MissingProgram, Postgres, Valkey
 
-__all__ = ["KINDS", "Place", "places", "timed"]
-
 #: A store, and a client of its server if that is Redis.
 Place = tuple[Runtime, "Redis | None"]
 

@@ -20,8 +20,6 @@ from tests.harness import wait_for
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["compare", "measure"]
-
 BOUND = 0.95
 ROUNDS, QUICK_ROUNDS = 20, 2
 #: Turns of each worker in a round, and tasks in a turn.

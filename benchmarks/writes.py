@@ -19,8 +19,6 @@ from tests.harness import Worker, producer
 from tests.harness.worker import forget_started
 from tests.servers import Valkey
 
-__all__ = ["measure"]
-
 BOUND = 1.2
 SECONDS, QUICK_SECONDS = 25.0, 6.0
 #: Items per second; 0: as fast as possible.

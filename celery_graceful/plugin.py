@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from celery_graceful.maintenance.api import Maintenance
 
-__all__ = ["Graceful"]
-
 logger = logging.getLogger("celery_graceful")
 
 #: By name, since only workers need what they import.

@@ -30,8 +30,6 @@ from celery_graceful.text.masking import mask_url
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["Runtime", "close_stores", "forget", "namespace_in", "runtime_of"]
-
 logger = logging.getLogger("celery_graceful.runtime")
 
 #: Where runs are kept when neither a setting, the broker nor the result backend names a store.

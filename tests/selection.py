@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["add_option", "deselect", "pairwise", "rows"]
-
 BROKER = "broker_url"
 DEFAULT_BROKERS = ("redis",)
 ALL_BROKERS = ("redis", "rabbitmq")

@@ -14,8 +14,6 @@ from typing import Any
 
 from celery.utils.time import maybe_make_aware
 
-__all__ = ["Clockwork"]
-
 #: A scheduler's own kind of entry, with ``name``, ``task``, ``args``, ``kwargs``, ``options``.
 Entry = Any
 

@@ -22,8 +22,6 @@ from celery_graceful._celery.message.failover import several
 from celery_graceful.errors import SettingsError
 from celery_graceful.text.masking import mask_text, mask_url
 
-__all__ = ["Place", "database_of_backend", "redis_of_backend", "redis_of_broker"]
-
 logger = logging.getLogger("celery_graceful.runtime")
 
 backends: Any = _typed_backends

@@ -12,8 +12,6 @@ from celery_graceful.atomic.base import Claim, Work
 if TYPE_CHECKING:
     from celery_graceful.atomic.alchemy_work import Ready
 
-__all__ = ["SqlAlchemy"]
-
 
 class SqlAlchemy:
     """Makes sessions by ``make_session``; see :meth:`~celery_graceful.Atomic.sqlalchemy`."""

@@ -10,16 +10,6 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
-__all__ = [
-    "WAIT",
-    "bounded_wait",
-    "forget_savepoints",
-    "guard_savepoints",
-    "has_lost_savepoints",
-    "is_busy",
-    "is_transactional",
-]
-
 #: How long one attempt waits for another transaction, in seconds.
 WAIT = 0.5
 

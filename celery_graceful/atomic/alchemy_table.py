@@ -27,8 +27,6 @@ from sqlalchemy.dialects import mysql
 
 from celery_graceful.atomic.base import Claim, Mark, Row
 
-__all__ = ["checkpoints", "metadata"]
-
 metadata = MetaData()
 
 # Compared byte by byte everywhere; MySQL would otherwise take "a" for "A".

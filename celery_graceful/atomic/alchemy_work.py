@@ -26,8 +26,6 @@ from celery_graceful.atomic.base import COMMITTED_FOR_ITEMS, Busy, Claim, Mark, 
 from celery_graceful.atomic.claim import settled
 from celery_graceful.errors import DefinitionError, TransactionError
 
-__all__ = ["Ready", "SessionWork", "forget"]
-
 logger = logging.getLogger("celery_graceful.atomic")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from celery_graceful.atomic.base import Claim, Row
 
-__all__ = ["settled"]
-
 
 def settled(row: Row | None, claim: Claim, now: float) -> Row:
     """The row to write for ``claim``, which the store has admitted.

@@ -10,8 +10,6 @@ from celery_graceful import durations
 from celery_graceful.atomic.alchemy import SqlAlchemy
 from celery_graceful.atomic.base import Database
 
-__all__ = ["Atomic", "Every"]
-
 _EXAMPLES = 'write a number of items, such as 100, or a time with its unit, such as "50ms"'
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-__all__ = ["duration", "names_of", "scope_options"]
-
 
 def duration(text: str) -> float:
     """The seconds that ``30s``, ``5m`` or ``1h30m`` mean.

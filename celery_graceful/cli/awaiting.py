@@ -10,8 +10,6 @@ from celery_graceful.cli.output import say
 from celery_graceful.cli.workers_shown import summary
 from celery_graceful.maintenance.barrier import Block, Standing
 
-__all__ = ["shown_live"]
-
 _NAMED = 10
 
 

@@ -12,8 +12,6 @@ from celery_graceful.cli.output import print_json, say
 if TYPE_CHECKING:
     from celery_graceful.runs.control import Change
 
-__all__ = ["cancel", "pause", "resend", "resume"]
-
 #: What undoes each change; nothing undoes ``cancel``.
 UNDO = {"pause": "resume", "resume": "pause", "resend": "pause"}
 
@@ -91,7 +89,7 @@ def _tell(line: str) -> None:
 
 
 def _outcome(change: Change) -> str:
-    from celery_graceful.model.run.decide import Verdict
+    from celery_graceful.model.run.verdict import Verdict
 
     record = change.record
     if change.verdict is Verdict.ASKED:

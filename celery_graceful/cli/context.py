@@ -16,8 +16,6 @@ from celery_graceful.cli.output import say
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["Desk", "desk", "loaded"]
-
 
 @dataclass(frozen=True, slots=True)
 class Desk:

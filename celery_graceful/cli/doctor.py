@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from celery_graceful.doctor.finding import Finding
     from celery_graceful.runtime import Runtime
 
-__all__ = ["doctor"]
-
 SCHEMA = 1
 
 

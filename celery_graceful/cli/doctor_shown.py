@@ -15,8 +15,6 @@ from celery_graceful.text.counting import counted
 from celery_graceful.text.printable import printable
 from celery_graceful.text.terminal import prose_width, wrapped
 
-__all__ = ["examined_line", "finding_as_data", "findings_lines", "worker_as_data"]
-
 _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _INDENT = " " * 6
 

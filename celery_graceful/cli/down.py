@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from celery_graceful.maintenance.mode_changes import Change
     from celery_graceful.model.maintenance.mode import Scope
 
-__all__ = ["down"]
-
 
 @click.command()
 @scope_options

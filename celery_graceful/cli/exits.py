@@ -10,17 +10,6 @@ import click
 from celery_graceful.text.masking import mask_text
 from celery_graceful.text.printable import printable_lines
 
-__all__ = [
-    "INTERRUPTED",
-    "IN_MAINTENANCE",
-    "Refusal",
-    "TimedOut",
-    "Unavailable",
-    "WrongApp",
-    "exits",
-    "of_status",
-]
-
 #: What ``status`` ends with while anything is held, and a wait that somebody broke off.
 IN_MAINTENANCE, INTERRUPTED = 10, 130
 

@@ -12,19 +12,6 @@ from celery_graceful.model.maintenance.mode import Deed, Hold, Kind, Mode, Scope
 if TYPE_CHECKING:
     from celery_graceful.cli.context import Desk
 
-__all__ = [
-    "HOLD_HEADINGS",
-    "SCHEMA",
-    "hold_as_row",
-    "in_words",
-    "lift",
-    "log_line",
-    "mode_as_data",
-    "redo",
-    "short",
-    "undo_down",
-]
-
 #: Raised when a field of the JSON output changes its meaning or goes away.
 SCHEMA = 1
 

@@ -15,8 +15,6 @@ from celery_graceful.text.terminal import terminal_width
 if TYPE_CHECKING:
     from celery_graceful.cli.context import Desk
 
-__all__ = ["print_json", "print_pairs", "print_table", "say", "whom"]
-
 
 def whom(at: Desk, lines: Sequence[str] = ()) -> None:
     """Say on stderr whom a change concerns."""

@@ -11,8 +11,6 @@ from celery_graceful.cli.output import print_table, say
 from celery_graceful.processes.ledger import Entry, entries
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["as_data", "on_this_host", "print_processes"]
-
 HEADINGS = ("Background process", "Task", "Started by", "For")
 
 

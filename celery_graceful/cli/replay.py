@@ -11,8 +11,6 @@ from celery_graceful.cli.exits import Refusal
 from celery_graceful.cli.output import print_json, say
 from celery_graceful.text.counting import counted
 
-__all__ = ["replay"]
-
 
 @click.command()
 @click.argument("run_id", metavar="ID")

@@ -12,8 +12,6 @@ from celery_graceful.cli.output import print_json, print_pairs, print_table, say
 if TYPE_CHECKING:
     from celery_graceful.runs.control import Run
 
-__all__ = ["runs"]
-
 #: Items quarantined that are shown.
 MOST_ITEMS = 1000
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
 
-__all__ = ["AT_MOST", "shortened"]
-
 #: Ids that are asked for each prefix. Where so many begin with it, the id stays whole.
 AT_MOST = 50
 

@@ -13,19 +13,6 @@ from celery_graceful.runs.control import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
 from celery_graceful.text.counting import counted
 
-__all__ = [
-    "HEADINGS",
-    "ITEM_HEADINGS",
-    "SCHEMA",
-    "SPARE",
-    "as_data",
-    "as_details",
-    "as_row",
-    "item_as_data",
-    "item_as_row",
-    "one_line",
-]
-
 #: Raised when a field of the JSON output changes its meaning or goes away.
 SCHEMA = 1
 

@@ -13,8 +13,6 @@ from celery_graceful.cli.output import print_json, print_table, say
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Status
 
-__all__ = ["status"]
-
 #: Lines of the log that are shown.
 LOG_LINES = 5
 

@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 
 from celery_graceful.text.terminal import cell_width, wrapped
 
-__all__ = ["laid_out", "natural_width"]
-
 #: Between two columns.
 _GAP = "  "
 #: A column that is wrapped stays this wide at least, if its cells are.

@@ -13,8 +13,6 @@ from celery_graceful.cli.output import print_json, say, whom
 if TYPE_CHECKING:
     from celery_graceful.maintenance.mode_changes import Change
 
-__all__ = ["up"]
-
 
 @click.command()
 @scope_options

@@ -13,18 +13,6 @@ from celery_graceful.maintenance.known_workers import Member
 from celery_graceful.maintenance.worker_report import Report
 from celery_graceful.text.counting import counted
 
-__all__ = [
-    "AWAITED_HEADINGS",
-    "HEADINGS",
-    "as_data",
-    "as_row",
-    "awaited_as_data",
-    "awaited_as_row",
-    "block_as_data",
-    "roll_call",
-    "summary",
-]
-
 HEADINGS = ("worker", "pool", "state", "mode version", "busy", "last seen")
 AWAITED_HEADINGS = ("worker", "task", "id", "has run", "would", "for")
 

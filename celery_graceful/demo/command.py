@@ -11,8 +11,6 @@ import click
 if TYPE_CHECKING:
     from celery_graceful.demo.verdict import Verdict
 
-__all__ = ["demo"]
-
 FAILED, UNAVAILABLE = 1, 69
 
 

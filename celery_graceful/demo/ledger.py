@@ -7,8 +7,6 @@ import os
 import time
 from typing import NamedTuple
 
-__all__ = ["Entry", "Reader", "note"]
-
 
 class Entry(NamedTuple):
     """A processed file, the process that did it, and when (monotonic seconds)."""

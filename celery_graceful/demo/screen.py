@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import IO, Any
 
-__all__ = ["Screen", "screen"]
-
 #: A line each time so many percent more are done, where there is no live bar.
 STEP = 10
 

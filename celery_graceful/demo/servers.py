@@ -16,8 +16,6 @@ from pathlib import Path
 import celery_graceful
 from celery_graceful.demo.interrupts import held
 
-__all__ = ["MissingServer", "Worker", "environment", "folder", "valkey"]
-
 _READY = re.compile(r"@\S+ ready\.")
 
 

@@ -15,8 +15,6 @@ from celery_graceful.demo.verdict import Moments, Verdict, judge
 if TYPE_CHECKING:
     from celery.result import AsyncResult
 
-__all__ = ["StageError", "play"]
-
 #: How long the work itself is to take, in seconds; the pause at each file follows from it.
 WORK = 12.0
 #: How long any one thing may take on a slow machine, in seconds, before the play is broken off.

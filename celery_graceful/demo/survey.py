@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Expected", "add", "by_plain_loop", "is_installed", "standard_library"]
-
 
 def standard_library() -> str:
     """The folder of the running Python's standard library."""

@@ -11,8 +11,6 @@ from celery_graceful.demo.ledger import Entry
 from celery_graceful.demo.survey import Expected
 from celery_graceful.text.counting import counted
 
-__all__ = ["SCHEMA", "Moments", "Verdict", "judge"]
-
 SCHEMA = 1
 
 #: A SIGKILL may repeat what ran during this many flush intervals.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery_graceful.demo.verdict import INTERVALS, Verdict
 from celery_graceful.text.terminal import prose_width, wrapped
 
-__all__ = ["of"]
-
 _EPILOGUE = """
 What you have seen: one Celery task went over all these files under one task id. The first worker
 was told to stop, as in every deploy: the task finished the file it was at, saved its cursor and its

@@ -17,8 +17,6 @@ from celery_graceful.tasks.graceful import GracefulTask
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["STEP", "app_facts"]
-
 #: What ``Graceful(app)`` adds to the worker.
 STEP = "celery_graceful.worker.step:GracefulStep"
 

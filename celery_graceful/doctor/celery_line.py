@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from celery_graceful.doctor.command import FLAGS, OPTIONS, Node
 
-__all__ = ["CeleryLine", "is_celery", "nodes_of", "read_line"]
-
 #: ``${BIN}celery``, ``$VENV/bin/celery``; and as in Celery's own unit: ``${CELERY_BIN}``.
 _PROGRAM = re.compile(r"(?:.*[/}])?celery|(?:.*/)?\$\{?CELERYD?(?:_?(?:BIN|CMD|MULTI|EXEC))?\}?")
 _MULTI_BY_VARIABLE = re.compile(r"\$\{?CELERYD_MULTI\}?")

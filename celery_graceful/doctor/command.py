@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["FLAGS", "OPTIONS", "Command", "Node", "Queues", "Shell", "Wrapper", "same_app"]
-
 #: Options that take a value, by the name used here.
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "app": ("-A", "--app"),

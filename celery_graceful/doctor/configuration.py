@@ -19,8 +19,6 @@ from celery_graceful.doctor.tree import Process, workers_in
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["configuration_findings"]
-
 
 def configuration_findings(
     app: Celery,

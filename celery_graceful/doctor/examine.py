@@ -15,8 +15,6 @@ from celery_graceful.doctor.readers.outcome import MissingPackage, Outcome, Trou
 from celery_graceful.doctor.readers.reading import NoWorker
 from celery_graceful.doctor.running_deployed import as_deployed
 
-__all__ = ["Examination", "examine", "findings_of", "findings_of_processes", "not_asked"]
-
 
 @dataclass(frozen=True, slots=True)
 class Examination:

@@ -10,21 +10,6 @@ from typing import Generic, TypeVar
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.running import Running
 
-__all__ = [
-    "AppFacts",
-    "Beside",
-    "Deployed",
-    "Given",
-    "Hook",
-    "Kind",
-    "Manager",
-    "Place",
-    "Probe",
-    "QueueFacts",
-    "Seen",
-    "TaskFacts",
-]
-
 T = TypeVar("T")
 
 

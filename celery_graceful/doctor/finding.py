@@ -8,8 +8,6 @@ from enum import IntEnum
 
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["Finding", "Severity", "exit_code", "in_order"]
-
 #: What ``graceful doctor`` ends with.
 CLEAN, WARNINGS, ERRORS = 0, 10, 20
 

@@ -17,8 +17,6 @@ from celery_graceful.text.masking import mask_text
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["NobodyAnswers", "ask_workers"]
-
 
 class NobodyAnswers(Exception):
     """Why nothing is known of running workers, in one line."""

@@ -10,8 +10,6 @@ from celery_graceful.doctor.tree import variables_of
 from celery_graceful.grace.asking import Silent
 from celery_graceful.grace.systemd import own_unit, show
 
-__all__ = ["ask_unit", "deployed_by"]
-
 PROPERTIES = "Id,KillMode,ExecStop"
 _NOWHERE = Place("")
 

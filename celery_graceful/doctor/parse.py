@@ -19,17 +19,6 @@ from celery_graceful.doctor.worker_search import (
     no_worker,
 )
 
-__all__ = [
-    "Finder",
-    "ScriptFile",
-    "as_written",
-    "parse_shell",
-    "parse_words",
-    "workers_in_script",
-    "workers_in_text",
-    "workers_in_words",
-]
-
 #: In the place of the first of two dollar signs, which are one to a manager.
 _ESCAPED = "\ue000"
 

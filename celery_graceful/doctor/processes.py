@@ -7,8 +7,6 @@ from importlib.util import find_spec
 
 from celery_graceful.doctor.tree import Process
 
-__all__ = ["HOW_TO", "all_processes", "own_ancestry", "readable"]
-
 #: What to say where psutil is missing.
 HOW_TO = "pip install 'celery-graceful[processes]'"
 

@@ -7,16 +7,6 @@ from typing import TypeVar
 
 from celery_graceful.doctor.shell import SHELLS
 
-__all__ = [
-    "KNOWN",
-    "RUN_ELSEWHERE",
-    "RUN_NOTHING",
-    "TAKE_TEXT",
-    "WATCH",
-    "base",
-    "options_and_rest",
-]
-
 S = TypeVar("S", bound=str)
 #: Those that start none of their arguments, as far as people name celery in them.
 _NOTHING = """: . [ [[ adduser alias apk apt apt-get awk cat cd chmod chown cp curl cut

@@ -9,8 +9,6 @@ from typing import Any
 
 from celery_graceful.text import strict_json
 
-__all__ = ["Running", "from_answer"]
-
 logger = logging.getLogger("celery_graceful.doctor")
 
 

@@ -11,8 +11,6 @@ from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
 from celery_graceful.doctor.running import Running
 
-__all__ = ["as_deployed"]
-
 _NOWHERE = Place("")
 
 

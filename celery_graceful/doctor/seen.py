@@ -14,8 +14,6 @@ from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Durability, Store
 
-__all__ = ["look_around"]
-
 #: Runs that are looked at.
 MOST_RUNS = 500
 

@@ -10,16 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-__all__ = [
-    "INSTALL",
-    "SHELLS",
-    "NoShellParser",
-    "UnreadableShell",
-    "assignments",
-    "parsed",
-    "plain_words",
-]
-
 S = TypeVar("S", bound=str)
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 INSTALL = "pip install 'celery-graceful[doctor]'"

@@ -11,8 +11,6 @@ from celery_graceful.doctor.shell_words import Known, literal, source
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["assigned", "body_of", "condition", "condition_of", "patterns"]
-
 
 def condition_of(node: Node, known: Known) -> bool | None:
     """Whether the condition of an ``elif`` holds."""

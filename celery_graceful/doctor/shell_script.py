@@ -21,8 +21,6 @@ from celery_graceful.doctor.shell_words import Known, Word, literal, source, wor
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["Script", "Simple", "read_script_text"]
-
 #: Statements that are looked at, those of called functions each time: more than any script has.
 _MOST_VISITS = 20_000
 _DEEPEST = 100

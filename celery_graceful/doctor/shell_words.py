@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["Known", "Word", "literal", "source", "words_of"]
-
 _ESCAPED = re.compile(r"\\(\n|.)", re.DOTALL)
 _ESCAPED_IN_QUOTES = re.compile(r"\\([$`\"\\\n])")
 _ALL = re.compile(r"\$(?:[@*]|\{[@*](?::(?P<from>\d+))?\})")

@@ -11,8 +11,6 @@ from celery_graceful.doctor.parse import parse_words
 from celery_graceful.doctor.shell import SHELLS, NoShellParser, UnreadableShell
 from celery_graceful.grace.surroundings import VARIABLE
 
-__all__ = ["Process", "variables_of", "workers_in"]
-
 #: Programs that start the next one, and stay in front of it.
 _INITS = frozenset({"tini", "tini-static", "docker-init", "catatonit", "dumb-init"})
 _PASSING = _INITS | {"su", "sudo", "conda", "timeout", "runuser"}

@@ -23,8 +23,6 @@ from celery_graceful.doctor.shell import SHELLS, NoShellParser, assignments, pla
 from celery_graceful.doctor.shell_script import Script, Simple, read_script_text
 from celery_graceful.doctor.shell_words import Word
 
-__all__ = ["Finder", "ScriptFile", "Text", "Where", "for_image", "in_text", "in_words", "no_worker"]
-
 #: How deep shells and scripts are followed into each other.
 _DEEPEST = 5
 #: Texts and scripts that one command leads to, all together.

@@ -19,8 +19,6 @@ from celery_graceful.execution.saving import STORE_RETRY, cursor_part
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 
-__all__ = ["AtomicExecution", "AtomicOwnedExecution"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 

@@ -20,8 +20,6 @@ from celery_graceful.errors import BaseExceptionRaised, CutOff
 from celery_graceful.execution import limits
 from celery_graceful.stop.flag import StopFlag
 
-__all__ = ["failure_of", "is_greenlet_exit", "is_stop"]
-
 
 def is_stop(exc: BaseException, flag: StopFlag, request: Any) -> bool:
     """Whether ``exc`` comes from whoever ends this process or execution, not from the task.

@@ -12,8 +12,6 @@ from typing import Any
 
 from celery.result import result_from_tuple
 
-__all__ = ["HEADER", "Children"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: The most that the children of earlier executions may take, in characters; about 200 ids.

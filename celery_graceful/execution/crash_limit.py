@@ -11,8 +11,6 @@ from celery_graceful.errors import CheckpointLost, MaxCrashesExceeded
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.text.counting import counted
 
-__all__ = ["EVENT", "fail_without_checkpoint", "give_up"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: The type of the monitoring event; its fields are ``uuid``, ``name``, ``cursor``, ``crashes`` and

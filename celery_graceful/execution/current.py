@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from celery_graceful.execution.loop import Stand
     from celery_graceful.execution.uncommitted import OpenWork
 
-__all__ = ["UnderWay", "current_execution"]
-
 
 class UnderWay(Protocol):
     """An execution, as seen by what watches its surroundings."""

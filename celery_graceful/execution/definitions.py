@@ -16,8 +16,6 @@ from celery_graceful.execution.quarantine import allowance
 from celery_graceful.execution.written import RunTask
 from celery_graceful.runtime import runtime_of
 
-__all__ = ["check_all", "faults_in", "faults_of", "faulty", "raise_faults"]
-
 
 def check_all(app: Any) -> None:
     """Raise one error that names every faulty task of the app, with file and line.

@@ -21,8 +21,6 @@ from celery_graceful.stop.flag import StopFlag
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["admission_of", "begin"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 

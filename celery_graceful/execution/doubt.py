@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-__all__ = ["Doubt", "announced"]
-
 
 class Doubt:
     """One execution's knowledge of items that began and were not seen to end.

@@ -16,11 +16,9 @@ from celery_graceful.execution.exits import abandon, forget_replayed, give_way, 
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.execution.stop_hooks import no_longer_cut
 from celery_graceful.model.run.cursor import encode
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Request
-
-__all__ = ["close", "fail", "fail_for_good", "fail_or_let_go", "finish", "not_its_failure"]
+from celery_graceful.model.run.verdict import Verdict
 
 logger = logging.getLogger("celery_graceful.runs")
 

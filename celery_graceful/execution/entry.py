@@ -22,8 +22,6 @@ from celery_graceful.stop.flag import StopFlag
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["enter"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds before a message goes back that would be refused again at once.

@@ -28,16 +28,14 @@ from celery_graceful.execution.models import models_of
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.execution.replay import replay_of
 from celery_graceful.model.run.cursor import Checkpoint, decode
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Outcome
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.admit import Admission
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
-
-__all__ = ["execute"]
 
 logger = logging.getLogger("celery_graceful.runs")
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from celery_graceful.atomic import Work
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["Execution", "Interrupted", "Progress", "execution_maker", "execution_of"]
-
-
 logger = logging.getLogger("celery_graceful.runs")
 
 

@@ -34,20 +34,10 @@ from celery_graceful.execution.replay import replay_of
 from celery_graceful.execution.saving import cursor_part
 from celery_graceful.execution.stop_hooks import no_longer_cut
 from celery_graceful.model.run.cursor import Checkpoint, encode
-from celery_graceful.model.run.decide import Decision, Verdict
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome
+from celery_graceful.model.run.verdict import Decision, Verdict
 from celery_graceful.text.counting import counted
-
-__all__ = [
-    "abandon",
-    "forget_replayed",
-    "give_way",
-    "go_back",
-    "leave",
-    "log",
-    "taken_out",
-]
 
 logger = logging.getLogger("celery_graceful.runs")
 

@@ -12,8 +12,6 @@ from celery_graceful._celery.pool.children import guard_termination
 from celery_graceful.execution import stop_hooks, ticker
 from celery_graceful.stop import flag as stop_flag
 
-__all__ = ["install", "install_at_first_task"]
-
 #: How long after a child the worker itself may get a signal sent to their group, in seconds. On a
 #: busy machine it needs time to be run at all; a task that ends meanwhile is lost.
 GROUP_SIGNAL_SPREAD = 1.0

@@ -15,8 +15,6 @@ from celery_graceful.execution import endings
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.model.run.record import Outcome
 
-__all__ = ["close", "wait_for_all"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds for which the slot waits, lest a lost connection make a thread.

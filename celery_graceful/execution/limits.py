@@ -22,8 +22,6 @@ from celery_graceful.stop.flag import StopFlag
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["ExecutionOptions", "execution_options", "runs_in_main_process", "will_autoretry"]
-
 #: What a retry would only meet again.
 FINAL_ERRORS = (
     BaseExceptionRaised,

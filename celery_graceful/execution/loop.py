@@ -13,19 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-__all__ = [
-    "CHUNK",
-    "LOOP_FILE",
-    "Fuse",
-    "Place",
-    "Stand",
-    "Watcher",
-    "call_shape",
-    "drive",
-    "generator_turns",
-    "returning_turns",
-]
-
 #: The name under which the compiled loop appears in tracebacks.
 LOOP_FILE = "<celery_graceful loop>"
 

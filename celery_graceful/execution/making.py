@@ -12,8 +12,6 @@ from celery_graceful.model.run.cursor import Checkpoint
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["EXECUTION", "carried", "forget_eager_retry", "here", "keep_for_eager_retry"]
-
 #: Where the execution of a delivery is kept on its request, for what Celery calls after ``run``.
 EXECUTION = "graceful_execution"
 

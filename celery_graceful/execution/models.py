@@ -11,8 +11,6 @@ from celery_graceful._celery.task.pydantic_models import Models, Options, option
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["models_of", "sendable"]
-
 #: What :func:`models_of` has found, by the class of the task.
 _found: WeakKeyDictionary[type, Models | None] = WeakKeyDictionary()
 

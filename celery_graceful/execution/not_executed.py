@@ -13,8 +13,6 @@ from celery_graceful.model.run.record import Outcome
 from celery_graceful.runs.admit import Admission
 from celery_graceful.runs.ticket import Ticket
 
-__all__ = ["end"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 

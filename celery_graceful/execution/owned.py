@@ -25,8 +25,6 @@ from celery_graceful.text.counting import counted
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["OwnedExecution"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds of work between two attempts to hand over while the broker is away.

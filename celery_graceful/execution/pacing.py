@@ -20,8 +20,6 @@ from celery_graceful.text.counting import counted
 if TYPE_CHECKING:
     from celery_graceful.execution.saving import SavingExecution
 
-__all__ = ["Pacing"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: What a batch may take of the time that tasks have at a stop.

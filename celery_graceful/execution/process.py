@@ -21,8 +21,6 @@ from celery_graceful.runtime import close_stores
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["prepare", "warn_without_plugin"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 _prepared_in: int | None = None

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from celery_graceful.execution.execution import Progress
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["STATE", "ProgressReport"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: The state's name; its meta has ``current``, ``total`` and ``percent``.

@@ -16,8 +16,6 @@ from celery_graceful.execution import limits
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.text.counting import counted
 
-__all__ = ["Allowance", "Quarantine", "allowance"]
-
 #: A share is judged as if at least so many items were done: one failure among the first ten says
 #: little about ten thousand.
 LEAST_JUDGED = 100

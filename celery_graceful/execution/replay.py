@@ -15,8 +15,6 @@ from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs.quarantined_items import REPLAY, QuarantinedItem, chosen, found
 from celery_graceful.stores.base import Store
 
-__all__ = ["Replay", "replay_of"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: In the carry: ranges of items that have failed again, and how many these are.

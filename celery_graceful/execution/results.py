@@ -22,8 +22,6 @@ from celery_graceful.errors import CorruptRecord
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["dump", "dump_error", "kept", "load", "store_revoked", "store_started"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 

@@ -21,12 +21,10 @@ from celery_graceful.execution import base_exceptions, endings, exits, limits
 from celery_graceful.execution.making import EXECUTION
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.model.run.cursor import encode
-from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.verdict import Verdict
 
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
-
-__all__ = ["carried_execution", "note_final_error", "raise_if_final", "retry_through", "send"]
 
 logger = logging.getLogger("celery_graceful.runs")
 

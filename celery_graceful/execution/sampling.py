@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from celery_graceful.model.run.pace import Pace
 
-__all__ = ["Sampler"]
-
 
 class Sampler:
     """Turns positions of a loop into durations of items.

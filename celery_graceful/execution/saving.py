@@ -24,8 +24,6 @@ from celery_graceful.text.counting import counted
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["REASON_OF", "STORE_RETRY", "SavingExecution", "cursor_part"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds between two attempts to save a checkpoint while the store is away.

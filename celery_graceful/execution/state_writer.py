@@ -15,8 +15,6 @@ from collections.abc import Callable
 
 from celery_graceful._celery.task import backends
 
-__all__ = ["Slot", "StateWriter", "close_writer", "state_writer"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds that a process which ends waits for the write under way.

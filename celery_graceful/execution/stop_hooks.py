@@ -22,8 +22,6 @@ from celery_graceful.stop import time_left
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stop.hold import has_to_leave, queue_of_delivery
 
-__all__ = ["Attended", "attend", "no_longer_cut", "raise_if_cut"]
-
 logger = logging.getLogger("celery_graceful.tasks")
 
 #: Where an attended execution is kept on its request.

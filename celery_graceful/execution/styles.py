@@ -23,8 +23,6 @@ from celery_graceful.execution.loop import (
 )
 from celery_graceful.execution.written import RunTask
 
-__all__ = ["close", "iterate", "iterate_pairs"]
-
 
 def iterate(execution: Execution) -> Any:
     """Run an execution's items; returns what a generator returned, ``None`` for classes."""

@@ -14,8 +14,6 @@ from typing import Protocol, runtime_checkable
 
 from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 
-__all__ = ["TICK", "Dying", "Ticked", "enlist", "enlisted", "executions", "leave"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds between two looks; bounds how long a stop goes unseen.

@@ -10,8 +10,6 @@ from celery import Task
 
 from celery_graceful.atomic import Atomic
 
-__all__ = ["RunTask"]
-
 
 class RunTask(Task):  # type: ignore[type-arg]
     """A task as the rest of this room sees it; :class:`IterableTask` makes it run."""

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-__all__ = ["Silent", "Told", "within"]
-
 T = TypeVar("T")
 
 

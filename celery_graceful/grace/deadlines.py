@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["OWN_PART", "OWN_TIME", "Grace", "margin_of", "own_end"]
-
 #: The part of the grace period that a hand-over gets, and its bounds in seconds.
 PART, LEAST, MOST = 0.2, 2.5, 10.0
 #: The part of the time between the cut and the kill in which a task may end by itself.

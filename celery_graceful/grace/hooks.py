@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["sleeps"]
-
 _TIME = r"\d+(?:\.\d+)?[smhd]?(?![^\s;&|)'\"`])"
 _SLEEP = re.compile(rf"\bsleep((?:\s+{_TIME})+)")
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}

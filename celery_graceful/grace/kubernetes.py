@@ -14,8 +14,6 @@ from celery_graceful.grace.asking import Silent, Told, within
 from celery_graceful.grace.hooks import sleeps
 from celery_graceful.text import strict_json
 
-__all__ = ["Account", "account", "ask", "grace_in"]
-
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: An answer that is longer, in bytes, is no pod.
 LONGEST = 8 * 1024 * 1024

@@ -13,8 +13,6 @@ from xmlrpc import client as xmlrpc
 
 from celery_graceful.grace.asking import Silent, Told, within
 
-__all__ = ["ask", "grace_in"]
-
 METHOD = "supervisor.getAllConfigInfo"
 #: An answer has about 2 kB for each program; bytes.
 LONGEST = 8 * 1024 * 1024

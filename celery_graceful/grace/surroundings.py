@@ -12,8 +12,6 @@ from celery_graceful.grace import kubernetes, supervisord, systemd
 from celery_graceful.grace.asking import Silent, Told
 from celery_graceful.grace.deadlines import Grace, margin_of
 
-__all__ = ["READERS", "VARIABLE", "find_grace", "readers_for"]
-
 logger = logging.getLogger("celery_graceful.stop")
 
 SETTING = "graceful_grace_period"

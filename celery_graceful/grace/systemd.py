@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from celery_graceful.grace.asking import Silent, Told
 
-__all__ = ["Unit", "ask", "grace_in", "own_unit", "seconds_of", "show", "unit_in"]
-
 CGROUP = Path("/proc/self/cgroup")
 PROPERTIES = "TimeoutStopUSec,KillMode,SendSIGKILL"
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from celery_graceful.runtime import Runtime
 
-__all__ = ["Duration", "Lowered", "Maintenance", "Status", "consumed", "seconds_of", "status_of"]
-
 #: Seconds, or a text such as ``"30m"``.
 Duration = float | str | timedelta
 

@@ -14,8 +14,6 @@ from celery_graceful.model.maintenance.held import Held, held_by
 from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.text.counting import counted
 
-__all__ = ["Block", "Seen", "Standing", "State", "judge"]
-
 
 class State(str, Enum):
     """What a worker does, in the words of ``graceful status``."""

@@ -30,8 +30,6 @@ from celery_graceful.model.maintenance.mode import Mode, Scope
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["look", "wait", "watch"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Seconds between two looks at the store.

@@ -20,17 +20,6 @@ from celery_graceful.text.masking import mask_text
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = [
-    "BROKER_TIMEOUT",
-    "HEARTBEATS",
-    "LONG_QUIET",
-    "NOBODY",
-    "QUIET",
-    "Heard",
-    "hear",
-    "listened",
-]
-
 #: Seconds after which a broker counts as away.
 BROKER_TIMEOUT = 3.0
 #: Seconds without an answer after which nobody else is expected to give one.

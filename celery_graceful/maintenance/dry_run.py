@@ -15,8 +15,6 @@ from celery_graceful.model.maintenance.mode import Kind, Mode, Scope, lower
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["Awaited", "Plan", "plan"]
-
 
 @dataclass(frozen=True, slots=True)
 class Awaited:

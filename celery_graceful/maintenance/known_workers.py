@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from celery_graceful.settings import Settings
     from celery_graceful.stores.board import Board
 
-__all__ = ["HEARTBEATS", "LISTED_FOR", "Member", "heartbeat", "members", "patience", "report_every"]
-
 #: For how many leases after its last report a worker that does not answer is listed.
 LISTED_FOR = 3
 #: After so many times between two reports without one, a worker has missed some.

@@ -39,8 +39,6 @@ from celery_graceful.text.printable import printable
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["COMMAND", "NOTICE", "Change", "Reading", "down", "me", "read", "tell_workers", "up"]
-
 #: The notice that holds the mode, and the control command that tells of a change.
 NOTICE, COMMAND = "maintenance", "graceful_maintenance"
 #: Bytes: what is held travels to each worker at every change.

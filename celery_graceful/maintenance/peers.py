@@ -13,8 +13,6 @@ from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.model.maintenance.mode_text import LONGEST, decode_mode
 from celery_graceful.text import strict_json
 
-__all__ = ["SEND_BACK", "Peer", "ask_peers", "newest_mode", "send_back"]
-
 #: The control command that has workers send back parked runs.
 SEND_BACK = "graceful_send_back"
 

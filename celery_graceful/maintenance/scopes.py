@@ -14,8 +14,6 @@ from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-__all__ = ["checked", "matched", "own_queues", "scopes_of"]
-
 _NEAREST = 3
 _SHOWN = 8
 

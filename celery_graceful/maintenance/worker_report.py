@@ -9,8 +9,6 @@ from typing import Any
 
 from celery_graceful.text import strict_json
 
-__all__ = ["MOST_BUSY", "Busy", "Report", "decode_report", "encode_report"]
-
 SCHEMA = 1
 #: Tasks that a report names; their number is told in any case.
 MOST_BUSY = 100

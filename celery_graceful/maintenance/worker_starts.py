@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterable
 from celery_graceful.maintenance.known_workers import Member
 from celery_graceful.maintenance.worker_report import Report
 
-__all__ = ["answer_of", "is_of_another", "is_replaced", "unknown"]
-
 
 def answer_of(member: Member, reports: Iterable[Report]) -> Report | None:
     """What this very start of a worker answered over the broker.

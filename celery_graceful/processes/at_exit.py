@@ -12,8 +12,6 @@ from celery.signals import task_postrun
 
 from celery_graceful.errors import NoRunError
 
-__all__ = ["at_task_exit", "on_end"]
-
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")

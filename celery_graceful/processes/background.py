@@ -13,8 +13,6 @@ from celery_graceful.processes.handle import Handle
 from celery_graceful.processes.options import Command, Options, Output, Ready, StrPath
 from celery_graceful.processes.waiting import wait_free, wait_ready
 
-__all__ = ["BackgroundProcess", "background_process"]
-
 _EARLY = "while it was still needed"
 
 

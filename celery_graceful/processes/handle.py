@@ -23,8 +23,6 @@ from celery_graceful.processes.task_now import app_now, task_now
 from celery_graceful.stop import time_to_end
 from celery_graceful.text.counting import pids
 
-__all__ = ["Handle", "granted"]
-
 #: Seconds a guardian has to start, and to say what it knows.
 _START, _ANSWER = 30.0, 5.0
 #: Seconds after the grace until a guardian is taken for stuck: it gives up a second before.

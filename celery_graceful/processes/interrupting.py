@@ -17,8 +17,6 @@ import time
 from types import FrameType
 from typing import Any, Protocol
 
-__all__ = ["Interruption", "interruption"]
-
 #: Ignored by who does not handle it, so that one that comes late does no harm.
 _SIGNAL = signal.SIGURG
 #: Seconds between two signals: one that comes right before a system call does not cut that short.

@@ -26,8 +26,6 @@ from celery_graceful.text import strict_json
 from celery_graceful.text.counting import pids
 from celery_graceful.text.files import read_regular
 
-__all__ = ["Entry", "decode_entry", "enter", "entries", "folder", "is_empty", "sweep"]
-
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".json"

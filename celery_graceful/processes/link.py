@@ -14,8 +14,6 @@ from weakref import WeakSet
 
 from celery_graceful.processes.guardian.wire import CHUNK, Frames, pack
 
-__all__ = ["Bell", "Link"]
-
 #: Seconds a guardian has to leave after it has said its last word.
 _LAST_STEPS = 5.0
 

@@ -12,18 +12,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 from celery_graceful.durations import parse
 
-__all__ = [
-    "Begins",
-    "Command",
-    "Options",
-    "Output",
-    "Ready",
-    "Search",
-    "checked",
-    "commanded",
-    "shown",
-]
-
 StrPath = str | os.PathLike[str]
 Command = Sequence[StrPath | bytes]
 #: Where output goes: a file, the task's log, a logger; ``None``: the last 64 KiB are kept.

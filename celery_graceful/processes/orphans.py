@@ -7,8 +7,6 @@ import os
 
 from celery_graceful.processes.guardian.system import LINUX, NAME
 
-__all__ = ["is_first_process", "reap_guardians"]
-
 
 def is_first_process() -> bool:
     """Whether the orphans of this container become children of this very process."""

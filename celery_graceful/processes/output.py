@@ -12,8 +12,6 @@ from celery_graceful.processes.guardian.watch import TAIL
 from celery_graceful.processes.options import Search
 from celery_graceful.processes.task_now import task_now
 
-__all__ = ["FileOutput", "Lines", "Sink", "logged", "open_output", "text_of"]
-
 #: Longer lines are logged in pieces of so many bytes.
 _LONGEST_LINE = 8 * 1024
 

@@ -17,8 +17,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from celery_graceful.errors import ProcessError
 
-__all__ = ["http", "log_line", "path", "port", "unix_socket"]
-
 #: Seconds for one attempt, so long the end of the process may go unnoticed; and for the look before
 #: the start, which a network that is not there yet must not hold up.
 _ATTEMPT, _LOOK = 1.0, 0.2

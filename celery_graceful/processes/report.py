@@ -13,8 +13,6 @@ from typing import Any
 from celery_graceful.processes.link import Bell
 from celery_graceful.text import counting
 
-__all__ = ["Report"]
-
 log = logging.getLogger(__name__)
 
 

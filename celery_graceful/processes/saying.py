@@ -10,8 +10,6 @@ from typing import TypeVar
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import ProcessEnded, ProcessError, ProcessNotReady
 
-__all__ = ["attach", "ended", "how_ended", "not_ready"]
-
 log = logging.getLogger(__name__)
 
 _LINES = 20

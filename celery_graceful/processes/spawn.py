@@ -13,8 +13,6 @@ from celery_graceful.errors import ProcessError
 from celery_graceful.processes import guardian
 from celery_graceful.processes.link import Link
 
-__all__ = ["spawn_guardian"]
-
 _RUN = str(Path(guardian.__file__).with_name("run.py"))
 #: Descriptors from here on cannot be one of the standard ones.
 _BEYOND_STANDARD = 10

@@ -9,8 +9,6 @@ import signal
 import time
 from typing import Any, NamedTuple
 
-__all__ = ["TAG", "Ended", "end", "hidden"]
-
 #: The environment variable that marks a background process and its descendants.
 TAG = "CELERY_GRACEFUL_PROCESS"
 #: Seconds after SIGKILL until what is still there is given up.

@@ -8,8 +8,6 @@ from celery_graceful._celery.task.current_app import current_app_if_any
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
 
-__all__ = ["app_now", "task_now"]
-
 
 def task_now() -> tuple[str, str]:
     """Its name and id; a dash for each where there is none."""

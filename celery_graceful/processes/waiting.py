@@ -10,8 +10,6 @@ from celery_graceful.processes import saying
 from celery_graceful.processes.handle import Handle
 from celery_graceful.processes.options import Begins, Options
 
-__all__ = ["wait_free", "wait_ready"]
-
 #: Seconds of the first pause, the factor of each next one, seconds of the longest.
 _FIRST, _FACTOR, _LONGEST = 0.005, 1.5, 0.25
 #: Seconds between two looks at whether a place is free.

@@ -10,14 +10,12 @@ from celery_graceful._celery.message import wire
 from celery_graceful.errors import CorruptRecord, CursorError, NotResumable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import RunKey
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import Patience, Transition, transition
 from celery_graceful.runs.vanished import fresh_fence, warn_begun
 from celery_graceful.runtime import Runtime
-
-__all__ = ["Admission", "admit"]
 
 
 class Admission(NamedTuple):

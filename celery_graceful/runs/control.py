@@ -10,28 +10,13 @@ from celery_graceful._celery.message import wire
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import GracefulError, PublishUncertain
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.revoked import store_revoked
 from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.text.masking import mask_text, mask_url
-
-__all__ = [
-    "Change",
-    "NotSent",
-    "Refused",
-    "Run",
-    "UnknownRun",
-    "cancel",
-    "find",
-    "listing",
-    "name_of",
-    "pause",
-    "resend",
-    "resume",
-]
 
 #: Runs that are searched for those in one state.
 SEARCHED = 10_000

@@ -18,18 +18,6 @@ from celery_graceful.model.run.record import RunKey
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
 
-__all__ = [
-    "ENVELOPE",
-    "MOST_COUNTED",
-    "REPLAY",
-    "QuarantinedItem",
-    "chosen",
-    "count",
-    "envelope_entry",
-    "found",
-    "replay",
-]
-
 #: The header of a replay: the run's id, and the ordinals that are wanted (empty: all).
 REPLAY = "graceful_replay"
 #: The ordinal under which the run's own message is kept.

@@ -14,16 +14,14 @@ from celery_graceful._celery.message.publish import Sender
 from celery_graceful._celery.message.wire import unpack
 from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.sending import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery
 from celery_graceful.stores.base import Store
 from celery_graceful.text.counting import counted
-
-__all__ = ["Rescuer"]
 
 logger = logging.getLogger("celery_graceful.rescue")
 

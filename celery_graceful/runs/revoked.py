@@ -11,8 +11,6 @@ from celery_graceful._celery.message.wire import Envelope, unpack
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["store_revoked"]
-
 
 def store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:
     """Write REVOKED as a worker would, and count the run in its chord.

@@ -20,8 +20,6 @@ from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery
 
-__all__ = ["Send", "broker_answers", "publish_record", "publish_without_store"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Who stops for one of these has given way on purpose, and queues up again.

@@ -11,9 +11,8 @@ from celery_graceful._celery.message import wire
 from celery_graceful._celery.message.wire import uptime
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Decision, Verdict
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
-from celery_graceful.model.run.verdict import raised, refuse
+from celery_graceful.model.run.verdict import Decision, Verdict, raised, refuse
 from celery_graceful.runs.sending import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
     Patience,
@@ -26,8 +25,6 @@ from celery_graceful.runs.transition import (
 from celery_graceful.runs.vanished import fresh_fence, warn_written_back
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed
-
-__all__ = ["Ticket"]
 
 #: Items quarantined are kept so many seconds beyond those for ended runs, lest a long run lose
 #: them.

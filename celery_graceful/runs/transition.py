@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar, Union
 
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.model.run.decide import Decision, Policy, decide
+from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.events import Admit, End, Event
 from celery_graceful.model.run.record import Record, RunKey, replace
+from celery_graceful.model.run.verdict import Decision, Policy
 from celery_graceful.stores.base import Store, Swapped
-
-__all__ = ["Patience", "Transition", "keep_items", "patiently", "repeatable", "transition"]
 
 logger = logging.getLogger("celery_graceful.runs")
 

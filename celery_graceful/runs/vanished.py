@@ -8,8 +8,6 @@ from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.text.counting import counted
 
-__all__ = ["CAUSES", "fresh_fence", "warn_begun", "warn_written_back"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 CAUSES = "FLUSHALL, an eviction, a restart without persistence, or a deleted key or row"

@@ -9,8 +9,6 @@ from celery_graceful.errors import SettingsError
 from celery_graceful.settings.table import OPTIONS
 from celery_graceful.settings.values import wrong_value
 
-__all__ = ["option_problems", "parse_option"]
-
 
 def option_problems(values: Mapping[str, object]) -> list[str]:
     """One message for each wrong value among a task's options; other names are left alone.

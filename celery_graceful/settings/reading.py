@@ -12,8 +12,6 @@ from celery_graceful.errors import SettingsError
 from celery_graceful.settings.table import PREFIX, SETTINGS
 from celery_graceful.settings.values import wrong_value
 
-__all__ = ["Settings", "problems", "read"]
-
 _MISSING: Any = object()
 
 

@@ -22,8 +22,6 @@ from celery_graceful.settings.values import (
     seconds,
 )
 
-__all__ = ["OPTIONS", "PREFIX", "SETTINGS", "Setting", "table_markdown"]
-
 PREFIX = "graceful_"
 
 

@@ -9,22 +9,6 @@ from typing import Any, TypeAlias
 from celery_graceful import durations
 from celery_graceful.text.masking import MASK, mask_text, mask_url
 
-__all__ = [
-    "POLICIES",
-    "Parser",
-    "one_of",
-    "optional",
-    "parse_names",
-    "parse_options",
-    "parse_policies",
-    "parse_switch",
-    "parse_text",
-    "parse_url",
-    "parse_whole",
-    "seconds",
-    "wrong_value",
-]
-
 #: What becomes of a beat entry that is due during maintenance.
 POLICIES = ("skip", "once", "all", "run")
 

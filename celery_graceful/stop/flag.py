@@ -17,20 +17,10 @@ from contextvars import ContextVar
 from multiprocessing import parent_process
 from typing import NamedTuple
 
-from celery_graceful.stop.flag_bytes import MAGIC, SIZE, Stop, StopFlag
-
-__all__ = [
-    "ENVIRONMENT",
-    "SIZE",
-    "Stop",
-    "StopFlag",
-    "current",
-    "lent",
-    "overlooked",
-    "owned",
-    "seen",
-    "withdraw",
-]
+from celery_graceful.stop.flag_bytes import MAGIC
+from celery_graceful.stop.flag_bytes import SIZE as SIZE
+from celery_graceful.stop.flag_bytes import Stop as Stop
+from celery_graceful.stop.flag_bytes import StopFlag as StopFlag
 
 #: Names the flag's memory, its owner and the worker to processes started by the worker.
 ENVIRONMENT = "CELERY_GRACEFUL_STOP_FLAG"

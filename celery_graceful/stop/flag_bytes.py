@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop.mode_snapshot import ModeSnapshot
 
-__all__ = ["MAGIC", "SIZE", "Stop", "StopFlag"]
-
 #: What a flag's memory begins with.
 MAGIC = b"celery-graceful\x01"
 _REASON, _COLD, _RELEASED, _SOLO = 16, 17, 18, 19

@@ -11,8 +11,6 @@ from celery_graceful.model.maintenance.held import Held
 from celery_graceful.model.maintenance.routes import Binding, queue_of
 from celery_graceful.stop.flag import StopFlag
 
-__all__ = ["bindings", "current_task_has_to_leave", "has_to_leave", "queue_of_delivery"]
-
 
 def bindings(app: Any) -> Iterator[Binding]:
     """How messages come into the queues that an app knows."""

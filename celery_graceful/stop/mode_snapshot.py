@@ -6,8 +6,6 @@ import mmap
 import struct
 import time
 
-__all__ = ["ModeSnapshot"]
-
 #: A reader looks so often, a millisecond apart, before it takes the writer for dead.
 TRIES = 20
 _NUMBER, _LENGTH, _TEXT = 0, 4, 8

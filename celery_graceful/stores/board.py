@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-__all__ = ["Attendance", "Board", "Notice"]
-
 
 class Notice(NamedTuple):
     """A named text on the board. Version 0 and an empty text: nobody has posted it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from celery_graceful.stores.board import Attendance, Board, Notice
 
-__all__ = ["Boarded"]
-
 
 class Boarded:
     """Passes what is asked of the board on to ``_board``."""

@@ -13,8 +13,6 @@ from celery_graceful import __version__
 from celery_graceful.model.run.record import MOST_GENERATIONS, Outcome, Record, Request, State
 from celery_graceful.text import strict_json
 
-__all__ = ["Newer", "Unreadable", "build", "extra_of", "text", "utf8", "whole"]
-
 #: Raised when the meaning of a field changes, or a state is added, so that an older worker refuses
 #: what it would misread. A new field with a default does not raise it.
 _FORMAT: Final = 1

@@ -7,8 +7,6 @@ from typing import Any
 
 from redis.credentials import CredentialProvider
 
-__all__ = ["provider_of"]
-
 
 def provider_of(named: Any) -> CredentialProvider | None:
     """The provider that ``named`` is or names (``module.Class``); a new one for each call.

@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["ForkGate"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 #: Seconds that a fork waits for the calls under way.

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.stores.unread import why_skipped
 
-__all__ = ["AT_ONCE", "Entry", "Page", "Skipped", "collect", "joined"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 #: Records that a store reads in one go: a long listing must not hold up others.

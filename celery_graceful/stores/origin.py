@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from celery_graceful.text.masking import mask_url
 
-__all__ = ["SETTING", "Derived", "address_of", "setting_of"]
-
 #: The setting that names a store.
 SETTING = "graceful_store"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery_graceful.errors import CorruptRecord, NewerRecord
 from celery_graceful.stores.codec import Newer
 
-__all__ = ["unread", "unread_board", "why_skipped"]
-
 _FIX = (
     "Nothing was changed. Fix it or delete it: docs/how-to/operate-runs.md tells how, and what "
     "becomes of its run."

@@ -13,8 +13,6 @@ from celery_graceful.stores.memory.store import MemoryStore
 from celery_graceful.stores.origin import Derived, address_of, setting_of
 from celery_graceful.text.masking import mask_url
 
-__all__ = ["files_of", "open_store"]
-
 #: The schemes of Redis and its kin, and how this package writes them.
 _REDIS = {
     "redis": "redis",

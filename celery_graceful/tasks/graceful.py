@@ -22,8 +22,6 @@ from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
 
-__all__ = ["GracefulTask"]
-
 
 class GracefulTask(Task):  # type: ignore[type-arg]
     """A plain Celery task with :meth:`continue_as`, that can take part in its worker's stop."""

@@ -19,8 +19,6 @@ from celery_graceful.execution.written import RunTask
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.run_method import RunMethod
 
-__all__ = ["IterableTask", "iterable_task"]
-
 
 class IterableTask(RunTask, GracefulTask):
     """Base of tasks that process items one after the other and survive interruptions between them.

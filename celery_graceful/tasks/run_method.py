@@ -18,8 +18,6 @@ from celery_graceful.execution.execute import execute
 if TYPE_CHECKING:
     from celery_graceful.execution.written import RunTask
 
-__all__ = ["RunMethod"]
-
 _CURSOR = Parameter("cursor", Parameter.KEYWORD_ONLY, default=None)
 _TASK = Parameter("task", Parameter.POSITIONAL_ONLY)
 

@@ -11,16 +11,6 @@ from celery_graceful.testing.marks import Seen, mark
 from celery_graceful.testing.staged import How, Stage
 from celery_graceful.text.counting import counted
 
-__all__ = [
-    "LEFT_BEHIND",
-    "Difference",
-    "advice",
-    "describe",
-    "differ",
-    "error_hint",
-    "items_differ",
-]
-
 #: Items shown of a longer row.
 SHOWN = 6
 

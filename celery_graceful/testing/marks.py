@@ -8,8 +8,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Seen", "mark", "moved_in", "snapshot"]
-
 #: Longer texts are kept as their beginning and a digest.
 LONGEST = 120
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")

@@ -22,8 +22,6 @@ from celery_graceful.testing.reach import (
     user_classes,
 )
 
-__all__ = ["Memory"]
-
 #: Celery's and this package's own attributes; looking them up would bind the class to an app.
 _NO_STATE = frozenset(dir(IterableTask))
 

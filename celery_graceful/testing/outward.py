@@ -14,8 +14,6 @@ from typing import Any
 from celery_graceful.testing.memory import Memory
 from celery_graceful.testing.staged import Died, How, Stage
 
-__all__ = ["Outward"]
-
 _NO_WORK = frozenset({"celery", "celery_graceful", "kombu", "logging"})
 _PLAIN_DATA = frozenset(
     {"builtins", "collections", "datetime", "decimal", "functools", "itertools", "operator", "re"}

@@ -11,8 +11,6 @@ from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.tasks.iterable import IterableTask
 from celery_graceful.testing.staged import Ending, How, Stage, task_of
 
-__all__ = ["PartialRun", "run_until"]
-
 
 @dataclass(frozen=True)
 class PartialRun:

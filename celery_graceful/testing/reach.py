@@ -9,8 +9,6 @@ from functools import partial
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["CONTAINERS", "Reach", "World", "function_in", "functions_of", "user_classes"]
-
 #: Kinds of objects whose content programs change in place.
 CONTAINERS = (list, dict, set, deque, bytearray)
 #: How deep what a test names is searched for containers.

@@ -27,8 +27,6 @@ from celery_graceful.testing.staged import Ending, How, Stage, task_of
 from celery_graceful.testing.trials import Trial, told_to_die, trials
 from celery_graceful.text.counting import counted
 
-__all__ = ["assert_resumable"]
-
 #: What is compared, and may be left out.
 PARTS = ("items", "total", "carry", "result", "outcome")
 

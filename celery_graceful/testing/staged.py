@@ -21,8 +21,6 @@ from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.tasks.iterable import IterableTask
 from celery_graceful.testing.marks import Seen, mark
 
-__all__ = ["Died", "Ending", "How", "Stage", "as_sent", "task_of"]
-
 
 class Died(BaseException):
     """The end of a process as its task sees it: no ``except Exception`` holds it."""

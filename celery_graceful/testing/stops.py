@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
 
-__all__ = ["simulate_stop"]
-
 
 class _LateFlag(flag.StopFlag):
     """A flag that is down for a number of looks, and then up."""

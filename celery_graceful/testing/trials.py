@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from celery_graceful.testing.staged import Ending, How
 
-__all__ = ["Trial", "spread", "told_to_die", "trials"]
-
 #: Items that are killed with a half-changed carry, of those that could be.
 MOST_TOLD_TO_DIE = 5
 

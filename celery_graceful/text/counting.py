@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["agree", "counted", "pids"]
-
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """``"1 run"``, ``"2 runs"``.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import stat
 
-__all__ = ["NotRegular", "TooLarge", "read_regular"]
-
 
 class NotRegular(OSError):
     """A FIFO, a device, a socket or a folder."""

@@ -11,8 +11,6 @@ from typing import Any
 from celery_graceful.text.masking import mask_text
 from celery_graceful.text.printable import printable, printable_lines
 
-__all__ = ["NAMES", "install"]
-
 #: The loggers of this package: a filter is asked by the logger itself, not by those above it.
 NAMES = (
     "celery_graceful.atomic",

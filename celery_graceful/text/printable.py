@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import unicodedata
 
-__all__ = ["printable", "printable_json", "printable_lines"]
-
 #: They join what is seen, as in emoji and in Indic scripts.
 _JOINERS = "\u200c\u200d"
 _SPACES = "Zs"

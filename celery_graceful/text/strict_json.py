@@ -12,20 +12,6 @@ from typing import Any, NoReturn
 
 from celery_graceful.text.counting import counted
 
-__all__ = [
-    "LATEST",
-    "MOST",
-    "constant",
-    "finite",
-    "flag",
-    "loads",
-    "names",
-    "number",
-    "pairs",
-    "text",
-    "whole",
-]
-
 #: The largest whole number that every store and every reader of JSON keeps exactly.
 MOST = 2**53
 #: The end of the year 9999 in Unix seconds: no later time can be shown.

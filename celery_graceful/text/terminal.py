@@ -6,8 +6,6 @@ import shutil
 import sys
 import unicodedata
 
-__all__ = ["cell_width", "prose_width", "terminal_width", "wrapped"]
-
 #: Lines of sentences are no longer than this, in cells, however wide the terminal is.
 _PROSE = 100
 #: Nothing is made to fit into less.

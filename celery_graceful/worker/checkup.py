@@ -18,8 +18,6 @@ from celery_graceful.worker.stopping.period import grace_of
 if TYPE_CHECKING:
     from celery_graceful.doctor.facts import Seen
 
-__all__ = ["CheckupStep"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: Definitions of tasks; several brokers and no ``graceful_store``: the worker's step logs these,

@@ -12,8 +12,6 @@ from celery import bootsteps
 from celery_graceful.errors import GracefulError
 from celery_graceful.stop import flag as stop_flag
 
-__all__ = ["ContainedStep", "failure_of"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: What Celery calls while a worker starts, and while it ends.

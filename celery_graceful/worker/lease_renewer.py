@@ -10,16 +10,14 @@ from celery_graceful._celery.consumer import held_requests
 from celery_graceful._celery.threads.native import StillChanging, start_native_thread
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Outcome, RunKey
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import Transition, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.stores.base import Store
 from celery_graceful.worker.rounds import Rounds
-
-__all__ = ["LeaseRenewer"]
 
 logger = logging.getLogger("celery_graceful.worker")
 

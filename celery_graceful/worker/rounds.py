@@ -10,8 +10,6 @@ from celery_graceful._celery.threads.native import native_sleep, start_native_th
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.stores.base import Store
 
-__all__ = ["Rounds"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 _POLL = 0.05

@@ -41,8 +41,6 @@ from celery_graceful.worker.stopping.period import grace_of, in_force
 from celery_graceful.worker.stopping.stop_signals import StopSignals
 from celery_graceful.worker.stopping.watchdog import LastMoment
 
-__all__ = ["GracefulStep"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: How long a stop waits for children to accept what was sent to them, in seconds: they idle.

@@ -11,8 +11,6 @@ from celery_graceful.errors import ProcessError
 from celery_graceful.processes import orphans
 from celery_graceful.worker.contained import ContainedStep
 
-__all__ = ["SweepStep"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: Seconds between two looks for guardians that have ended.

@@ -17,8 +17,6 @@ from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.worker.stopping.period import grace_of
 
-__all__ = ["vitals"]
-
 
 def vitals(worker: Any) -> dict[str, Any]:
     """The worker as :class:`~celery_graceful.doctor.running.Running`, ready to be sent.

@@ -18,8 +18,6 @@ from tests.harness import Worker, wait_for
 from tests.harness.family import VARIABLE
 from tests.integration.processes.children import CHILDREN
 
-__all__ = ["NOT_READY", "Beside"]
-
 #: Seconds that a busy machine may take beyond what is promised, with all kinds at a time.
 SLACK = 10.0
 #: Seconds that a process has which never gets ready, where nothing else ends that.

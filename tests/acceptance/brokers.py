@@ -10,8 +10,6 @@ from typing import Any
 
 from kombu import Connection, Producer
 
-__all__ = ["held_by_redis", "restoring", "send_by_protocol_1"]
-
 
 def send_by_protocol_1(url: str, task: str, *args: Any) -> str:
     """Send a message as clients in other languages write it: all in the body, no header at all.

@@ -14,8 +14,6 @@ from tests.acceptance.runs import Stage
 from tests.harness import Ledger, Worker, wait_for
 from tests.harness.trees import Stopping, Tree
 
-__all__ = ["HANDED_BACK", "LEFT", "LOST", "PATIENT", "Deploy"]
-
 APP = "tests.acceptance.apps.grace"
 #: How log lines begin that tell of a task that was cut off, and of a run that left.
 HANDED_BACK, LOST = "Handed back", "Lost"

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from tests.harness.worker import ROOT
 
-__all__ = ["another_version", "wrong_clock"]
-
 #: Python reads it before anything else; spawned children do as well.
 _START = "sitecustomize.py"
 

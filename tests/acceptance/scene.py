@@ -15,10 +15,9 @@ import redis
 from celery import Celery, signature
 from celery.canvas import Signature
 
-from celery_graceful.model.run.decide import Decision
 from celery_graceful.model.run.events import Event
 from celery_graceful.model.run.record import Outcome, Record, RunKey
-from celery_graceful.model.run.verdict import Policy
+from celery_graceful.model.run.verdict import Decision, Policy
 from celery_graceful.runs.transition import transition
 from celery_graceful.stores.url import open_store
 from tests.harness import Ledger, Worker, producer, wait_for

@@ -10,9 +10,9 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.events import Admit
 from celery_graceful.model.run.record import Outcome, State
+from celery_graceful.model.run.verdict import Verdict
 from tests.acceptance.scene import Scene, StartWorker, recorded_states, signatures
 from tests.harness import Ledger, wait_for
 from tests.servers.valkey import Valkey

@@ -12,8 +12,6 @@ from tests.celery_suite.outcomes import Session
 from tests.celery_suite.sessions import Servers, Sessions
 from tests.celery_suite.sources import FILES
 
-__all__ = ["Cell", "compare"]
-
 
 @dataclass
 class Cell:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 
-__all__ = ["Trial", "differing"]
-
 #: Chance gives as clear a difference to one flaky test in so many.
 CHANCE = 0.05
 #: The outcome of a test that the other session ran.

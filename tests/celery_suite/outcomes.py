@@ -11,8 +11,6 @@ from typing import Any
 
 from celery_graceful.plugin import GATE, MAINTENANCE, STEP
 
-__all__ = ["OUTCOMES", "Session", "read"]
-
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 #: The steps that a worker with the plugin has to have, and that a worker without has not.
 STEPS = {name.rpartition(":")[2] for name in (STEP, MAINTENANCE, GATE)}

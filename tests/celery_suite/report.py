@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from tests.celery_suite.cells import Cell
 from tests.celery_suite.outcomes import OUTCOMES, Session
 
-__all__ = ["details", "table"]
-
 _COLUMNS = ("celery", "broker", "without", "with", "real", "flaky", "minutes")
 _LEGEND = "without, with: " + " / ".join(OUTCOMES)
 

@@ -17,8 +17,6 @@ from tests.celery_suite.outcomes import Session, read
 from tests.lifeline import bound_to_this_process
 from tests.servers import RabbitMQ, Valkey
 
-__all__ = ["BROKERS", "Servers", "Sessions"]
-
 BROKERS = ("redis", "rabbitmq")
 HERE = Path(__file__).resolve().parent
 #: Seconds for a session.

@@ -7,8 +7,6 @@ import sys
 import tarfile
 from pathlib import Path, PurePosixPath
 
-__all__ = ["FILES", "fetch", "version_of"]
-
 #: What the plugin might change: results, canvases, remote control, workers.
 FILES = tuple(f"t/integration/test_{name}.py" for name in ("canvas", "tasks", "inspect", "worker"))
 #: pytest reads how to collect them from there.

@@ -12,8 +12,6 @@ from tests.chaos.ledger import Effect
 from tests.chaos.recovery import struck
 from tests.harness.lately import done_in
 
-__all__ = ["INTERVALS", "Blame", "Repeat"]
-
 #: What a crash may repeat, in flush intervals.
 INTERVALS = 1.5
 #: For how long a runner that stood still may go on, in flush intervals.

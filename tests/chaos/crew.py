@@ -12,8 +12,6 @@ from tests.chaos.plan import CHILDREN, WORKERS
 from tests.harness import Worker, WorkerError
 from tests.harness.worker import READY
 
-__all__ = ["Crew", "Duty", "Post"]
-
 #: Seconds that a worker may take to become ready, and to leave after SIGTERM.
 READY_LATEST, STOP_LATEST = 60.0, 60.0
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from tests.lives.neighbours import MESSAGES, SUMMARIES
 
-__all__ = ["KINDS", "damage_neighbour"]
-
 _SOUND = (
     '{"format":1,"generation":1,"execution_steps":0,"resumptions":0,"crashes":0,"crash_steps":-1,'
     '"stalls":0,"republished":10000000000,"reason":"","outcome":null,"started_at":1.0,"stamp":""}'

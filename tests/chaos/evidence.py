@@ -13,8 +13,6 @@ from tests.chaos.journal import Journal, Note
 from tests.chaos.ledger import Effect
 from tests.chaos.runs import Sent
 
-__all__ = ["Evidence"]
-
 _FILE = "evidence.json.gz"
 
 

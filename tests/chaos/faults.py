@@ -18,8 +18,6 @@ from tests.chaos.plan import Planned
 from tests.chaos.servers import Servers
 from tests.harness import Worker
 
-__all__ = ["Fault", "Faults"]
-
 #: Records that one fault damages; the rest of the chaos run goes on beside them.
 NEIGHBOURS = 5
 

@@ -13,8 +13,6 @@ from celery import signals as celery_signals
 
 from celery_graceful import signals
 
-__all__ = ["Journal", "Note"]
-
 
 class Note(NamedTuple):
     """One line.

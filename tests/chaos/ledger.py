@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import TupleRow
 
-__all__ = ["INSERT_NAMED", "Effect", "Ledger", "row"]
-
 _TABLE = """
 CREATE TABLE effects (
     id uuid PRIMARY KEY,

@@ -6,8 +6,6 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
-__all__ = ["CHILDREN", "KINDS", "WORKERS", "Planned", "Sent", "plan", "sends"]
-
 #: Workers that are kept alive, and the children of each.
 WORKERS, CHILDREN = 3, 2
 

@@ -14,8 +14,6 @@ from tests.chaos.faults import Fault
 from tests.chaos.journal import Note
 from tests.chaos.plan import CHILDREN
 
-__all__ = ["CRASHES", "Execution", "Gaps", "Recovery", "executions", "percentile", "struck"]
-
 #: Kinds after which the runs of the struck processes go on somewhere else.
 CRASHES = ("sigkill_child", "sigkill_worker", "sigstop_worker")
 _SERVERS = ("store", "broker")

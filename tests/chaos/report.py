@@ -9,8 +9,6 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.recovery import Recovery, percentile
 from tests.chaos.verdict import Verdict
 
-__all__ = ["summary"]
-
 _MOST = 20
 
 

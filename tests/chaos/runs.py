@@ -11,8 +11,6 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-__all__ = ["Feeder", "Sent"]
-
 _ITEMS, _PAUSE = (200, 2000), (0.001, 0.005)
 #: Some runs are over within a flush interval, which takes another way through the package.
 _FEW, _SHORT = (3, 60), 0.15

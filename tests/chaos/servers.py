@@ -11,8 +11,6 @@ import psycopg
 
 from tests.servers import Postgres, RabbitMQ, Valkey
 
-__all__ = ["Servers"]
-
 
 class Servers:
     """Broker, store, database and result backend, each a server of its own.

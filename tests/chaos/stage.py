@@ -22,8 +22,6 @@ from tests.chaos.servers import Servers
 from tests.harness import Worker, producer
 from tests.servers import RabbitMQ
 
-__all__ = ["FLUSH", "LEASE", "STYLES", "Stage", "open_stage"]
-
 APP = "tests.chaos.app"
 STYLES = ("chaos.generator", "chaos.class", "chaos.atomic")
 #: Seconds.

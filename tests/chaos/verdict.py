@@ -15,8 +15,6 @@ from tests.chaos.plan import WORKERS
 from tests.chaos.recovery import CRASHES, Gaps, Recovery, executions, percentile
 from tests.chaos.runs import Sent
 
-__all__ = ["Verdict", "judge"]
-
 #: Items that an atomic run commits at once.
 BATCH = 20
 #: Seconds beyond a lease within which a run is taken up, of many recoveries.

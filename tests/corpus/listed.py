@@ -9,8 +9,6 @@ from typing import NamedTuple
 from urllib.error import URLError
 from urllib.parse import quote
 
-__all__ = ["FILES", "Listed", "fetch", "listed"]
-
 FILES = Path(__file__).with_name("files.txt")
 #: Bytes of a file, and seconds that fetching it may take.
 _LARGEST = 1 << 20

@@ -7,8 +7,6 @@ import math
 import random
 from typing import Any
 
-__all__ = ["HOSTILE_TEXTS", "Mutator"]
-
 HOSTILE_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**53 + 1, 2**64, 10**30, 10**400, 10**10, -(10**400),
     0.5, -0.0, 1e300, -1e300, math.inf, -math.inf, math.nan, "", "x", "1", "\0", "\ud800", "é" * 9,

@@ -13,10 +13,11 @@ from uuid import UUID
 
 from celery_graceful._celery.message import wire
 from celery_graceful.doctor.examine import examine
-from celery_graceful.doctor.parse import ScriptFile, workers_in_script, workers_in_text
+from celery_graceful.doctor.parse import workers_in_script, workers_in_text
 from celery_graceful.doctor.readers.reading import read_text
 from celery_graceful.doctor.running import from_answer
 from celery_graceful.doctor.shell import UnreadableShell
+from celery_graceful.doctor.worker_search import ScriptFile
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.maintenance.beat.owed import decode_owed
 from celery_graceful.maintenance.worker_report import Busy, Report, decode_report, encode_report
@@ -35,8 +36,6 @@ from celery_graceful.worker.parking import sending_back
 from tests.fuzz.mutate import Mutator
 from tests.unit.doctor.planted import FILES
 from tests.unit.doctor.sound import APP
-
-__all__ = ["TARGETS", "Target"]
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,19 @@ def record_summary(text: str) -> object:
     return fields.record_of(hash_of({**stored(), "m": text}))
 
 
-def hash_of(fields: dict[str, str]) -> list[bytes | None]:
-    return [bytes_of(fields[name]) if name in fields else None for name in FIELDS]
+def hash_of(flat: dict[str, str]) -> list[bytes | None]:
+    return [bytes_of(flat[name]) if name in flat else None for name in FIELDS]
 
 
 def changed_hash(mutator: Mutator) -> dict[str, str]:
-    fields = stored()
+    flat = stored()
     for _ in range(mutator.pick([1, 1, 2])):
-        name = mutator.pick(list(fields))
+        name = mutator.pick(list(flat))
         odd = ["nan", "inf", "-1", "1e400", "9" * 30, "9" * 5000, "\u0661", " 1", "1_0", "", "0x1"]
-        fields[name] = mutator.pick([mutator.pick(odd), mutator.text([fields[name]])])
+        flat[name] = mutator.pick([mutator.pick(odd), mutator.text([flat[name]])])
     if mutator.pick([True, False, False]):
-        del fields[mutator.pick(list(fields))]
-    return fields
+        del flat[mutator.pick(list(flat))]
+    return flat
 
 
 # -- checkpoints, modes, reports ---------------------------------------------------------------
@@ -257,7 +256,7 @@ def read_shell(text: str) -> None:
 TARGETS: dict[str, Target] = {
     "record": Target(record_summary, [extra_of(RECORD)], (Unreadable,)),
     "record's fields": Target(
-        lambda fields: fields.record_of(hash_of(fields)), refuses=(Unreadable,),
+        lambda changed: fields.record_of(hash_of(changed)), refuses=(Unreadable,),
         make=changed_hash,
     ),
     "cursor": Target(decode, CHECKPOINTS, (CursorError,)),

@@ -14,8 +14,6 @@ import psutil
 
 from tests.harness.trees import Tree
 
-__all__ = ["Container", "why_no_namespace"]
-
 
 def _unshare() -> list[str]:
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-__all__ = ["STANDSTILL", "done_in"]
-
 #: A pause between two items counts as so many seconds at most: for the rest of it the process was
 #: not let run, and could not save either.
 STANDSTILL = 0.1

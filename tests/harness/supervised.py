@@ -15,8 +15,6 @@ from tests.harness.trees import DEAD, Tree
 from tests.harness.waiting import INTERVAL
 from tests.lifeline import bound_to_parent
 
-__all__ = ["Supervised"]
-
 _CONFIG = """
 [supervisord]
 nodaemon=true

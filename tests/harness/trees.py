@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 from tests.harness.waiting import INTERVAL
 from tests.harness.worker import Worker
 
-__all__ = ["Group", "Pod", "Stopped", "Stopping", "Tree"]
-
 #: How long the kernel may take to end what was killed, in seconds.
 DEAD = 5.0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["best_of"]
-
 
 def best_of(trial: Callable[[], None], trials: int = 5) -> None:
     """Repeat ``trial`` until its assertions hold once.

@@ -10,8 +10,6 @@ from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import Transition, _Attempt
 
-__all__ = ["ITEMS", "RUN", "Execution", "Message", "Worker"]
-
 RUN = RunKey("task", "id")
 ITEMS = 8
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Policy, Verdict
 from celery_graceful.model.run.record import Outcome, Request
+from celery_graceful.model.run.verdict import Policy, Verdict
 from celery_graceful.runs.transition import Transition, _Attempt
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
 from tests.lives.pen import Pen
@@ -18,8 +18,6 @@ from tests.lives.project import LEASE, MAX_CRASHES, Project
 
 if TYPE_CHECKING:
     from tests.lives.world import World
-
-__all__ = ["Executions"]
 
 
 class Executions:

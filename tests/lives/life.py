@@ -10,13 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, State
+from tests.lives.cast import ITEMS, Execution
 from tests.lives.neighbours import MESSAGES, SUMMARIES
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
 from tests.lives.settling import settle, step
-from tests.lives.world import ITEMS, Execution, World
-
-__all__ = ["Life"]
+from tests.lives.world import World
 
 PICK = st.integers(0, 7)
 MEANWHILE = st.sampled_from(["", "", "", "look", "deliver", "cancel", "pause", "time", "long"])

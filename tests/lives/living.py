@@ -10,8 +10,6 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.lives.life import Life
 
-__all__ = ["PATIENCE", "live"]
-
 #: For how long to go on with other lives; 0: as many as the test asks for.
 SECONDS = float(os.environ.get("GRACEFUL_LIVES_SECONDS", "0"))
 #: How long such a test may take, in seconds.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.stores.base import Store
 
-__all__ = ["MESSAGES", "SUMMARIES", "add_neighbour"]
-
 DEEP = 200_000
 #: What a neighbour has in place of its message.
 MESSAGES: dict[str, bytes] = {

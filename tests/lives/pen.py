@@ -13,9 +13,8 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey
 from celery_graceful.stores.base import Flushed, Swapped
 
 if TYPE_CHECKING:
-    from tests.lives.world import Execution, Worker, World
-
-__all__ = ["Pen"]
+    from tests.lives.cast import Execution, Worker
+    from tests.lives.world import World
 
 T = TypeVar("T")
 

@@ -11,8 +11,6 @@ from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.memory.store import MemoryStore
 
-__all__ = ["MemoryPlace", "Place", "RedisPlace", "SqlPlace"]
-
 
 class Place(Protocol):
     """A store, and its time."""

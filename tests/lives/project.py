@@ -9,8 +9,6 @@ from celery import Celery
 from celery_graceful._celery.message import wire
 from celery_graceful.runtime import Runtime, runtime_of
 
-__all__ = ["LEASE", "MAX_CRASHES", "Project"]
-
 #: Seconds; long beside the real time that a life takes on a real store.
 LEASE = 1200.0
 MAX_CRASHES = 3

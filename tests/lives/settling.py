@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, State
+from tests.lives.cast import ITEMS, RUN, Execution
 from tests.lives.project import LEASE, MAX_CRASHES
-from tests.lives.world import ITEMS, RUN, SLICE, Execution, World
-
-__all__ = ["settle", "step"]
+from tests.lives.world import SLICE, World
 
 #: More would mean that the run never ends.
 ROUNDS = 40

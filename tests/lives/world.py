@@ -13,8 +13,8 @@ from typing import Any
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Decision, Verdict
 from celery_graceful.model.run.record import Record
+from celery_graceful.model.run.verdict import Decision, Verdict
 from celery_graceful.runs.rescue import Rescuer
 from celery_graceful.runs.transition import _Attempt
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
@@ -23,8 +23,6 @@ from tests.lives.neighbours import add_neighbour
 from tests.lives.pen import Pen
 from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
-
-__all__ = ["ITEMS", "RUN", "SLICE", "Execution", "Message", "Worker", "World"]
 
 #: How often rescuers look while time passes; every second time workers beat.
 SLICE = LEASE / 6

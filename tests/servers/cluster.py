@@ -18,8 +18,6 @@ from tests.harness.waiting import wait_for
 from tests.servers.process import HOST, Process, free_port
 from tests.servers.valkey import find_program
 
-__all__ = ["Cluster"]
-
 SLOTS, MASTERS = 16384, 3
 
 

@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 
 from tests.servers.process import HOST
 
-__all__ = ["Proxy", "proxy"]
-
 
 class Proxy:
     """Passes bytes on between clients and the server at ``port``.

@@ -15,8 +15,6 @@ from redis.retry import Retry
 from tests.servers.process import HOST, Process, free_port
 from tests.servers.valkey import START_TIMEOUT, find_program
 
-__all__ = ["Sentinel"]
-
 
 class Sentinel:
     """Tells clients where the master called ``name`` is.

@@ -13,8 +13,6 @@ import trustme
 
 from tests.servers.process import HOST
 
-__all__ = ["Tls"]
-
 
 class Tls:
     """Passes on to the server at ``target`` what clients say over TLS.

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import celery_graceful
 
-__all__ = ["PACKAGE", "PAGES", "ROOT", "Command", "commands", "exists", "files", "texts_of"]
-
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(celery_graceful.__file__).parent
 #: Not the changelog: it names what was there once.

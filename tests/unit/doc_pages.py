@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Block", "blocks", "run", "skipped"]
-
 _FENCE = re.compile(
     r"(?P<skip><!-- skip:[^>]*-->\n)?^```python\n(?P<shown>.*?)^```$"
     r"|^<!-- run\n(?P<hidden>.*?)^-->$",

@@ -7,8 +7,6 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.decide import TABLE
 from celery_graceful.model.run.record import State
 
-__all__ = ["options_of", "transitions"]
-
 #: The events in the order of a run's life.
 _EVENTS: tuple[type[ev.Event], ...] = (
     *(ev.Admit, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End, ev.Restore),

@@ -10,8 +10,9 @@ from celery import Celery
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import TABLE, Policy, Verdict
+from celery_graceful.model.run.decide import TABLE
 from celery_graceful.model.run.record import Outcome, Record, Request, RunKey, State, replace
+from celery_graceful.model.run.verdict import Policy, Verdict
 from celery_graceful.runs.ticket import KEPT_WHILE_LIVE, Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of

@@ -13,8 +13,8 @@ from celery import Celery
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runs.vanished import fresh_fence

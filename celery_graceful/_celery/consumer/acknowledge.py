@@ -11,8 +11,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["NextJobFirst", "acks_on_timeout", "next_job_first"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 

@@ -10,14 +10,6 @@ from celery.worker import state as _typed_state
 from celery_graceful._celery.consumer.request import RunRequest
 from celery_graceful._celery.threads.native import StillChanging, snapshot
 
-__all__ = [
-    "active_runs",
-    "revoked_active_runs",
-    "something_runs",
-    "stop_when_idle",
-    "terminate_when_idle",
-]
-
 state: Any = _typed_state
 
 

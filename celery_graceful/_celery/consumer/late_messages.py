@@ -10,8 +10,6 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["name_late_messages"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 

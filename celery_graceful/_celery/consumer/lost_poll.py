@@ -17,8 +17,6 @@ from typing import Any
 
 from celery_graceful._celery.consumer.release import polling
 
-__all__ = ["end_polls_before_closing"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: How long to wait for the answer on a connection that still stands, in seconds: longer than the

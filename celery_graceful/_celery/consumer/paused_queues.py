@@ -14,8 +14,6 @@ from typing import Any
 from celery_graceful._celery.consumer.late_messages import name_late_messages
 from celery_graceful._celery.threads.native import snapshot
 
-__all__ = ["Intake"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 

@@ -10,8 +10,6 @@ from amqp.exceptions import RecoverableConnectionError
 
 from celery_graceful._celery.consumer.late_messages import name_late_messages
 
-__all__ = ["notice_lost_connection", "polling", "stop_consuming", "wake_poll"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: How long one look at the connection waits, and all of them together, in seconds.

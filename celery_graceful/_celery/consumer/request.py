@@ -32,9 +32,6 @@ from celery_graceful._celery.task.backend_guard import expect
 from celery_graceful._celery.task.delivery import Returned
 from celery_graceful.errors import BaseExceptionRaised
 
-__all__ = ["ExecutionLeft", "Listener", "NotAdmitted", "RunRequest", "stored_state"]
-
-
 logger = logging.getLogger("celery_graceful.worker")
 
 # Celery's type stubs leave out what is private in it, which is what this module is about.

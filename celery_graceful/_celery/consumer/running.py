@@ -18,8 +18,6 @@ from kombu.utils.encoding import safe_repr
 from celery_graceful._celery.consumer.request import RunRequest, stored_state
 from celery_graceful._celery.consumer.unstarted import begun, hand_back
 
-__all__ = ["ENDED_BY_FORCE", "UnderWay", "flush_events", "under_way"]
-
 state: Any = _typed_state
 
 #: What a pool child that was ended answers for its task, or the pool in its place.

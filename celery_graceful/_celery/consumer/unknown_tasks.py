@@ -12,8 +12,6 @@ from typing import Any
 from celery_graceful._celery.message.protocol_1 import task_and_id
 from celery_graceful._celery.message.wire import GENERATION, generation_of
 
-__all__ = ["leave_unknown_runs"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 

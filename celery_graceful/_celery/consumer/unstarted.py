@@ -17,17 +17,6 @@ from kombu.transport.virtual.base import QoS as VirtualQoS
 from celery_graceful._celery.consumer.paused_queues import entries_of
 from celery_graceful._celery.threads.native import snapshot
 
-__all__ = [
-    "begun",
-    "forget",
-    "hand_back",
-    "intercept",
-    "left_by_closed_pool",
-    "not_begun_after_all",
-    "take_back",
-    "waits_for_thread",
-]
-
 state: Any = _typed_state
 
 Wanted = Callable[[Any], bool]

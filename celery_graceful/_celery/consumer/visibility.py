@@ -18,8 +18,6 @@ from celery.worker import state as _typed_state
 
 from celery_graceful._celery.threads.native import native_sleep, snapshot, start_native_thread
 
-__all__ = ["Renewals"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 state: Any = _typed_state

@@ -14,8 +14,6 @@ from celery_graceful._celery.message.payloads import accepts_message, read_paylo
 from celery_graceful._celery.message.wire import CHECKPOINT, GENERATION, HOME, LEFT, Envelope
 from celery_graceful.errors import CorruptRecord
 
-__all__ = ["check_accepted", "on_its_own", "read_body"]
-
 #: What ties a message to others: a task of its own has none of it.
 _TIES = ("callbacks", "errbacks", "chain", "chord")
 _OF_A_RUN = (GENERATION, CHECKPOINT, HOME, LEFT, "group_index", "replaced_task_nesting")

@@ -11,8 +11,6 @@ import os
 import weakref
 from typing import Any
 
-__all__ = ["connect", "connection_for_write", "follow", "limit_silence", "several"]
-
 #: kombu's strategy "shuffle" may draw the same one again and again.
 _ROUNDS = 3
 

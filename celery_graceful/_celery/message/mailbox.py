@@ -14,8 +14,6 @@ from kombu.exceptions import OperationalError
 from celery_graceful._celery.message.failover import connect, connection_for_write, limit_silence
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["ask", "listen", "tell"]
-
 Answer = TypeVar("Answer")
 
 

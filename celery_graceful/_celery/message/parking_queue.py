@@ -21,8 +21,6 @@ from celery_graceful._celery.message.wire import Envelope, envelope_of, is_name
 from celery_graceful.errors import PublishUncertain, Unroutable
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["Lot"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: The header that holds exchange and routing key of a parked message.

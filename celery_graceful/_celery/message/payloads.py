@@ -18,8 +18,6 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from celery_graceful.errors import CorruptRecord
 
-__all__ = ["accepts_message", "accepts_result", "error_of", "read_payload"]
-
 JSON = "application/json"
 #: What kombu hands out as it is, bytes or text, whatever is accepted.
 _RAW = ("application/data", "application/text")

@@ -15,8 +15,6 @@ from kombu.serialization import dumps
 
 from celery_graceful._celery.message.payloads import accepts_message, read_payload
 
-__all__ = ["Raw", "task_and_id", "written_anew"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Body, content type, content encoding, headers.

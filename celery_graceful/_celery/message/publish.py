@@ -15,8 +15,6 @@ from celery_graceful._celery.message.wire import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
 from celery_graceful.text.masking import mask_text, mask_url
 
-__all__ = ["Sender", "publish"]
-
 
 class Sender:
     """A connection of its own for sending; call it with an envelope.

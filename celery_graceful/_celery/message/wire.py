@@ -17,32 +17,6 @@ from kombu.utils.encoding import safe_repr
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.text.masking import mask_url
 
-__all__ = [
-    "CHECKPOINT",
-    "GENERATION",
-    "HEADER_LIMIT",
-    "HOME",
-    "LEFT",
-    "LEFT_OUT",
-    "PROPERTIES",
-    "QUEUE",
-    "RAW",
-    "RECEIVED",
-    "WAITED",
-    "Envelope",
-    "broker_identity",
-    "broker_shown",
-    "capture",
-    "envelope_of",
-    "generation_of",
-    "is_name",
-    "pack",
-    "sent_home",
-    "travelling",
-    "unpack",
-    "uptime",
-]
-
 #: Header names. The third holds exchange, routing key and priority of a message that travels by
 #: another way than its own, ahead of a backlog.
 GENERATION, CHECKPOINT, HOME = "graceful_generation", "graceful_checkpoint", "graceful_home"

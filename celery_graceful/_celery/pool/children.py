@@ -10,10 +10,8 @@ from types import FrameType
 from typing import Any
 
 from billiard import common
-from billiard.common import TERM_SIGNAL
+from billiard.common import TERM_SIGNAL as TERM_SIGNAL
 from billiard.process import current_process
-
-__all__ = ["TERM_SIGNAL", "guard_termination", "in_pool_child", "is_ending"]
 
 _guarded: set[int] = set()
 #: The process in which a guarded handler has run; a forked child inherits it.

@@ -13,8 +13,6 @@ from typing import Any
 
 from billiard.pool import CLOSE
 
-__all__ = ["Service"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: Seconds between two looks where there is no event loop.

@@ -15,8 +15,6 @@ from celery.worker.state import task_ready
 
 from celery_graceful._celery.consumer.request import RunRequest
 
-__all__ = ["report_base_exceptions"]
-
 
 def report_base_exceptions(pool: Any) -> None:
     """Have a pool without processes report what Celery would leave without an end.

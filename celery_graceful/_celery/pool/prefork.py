@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from inspect import isgenerator
 from typing import Any
 
-__all__ = ["hear_of_accepted_jobs", "look_for_dead_children"]
-
 
 def look_for_dead_children(worker: Any, hub: Any, every: float) -> None:
     """Have a prefork pool look for dead children every so many seconds.

@@ -13,8 +13,6 @@ from celery.platforms import EX_OK
 
 from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 
-__all__ = ["leave_anyway", "leave_now"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: How long the broker may take to say goodbye, in seconds.

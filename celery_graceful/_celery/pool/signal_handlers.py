@@ -17,8 +17,6 @@ from celery import signals as celery_signals
 from celery.apps import worker as _typed_worker
 from celery.platforms import EX_FAILURE
 
-__all__ = ["interrupt_main_thread", "say_cold", "watch_signals"]
-
 _program: Any = _typed_worker
 
 _STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP")

@@ -15,8 +15,6 @@ from weakref import WeakKeyDictionary, ref
 from celery import Task
 from celery.app.autoretry import add_autoretry_behaviour
 
-__all__ = ["FAULT", "build_on_app_task", "rebuild_registered", "rebuild_tasks", "registered_class"]
-
 logger = logging.getLogger("celery_graceful.tasks")
 
 #: In a class that was built: the class as its author wrote it.

@@ -17,8 +17,6 @@ from celery.backends.base import DisabledBackend
 from celery_graceful._celery.task.backends import state_of
 from celery_graceful._celery.task.delivery import OUTCOMES, Delivery
 
-__all__ = ["enlist", "expect", "guard", "withdraw"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 _GUARD = "graceful_guard"

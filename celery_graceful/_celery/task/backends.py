@@ -10,8 +10,6 @@ from celery import _state as _typed_state
 from celery import states
 from celery.backends.base import DisabledBackend
 
-__all__ = ["backend_of", "close_of_this_thread", "may_be_replaced", "recover", "state_of"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 celery_state: Any = _typed_state

@@ -6,8 +6,6 @@ from typing import Any
 
 from celery import _state as _typed_state
 
-__all__ = ["current_app_if_any"]
-
 _state: Any = _typed_state
 
 

@@ -17,17 +17,6 @@ from typing import Any
 from celery import states
 from celery.exceptions import Ignore, Reject, TaskRevokedError
 
-__all__ = [
-    "Delivery",
-    "Left",
-    "Returned",
-    "Stores",
-    "delivery_of",
-    "limit_stores",
-    "stores_limited",
-    "tracing",
-]
-
 #: The delivery that is traced here. Not on the request, since Celery sends on what it does not know
 #: there with each retry.
 _traced: ContextVar[Delivery | None] = ContextVar("graceful_delivery", default=None)

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 from celery.app import base as _typed_base
 
-__all__ = ["Models", "Options", "options_in"]
-
 #: Celery's type stubs leave out what is private in it.
 base: Any = _typed_base
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)

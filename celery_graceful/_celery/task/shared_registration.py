@@ -8,8 +8,6 @@ from typing import Any
 from celery import _state as _typed_state
 from celery.local import Proxy
 
-__all__ = ["active_apps", "share"]
-
 _state: Any = _typed_state
 
 

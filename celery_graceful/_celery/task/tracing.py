@@ -19,8 +19,6 @@ from celery.exceptions import Ignore, Reject
 from celery_graceful._celery.task import backend_guard
 from celery_graceful._celery.task.delivery import Delivery, Left, Returned, delivery_of, tracing
 
-__all__ = ["catch_ways_out", "traced"]
-
 trace: Any = _typed_trace
 
 #: Asks whether a delivery may begin: called with the delivery and its request; returns the way out

@@ -14,8 +14,6 @@ from typing import Any
 
 from celery_graceful._celery.threads.originals import original
 
-__all__ = ["send_lines_to_main_thread"]
-
 OURS = "celery_graceful"
 #: How long the main thread may take to come to a line, and to write it, in seconds.
 PATIENCE, WRITING = 2.0, 5.0

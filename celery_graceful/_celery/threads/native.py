@@ -10,16 +10,6 @@ from typing import Any, TypeVar
 from celery_graceful._celery.threads.log_writer import send_lines_to_main_thread
 from celery_graceful._celery.threads.originals import original
 
-__all__ = [
-    "Bell",
-    "StillChanging",
-    "native_lock",
-    "native_sleep",
-    "snapshot",
-    "start_native_thread",
-    "where_main_thread_is",
-]
-
 T = TypeVar("T")
 
 #: Python raises where it is to wait for longer than the system can, in seconds.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["original"]
-
 
 def original(module: str, name: str) -> Any:
     """The unpatched function: a greenlet would starve while a task does not yield."""

@@ -9,8 +9,6 @@ from typing import Any
 
 from celery import _state as _typed_state
 
-__all__ = ["gevent_loop", "run_in_own_thread", "with_request"]
-
 state: Any = _typed_state
 
 

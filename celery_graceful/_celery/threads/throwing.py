@@ -14,8 +14,6 @@ from typing import Any, Protocol
 
 from celery_graceful._celery.threads.native import native_sleep
 
-__all__ = ["Edge"]
-
 #: Seconds between two looks at whether a throw is done.
 _LOOK = 0.0005
 #: Steps within which a thread that runs meets an exception that was raised in it; one would do.

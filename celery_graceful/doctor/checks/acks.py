@@ -9,8 +9,6 @@ from celery_graceful.doctor.checks.stops import is_cold, remap, signal_of
 from celery_graceful.doctor.facts import Deployed, Kind, Place, TaskFacts
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["CHECKS"]
-
 
 def _cut_off(worker: Deployed, scene: Scene) -> list[TaskFacts]:
     """Tasks that a cold stop cuts off, at once or after the soft shutdown."""

@@ -18,8 +18,6 @@ from celery_graceful.doctor.facts import (
 )
 from celery_graceful.doctor.finding import Finding, Severity
 
-__all__ = ["Check", "Scene", "Sight", "named", "per_worker", "spelled", "tasks_of"]
-
 #: How many names a finding lists.
 _NAMES = 3
 _SETTING = re.compile(r"\bapp\.conf\.(\w+)")

@@ -9,8 +9,6 @@ from celery_graceful.doctor.facts import Kind, TaskFacts
 from celery_graceful.doctor.finding import Severity
 from celery_graceful.durations import format_seconds
 
-__all__ = ["CHECKS"]
-
 #: RabbitMQ's default, in seconds.
 CONSUMER_TIMEOUT = 1800.0
 #: A quorum queue that gives up so soon does not outlive a bad day.

@@ -5,9 +5,6 @@ from __future__ import annotations
 from celery_graceful.doctor.checks.base import Check
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["MISSING", "NOT_ASKED", "NO_WORKER", "OTHER_APP", "UNREADABLE"]
-
-
 UNREADABLE = Check(
     "GD001",
     Severity.ERROR,

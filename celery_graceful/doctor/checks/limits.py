@@ -9,8 +9,6 @@ from celery_graceful.doctor.facts import Kind
 from celery_graceful.doctor.finding import Severity
 from celery_graceful.durations import format_seconds
 
-__all__ = ["CHECKS"]
-
 #: Those that take their whole time in one piece.
 _WHOLE = (Kind.PLAIN, Kind.GRACEFUL)
 

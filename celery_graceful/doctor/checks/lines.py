@@ -10,8 +10,6 @@ from celery_graceful.doctor.command import FLAGS, OPTIONS, Command, Shell
 from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.shell import plain_words
 
-__all__ = ["doubled_percents", "in_foreground", "starting_line", "with_variable"]
-
 _CONTINUED = re.compile(r"\s*\\\n\s*")
 #: What a program does not get as it is written.
 _NEEDS_SHELL = re.compile(r"[$~{]")

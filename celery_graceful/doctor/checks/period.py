@@ -7,16 +7,6 @@ from celery_graceful.doctor.readers.texts import read_duration
 from celery_graceful.grace.deadlines import LEAST, MOST, PART
 from celery_graceful.grace.surroundings import VARIABLE
 
-__all__ = [
-    "IDLE_STOP",
-    "believed",
-    "cuts_plain",
-    "knows",
-    "needed_for",
-    "period_text",
-    "time_to_end",
-]
-
 #: What a prefork worker that has nothing to do takes to stop, in seconds.
 IDLE_STOP = 3.0
 #: Those that tell it to the worker, or that the worker knows.

@@ -8,8 +8,6 @@ from celery_graceful.doctor.checks.base import Check, Scene, Sight, named
 from celery_graceful.doctor.facts import Kind
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["CHECKS"]
-
 
 def not_plugged(scene: Scene) -> Iterator[Sight]:
     """Tasks that need the plugin, in an app without it."""

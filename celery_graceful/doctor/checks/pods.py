@@ -10,8 +10,6 @@ from celery_graceful.doctor.checks.stops import pool_of
 from celery_graceful.doctor.facts import Deployed
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["CHECKS"]
-
 _ASKS = re.compile(r"(?m)^(?:(?!\bcelery\b).)*\bcelery\b.*\b(?:inspect|status)\b")
 #: A ping waits one second for answers, after Celery and the app were imported.
 _QUICKEST = 3.0

@@ -11,8 +11,6 @@ from celery_graceful.doctor.checks.stops import is_cold
 from celery_graceful.doctor.facts import Deployed, Kind, Manager, TaskFacts
 from celery_graceful.doctor.readers.texts import finite
 
-__all__ = ["is_default", "limit_of", "proposed_left", "proposed_period", "waited_for"]
-
 #: Added to what is needed, in seconds; and what is proposed where nobody has chosen.
 _RESERVE = 5.0
 _CHOSEN = 60.0

@@ -8,8 +8,6 @@ from celery_graceful.doctor.checks.base import Check, Scene, Sight, named
 from celery_graceful.doctor.finding import Severity
 from celery_graceful.doctor.running import Running
 
-__all__ = ["CHECKS"]
-
 #: How far two periods may be apart to count as the same, in seconds.
 _SAME = 1.0
 

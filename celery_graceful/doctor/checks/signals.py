@@ -18,8 +18,6 @@ from celery_graceful.doctor.checks.stops import (
 from celery_graceful.doctor.facts import Deployed, Kind, Manager
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["CHECKS"]
-
 _HANGUP = re.compile(r"(?m)^(?:(?!\bkill\b).)*\bkill\b.*-(?:s\s*)?(?:SIG)?(?:HUP\b|1\b)")
 _SHUTDOWN = re.compile(r"(?m)^(?:(?!\bcontrol\b).)*\bcontrol\b.*\bshutdown\b")
 _DESTINATION = re.compile(r"(?:^|\s)(?:-d|--destination)\b")

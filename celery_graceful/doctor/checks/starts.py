@@ -10,8 +10,6 @@ from celery_graceful.doctor.command import Shell
 from celery_graceful.doctor.facts import Deployed, Manager, Place
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["CHECKS"]
-
 #: What holds one worker.
 _HOME = {
     Manager.COMPOSE: "service",

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from celery_graceful.doctor.facts import AppFacts, Deployed, Given, Manager, Place
 
-__all__ = [
-    "group_cause",
-    "is_cold",
-    "is_prefork",
-    "kills_by_group",
-    "pool_of",
-    "remap",
-    "signal_of",
-    "waits_by_itself",
-]
-
 QUIT = "SIGQUIT"
 #: tini, and what takes the same option.
 _TINI = ("tini", "tini-static", "docker-init", "catatonit")

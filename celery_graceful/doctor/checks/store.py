@@ -8,8 +8,6 @@ from celery_graceful.doctor.checks.base import Check, Scene, Sight, named, per_w
 from celery_graceful.doctor.facts import Deployed, Kind, Manager
 from celery_graceful.doctor.finding import Severity
 
-__all__ = ["CHECKS"]
-
 _FIX = 'app.conf.graceful_store = "redis://…", or a database that all workers reach'
 
 _CORRECT = "the URL and options of the setting that is named"

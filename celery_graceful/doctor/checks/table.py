@@ -18,8 +18,6 @@ from celery_graceful.doctor.checks import (
 )
 from celery_graceful.doctor.checks.base import Check
 
-__all__ = ["ALL", "LOOKING", "reference_markdown"]
-
 #: Those that look at a scene.
 LOOKING: tuple[Check, ...] = (
     *plugin.CHECKS,

@@ -23,8 +23,6 @@ from celery_graceful.doctor.facts import Deployed, Kind, Manager, TaskFacts
 from celery_graceful.doctor.finding import Severity
 from celery_graceful.durations import format_seconds
 
-__all__ = ["CHECKS"]
-
 
 def _too_short(worker: Deployed, seconds: float) -> bool:
     left = worker.seconds_to_stop

@@ -11,8 +11,6 @@ from celery_graceful.doctor.facts import Deployed, Manager
 from celery_graceful.doctor.finding import Severity
 from celery_graceful.grace.surroundings import VARIABLE
 
-__all__ = ["CHECKS"]
-
 
 def overrated(worker: Deployed, scene: Scene) -> Iterator[Sight]:
     """The worker counts on more time than it has."""

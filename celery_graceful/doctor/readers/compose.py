@@ -25,8 +25,6 @@ from celery_graceful.doctor.readers.texts import (
 from celery_graceful.doctor.readers.yaml_tree import Node
 from celery_graceful.doctor.shell_words import Word
 
-__all__ = ["read_compose"]
-
 GRACE = 10.0
 #: Of a folder; more than any project has.
 _MOST_DOCKERFILES = 20

@@ -11,8 +11,6 @@ from celery_graceful.doctor.readers.texts import filled_in, text_of, variables
 from celery_graceful.doctor.readers.yaml_tree import Node, documents
 from celery_graceful.text.counting import counted
 
-__all__ = ["Project", "base_of", "is_compose"]
-
 #: Of files that include or extend each other, and of services that extend each other.
 _DEEPEST = 10
 #: Files that make up a project, and values that are merged in it: more than any has.

@@ -16,8 +16,6 @@ from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import Copied, commands_or_trouble, finder, place_of
 from celery_graceful.doctor.readers.texts import environment_of, signal_name
 
-__all__ = ["Image", "images", "is_dockerfile", "read_dockerfile"]
-
 _FROM = re.compile(r"(?im)^[ \t]*FROM[ \t]+\S+")
 #: What may come first; a template may have a condition there.
 _FIRST = re.compile(r"(?i)(?:FROM|ARG)\s|\{[{%]")

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from celery_graceful.doctor.facts import Place
 
-__all__ = ["Entry", "entries", "sections"]
-
 _SECTION = re.compile(r"^\[(?P<name>[^\]]+)\]\s*(?:[;#].*)?$")
 
 

@@ -23,8 +23,6 @@ from celery_graceful.doctor.readers.texts import environment_of, signal_name
 from celery_graceful.doctor.readers.yaml_tree import Node
 from celery_graceful.grace.hooks import sleeps
 
-__all__ = ["is_manifest", "read_manifest"]
-
 GRACE, PROBE_TIMEOUT = 30.0, 1.0
 #: What KEDA takes for ``maxReplicaCount``.
 _SCALED_JOBS = 100

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from celery_graceful.doctor.facts import Deployed, Place
 from celery_graceful.doctor.shell import INSTALL
 
-__all__ = ["MissingPackage", "Outcome", "Trouble"]
-
 
 class Trouble(Exception):
     """A file, or a part of it, cannot be read; says where, why, and what to do."""

@@ -12,8 +12,6 @@ from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.doctor.readers.script import commands_or_trouble, finder, place_of
 from celery_graceful.doctor.readers.texts import environment_of, text_of, variables
 
-__all__ = ["is_procfile", "read_procfile"]
-
 #: As foreman and honcho have it; they pass over every other line.
 _LINE = re.compile(r"^(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)$")
 

@@ -21,8 +21,6 @@ from celery_graceful.doctor.readers.systemd import is_unit, read_unit
 from celery_graceful.doctor.readers.texts import MOST, plain, text_of, with_plain_blanks
 from celery_graceful.doctor.readers.yaml_tree import Node, NotYaml, documents, template
 
-__all__ = ["read_file", "read_files", "read_text"]
-
 STDIN, STDIN_NAME = "-", "<stdin>"
 _KINDS = "Kubernetes, docker-compose, Dockerfile, systemd, supervisord, Procfile, entry script"
 _HELM_VALUES = re.compile(r"values[\w.-]*\.ya?ml$")

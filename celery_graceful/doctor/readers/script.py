@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from celery_graceful.doctor.command import Command
 from celery_graceful.doctor.facts import Deployed, Manager, Place
-from celery_graceful.doctor.parse import Finder, ScriptFile, workers_in_script
+from celery_graceful.doctor.parse import workers_in_script
 from celery_graceful.doctor.readers.outcome import MissingPackage, Trouble
 from celery_graceful.doctor.readers.texts import text_of
 from celery_graceful.doctor.shell import NoShellParser, UnreadableShell
-
-__all__ = ["Copied", "commands_or_trouble", "finder", "is_script", "place_of", "read_script"]
+from celery_graceful.doctor.worker_search import Finder, ScriptFile
 
 
 def is_script(text: str, file: str = "") -> bool:

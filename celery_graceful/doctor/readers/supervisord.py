@@ -16,8 +16,6 @@ from celery_graceful.doctor.readers.script import commands_or_trouble, finder, p
 from celery_graceful.doctor.readers.texts import environment_of, finite, signal_name
 from celery_graceful.doctor.shell_words import Word
 
-__all__ = ["is_supervisord", "read_supervisord"]
-
 GRACE = 10.0
 _PAIR = re.compile(r"\b(?P<name>\w+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^,\n]*)")
 

@@ -21,8 +21,6 @@ from celery_graceful.doctor.readers.texts import (
 )
 from celery_graceful.durations import parse
 
-__all__ = ["is_unit", "read_unit"]
-
 GRACE = 90.0
 _UNITS = (("min", "m"), ("sec", "s"), ("hours", "h"), ("hour", "h"), ("hr", "h"))
 #: Settings of the section ``[Service]``.

@@ -13,18 +13,6 @@ from celery_graceful.doctor.readers.outcome import Trouble
 from celery_graceful.durations import parse
 from celery_graceful.text.files import TooLarge, read_regular
 
-__all__ = [
-    "environment_of",
-    "filled_in",
-    "finite",
-    "plain",
-    "read_duration",
-    "signal_name",
-    "text_of",
-    "variables",
-    "with_plain_blanks",
-]
-
 #: Bytes: far more than any deployment file has, and read within a second.
 MOST = 1 << 20
 

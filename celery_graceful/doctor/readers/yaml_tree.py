@@ -11,8 +11,6 @@ from celery_graceful.doctor.facts import Given, Place
 from celery_graceful.doctor.readers.outcome import MissingPackage, Trouble
 from celery_graceful.doctor.readers.texts import finite
 
-__all__ = ["Node", "NotYaml", "documents", "template"]
-
 #: What stands in templates, and is no YAML.
 _BRACES = re.compile(r"\{\{|\{%|<%")
 #: Deeper than any manifest.

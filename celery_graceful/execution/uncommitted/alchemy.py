@@ -16,8 +16,6 @@ from weakref import WeakKeyDictionary, WeakSet
 from celery_graceful.atomic import is_committed_for_items
 from celery_graceful.execution.current import current_execution
 
-__all__ = ["Watched"]
-
 _SPACE = r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*"
 _WRITES = re.compile(
     rf"{_SPACE}(?:insert|update|delete|merge|replace|truncate|copy|call|create|alter|drop)\b"

@@ -8,8 +8,6 @@ from typing import Any
 
 from celery_graceful.execution.uncommitted import drivers
 
-__all__ = ["Watched"]
-
 
 class Watched:
     """The connections of one execution, compared with how it found them."""

@@ -24,8 +24,6 @@ from types import (
 )
 from typing import Any
 
-__all__ = ["Watched", "state"]
-
 #: Objects that are looked at in one walk, at most.
 _MOST = 200
 #: Statuses of libpq: in a transaction, and in one that has failed.

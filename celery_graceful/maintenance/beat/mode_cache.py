@@ -14,8 +14,6 @@ from celery_graceful.model.maintenance.mode import Mode, is_older, without_ended
 from celery_graceful.model.maintenance.mode_text import decode_mode
 from celery_graceful.stores.board import Board
 
-__all__ = ["BeatMode"]
-
 logger = logging.getLogger("celery_graceful.beat")
 
 #: The mode is read once in so many seconds at most.

@@ -16,8 +16,6 @@ from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
 from celery_graceful.maintenance.beat.store_calls import BeatBoard
 from celery_graceful.text import strict_json
 
-__all__ = ["NOTICE", "Owed", "decode_owed"]
-
 logger = logging.getLogger("celery_graceful.beat")
 
 NOTICE = "maintenance-beat"

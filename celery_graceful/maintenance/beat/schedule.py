@@ -22,8 +22,6 @@ from celery_graceful.model.maintenance.held import NOTHING, Held
 from celery_graceful.runtime import Runtime
 from celery_graceful.text.counting import counted
 
-__all__ = ["BeatGate", "hold_back", "policy_of"]
-
 logger = logging.getLogger("celery_graceful.beat")
 
 #: How long beat sleeps at most while something is held or owed, in seconds.

@@ -9,8 +9,6 @@ from typing import TypeVar
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.stores.board import Board
 
-__all__ = ["BeatBoard"]
-
 #: How long a store that did not answer is left alone, in seconds.
 RESPITE = 5.0
 

@@ -9,8 +9,6 @@ from fnmatch import fnmatchcase
 
 from celery_graceful.model.maintenance.mode import Kind, Mode
 
-__all__ = ["NOTHING", "OF_CELERY", "Held", "held_by"]
-
 #: How the names of Celery's own tasks begin.
 OF_CELERY = "celery."
 

@@ -12,23 +12,6 @@ from enum import Enum
 
 from celery_graceful.errors import ScopeNotDown
 
-__all__ = [
-    "EVERYTHING",
-    "Deed",
-    "Hold",
-    "Kind",
-    "Mode",
-    "Ramp",
-    "Scope",
-    "first_version",
-    "is_older",
-    "lift",
-    "lower",
-    "version_back",
-    "without_ended",
-    "written_back",
-]
-
 #: Deeds that are kept.
 LOG_LENGTH = 50
 

@@ -10,8 +10,6 @@ from celery_graceful.errors import CorruptRecord, NewerRecord
 from celery_graceful.model.maintenance.mode import Deed, Hold, Kind, Mode, Ramp, Scope
 from celery_graceful.text import strict_json
 
-__all__ = ["LONGEST", "decode_mode", "encode_mode"]
-
 SCHEMA = 1
 #: How long a text may be, in characters.
 LONGEST = 256 * 1024

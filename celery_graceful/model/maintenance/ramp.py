@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from celery_graceful.model.maintenance.mode import Ramp
 
-__all__ = ["slots_allowed"]
-
 
 def slots_allowed(ramp: Ramp | None, now: float, slots: int, rank: int, workers: int) -> int | None:
     """How many tasks a worker may run at once; ``None``: as many as it can.

@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["Binding", "queue_of"]
-
 #: Exchanges of Celery's native delayed delivery; levels come before the routing key proper.
 _DELAYED = "celery_delayed_"
 _LEVELS = re.compile(r"^(?:[01]\.)+")

@@ -20,8 +20,6 @@ from zoneinfo import ZoneInfo
 from celery_graceful.errors import CursorError
 from celery_graceful.text import strict_json
 
-__all__ = ["MAX_BYTES", "Checkpoint", "decode", "encode"]
-
 #: The most an encoded checkpoint may take, in bytes.
 MAX_BYTES = 64 * 1024
 #: The most that it may take for the run's children to be kept in it: what a message carries.

@@ -13,9 +13,7 @@ from typing import Any
 from celery_graceful.model.run import admission, bystander, runner
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record, State
-from celery_graceful.model.run.verdict import Decision, Policy, Verdict, gone, refuse
-
-__all__ = ["TABLE", "Decision", "Policy", "Verdict", "decide"]
+from celery_graceful.model.run.verdict import Decision, Policy, gone, refuse
 
 Rule = Callable[[Any, Any, float, Policy], Decision]
 

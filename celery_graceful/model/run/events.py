@@ -7,25 +7,6 @@ from typing import Union
 
 from celery_graceful.model.run.record import Outcome, Record
 
-__all__ = [
-    "Admit",
-    "Cancel",
-    "End",
-    "Event",
-    "Finish",
-    "HandOver",
-    "Kill",
-    "MarkUnroutable",
-    "Pause",
-    "Reclaim",
-    "Release",
-    "Rescue",
-    "Resend",
-    "Restore",
-    "Resume",
-    "Wait",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Admit:

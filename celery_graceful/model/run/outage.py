@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["FIRST_PAUSE", "LONGEST_PAUSE", "Outage"]
-
 #: Failed look-ups in a row after which runs wait: one may be a connection that was closed.
 FAILURES = 2
 #: Seconds for which runs wait after the store refused one of them, the first time and at most.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-__all__ = ["WORTH", "Pace", "fewer", "more"]
-
 #: What takes less is not worth knowing, in seconds: it fits in anywhere.
 WORTH = 0.1
 #: The history counts items by how long they took: up to 10 ms, and in steps of a fifth from there.

@@ -7,10 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from dataclasses import replace
-
-__all__ = ["MOST_GENERATIONS", "Outcome", "Record", "Request", "RunKey", "State", "replace"]
-
+    from dataclasses import replace as replace
 
 #: The highest generation that a record or message may have; it is not raised beyond.
 MOST_GENERATIONS = 2**31 - 1

@@ -8,19 +8,6 @@ from typing import Any, NamedTuple
 
 from celery_graceful.model.run.record import MOST_GENERATIONS, Outcome, Record, State, replace
 
-__all__ = [
-    "Decision",
-    "Policy",
-    "Verdict",
-    "crashed",
-    "drop",
-    "ended",
-    "gone",
-    "paused",
-    "raised",
-    "refuse",
-]
-
 
 class Verdict(str, Enum):
     """What the one who asked has to do now."""

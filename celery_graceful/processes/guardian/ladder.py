@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["COMMAND_MOMENT", "KILL_PATIENCE", "MOMENT", "Step", "next_step"]
-
 #: Seconds after SIGKILL until what is still there is given up.
 KILL_PATIENCE = 2.0
 #: Seconds that whoever was asked has at least, by a signal and by a stop command.

@@ -13,8 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Failure", "start"]
-
 #: An errno, and the program or folder it is about.
 Failure = tuple[int, bytes]
 

@@ -10,20 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = [
-    "LINUX",
-    "NAME",
-    "adopt_orphans",
-    "be_named",
-    "children",
-    "close_others",
-    "die_with_parent",
-    "group_alive",
-    "group_of",
-    "handle_all",
-    "watched",
-]
-
 LINUX = sys.platform == "linux"
 #: How a guardian is called in a list of processes; at most 14 characters, for psutil.
 NAME = "graceful-guard"

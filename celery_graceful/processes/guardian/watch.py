@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["TAIL", "main"]
-
 #: How much of the latest output is kept, in bytes.
 TAIL = 64 * 1024
 #: Seconds between two looks: for orphans to ask, for children to kill, for an owner without pidfd.

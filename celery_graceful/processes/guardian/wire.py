@@ -13,8 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["CHUNK", "Frames", "Link", "pack"]
-
 #: How much is read at once, in bytes.
 CHUNK = 64 * 1024
 #: How much may wait for an owner that does not read, in bytes; more output is left out.

@@ -11,8 +11,6 @@ from celery_graceful.processes import at_exit
 from celery_graceful.processes.leaks.table import now
 from celery_graceful.processes.leaks.watch import Execution, Watch
 
-__all__ = ["overlapping", "serial"]
-
 _UID = "graceful-leaks"
 
 

@@ -6,8 +6,6 @@ import ctypes
 import os
 import resource
 
-__all__ = ["has_children", "waited_for"]
-
 _FLAGS = os.WEXITED | os.WNOHANG | os.WNOWAIT
 #: ``os.waitid`` would raise an exception for each task without children: twice the cost.
 _waitid = ctypes.CDLL(None).waitid

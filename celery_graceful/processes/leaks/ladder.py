@@ -11,8 +11,6 @@ import psutil
 
 from celery_graceful.processes.leaks.table import Found, alive
 
-__all__ = ["end"]
-
 #: Seconds after SIGKILL until what is still there is given up.
 KILL_PATIENCE = 0.5
 _LOOK = 0.01

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import stat
 
-__all__ = ["last_output"]
-
 #: How much is looked at, in bytes and in lines.
 _BYTES, _LINES = 1024, 3
 

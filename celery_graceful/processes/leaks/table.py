@@ -11,8 +11,6 @@ from enum import Enum, auto
 
 import psutil
 
-__all__ = ["CHILD_TAG", "Found", "Table", "alive", "now"]
-
 #: Marks what descends from this process, also when its parents have ended.
 CHILD_TAG = "CELERY_GRACEFUL_CHILD"
 #: As ``background_process`` marks what it starts: that has a guardian.

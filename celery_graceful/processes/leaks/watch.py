@@ -15,8 +15,6 @@ from celery_graceful.processes.leaks.table import Found, Table
 from celery_graceful.stop import time_to_end
 from celery_graceful.text.counting import pids
 
-__all__ = ["Execution", "Watch"]
-
 log = logging.getLogger("celery_graceful.processes")
 
 #: Seconds from SIGTERM to SIGKILL.

@@ -1,1 +1,5 @@
 """Records of runs in the memory of one process."""
+
+from celery_graceful.stores.memory.store import MemoryStore
+
+__all__ = ["MemoryStore"]

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from celery_graceful.stores.board import Attendance, Notice
 
-__all__ = ["MemoryBoard"]
-
 
 class _Report(NamedTuple):
     text: str

@@ -7,8 +7,6 @@ from collections.abc import Collection
 
 from celery_graceful.model.run.record import RunKey
 
-__all__ = ["MemoryQuarantine"]
-
 
 class _Entries:
     __slots__ = ("by_ordinal", "ordinals", "until")

@@ -16,8 +16,6 @@ from celery_graceful.stores.boarded import Boarded
 from celery_graceful.stores.memory.board import MemoryBoard
 from celery_graceful.stores.memory.quarantine import MemoryQuarantine
 
-__all__ = ["MemoryStore"]
-
 _LEASED = frozenset({State.RUNNING, State.FINISHING})
 
 

@@ -19,8 +19,6 @@ from celery_graceful.stores.redis.keys import Keys
 from celery_graceful.stores.redis.scripts import NOW, Script
 from celery_graceful.text import strict_json
 
-__all__ = ["RedisBoard"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 # KEYS: notice. Answers {stamp, type of the key}, and if that is a hash its version and text too.

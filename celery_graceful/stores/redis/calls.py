@@ -23,8 +23,6 @@ from redis.exceptions import (
 from celery_graceful.stores.redis.reply import read
 from celery_graceful.stores.redis.scripts import Script
 
-__all__ = ["Line", "ServerLine"]
-
 _RECEIVE = 16384
 _KINDS: dict[str, type[ResponseError]] = {"NOSCRIPT": NoScriptError, "READONLY": ReadOnlyError}
 

@@ -20,8 +20,6 @@ from celery_graceful.stores.redis.cluster import ClusterLine
 from celery_graceful.stores.redis.url import NODES, SENTINELS, parsed
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["Plan", "plan", "tls_files"]
-
 #: What this package reads, whatever the URL says.
 _ALWAYS: dict[str, Any] = {"protocol": 2, "decode_responses": False}
 #: Connections are as many as threads call at a time; redis-py would count failed ones for ever.

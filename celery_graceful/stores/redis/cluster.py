@@ -18,8 +18,6 @@ from redis.exceptions import NoScriptError
 from celery_graceful.stores.redis.calls import Line
 from celery_graceful.stores.redis.scripts import Script
 
-__all__ = ["ClusterLine"]
-
 
 class ClusterLine(Line):
     """Connections to a cluster, shared by all threads of a process.

@@ -9,8 +9,6 @@ from celery_graceful.stores.redis.rights import rule
 from celery_graceful.stores.unread import unread
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["TROUBLE", "Translator"]
-
 #: What a call may raise.
 TROUBLE = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 

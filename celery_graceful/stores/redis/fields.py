@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery_graceful.model.run.record import Record, Request, State
 from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8, whole
 
-__all__ = ["fields_of", "record_of", "request_of"]
-
 _STATES = {state: state.value.encode() for state in State}
 
 

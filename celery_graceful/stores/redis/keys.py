@@ -5,8 +5,6 @@ from __future__ import annotations
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.codec import Unreadable, text, utf8
 
-__all__ = ["ROOT", "Keys", "member_of", "run_named", "run_of", "shown"]
-
 #: Every key begins with it, after the prefix of the server's user.
 ROOT = "graceful:"
 

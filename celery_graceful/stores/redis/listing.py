@@ -16,8 +16,6 @@ from celery_graceful.stores.redis import scripts
 from celery_graceful.stores.redis.fields import record_of
 from celery_graceful.stores.redis.keys import Keys, run_named, run_of, shown
 
-__all__ = ["RedisListing"]
-
 
 class RedisListing:
     """What a store answers about many runs at once.

@@ -16,8 +16,6 @@ from celery_graceful.stores.codec import text, utf8
 from celery_graceful.stores.redis.keys import Keys, member_of
 from celery_graceful.stores.redis.scripts import Script
 
-__all__ = ["RedisQuarantine"]
-
 #: Entries in a page.
 _PAGE = 500
 #: Entries that one call answers, takes or forgets by their ordinals.

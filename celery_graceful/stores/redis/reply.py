@@ -7,8 +7,6 @@ from typing import Any
 
 from redis.exceptions import InvalidResponse
 
-__all__ = ["read"]
-
 _END = b"\r\n"
 #: A status or an error is one line, and no longer than this, in bytes.
 _LONGEST = 1024 * 1024

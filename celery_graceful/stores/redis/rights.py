@@ -8,8 +8,6 @@ import re
 from celery_graceful.stores.redis import board, quarantine, scripts
 from celery_graceful.stores.redis.keys import ROOT
 
-__all__ = ["commands", "rule"]
-
 _CALL = re.compile(r"redis\.p?call\('([A-Z]+)'")
 #: Beside the scripts: to run them, and what a connection begins with.
 _AROUND = ("EVAL", "EVALSHA", "INFO", "PING", "SELECT")

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
 
-__all__ = ["BEAT", "CHECK", "CHECKPOINT", "LIST", "LOAD", "NAMED", "NOW", "SWAP", "Script"]
-
 _FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
 
 #: A page of a listing ends after so many bytes: checkpoints and results may be large.

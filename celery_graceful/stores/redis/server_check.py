@@ -12,8 +12,6 @@ from redis.exceptions import ResponseError
 from celery_graceful.errors import StoreError
 from celery_graceful.stores.base import Durability
 
-__all__ = ["durability", "judge"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 _OLDEST = 6

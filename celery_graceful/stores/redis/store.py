@@ -27,8 +27,6 @@ from celery_graceful.stores.redis.quarantine import RedisQuarantine
 from celery_graceful.stores.redis.server_check import durability, judge
 from celery_graceful.stores.unread import unread, unread_board
 
-__all__ = ["RedisStore"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 

@@ -8,8 +8,6 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from redis.connection import parse_url
 
-__all__ = ["NODES", "SENTINELS", "parsed"]
-
 #: Options that redis-py does not know: hosts and ports of Sentinels, or of nodes of a cluster.
 SENTINELS, NODES = "sentinels", "nodes"
 

@@ -30,8 +30,6 @@ from celery_graceful.stores.sql.statements import Statements
 from celery_graceful.stores.sql.tables import notices, reports
 from celery_graceful.text import strict_json
 
-__all__ = ["SqlBoard"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 #: Every so many reports the store deletes up to ``_FORGET_AT_ONCE`` that have expired.

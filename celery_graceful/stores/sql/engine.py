@@ -15,8 +15,6 @@ from celery_graceful.errors import SettingsError
 from celery_graceful.stores.origin import Derived, address_of
 from celery_graceful.text.masking import mask_text, mask_url
 
-__all__ = ["ENGINE_CALLBACK", "make_engine"]
-
 #: Among the options: a function that is given the engine, as Celery's
 #: ``database_engine_callback`` (it may fetch a password for each connection).
 ENGINE_CALLBACK = "engine_callback"

@@ -8,8 +8,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.text.masking import mask_text
 
-__all__ = ["translated"]
-
 #: SQLSTATEs after which the same statement may succeed later.
 _LATER = ("08", "40", "53", "55P03", "57", "25006", "58")
 #: What drivers say without a SQLSTATE when waiting does not help.

@@ -9,8 +9,6 @@ from sqlalchemy import RowMapping
 from celery_graceful.model.run.record import Record, Request, replace
 from celery_graceful.stores.codec import Unreadable, build, extra_of, text, utf8, whole
 
-__all__ = ["parameters_of", "record_of", "request_of"]
-
 
 def parameters_of(record: Record) -> dict[str, Any]:
     """The parameters of a writing statement, without version and times.

@@ -13,8 +13,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from celery_graceful.stores.forks import ForkGate
 from celery_graceful.stores.sql.tables import metadata
 
-__all__ = ["ForkSafeEngine"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 

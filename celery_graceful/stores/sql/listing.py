@@ -28,8 +28,6 @@ from celery_graceful.stores.sql.fields import record_of
 from celery_graceful.stores.sql.statements import Statements
 from celery_graceful.stores.sql.tables import RECORD_COLUMNS, id_in_bytes, table
 
-__all__ = ["SqlListing"]
-
 _t = table.c
 #: The last character that there is.
 _LAST = chr(0x10FFFF)

@@ -33,8 +33,6 @@ from celery_graceful.stores.codec import text, utf8
 from celery_graceful.stores.sql.statements import Statements
 from celery_graceful.stores.sql.tables import quarantine_expiry, quarantined, table
 
-__all__ = ["SqlQuarantine"]
-
 #: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
 _AT_ONCE = 500
 #: Entries that one statement reads, and that it counts.

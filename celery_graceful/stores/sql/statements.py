@@ -23,8 +23,6 @@ from sqlalchemy import (
 from celery_graceful.model.run.record import State
 from celery_graceful.stores.sql.tables import RECORD_COLUMNS, table
 
-__all__ = ["Statements"]
-
 _t = table.c
 _WRITTEN = (
     "state",

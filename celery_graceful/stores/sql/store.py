@@ -28,8 +28,6 @@ from celery_graceful.stores.sql.statements import Statements
 from celery_graceful.stores.sql.tables import table
 from celery_graceful.stores.unread import unread, unread_board
 
-__all__ = ["SqlStore"]
-
 logger = logging.getLogger("celery_graceful.stores")
 
 #: Every so many ended runs the store deletes up to ``_FORGET_AT_ONCE`` that have expired.

@@ -20,17 +20,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-__all__ = [
-    "RECORD_COLUMNS",
-    "id_in_bytes",
-    "metadata",
-    "notices",
-    "quarantine_expiry",
-    "quarantined",
-    "reports",
-    "table",
-]
-
 metadata = MetaData()
 
 

@@ -14,8 +14,6 @@ from celery_graceful.text.counting import counted
 from celery_graceful.text.printable import printable
 from celery_graceful.worker.maintenance.watch import Known
 
-__all__ = ["Announcer", "describe"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Seconds between two reminders in the log.

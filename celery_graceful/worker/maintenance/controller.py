@@ -27,8 +27,6 @@ from celery_graceful.worker.parking.other_workers import AskingOthers
 from celery_graceful.worker.parking.waiting_runs import RunParking
 from celery_graceful.worker.stopping.task_durations import History
 
-__all__ = ["Attendant"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Seconds between two looks at whether a ramp lets more through.

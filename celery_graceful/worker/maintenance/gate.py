@@ -18,8 +18,6 @@ from celery_graceful.model.maintenance.held import NOTHING, Held
 from celery_graceful.model.maintenance.routes import Binding, queue_of
 from celery_graceful.stop.hold import bindings, queue_of_delivery
 
-__all__ = ["Gate"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Seconds until what could not be done is tried again.

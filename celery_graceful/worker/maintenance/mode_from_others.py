@@ -14,8 +14,6 @@ from celery_graceful.maintenance.broker_replies import LONG_QUIET, QUIET
 from celery_graceful.maintenance.peers import ask_peers, newest_mode
 from celery_graceful.model.maintenance.mode import Mode
 
-__all__ = ["ModeFromOthers"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 

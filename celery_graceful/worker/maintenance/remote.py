@@ -18,8 +18,6 @@ from celery_graceful.text import strict_json
 from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.vitals import vitals
 
-__all__ = ["INSPECT", "register"]
-
 #: The name of the command that asks.
 INSPECT = "graceful"
 

@@ -18,8 +18,6 @@ from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.maintenance import remote
 from celery_graceful.worker.maintenance.controller import Attendant
 
-__all__ = ["GateStep", "MaintenanceStep"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: The first look may take this many time-outs of the store: for a connection, and for its answer.

@@ -32,8 +32,6 @@ from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.model.run.outage import Outage
 from celery_graceful.stores.base import Store
 
-__all__ = ["Known", "Watch"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: Reports are kept so long that a lost worker is seen by its age, in seconds.

@@ -19,8 +19,6 @@ from celery_graceful.stores.base import Store
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.parking.sending_back import SendingBack
 
-__all__ = ["Parking"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: The notice that says who empties the parking queue, and until when nobody else does.

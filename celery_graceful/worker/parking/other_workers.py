@@ -10,8 +10,6 @@ from celery_graceful._celery.threads.native import native_lock, native_sleep, st
 from celery_graceful.maintenance.broker_replies import QUIET
 from celery_graceful.maintenance.peers import ask_peers, send_back
 
-__all__ = ["AskingOthers"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds from parking to asking; doubled while nobody answers who can run them.

@@ -17,8 +17,6 @@ from celery_graceful.stores.board import Notice
 from celery_graceful.text import strict_json
 from celery_graceful.text.counting import counted
 
-__all__ = ["SendingBack"]
-
 logger = logging.getLogger("celery_graceful.maintenance")
 
 #: How long a claim lasts, and seconds between two tries.

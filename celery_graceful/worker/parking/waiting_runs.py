@@ -19,8 +19,6 @@ from celery_graceful.text.counting import counted
 from celery_graceful.worker.parking.other_workers import AskingOthers
 from celery_graceful.worker.parking.sending_back import SendingBack
 
-__all__ = ["RunParking", "lot_for_runs"]
-
 logger = logging.getLogger("celery_graceful.runs")
 
 #: The notice that says who empties the parking queue, and until when nobody else does.

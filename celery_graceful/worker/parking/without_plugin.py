@@ -15,8 +15,6 @@ from celery_graceful.worker.maintenance import remote
 from celery_graceful.worker.parking.other_workers import AskingOthers
 from celery_graceful.worker.parking.waiting_runs import lot_for_runs
 
-__all__ = ["WithoutPluginStep"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: Seconds for connecting to the broker and for each confirmation, and until the next try.

@@ -11,8 +11,6 @@ from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.stopping.stop_thread import StopThread
 
-__all__ = ["Countdown", "Interrupter", "described", "next_line_in", "what_runs"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: Seconds between two lines where nobody knows how long is left.

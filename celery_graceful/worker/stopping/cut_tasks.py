@@ -10,8 +10,6 @@ from celery_graceful._celery.consumer.request import RunRequest
 from celery_graceful._celery.consumer.running import UnderWay, flush_events
 from celery_graceful._celery.threads.native import where_main_thread_is
 
-__all__ = ["CutTasks"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 

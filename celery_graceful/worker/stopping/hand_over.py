@@ -22,8 +22,6 @@ from celery_graceful.text.counting import counted
 from celery_graceful.worker.stopping.countdown import Countdown, described
 from celery_graceful.worker.stopping.cut_tasks import CutTasks
 
-__all__ = ["HandOver"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: How often it is asked what runs, where that changes all the time; each takes 50 ms at most.

@@ -11,8 +11,6 @@ from celery_graceful.grace.deadlines import Grace
 from celery_graceful.grace.surroundings import find_grace, readers_for
 from celery_graceful.runtime import Runtime, runtime_of
 
-__all__ = ["grace_of", "in_force"]
-
 
 def grace_of(worker: Any) -> Grace | None:
     """How long a worker has from the stop signal to SIGKILL; ``None``: nobody knows.

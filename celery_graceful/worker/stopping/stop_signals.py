@@ -16,8 +16,6 @@ from celery_graceful.grace.deadlines import Grace
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop.flag import StopFlag
 
-__all__ = ["StopSignals"]
-
 #: The cold signal at which the worker ends at once, as with Celery.
 LAST_WARNING = 3
 

@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from celery_graceful._celery.threads.native import Bell, start_native_thread
 from celery_graceful.stop.flag import StopFlag
 
-__all__ = ["StopThread"]
-
 #: Seconds of a sleep that only the bell is to end.
 IDLE = 3600.0
 

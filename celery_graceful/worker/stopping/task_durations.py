@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-__all__ = ["History"]
-
 #: Durations kept for each task, and tasks kept.
 SAMPLES, MOST_TASKS = 20, 500
 

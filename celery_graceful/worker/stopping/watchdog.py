@@ -9,8 +9,6 @@ from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.stopping.hand_over import HandOver
 from celery_graceful.worker.stopping.stop_thread import StopThread
 
-__all__ = ["LastMoment"]
-
 logger = logging.getLogger("celery_graceful.worker")
 
 #: So long before the kill the process ends by itself, whatever it is still at, in seconds.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import redis
 
-__all__ = ["USER", "Credentials"]
-
 USER, PASSWORD = "shop", "from-the-provider"
 
 

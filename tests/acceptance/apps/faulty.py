@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from celery_graceful import IterableTask
 from tests.acceptance.apps.items import app
 
-__all__ = ["app", "fixed"]
-
 
 def fixed(path: str, items: int, pause: float) -> Iterator[int]:
     """No cursor: it could not resume."""

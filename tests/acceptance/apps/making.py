@@ -11,8 +11,6 @@ from celery import Celery
 from celery_graceful import Graceful
 from tests.harness.ledger import Ledger
 
-__all__ = ["app_ledger", "make_app", "note", "noted"]
-
 
 def make_app(name: str) -> Celery:
     """An application with the plugin; ``SETTINGS`` is a JSON object of more settings."""

@@ -14,8 +14,6 @@ from celery_graceful.stop import flag
 if TYPE_CHECKING:
     from tests.integration.atomic.project import Project
 
-__all__ = ["GENERATOR", "TASK", "effects", "make_tasks", "metadata"]
-
 TASK, GENERATOR = "proj.atomic", "proj.atomic_generator"
 
 metadata = MetaData()

@@ -101,8 +101,8 @@ def test_another_queue_and_exchange(app: Any) -> None:
 PUBLISH = """
 import sys
 from celery import Celery
-from celery_graceful._celery import wire
-from celery_graceful._celery.publish import publish
+from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.publish import publish
 app = Celery("proj", broker=sys.argv[1], set_as_current=False)
 app.conf.task_queues = eval(sys.argv[3], {**vars(__import__("kombu"))})
 publish(app, wire.unpack(bytes.fromhex(sys.argv[2])), timeout=5)

@@ -12,8 +12,8 @@ from celery_graceful._celery.message import wire
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.admit import Admission, admit
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition

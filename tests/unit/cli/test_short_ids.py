@@ -112,7 +112,7 @@ def test_an_empty_id_names_none(call: Run, runtime: Runtime) -> None:
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     def of(width: int | None) -> None:
-        for module in ("cli.output", "terminal"):
+        for module in ("cli.output", "text.terminal"):
             monkeypatch.setattr(f"celery_graceful.{module}.terminal_width", lambda: width)
 
     return of

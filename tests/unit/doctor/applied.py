@@ -13,8 +13,6 @@ import yaml
 from celery_graceful.doctor.facts import AppFacts, Kind
 from celery_graceful.doctor.finding import Finding
 
-__all__ = ["applied", "applied_to_app"]
-
 _VARIABLE = re.compile(r"(?P<name>[A-Z_]+)=(?P<value>\S+)(?: in its environment)?$")
 
 

@@ -16,8 +16,6 @@ from tests.unit.doctor.sound import (
     UNIT,
 )
 
-__all__ = ["PLANTED", "Planted"]
-
 FILES = {
     "worker.yaml": KUBERNETES,
     "shop.service": UNIT,

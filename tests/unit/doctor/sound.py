@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from celery_graceful.doctor.facts import AppFacts, Kind, TaskFacts
 
-__all__ = ["APP", "COMPOSE", "DOCKERFILE", "KUBERNETES", "PROCFILE", "SUPERVISORD", "UNIT"]
-
 APP = AppFacts(
     name="shop",
     broker="redis",

@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 from celery_graceful.doctor.command import Command
-from celery_graceful.doctor.parse import (
-    ScriptFile,
-    workers_in_script,
-    workers_in_text,
-    workers_in_words,
-)
+from celery_graceful.doctor.parse import workers_in_script, workers_in_text, workers_in_words
 from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.worker_search import ScriptFile
 
 WORKERS = {
     "by a variable with the folder": "${BIN}celery -A shop worker",

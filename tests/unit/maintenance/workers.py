@@ -8,8 +8,6 @@ from celery_graceful.maintenance.known_workers import Member
 from celery_graceful.maintenance.worker_report import Busy, Report, encode_report
 from celery_graceful.stores.board import Board
 
-__all__ = ["IMPORT", "LATEST", "MAIL", "attend", "member", "report"]
-
 #: Whatever version the mode has: the worker has heard of it.
 LATEST = 10**15
 MAIL = Busy("shop.mail", "m1", "mail", 3.0)

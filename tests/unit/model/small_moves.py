@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Outcome, Record, Request, State
+from celery_graceful.model.run.verdict import Verdict
 from tests.unit.model.small_world import NOW, OWNER, Book, Execution, Message, Move, World
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Policy, Verdict, decide
+from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.record import Record, State
+from celery_graceful.model.run.verdict import Policy, Verdict
 
 NOW, AHEAD = 1.0, 2.0
 OWNER = "w"

@@ -14,8 +14,8 @@ from functools import cache
 
 import pytest
 
-from celery_graceful.model.run.decide import Policy
 from celery_graceful.model.run.record import Outcome
+from celery_graceful.model.run.verdict import Policy
 from tests.unit.model.small_moves import Explorer
 from tests.unit.model.small_world import Book, Message, World
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Policy, Verdict, decide
+from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.record import MOST_GENERATIONS, Record, State
+from celery_graceful.model.run.verdict import Policy, Verdict
 
 NOW = 100.0
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from celery_graceful.model.run.record import Outcome, Record
+from tests.lives.cast import ITEMS, Execution, Message
 from tests.lives.places import MemoryPlace
 from tests.lives.project import LEASE, MAX_CRASHES, Project
 from tests.lives.settling import settle
-from tests.lives.world import ITEMS, SLICE, Execution, Message, World
+from tests.lives.world import SLICE, World
 
 #: Slices of time after which a rescuer has seen the store well for a lease, and acts.
 A_LEASE_AND_MORE = int(LEASE / SLICE) + 2

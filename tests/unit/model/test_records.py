@@ -8,8 +8,9 @@ import pytest
 
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.bystander import MOST_LEASES
-from celery_graceful.model.run.decide import Verdict, decide
+from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.record import Record, State
+from celery_graceful.model.run.verdict import Verdict
 from tests.unit.model.test_table import (
     ENDED,
     EQUAL,

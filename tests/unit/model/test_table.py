@@ -8,9 +8,10 @@ from typing import Any, get_args
 import pytest
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import TABLE, Decision, Policy, Verdict, decide
+from celery_graceful.model.run.decide import TABLE, decide
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Record, Request, State
+from celery_graceful.model.run.verdict import Decision, Policy, Verdict
 
 NOW, LEASE = 100.0, 30.0
 POLICY = Policy(lease_ttl=LEASE, max_crashes=3, run_retention=600.0)

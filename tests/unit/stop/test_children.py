@@ -188,7 +188,7 @@ def test_billiard_children_see_it(mine: flag.StopFlag, kind: str) -> None:
     code = f"""
 import billiard
 from celery_graceful.stop import flag
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 def look(queue):
     f = flag.current()
     queue.put(f and (f.worker, f.raised))
@@ -209,7 +209,7 @@ if __name__ == "__main__":
 RE_EXEC = """
 import os, sys
 from celery_graceful.stop import flag
-from celery_graceful.model.reasons import StopReason
+from celery_graceful.model.run.reasons import StopReason
 if {named}:
     flag._anonymous = lambda: None
     os.access = lambda path, mode: False  # not the memory that all processes of this host share

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.decide import Policy, decide
+from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.record import MOST_GENERATIONS, Record, State, replace
+from celery_graceful.model.run.verdict import Policy
 from celery_graceful.stores.codec import Unreadable, extra_of
 from celery_graceful.stores.redis import fields
 

@@ -20,8 +20,8 @@ from celery_graceful.execution import exits, saving
 from celery_graceful.execution.execution import Interrupted
 from celery_graceful.execution.saving import LEAVE_AGAIN, STORE_RETRY, SavingExecution
 from celery_graceful.model.run.cursor import Checkpoint, encode
-from celery_graceful.model.run.decide import Verdict
 from celery_graceful.model.run.record import Record, RunKey, State
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs import admit
 from celery_graceful.runs.ticket import Ticket
 

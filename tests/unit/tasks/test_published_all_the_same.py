@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, PublishUncertain
 from celery_graceful.execution import base_exceptions, exits
-from celery_graceful.model.run.decide import Verdict
+from celery_graceful.model.run.verdict import Verdict
 
 
 class Odd(BaseException):

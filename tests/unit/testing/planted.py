@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from celery_graceful import IterableTask
 
-__all__ = ["PLANTED", "Case", "N", "Numbers", "planted"]
-
 #: Every task here has this many items.
 N = 5
 

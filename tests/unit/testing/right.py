@@ -14,8 +14,6 @@ from typing import Any
 from celery_graceful import IterableTask, sources
 from tests.unit.testing.planted import N, Numbers
 
-__all__ = ["RIGHT", "right"]
-
 #: What makes each task: from an app and an empty folder, the task and options. Among these may be
 #: ``args``, and ``afterwards``, which is called at the end.
 RIGHT: dict[str, Callable[[Any, Path], tuple[Any, dict[str, Any]]]] = {}
