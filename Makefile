@@ -9,7 +9,7 @@ CELERY ?= 5.5
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/installed.stamp
-CODE   := celery_graceful tests $(wildcard benchmarks example_project)
+CODE   := celery_graceful tests docs/conf.py $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
 CORE   := .tox/core-celery$(CELERY)
 SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
@@ -60,7 +60,7 @@ lint: $(READY)  ## check style, format, types and the layers of the house
 	$(BIN)/lint-imports --no-cache
 
 docs: $(READY)  ## build the documentation into build/docs; a broken reference is an error
-	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs build/docs
+	$(BIN)/sphinx-build -E -W --keep-going --quiet -b html docs build/docs
 	@echo "built build/docs/index.html"
 
 bench: $(READY)  ## measure what the plugin costs

@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(celery_graceful.__file__).parent
 #: Not the changelog: it names what was there once.
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY")),
     ROOT / "example_project" / "README.md",
+    *sorted((ROOT / "tests").rglob("*.md")),
+    *sorted((ROOT / ".github").rglob("*.*")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 #: Files of the reader's own project.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -15,15 +16,11 @@ import celery_graceful
 from celery_graceful import errors, settings, signals
 from celery_graceful.cli import COMMANDS
 from celery_graceful.tasks import IterableTask
-from tests.unit import doc_pages, doc_tables
+from tests.unit import doc_names, doc_pages, doc_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "example_project" / "README.md",
-    *sorted(DOCS.rglob("*.md")),
-]
+PAGES = [page for page in doc_names.PAGES if page.suffix == ".md"]
 PACKAGE = Path(celery_graceful.__file__).parent
 
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -90,11 +87,17 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title).strip().replace(" ", "-") for title in titles}
 
 
-def test_the_index_lists_every_page() -> None:
-    index = (DOCS / "README.md").read_text(encoding="utf-8")
+def test_an_index_lists_every_page() -> None:
     for page in sorted(DOCS.rglob("*.md")):
-        if page.name != "README.md":
-            assert f"({page.relative_to(DOCS)})" in index, f"docs/README.md lacks {name_of(page)}"
+        text = page.read_text(encoding="utf-8")
+        if page == DOCS / "README.md" or text.startswith("```{include}"):
+            continue
+        indexes = [DOCS / "README.md", page.parent / "README.md"]
+        assert any(
+            f"({page.relative_to(index.parent)})" in index.read_text(encoding="utf-8")
+            for index in indexes
+            if index.exists()
+        ), f"docs/README.md lacks {name_of(page)}"
 
 
 # -- in step with the code -------------------------------------------------------------------
@@ -147,12 +150,27 @@ def public(cls: type) -> list[str]:
     return [name for name in vars(cls) if not name.startswith("_") and name not in inner]
 
 
-def test_every_room_is_in_the_plan_of_the_house() -> None:
-    page = reference("explanation/architecture.md")
-    rooms = [p.name for p in PACKAGE.iterdir() if p.is_dir() and (p / "__init__.py").exists()]
-    modules = [p.name for p in PACKAGE.glob("*.py") if p.name != "__init__.py"]
-    for room in [*(f"{room}/" for room in rooms), *modules]:
-        assert f"`{room}`" in page, f"docs/explanation/architecture.md lacks {room}"
+def test_everything_public_is_in_the_api_pages() -> None:
+    page = reference("api/celery_graceful.md")
+    for name in celery_graceful.__all__:
+        documented = re.search(rf":: celery_graceful(\.\w+)*\.{name}$", page, re.MULTILINE)
+        assert documented or (DOCS / "api" / f"{name}.md").exists(), f"docs/api/ lacks {name}"
+
+
+def test_what_the_api_pages_document_is_there() -> None:
+    for page in sorted((DOCS / "api").glob("*.md")):
+        for name in re.findall(r"^\.\. auto\w+:: (\S+)$", page.read_text(), re.MULTILINE):
+            pkgutil.resolve_name(name)
+
+
+def test_the_architecture_names_every_room_and_no_other() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rooms = {f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
+    modules = {p.name for p in PACKAGE.glob("*.py") if p.name != "__init__.py"}
+    for room in sorted(rooms | modules):
+        assert f"`{room}`" in page, f"ARCHITECTURE.md lacks {room}"
+    picture = page.partition("```mermaid")[2].partition("```")[0]
+    assert set(re.findall(r"\b\w+/", picture)) <= rooms
 
 
 def test_the_pages_name_what_exists() -> None:

@@ -35,7 +35,7 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_found() -> None:
-    page = ROOT / "docs" / "explanation" / "architecture.md"
+    page = ROOT / "ARCHITECTURE.md"
     here = "`worker/stopping/stop_signals.py`, `countdown.py`"
     line = f"| stops | {here}; `worker/no_such.py`, `absent.py` |"
     there = {name: doc_names.exists(name, line, page) for name, _ in doc_names.files(line)}
