@@ -16,7 +16,7 @@ BEGIN = """
 import io, json, logging, os, time
 from datetime import timedelta
 import redis
-from celery_graceful.maintenance.beat import hold_back
+from celery_graceful.maintenance.beat.schedule import hold_back
 from celery_graceful.model.maintenance.mode import EVERYTHING, lift, lower
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.runtime import runtime_of

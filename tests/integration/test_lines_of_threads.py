@@ -13,7 +13,7 @@ START = """
 import gevent.monkey; gevent.monkey.patch_all()
 import logging, sys, time
 import gevent
-from celery_graceful._celery.threads import native_sleep, start_native_thread
+from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 
 class Slow(logging.StreamHandler):
     def emit(self, record):
