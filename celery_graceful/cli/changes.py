@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.context import Desk, desk
+from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _change(ctx: click.Context, verb: str, run_id: str, as_json: bool) -> None:
     from celery_graceful.cli import shown
     from celery_graceful.runs import control
 
-    with desk(ctx) as at:
+    with open_app(ctx) as at:
         run = control.find(at.runtime, run_id)
         runtime = at.runtime
         _tell(f"App {runtime.namespace}, broker {runtime.broker_shown}, store {at.store}")
@@ -99,7 +99,7 @@ def _outcome(change: Change) -> str:
     return f"Done: {change.why}."
 
 
-def _no_undo(at: Desk, change: Change) -> str:
+def _no_undo(at: OpenApp, change: Change) -> str:
     if change.record.live:
         return f"See what comes of it: {at.line('runs', change.before.key.id)}"
     return "Nothing undoes this. A new run of the task may go on after the cursor above."

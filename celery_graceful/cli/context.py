@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.exits import WrongApp, exits
+from celery_graceful.cli.exit_codes import WrongApp, exits
 from celery_graceful.cli.output import say
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class OpenApp:
     """The app an operator works on."""
 
     runtime: Runtime
@@ -36,7 +36,7 @@ class Desk:
 
 
 @contextmanager
-def desk(ctx: click.Context) -> Iterator[Desk]:
+def open_app(ctx: click.Context) -> Iterator[OpenApp]:
     """Check the app's settings and tasks, open its store, and turn errors into exit codes.
 
     Raises:
@@ -51,7 +51,7 @@ def desk(ctx: click.Context) -> Iterator[Desk]:
         _check_reach(runtime)
         start = f"celery -A {shlex.quote(given)}" if isinstance(given, str) else "celery"
         try:
-            yield Desk(runtime, f"{start} graceful")
+            yield OpenApp(runtime, f"{start} graceful")
         finally:
             runtime.store.close()
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.asking import duration
 from celery_graceful.cli.context import loaded
-from celery_graceful.cli.exits import exits
+from celery_graceful.cli.exit_codes import exits
+from celery_graceful.cli.options import duration
 from celery_graceful.cli.output import say
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.asking import duration, names_of, scope_options
-from celery_graceful.cli.context import Desk, desk
-from celery_graceful.cli.exits import INTERRUPTED, Refusal, TimedOut, Unavailable
+from celery_graceful.cli.context import OpenApp, open_app
+from celery_graceful.cli.exit_codes import INTERRUPTED, Refusal, TimedOut, Unavailable
+from celery_graceful.cli.options import duration, names_of, scope_options
 from celery_graceful.cli.output import print_json, print_table, say, whom
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def down(
         raise click.UsageError("--timeout goes with --wait")
     if dry_run and wait:
         raise click.UsageError("--dry-run changes nothing that could be waited for: no --wait")
-    with desk(ctx) as at:
+    with open_app(ctx) as at:
         scopes = _introduced(at, named, tasks)
         if dry_run:
             _show_plan(at, scopes, not no_interrupt, as_json)
@@ -76,7 +76,7 @@ def down(
         done.end()
 
 
-def _introduced(at: Desk, queues: list[str], tasks: tuple[str, ...]) -> tuple[Scope, ...]:
+def _introduced(at: OpenApp, queues: list[str], tasks: tuple[str, ...]) -> tuple[Scope, ...]:
     """Check the names, and say whom it concerns."""
     from celery_graceful.cli.workers_shown import roll_call
     from celery_graceful.maintenance.api import consumed
@@ -94,7 +94,9 @@ def _introduced(at: Desk, queues: list[str], tasks: tuple[str, ...]) -> tuple[Sc
 class _Done:
     """A ``down`` that is written, and what is said of it."""
 
-    def __init__(self, at: Desk, change: Change, scopes: tuple[Scope, ...], as_json: bool) -> None:
+    def __init__(
+        self, at: OpenApp, change: Change, scopes: tuple[Scope, ...], as_json: bool
+    ) -> None:
         from celery_graceful.cli.mode_shown import lift, undo_down
 
         self._at, self._change, self._scopes, self._as_json = at, change, scopes, as_json
@@ -192,7 +194,7 @@ def _tell_paused(standing: Standing) -> None:
         )
 
 
-def _show_plan(at: Desk, scopes: tuple[Scope, ...], interrupt: bool, as_json: bool) -> None:
+def _show_plan(at: OpenApp, scopes: tuple[Scope, ...], interrupt: bool, as_json: bool) -> None:
     from celery_graceful.cli import mode_shown, workers_shown
     from celery_graceful.maintenance import mode_changes
     from celery_graceful.maintenance.dry_run import plan

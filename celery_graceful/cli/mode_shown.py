@@ -10,7 +10,7 @@ from celery_graceful.durations import format_seconds
 from celery_graceful.model.maintenance.mode import Deed, Hold, Kind, Mode, Scope
 
 if TYPE_CHECKING:
-    from celery_graceful.cli.context import Desk
+    from celery_graceful.cli.context import OpenApp
 
 #: Raised when a field of the JSON output changes its meaning or goes away.
 SCHEMA = 1
@@ -83,7 +83,7 @@ def mode_as_data(mode: Mode, now: float) -> dict[str, Any]:
 
 
 def undo_down(
-    at: Desk, before: Mode, after: Mode, scopes: Iterable[Scope], now: float
+    at: OpenApp, before: Mode, after: Mode, scopes: Iterable[Scope], now: float
 ) -> list[str]:
     """The commands that take a ``down`` back: what was held before gets its old terms."""
     scopes = list(scopes)
@@ -96,7 +96,7 @@ def undo_down(
     return [*([lift(at, fresh)] if fresh else ()), *redo(at, olds, now)]
 
 
-def lift(at: Desk, scopes: Iterable[Scope]) -> str:
+def lift(at: OpenApp, scopes: Iterable[Scope]) -> str:
     """The command that ends the maintenance of scopes."""
     return at.line("up", *_options(scopes))
 
@@ -105,7 +105,7 @@ def _terms(hold: Hold | None) -> tuple[object, ...]:
     return () if hold is None else (hold.reason, hold.until, hold.interrupt)
 
 
-def redo(at: Desk, holds: Iterable[Hold], now: float) -> list[str]:
+def redo(at: OpenApp, holds: Iterable[Hold], now: float) -> list[str]:
     """The commands that hold the same again, on the same terms."""
     same: dict[tuple[str, ...], list[Scope]] = {}
     for hold in holds:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.tables import laid_out
+from celery_graceful.cli.table_layout import laid_out
 from celery_graceful.text.printable import printable, printable_json
 from celery_graceful.text.terminal import terminal_width
 
 if TYPE_CHECKING:
-    from celery_graceful.cli.context import Desk
+    from celery_graceful.cli.context import OpenApp
 
 
-def whom(at: Desk, lines: Sequence[str] = ()) -> None:
+def whom(at: OpenApp, lines: Sequence[str] = ()) -> None:
     """Say on stderr whom a change concerns."""
     runtime = at.runtime
     say(f"App {runtime.namespace}, broker {runtime.broker_shown}, store {at.store}", err=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from celery_graceful.cli.context import desk
-from celery_graceful.cli.exits import Refusal
+from celery_graceful.cli.context import open_app
+from celery_graceful.cli.exit_codes import Refusal
 from celery_graceful.cli.output import print_json, say
 from celery_graceful.text.counting import counted
 
@@ -35,7 +35,7 @@ def replay(
     from celery_graceful.cli import shown
     from celery_graceful.runs import control, quarantined_items
 
-    with desk(ctx) as at:
+    with open_app(ctx) as at:
         run = control.find(at.runtime, run_id)
         say(
             f"App {at.runtime.namespace}, broker {at.runtime.broker_shown}, store {at.store}",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.context import Desk, desk
+from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.output import print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def runs(
 
     The first characters of an ID will do, if no other begins with them.
     """
-    with desk(ctx) as at:
+    with open_app(ctx) as at:
         if run_id is None:
             _show_all(at, limit, _state(state), as_json)
         else:
@@ -51,7 +51,7 @@ def _state(name: str | None) -> str | None:
     return name
 
 
-def _show_all(at: Desk, limit: int, state: str | None, as_json: bool) -> None:
+def _show_all(at: OpenApp, limit: int, state: str | None, as_json: bool) -> None:
     from celery_graceful.cli import shown
 
     found = _found(at, limit, state)
@@ -67,7 +67,7 @@ def _show_all(at: Desk, limit: int, state: str | None, as_json: bool) -> None:
         say(f"The first {limit}; more with --limit.", err=True)
 
 
-def _print_runs(at: Desk, found: list[Run], *, complete: bool) -> None:
+def _print_runs(at: OpenApp, found: list[Run], *, complete: bool) -> None:
     """In a narrow terminal with shortened ids: each still names one run.
 
     Args:
@@ -75,7 +75,7 @@ def _print_runs(at: Desk, found: list[Run], *, complete: bool) -> None:
     """
     from celery_graceful.cli import shown
     from celery_graceful.cli.short_ids import AT_MOST, shortened
-    from celery_graceful.cli.tables import natural_width
+    from celery_graceful.cli.table_layout import natural_width
     from celery_graceful.text.terminal import terminal_width
 
     def others(prefix: str) -> list[str]:
@@ -89,7 +89,7 @@ def _print_runs(at: Desk, found: list[Run], *, complete: bool) -> None:
     print_table(shown.HEADINGS, rows, solid=("id",), spare=shown.SPARE)
 
 
-def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
+def _found(at: OpenApp, limit: int, state: str | None) -> list[Run]:
     from celery_graceful.runs import control
 
     if state is None:
@@ -98,7 +98,7 @@ def _found(at: Desk, limit: int, state: str | None) -> list[Run]:
     return [run for run in everything if str(run.record.state) == state][:limit]
 
 
-def _show_one(at: Desk, run_id: str, as_json: bool) -> None:
+def _show_one(at: OpenApp, run_id: str, as_json: bool) -> None:
     from celery_graceful.cli import shown
     from celery_graceful.runs import control, quarantined_items
 

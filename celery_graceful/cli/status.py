@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.context import Desk, desk
-from celery_graceful.cli.exits import of_status
+from celery_graceful.cli.context import OpenApp, open_app
+from celery_graceful.cli.exit_codes import of_status
 from celery_graceful.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
 
     Exit code 10 in maintenance, with or without workers; else 0, or 69 when no worker is there.
     """
-    with desk(ctx) as at:
+    with open_app(ctx) as at:
         from celery_graceful.maintenance.api import status_of
 
         found = status_of(at.runtime)
@@ -73,7 +73,7 @@ def _print(found: Status, app: str) -> None:
             say(f"  {mode_shown.log_line(deed)}")
 
 
-def _print_data(at: Desk, found: Status) -> None:
+def _print_data(at: OpenApp, found: Status) -> None:
     from celery_graceful.cli import mode_shown, workers_shown
     from celery_graceful.cli.processes_shown import as_data
 

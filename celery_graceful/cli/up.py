@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.asking import duration, names_of, scope_options
-from celery_graceful.cli.context import desk
+from celery_graceful.cli.context import open_app
+from celery_graceful.cli.options import duration, names_of, scope_options
 from celery_graceful.cli.output import print_json, say, whom
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def up(
     Fine when nothing is down.
     """
     named = names_of(queues, "-Q")
-    with desk(ctx) as at:
+    with open_app(ctx) as at:
         from celery_graceful.cli import mode_shown, workers_shown
         from celery_graceful.maintenance import mode_changes
         from celery_graceful.maintenance.known_workers import members, patience

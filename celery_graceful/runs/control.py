@@ -13,7 +13,7 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.revoked import store_revoked
-from celery_graceful.runs.sending import publish_record
+from celery_graceful.runs.successors import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.text.masking import mask_text, mask_url

@@ -16,7 +16,7 @@ from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, 
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.model.run.verdict import Verdict
-from celery_graceful.runs.sending import publish_record
+from celery_graceful.runs.successors import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery

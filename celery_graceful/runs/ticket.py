@@ -13,7 +13,7 @@ from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
 from celery_graceful.model.run.verdict import Decision, Verdict, raised, refuse
-from celery_graceful.runs.sending import broker_answers, publish_record, publish_without_store
+from celery_graceful.runs.successors import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
     Patience,
     Transition,
