@@ -53,11 +53,12 @@ chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50
 corpus: $(READY)  ## the doctor on public deployment files, which it fetches; ARGS="--from DIR" for files that are there
 	$(BIN)/python -m tests.corpus $(ARGS)
 
-lint: $(READY)  ## check style, format, types and the layers of the house
+lint: $(READY)  ## check style, format, types, the layers of the package, and plain words
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.words
 
 docs: $(READY)  ## build the documentation into build/docs; a broken reference is an error
 	$(BIN)/sphinx-build -E -W --keep-going --quiet -b html docs build/docs

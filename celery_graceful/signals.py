@@ -133,10 +133,10 @@ run_completed = _signal("run-completed", "A run is done.")
 #: Details: ``task_id``, ``cursor``, ``steps``, ``exception``.
 run_failed = _signal("run-failed", "A run has failed for good.")
 
-#: A run is given up, since its executions died one after the other; ``run_failed`` follows.
+#: A run fails, since its executions died one after the other; ``run_failed`` follows.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``crashes``, ``last_crash`` (how the last execution
 #: was lost: a signal, a lease that was over).
-run_gave_up = _signal("run-gave-up", "A run is given up after too many crashes.")
+run_gave_up = _signal("run-gave-up", "A run fails after too many crashes.")
 
 #: A run was cancelled or revoked, after ``on_cancel``.
 #: Details: ``task_id``, ``cursor``, ``steps``.

@@ -29,7 +29,7 @@ class Report:
         self.returncode: int | None = None
         #: It ended before anybody asked it to.
         self.early = False
-        #: All have ended, or were given up; the guardian is gone.
+        #: All have ended, or could not be ended; the guardian is gone.
         self.over = False
         #: The guardian said its last word. Without, somebody killed it.
         self.in_order = False
@@ -116,7 +116,7 @@ class Report:
 
     def _left(self, pids: list[int]) -> None:
         self.left = pids
-        self.trouble(f"still there after SIGKILL, given up: {counting.pids(pids)}")
+        self.trouble(f"still there after SIGKILL: {counting.pids(pids)}")
 
     def _over(self) -> None:
         self.in_order = True

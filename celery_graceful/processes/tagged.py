@@ -1,4 +1,4 @@
-"""Processes that bear the tag of a background process, wherever they went. Needs psutil."""
+"""Processes with the tag of a background process, wherever they went. Needs psutil."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 #: The environment variable that marks a background process and its descendants.
 TAG = "CELERY_GRACEFUL_PROCESS"
-#: Seconds after SIGKILL until what is still there is given up.
+#: Seconds after SIGKILL until what is still there is no longer tried.
 _KILL_PATIENCE = 2.0
 #: Seconds between two looks at processes that were asked to end.
 _LOOK_EVERY = 0.02
@@ -28,7 +28,7 @@ class Ended(NamedTuple):
 
 
 def end(tag: str, stop_signal: int, grace: float) -> Ended:
-    """Ask all that bear ``tag`` to end, and kill them after ``grace`` seconds.
+    """Ask all with ``tag`` to end, and kill them after ``grace`` seconds.
 
     Raises:
         ImportError: psutil is not installed.

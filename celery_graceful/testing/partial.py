@@ -27,7 +27,7 @@ class PartialRun:
     finished: bool
     #: What the task returned, once it is finished.
     result: Any
-    #: How often the run was taken up again.
+    #: How often the run was resumed.
     resumptions: int
 
     @property

@@ -100,7 +100,7 @@ class Stage:
         start: the encoded checkpoint it goes on from; ``None``: from the beginning.
         place: how many items of the run lie before it.
         ending: how it is to end; ``None``: when all items are done.
-        most: items after which it is given up as endless.
+        most: items after which it counts as endless.
         profile: called with the stage for what ``sys.setprofile`` is to call while it runs.
     """
 

@@ -34,7 +34,7 @@ LONG_LEASE = 30.0
 OUTAGE = 1.4 * LEASE
 #: What a crash repeats at most, in flush intervals.
 MOST_REPEATED = 1.5 * FLUSH
-#: Seconds until a run is taken up: after a child's end without waiting for a lease's.
+#: Seconds until a run is resumed: after a child's end without waiting for a lease's.
 CHILD_LATEST, WORKER_LATEST = LONG_LEASE / 2, LEASE + 25.0
 SETTINGS = {
     "graceful_lease_ttl": LEASE,
@@ -91,7 +91,7 @@ def test_a_killed_child(stage: Stage, style: str, figure: Figure) -> None:
     killed_at = time.monotonic()
     os.kill(child, SIGKILL)
     delay = run.wait_resumed(killed_at, 60)
-    figure("taken up after: SIGKILL of a child", delay)
+    figure("resumed after: SIGKILL of a child", delay)
     check_after_crash(run, killed_at)
     assert delay < CHILD_LATEST
 
@@ -103,7 +103,7 @@ def test_a_killed_worker(stage: Stage, style: str, figure: Figure) -> None:
     killed_at = time.monotonic()
     worker.kill()
     delay = run.wait_resumed(killed_at, 60)
-    figure(f"taken up after: SIGKILL of a worker, lease {LEASE:g} s", delay)
+    figure(f"resumed after: SIGKILL of a worker, lease {LEASE:g} s", delay)
     check_after_crash(run, killed_at)
     assert "Rescued items." in waiting.log()
     assert delay < WORKER_LATEST
@@ -133,7 +133,7 @@ def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
 
 # -- the broker is away ----------------------------------------------------------------------
 # Until Celery 5.6 a worker that comes back to its broker forgets the queues it was told to take
-# from meanwhile, so a worker that begins later carries on.
+# from meanwhile, so a worker that begins later resumes it.
 
 
 def test_redis_is_away_at_the_hand_over(own_valkey: Valkey, redis_url: str, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_stalled_runner_ends_without_a_trace(redis_stage: Stage, figure: Figur
         os.kill(pid, SIGSTOP)
     stalled_at = time.monotonic()
     delay = run.wait_resumed(stalled_at, LEASE + 20)
-    figure(f"taken up after: SIGSTOP of a worker, lease {LEASE:g} s", delay)
+    figure(f"resumed after: SIGSTOP of a worker, lease {LEASE:g} s", delay)
     woken_at = time.monotonic()
     for pid in processes:
         os.kill(pid, SIGCONT)

@@ -106,7 +106,7 @@ def test_a_worker_without_the_plugin_is_named_unless_it_is_of_another_app(
     assert with_ours.log().count("No such control command") <= 1
 
 
-def test_a_killed_worker_is_given_up_after_a_lease(upkeep: Closing) -> None:
+def test_a_killed_worker_is_not_waited_for_after_a_lease(upkeep: Closing) -> None:
     killed, living = upkeep.scene.worker(), upkeep.scene.worker()
     upkeep.send("long", "slow", 60)
     upkeep.wait_noted("long:slow")

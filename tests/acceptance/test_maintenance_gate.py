@@ -22,7 +22,7 @@ from tests.servers.valkey import Valkey
 SETTINGS = {"worker_prefetch_multiplier": 4, "graceful_maintenance_poll": 1}
 
 
-#: Over how many seconds work is taken up again.
+#: Over how many seconds work is resumed.
 RAMP = 5.0
 
 

@@ -45,7 +45,7 @@ def graceful(stage: Stage, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_put_aside_listed_and_replayed(stage: Stage, tmp_path: Path) -> None:
+def test_quarantined_listed_and_replayed(stage: Stage, tmp_path: Path) -> None:
     stage.settings.update(graceful_lease_ttl=3, graceful_rescue_interval=0.2)
     worker = stage.worker("failing", app=APP, env={"LEDGER": str(tmp_path / "none")}).wait_ready()
     ledger = Ledger(tmp_path / "items.jsonl")

@@ -64,7 +64,7 @@ def check_revoked(scene: Scene, result: AsyncResult[Any], task: str = ENDLESS) -
 
 @pytest.mark.core
 @pytest.mark.parametrize("terminate", [False, True])
-def test_a_revoked_run_ends_and_is_not_taken_up_again(scene: Scene, terminate: bool) -> None:
+def test_a_revoked_run_ends_and_is_not_resumed(scene: Scene, terminate: bool) -> None:
     worker = scene.worker(concurrency=1)
     with scene.producer() as app, recorded_states(scene.backend) as states:
         result = signatures(app, "verbs")("endless", tag="run", until="never").apply_async()

@@ -17,7 +17,7 @@ from tests.chaos.runs import Sent
 
 #: Items that an atomic run commits at once.
 BATCH = 20
-#: Seconds beyond a lease within which a run is taken up, of many recoveries.
+#: Seconds beyond a lease within which a run is resumed, of many recoveries.
 SPARE = 5.0
 #: How many messages Redis may lose by a fault: each worker has asked for one, which Redis forgets
 #: as it sends it.
@@ -59,7 +59,7 @@ def judge(evidence: Evidence, *, lease: float, flush: float, spare: float = SPAR
         evidence: of one chaos run.
         lease: ``graceful_lease_ttl`` in seconds.
         flush: the flush interval in seconds.
-        spare: seconds beyond a lease within which a run is taken up.
+        spare: seconds beyond a lease within which a run is resumed.
     """
     blame = Blame(evidence.faults, lease=lease, flush=flush)
     verdict = Verdict(runs=len(evidence.sent), items=len(evidence.effects))

@@ -68,3 +68,92 @@ def test_only_one_room_touches_celerys_internals() -> None:
             continue
         names = [name for name in imported(file) if name.startswith(private)]
         assert not names, f"{file} imports {names}; only celery_graceful/_celery may"
+
+
+#: Where the package is not yet as it should be. Take out what you have put right; add nothing.
+LONG_FILES = {
+    "_celery/consumer/request.py",
+    "_celery/message/wire.py",
+    "execution/execution.py",
+    "execution/exits.py",
+    "model/run/cursor.py",
+    "settings/table.py",
+    "worker/maintenance/controller.py",
+    "worker/maintenance/watch.py",
+}
+FULL_FOLDERS = {"cli", "doctor", "doctor/checks", "execution", "processes", "stores/redis"}
+SHARED_NAMES = {
+    "alchemy.py",
+    "asking.py",
+    "base.py",
+    "command.py",
+    "exits.py",
+    "files.py",
+    "hooks.py",
+    "ladder.py",
+    "ledger.py",
+    "limits.py",
+    "options.py",
+    "output.py",
+    "period.py",
+    "plugin.py",
+    "quarantine.py",
+    "reading.py",
+    "replay.py",
+    "running.py",
+    "signals.py",
+    "stops.py",
+    "table.py",
+    "tables.py",
+    "verdict.py",
+    "watch.py",
+    "wire.py",
+}
+#: Files that share a name because they are about the same thing, one for each place.
+TWINS_ON_PURPOSE = {
+    "__init__.py": "every package has one",
+    "errors.py": "the errors users see, and how each kind of store translates those of its driver",
+    "kubernetes.py": "Kubernetes: its grace period, and its files",
+    "supervisord.py": "supervisord: its grace period, and its files",
+    "systemd.py": "systemd: its grace period, and its files",
+    "url.py": "the URL of a store, and what is special to Redis in it",
+}
+#: Each kind of store has the same files, and the contract suite one for each of them.
+KINDS_OF_STORE = ("stores/", "testing/store_contract/", "doctor/checks/store.py")
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    long = {inside(file) for file in files("") if len(file.read_text().splitlines()) > 300}
+    assert long <= LONG_FILES, f"split by idea: {sorted(long - LONG_FILES)}"
+
+
+def test_no_folder_has_more_than_14_entries() -> None:
+    folders = {file.parent for file in files("")} - {package()}
+    full = {
+        inside(folder)
+        for folder in folders
+        if sum(entry.name != "__pycache__" for entry in folder.iterdir()) > 14
+    }
+    assert full <= FULL_FOLDERS, f"group by idea: {sorted(full - FULL_FOLDERS)}"
+
+
+def test_no_two_files_have_one_name_for_different_ideas() -> None:
+    by_name: dict[str, list[str]] = {}
+    for file in files(""):
+        by_name.setdefault(file.name, []).append(inside(file))
+    shared = {
+        name: paths
+        for name, paths in by_name.items()
+        if len(paths) > 1 and not all(path.startswith(KINDS_OF_STORE) for path in paths)
+    }
+    new = {
+        name: paths
+        for name, paths in shared.items()
+        if name not in SHARED_NAMES and name not in TWINS_ON_PURPOSE
+    }
+    assert not new, f"name each for its own idea: {new}"
+
+
+def inside(path: Path) -> str:
+    """The path within the package."""
+    return path.relative_to(package()).as_posix()

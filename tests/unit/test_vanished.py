@@ -134,7 +134,7 @@ def test_an_answer_that_is_lost_on_its_way(
     assert stands(runtime).fence == ticket.fence
 
 
-def test_who_was_away_for_as_long_as_an_ended_run_is_remembered_gives_way(
+def test_who_was_away_for_as_long_as_an_ended_run_is_remembered_stops(
     runtime: Runtime, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have ended and been forgotten meanwhile."""

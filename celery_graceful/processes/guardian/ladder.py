@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Seconds after SIGKILL until what is still there is given up.
+#: Seconds after SIGKILL until what is still there is no longer tried.
 KILL_PATIENCE = 2.0
 #: Seconds that whoever was asked has at least, by a signal and by a stop command.
 MOMENT, COMMAND_MOMENT = 0.1, 1.0
@@ -31,7 +31,7 @@ def next_step(
         alive: whether the command or anything that descends from it is left.
         told: whether it has been asked itself; nobody is killed before that.
         killing: seconds spent on killing, without those in which the guardian stood still: nobody
-            is given up who was not killed.
+            is left alone who was not killed.
 
     Returns:
         One of ``Step``.

@@ -1,4 +1,4 @@
-"""What the kernel tells in a few microseconds: whether it is worth while to look at all."""
+"""What the kernel tells in a few microseconds: whether a look at the process table is needed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import psutil
 
 from celery_graceful.processes.leaks.table import Found, alive
 
-#: Seconds after SIGKILL until what is still there is given up.
+#: Seconds after SIGKILL until what is still there is no longer tried.
 KILL_PATIENCE = 0.5
 _LOOK = 0.01
 

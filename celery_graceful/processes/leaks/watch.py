@@ -140,5 +140,5 @@ class Watch:
             ended,
             time.monotonic() - began,
             f", by SIGKILL: {pids(killed)}" if killed else "",
-            f"; still there, given up: {pids(alive)}" if alive else "",
+            f"; still there after SIGKILL: {pids(alive)}" if alive else "",
         )

@@ -58,7 +58,7 @@ def segfault(items: int, *, cursor: int = -1) -> Iterator[int]:
 
 @signals.run_gave_up.connect
 def tell(task: Any, **details: Any) -> None:
-    """Whoever watches is told that a run is given up."""
+    """Whoever watches is told that a run fails for its crashes."""
     note(["gave up", task.name, details["task_id"], details["cursor"], details["last_crash"]])
 
 

@@ -116,13 +116,13 @@ class Trial:
 
         with inside_a_worker():
             watch(made, step)
-            made.carry_on(self.run, ITEMS, self.what, task=self.task)
+            made.resume(self.run, ITEMS, self.what, task=self.task)
 
     def end(self) -> None:
         """Carry the run to its end, print what it came to, and remove its effects."""
         made, killed = self.project(), self.folder / "killed"
         with inside_a_worker():
-            outcome = made.carry_on(self.run, ITEMS, self.what, task=self.task)
+            outcome = made.resume(self.run, ITEMS, self.what, task=self.task)
         record = made.record(self.run, self.task)
         assert record is not None
         told = {

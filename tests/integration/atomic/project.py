@@ -167,7 +167,7 @@ class Project:
         """Let something happen to a run."""
         transition(self.runtime.store, RunKey(task, run), event, self.runtime.policy)
 
-    def carry_on(self, run: str, *args: Any, task: str = TASK) -> Any:
+    def resume(self, run: str, *args: Any, task: str = TASK) -> Any:
         """Deliver until the run has ended, as brokers and rescuers do; returns the last outcome."""
         outcome = None
         for _ in range(20):

@@ -61,7 +61,7 @@ def test_the_same_within_a_savepoint_of_the_users_own(project: Project) -> None:
     assert project.effects("item") == {}
 
 
-def test_what_is_retried_is_put_aside_when_the_budget_is_spent(project: Project) -> None:
+def test_what_is_retried_is_quarantined_when_the_budget_is_spent(project: Project) -> None:
     def each(task: Any, item: int) -> None:
         write(task, item)
         if item == 2:

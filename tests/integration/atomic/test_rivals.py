@@ -75,7 +75,7 @@ def test_a_stalled_runner_is_rolled_back(
         pytest.skip("there it holds the lock of the whole database, and the other has to wait")
     run = new_id()
     with Stalled(project, run, at):
-        project.carry_on(run, 8)
+        project.resume(run, 8)
         check_exact(project)
     check_exact(project)
     assert "this execution ends without a trace" in caplog.text
@@ -95,13 +95,13 @@ def test_stalled_between_admission_and_claim(project: Project, at: str) -> None:
     stalled.thread.start()
     assert stalled.there.wait(10)
     if at == "after the store's swap":
-        project.carry_on(run, 8)
+        project.resume(run, 8)
         check_exact(project)
         stalled.__exit__()
     else:  # it holds the row's lock: the other waits for it
         first = project.record(run)
         assert first is not None
-        other = threading.Thread(target=project.carry_on, args=(run, 8))
+        other = threading.Thread(target=project.resume, args=(run, 8))
         other.start()
         record = project.record
         wait_for(lambda: (now := record(run)) is not None and now.fence > first.fence, 10)
@@ -122,7 +122,7 @@ def test_a_claim_that_waits_goes_on(project: Project, caplog: pytest.LogCaptureF
     run = interrupted_run(project)
     with project.engine.connect() as other:
         hold_the_row(project, other)
-        thread = threading.Thread(target=project.carry_on, args=(run, 8, "stops once"))
+        thread = threading.Thread(target=project.resume, args=(run, 8, "stops once"))
         thread.start()
         wait_for(lambda: "waits before its first item" in caplog.text, 10)
     thread.join(20)
@@ -147,7 +147,7 @@ def test_a_claim_that_waits_sees_a_stop(project: Project, caplog: pytest.LogCapt
         assert (record.state, record.generation) == (State.INTERRUPTED, 2)
         assert record.steps == project.effects("item").total()
     assert project.effects("stop").total() == 1, "the second execution has not begun"
-    project.carry_on(run, 8)
+    project.resume(run, 8)
     check_exact(project)
 
 
@@ -165,5 +165,5 @@ def test_the_store_is_away_at_the_claim(make_project: MakeProject) -> None:
     assert project.effects("start") == {}
     assert project.rows() == []
     del store.load
-    project.carry_on(run, 8)
+    project.resume(run, 8)
     check_exact(project)

@@ -29,7 +29,7 @@ def test_a_store_that_has_lost_the_run(make_project: MakeProject) -> None:
     other = make_project_again(project)
     assert other.record(run) is None
     with inside_a_worker():
-        other.carry_on(run, 8, "stops once")
+        other.resume(run, 8, "stops once")
     check_exact(other)
     other.close()
 

@@ -45,7 +45,7 @@ def test_a_run(
     }
     project = make_project(store=urls[store])
     run = new_id()
-    assert project.carry_on(run, 8, "stops once", task=task).retval == {"sum": 28}
+    assert project.resume(run, 8, "stops once", task=task).retval == {"sum": 28}
     check_exact(project)
     assert project.effects("stop").total() == 1
     record = project.record(run, task)
@@ -121,7 +121,7 @@ def test_a_retry_goes_on_at_the_last_commit(project: Project, task: str, what: s
     assert record.state is State.RETRYING
     assert project.effects("item") == dict.fromkeys(range(record.steps), 1)
     assert record.steps <= 5
-    project.carry_on(run, 8, what, task=task)
+    project.resume(run, 8, what, task=task)
     check_exact(project)
 
 
@@ -135,7 +135,7 @@ def test_an_error_of_the_database_is_the_items(project: Project) -> None:
     run = new_id()
     project.deliver(run, task="proj.own")
     assert project.effects("item").total() < 3
-    project.carry_on(run, task="proj.own")
+    project.resume(run, task="proj.own")
     assert project.effects("item") == {0: 1, 1: 1, 2: 1, 3: 1}
 
 

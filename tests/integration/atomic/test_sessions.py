@@ -61,7 +61,7 @@ def test_no_transaction_outside_of_a_run(project: Project) -> None:
 
 
 def test_connections_are_given_back(project: Project) -> None:
-    project.carry_on(new_id(), 8, "fails once")
+    project.resume(new_id(), 8, "fails once")
     assert project.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 

@@ -133,7 +133,7 @@ def test_what_cannot_be_looked_into_stays_in_it(
 
 
 @pytest.mark.parametrize("psutil_there", [True, False])
-def test_what_was_given_up_before_it_began_is_not_in_it(
+def test_what_was_stopped_before_it_began_is_not_in_it(
     monkeypatch: pytest.MonkeyPatch, psutil_there: bool
 ) -> None:
     """Its owner lets go before the guardian has its orders."""

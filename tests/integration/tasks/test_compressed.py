@@ -48,7 +48,7 @@ def test_whoever_waits_for_a_cancelled_run_hears_of_it(app: Any, runtime: Runtim
     assert str(AsyncResult(name, app=app).state) == "REVOKED"
 
 
-def test_what_was_put_aside_is_sent_again(app: Any, runtime: Runtime) -> None:
+def test_a_quarantined_item_is_sent_again(app: Any, runtime: Runtime) -> None:
     run = overdue(runtime, "replayed", sent(app, "replayed"))
     record = runtime.store.load(run).record
     assert record is not None

@@ -131,7 +131,7 @@ def test_more_than_can_be_kept_is_refused(graceful: Graceful, runtime: Runtime) 
     assert read(runtime).mode.version == 0
 
 
-def test_the_log_gives_way_before_it_is_too_long(graceful: Graceful, runtime: Runtime) -> None:
+def test_the_log_is_cut_before_it_is_too_long(graceful: Graceful, runtime: Runtime) -> None:
     for number in range(9):
         graceful.maintenance.down(reason=f"{number}" * 20_000)
     assert len(runtime.store.read_notice(NOTICE).text.encode()) <= 60 * 1024

@@ -102,7 +102,7 @@ def test_it_times_out_and_names_what_still_runs(graceful: Graceful, runtime: Run
     assert graceful.maintenance.status().down
 
 
-def test_a_lost_worker_is_given_up_after_a_lease(graceful: Graceful, runtime: Runtime) -> None:
+def test_a_lost_worker_is_waited_for_a_lease_at_most(graceful: Graceful, runtime: Runtime) -> None:
     runtime.app.conf.graceful_lease_ttl = 2
     forget(runtime.app)
     attend(runtime.store, version=0, paused=False, busy=(MAIL,))

@@ -26,7 +26,7 @@ def test_the_rungs(now: float, asked: float | None, alive: bool, step: str) -> N
     assert next_step(now, asked, 10.0, alive) == step
 
 
-def test_who_was_killed_for_long_enough_is_given_up() -> None:
+def test_killing_ends_after_a_while() -> None:
     assert next_step(112.0, 100.0, 10.0, True, killing=KILL_PATIENCE - 0.01) == Step.KILL
     assert next_step(112.0, 100.0, 10.0, True, killing=KILL_PATIENCE) == Step.GIVE_UP
     assert next_step(112.0, 100.0, 10.0, False, killing=KILL_PATIENCE) == Step.LEAVE

@@ -112,7 +112,7 @@ def test_all_questions_together_have_three_seconds() -> None:
     assert patiences[1] <= patiences[0] - 0.25
 
 
-def test_what_takes_too_long_is_given_up() -> None:
+def test_what_takes_too_long_is_cancelled() -> None:
     began = time.monotonic()
     with pytest.raises(Silent, match="no answer"):
         within(0.1, lambda: time.sleep(15))

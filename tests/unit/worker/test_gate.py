@@ -93,7 +93,7 @@ def test_a_report_names_the_queue_that_is_held() -> None:
         assert gate.queue_to_hold(held, ahead) == queue
 
 
-def test_a_run_whose_own_queue_is_held_is_put_aside_from_one_that_is_open() -> None:
+def test_a_run_whose_own_queue_is_held_is_parked_from_one_that_is_open() -> None:
     yard = Yard()
     ahead, plain = request("resumed", "reports"), request("resumed")
     yard.gate.set(Held(queues=frozenset({"reports"})))

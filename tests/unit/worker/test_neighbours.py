@@ -131,7 +131,7 @@ def test_something_runs_while_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> N
         held_requests.active_runs()
 
 
-def test_a_doubt_that_cannot_be_settled_is_given_up_for_the_others(
+def test_a_doubt_that_cannot_be_settled_does_not_hold_up_the_others(
     runtime: Runtime, store: Picky, lease_renewer: LeaseRenewer
 ) -> None:
     store.picky = False
