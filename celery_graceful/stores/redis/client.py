@@ -15,8 +15,7 @@ from redis.sentinel import Sentinel
 from celery_graceful.errors import SettingsError
 from celery_graceful.stores.credentials import provider_of
 from celery_graceful.stores.origin import Derived, address_of, setting_of
-from celery_graceful.stores.redis.calls import Line, ServerLine
-from celery_graceful.stores.redis.cluster import ClusterLine
+from celery_graceful.stores.redis.script_calls import ClusterCaller, ScriptCaller, ServerCaller
 from celery_graceful.stores.redis.url import NODES, SENTINELS, parsed
 from celery_graceful.text.masking import mask_text
 
@@ -36,7 +35,7 @@ _OF_TCP = ("host", "port", "socket_keepalive", "socket_keepalive_options")
 class Plan(NamedTuple):
     """How to connect to a store, and whether other hosts can reach it."""
 
-    connect: Callable[[], Line]
+    connect: Callable[[], ScriptCaller]
     shared_between_hosts: bool
     #: All its keys begin with this.
     prefix: str
@@ -65,7 +64,7 @@ def plan(
     def read() -> dict[str, Any]:
         return _read(url, options or {}, derived, timeout)
 
-    def connect() -> Line:
+    def connect() -> ScriptCaller:
         return _line(read())
 
     try:
@@ -152,7 +151,7 @@ def _waits(timeout: float) -> dict[str, Any]:
     }
 
 
-def _line(given: Mapping[str, Any]) -> Line:
+def _line(given: Mapping[str, Any]) -> ScriptCaller:
     """A line that is not connected."""
     rest = {k: v for k, v in given.items() if k not in ("global_keyprefix", "max_connections")}
     of_sentinel = {
@@ -166,7 +165,7 @@ def _line(given: Mapping[str, Any]) -> Line:
     return _direct(rest)
 
 
-def _direct(rest: dict[str, Any]) -> Line:
+def _direct(rest: dict[str, Any]) -> ScriptCaller:
     secure = rest.pop("ssl", False)
     if secure and "path" not in rest:
         rest.setdefault("connection_class", SSLConnection)
@@ -174,7 +173,7 @@ def _direct(rest: dict[str, Any]) -> Line:
     pool = ConnectionPool(**options)
     # Made and dropped unconnected, so that a misspelled option is found now and not in a worker.
     pool.connection_class(**pool.connection_kwargs)
-    return ServerLine(Redis(connection_pool=pool))
+    return ServerCaller(Redis(connection_pool=pool))
 
 
 def _sentinel(
@@ -182,7 +181,7 @@ def _sentinel(
     master_name: Any,
     sentinel_kwargs: Any,
     min_other_sentinels: Any,
-) -> Line:
+) -> ScriptCaller:
     if not master_name:
         raise ValueError("Sentinel has to be told which master it is about (master_name)")
     hosts = rest.pop(SENTINELS)
@@ -203,17 +202,17 @@ def _sentinel(
         sentinel_kwargs=for_sentinels,
         **rest,
     )
-    return ServerLine(sentinel.master_for(str(master_name), max_connections=_UNBOUNDED))
+    return ServerCaller(sentinel.master_for(str(master_name), max_connections=_UNBOUNDED))
 
 
-def _cluster(rest: dict[str, Any]) -> Line:
+def _cluster(rest: dict[str, Any]) -> ScriptCaller:
     if rest.pop("db", 0):
         raise ValueError("a Redis Cluster has no database but 0")
     nodes = rest.pop(NODES)
     secure = rest.get("ssl", False)
     plain = {k: v for k, v in rest.items() if k not in ("host", "port", "ssl")}
     _make(SSLConnection if secure else Connection, **plain)
-    return ClusterLine(nodes, {**plain, "ssl": bool(secure), "max_connections": _UNBOUNDED})
+    return ClusterCaller(nodes, {**plain, "ssl": bool(secure), "max_connections": _UNBOUNDED})
 
 
 def _make(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:

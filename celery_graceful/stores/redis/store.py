@@ -18,12 +18,12 @@ from celery_graceful.stores.listing import AT_ONCE, Skipped
 from celery_graceful.stores.origin import SETTING
 from celery_graceful.stores.redis import scripts
 from celery_graceful.stores.redis.board import RedisBoard
-from celery_graceful.stores.redis.calls import Line
 from celery_graceful.stores.redis.errors import TROUBLE, Translator
 from celery_graceful.stores.redis.fields import fields_of, record_of, request_of
 from celery_graceful.stores.redis.keys import Keys, member_of, shown
 from celery_graceful.stores.redis.listing import RedisListing
 from celery_graceful.stores.redis.quarantine import RedisQuarantine
+from celery_graceful.stores.redis.script_calls import ScriptCaller
 from celery_graceful.stores.redis.server_check import durability, judge
 from celery_graceful.stores.unread import unread, unread_board
 
@@ -50,7 +50,7 @@ class RedisStore(Boarded):
 
     def __init__(
         self,
-        connect: Callable[[], Line],
+        connect: Callable[[], ScriptCaller],
         namespace: str,
         *,
         address: str,
@@ -63,7 +63,7 @@ class RedisStore(Boarded):
         self._line = connect()
         self._pid = os.getpid()
         # Connections of parents: kept, so that nothing of theirs is closed here.
-        self._abandoned: list[Line] = []
+        self._abandoned: list[ScriptCaller] = []
         self._address = address
         self._errors = Translator(address, setting, prefix)
         self._keys = Keys(namespace, prefix)
@@ -201,7 +201,7 @@ class RedisStore(Boarded):
         """Give back the connections; the next call opens new ones."""
         self._own_line().close()
 
-    def _own_line(self) -> Line:
+    def _own_line(self) -> ScriptCaller:
         if self._pid != os.getpid():
             # Not left to redis-py's pool: it waits for a lock of the parent, which another thread
             # may have held at the fork.
