@@ -9,7 +9,6 @@ its own (``connparams``). Tried on Celery 5.5 to 5.7 with kombu 5.5 to 5.7.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from kombu.utils.url import url_to_parts
 
 from celery_graceful._celery.message.failover import several
 from celery_graceful.errors import SettingsError
+from celery_graceful.forks import after_fork
 from celery_graceful.text.masking import mask_text, mask_url
 
 logger = logging.getLogger("celery_graceful.runtime")
@@ -245,14 +245,17 @@ class _OncePerProcess:
 
     def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
         self._read = read
-        self._found: tuple[int, dict[str, Any]] = (0, {})
+        self._found: dict[str, Any] | None = None
+        after_fork(self._forget)
 
     def __call__(self) -> dict[str, Any]:
-        pid, found = self._found
-        if pid != os.getpid():
-            found = self._read()
-            self._found = os.getpid(), found
+        found = self._found
+        if found is None:
+            found = self._found = self._read()
         return dict(found)
+
+    def _forget(self) -> None:
+        self._found = None
 
 
 def _spelled(conf: Any, name: str) -> str:

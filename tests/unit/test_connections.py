@@ -157,7 +157,7 @@ def test_a_credential_provider(settings: dict[str, Any]) -> None:
     assert options.get("username") is options.get("password") is None
 
 
-def test_each_process_has_a_provider_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_has_a_provider_of_its_own() -> None:
     """One may renew its tokens in a thread, and no thread outlives a fork."""
     runtime = runtime_of(app_with(broker_url=f"redis://?credential_provider={PROVIDER}"))
 
@@ -169,8 +169,10 @@ def test_each_process_has_a_provider_of_its_own(monkeypatch: pytest.MonkeyPatch)
 
     before = provider()
     assert provider() is before
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert provider() is not before
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if provider() is not before else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_the_warnings_of_kombu_are_not_multiplied(caplog: pytest.LogCaptureFixture) -> None:

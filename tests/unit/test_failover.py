@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +16,6 @@ A, B = "redis://a.invalid/1", "redis://b.invalid/1"
 
 class Worker(SimpleNamespace):
     """As much of a worker as is looked at."""
-
-
-@pytest.fixture(autouse=True)
-def _nobody() -> Iterator[None]:
-    yield
-    failover._worker = None
 
 
 def worker_at(app: Celery, url: str | None) -> Worker:

@@ -7,15 +7,17 @@ run, has to go to the one that it consumes from.
 
 from __future__ import annotations
 
-import os
-import weakref
 from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from celery_graceful.forks import after_fork
 
 #: kombu's strategy "shuffle" may draw the same one again and again.
 _ROUNDS = 3
 
-_worker: Any = None
-_pid = 0
+#: The worker of each app that consumes in this process.
+_workers: WeakKeyDictionary[Any, ref[Any]] = WeakKeyDictionary()
+after_fork(_workers.clear)
 
 
 def several(given: Any) -> tuple[str, ...]:
@@ -26,8 +28,7 @@ def several(given: Any) -> tuple[str, ...]:
 
 def follow(worker: Any) -> None:
     """From now on this process connects to the broker that ``worker`` consumes from."""
-    global _worker, _pid
-    _worker, _pid = weakref.ref(worker), os.getpid()
+    _workers[worker.app] = ref(worker)
 
 
 def connection_for_write(app: Any, timeout: float) -> Any:
@@ -72,8 +73,9 @@ def connect(connection: Any, timeout: float) -> None:
 def _consumed_from(app: Any) -> str | None:
     """The URL of the broker that this process consumes from, if there are several; else None."""
     urls = several(app.conf.broker_write_url)
-    worker = _worker() if _worker is not None and os.getpid() == _pid else None
-    if worker is None or worker.app is not app or len(urls) < 2 or _are_sentinels(urls):
+    known = _workers.get(app)
+    worker = None if known is None else known()
+    if worker is None or len(urls) < 2 or _are_sentinels(urls):
         return None
     connection = getattr(getattr(worker, "consumer", None), "connection", None)
     if connection is None or several(app.conf.broker_read_url) != urls:

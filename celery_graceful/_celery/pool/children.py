@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -13,9 +12,17 @@ from billiard import common
 from billiard.common import TERM_SIGNAL as TERM_SIGNAL
 from billiard.process import current_process
 
+from celery_graceful.forks import after_fork
+
 _guarded: set[int] = set()
-#: The process in which a guarded handler has run; a forked child inherits it.
-_ending_in: int | None = None
+#: Whether a guarded handler has ended this process.
+_ending = False
+
+
+@after_fork
+def _begin_anew() -> None:
+    global _ending
+    _ending = False
 
 
 def in_pool_child() -> bool:
@@ -29,7 +36,7 @@ def is_ending() -> bool:
     An exception that arrives now comes from the signal, or from cleanup that failed because of it.
     """
     fired = getattr(common, "terminate_handler_fired", None)  # from billiard 4.3 on
-    return _ending_in == os.getpid() or (in_pool_child() and fired is not None and bool(fired()))
+    return _ending or (in_pool_child() and fired is not None and bool(fired()))
 
 
 def guard_termination(takes_over: Callable[[], bool]) -> None:
@@ -56,9 +63,9 @@ def _guard(
     before: Callable[[int, FrameType | None], Any], takes_over: Callable[[], bool]
 ) -> Callable[[int, FrameType | None], None]:
     def on_termination(number: int, frame: FrameType | None) -> None:
-        global _ending_in
+        global _ending
         if not takes_over():
-            _ending_in = os.getpid()
+            _ending = True
             before(number, frame)
 
     return on_termination

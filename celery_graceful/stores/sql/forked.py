@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from celery_graceful.stores.forks import ForkGate
+from celery_graceful.forks import ForkGate
 from celery_graceful.stores.sql.tables import metadata
 
 logger = logging.getLogger("celery_graceful.stores")

@@ -1,4 +1,9 @@
-"""Making sure that nobody is in the middle of something when the process forks."""
+"""What a fork does to this process and its children: the one place that Python tells of it.
+
+Threads do not survive a fork, and what they held stays locked in the child. So a child begins anew
+with what belongs to a process (:func:`after_fork`), and no fork happens in the middle of a call
+that cannot be begun anew (:class:`ForkGate`). A spawned child has nothing of its parent's.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,41 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import MethodType
+from typing import TypeVar
 
-logger = logging.getLogger("celery_graceful.stores")
+logger = logging.getLogger("celery_graceful.forks")
+
+_Call = TypeVar("_Call", bound=Callable[[], object])
 
 #: Seconds that a fork waits for the calls under way.
 _PATIENCE = 5.0
 
+#: What children call; methods do not keep their object alive.
+_calls: list[Callable[[], Callable[[], object] | None]] = []
 _gates: weakref.WeakSet[ForkGate] = weakref.WeakSet()
-_watching = False
-_watching_lock = threading.Lock()
+#: Gates that are closed for the fork under way.
+_closed: list[ForkGate] = []
+#: Held during each fork: nobody is in the middle of registering then.
+_lock = threading.RLock()
+
+
+def after_fork(call: _Call) -> _Call:
+    """Call this in each child just after its fork; also a decorator.
+
+    Args:
+        call: a function, or a method of an object that need not live on. It must be quick, since
+            every fork of the process waits for it.
+    """
+    known = weakref.WeakMethod(call) if isinstance(call, MethodType) else _always(call)
+    with _lock:
+        _calls[:] = [each for each in _calls if each() is not None]
+        _calls.append(known)
+    return call
+
+
+def _always(call: Callable[[], object]) -> Callable[[], Callable[[], object]]:
+    return lambda: call
 
 
 class ForkGate:
@@ -37,7 +68,8 @@ class ForkGate:
         self._quiet = threading.Condition()
         self._inside = 0
         self._closing = False
-        _watch(self)
+        with _lock:
+            _gates.add(self)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -83,44 +115,34 @@ class ForkGate:
         self._after_in_child()
 
 
-def _watch(gate: ForkGate) -> None:
-    global _watching
-    with _watching_lock:
-        _gates.add(gate)
-        if not _watching:
-            os.register_at_fork(
-                before=_close_all, after_in_parent=_open_all, after_in_child=_reset_all
-            )
-            _watching = True
-
-
-_closed: list[ForkGate] = []
-
-
-def _close_all() -> None:
-    _watching_lock.acquire()
+def _before_fork() -> None:
+    _lock.acquire()
     for gate in list(_gates):
         _closed.append(gate)  # first: whatever happens, it is opened again
         _attempt(gate.close)
 
 
-def _open_all() -> None:
+def _in_parent() -> None:
     try:
         while _closed:
             _attempt(_closed.pop().open)
     finally:
-        _watching_lock.release()
+        _lock.release()
 
 
-def _reset_all() -> None:
+def _in_child() -> None:
     try:
         while _closed:
             _attempt(_closed.pop().reset)
+        for known in list(_calls):
+            call = known()
+            if call is not None:
+                _attempt(call)
     finally:
-        _watching_lock.release()
+        _lock.release()
 
 
-def _attempt(call: Callable[[], None]) -> None:
+def _attempt(call: Callable[[], object]) -> None:
     """What is raised here is not the fork's: Python would print it and go on without the others.
 
     That may be an exception of a signal handler, such as a soft time limit.
@@ -128,4 +150,7 @@ def _attempt(call: Callable[[], None]) -> None:
     try:
         call()
     except BaseException:
-        logger.exception("A connection to a store may not be usable after a fork")
+        logger.exception("Something of celery-graceful may not be usable after a fork")
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
