@@ -264,7 +264,7 @@ def _publish(execution: OwnedExecution, reason: str) -> None:
         _leave_to_rescuer(execution, exc)
         if is_stop(exc, execution.flag, execution.request):
             raise
-    log(logging.INFO, execution, "was handed over: %s%s", reason, _after(execution))
+    log(logging.INFO, execution, "was interrupted: %s%s", reason, _after(execution))
     raise Left(f"handed over: {reason}")
 
 

@@ -17,7 +17,7 @@ from tests.harness.trees import Stopping, Tree
 APP = "tests.acceptance.apps.grace"
 #: How log lines begin that tell of a task that was cut off, and of a run that left.
 HANDED_BACK, LOST = "Handed back", "Lost"
-LEFT = "was handed over"
+LEFT = "was interrupted"
 #: Longer than any grace period here.
 LONG = 300.0
 #: A grace period of which four seconds go by before the cut; a busy machine needs the rest.

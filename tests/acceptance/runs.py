@@ -174,7 +174,7 @@ class Stage:
 def check_log_of_leaving(worker: Worker, run: Run) -> int:
     """The worker's log names the run, its cursor and the reason; returns the cursor."""
     found = worker.wait_log(
-        rf"\[{run.id}\] at cursor (\d+) .*(was handed over|goes back to the queue): shutdown"
+        rf"\[{run.id}\] at cursor (\d+) .*(was interrupted|goes back to the queue): shutdown"
     )
     return int(found[1])
 

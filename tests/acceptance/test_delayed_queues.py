@@ -47,7 +47,7 @@ def test_what_was_delayed_is_handed_over_and_parked_by_its_own_queue(scene: Clos
     for queue, walk in walks.items():
         assert walk.get(timeout=40) == 40, worker.log()[-3000:]
         assert scene.noted(f"{queue}:") == [f"{queue}:{n}" for n in range(40)]
-        assert re.search(rf"\[{walk.id}\].* was handed over", worker.log())
+        assert re.search(rf"\[{walk.id}\].* was interrupted", worker.log())
     assert "no queue takes" not in worker.log()
 
     version = scene.down("task upkeep.short")

@@ -118,7 +118,7 @@ class Shop:
         old.signal(signal.SIGTERM)
         new = self.worker()
         assert old.wait() == 0
-        assert "was handed over: shutdown" in old.log()
+        assert "was interrupted: shutdown" in old.log()
         return task_id, new.wait_ready()
 
     def rows(self, query: str) -> list[Any]:

@@ -128,7 +128,7 @@ def test_the_consumer_timeout_ends_the_worker(impatient: Scene) -> None:
         worker.wait_log("Unrecoverable error.*PRECONDITION_FAILED", 20)
         # Its end is not waited for: now and then py-amqp waits for an answer on the closed
         # channel until the server misses the heartbeats.
-        worker.wait_log(rf"\[{result.id}\].*was handed over", 20)
+        worker.wait_log(rf"\[{result.id}\].*was interrupted", 20)
         impatient.settings["broker_channel_error_retry"] = True
         second = impatient.worker(concurrency=2)
         wait_for(lambda: impatient.ledger.counts()[f"begun {result.id}"] == 2, 20, "the resumption")
@@ -230,7 +230,7 @@ def test_a_run_does_not_expire_between_two_workers(scene: Scene) -> None:
     moment = soon(10)
     with a_run(scene, expires=moment) as (app, result, states):
         first.signal(SIGTERM)
-        first.wait_log(rf"\[{result.id}\].*was handed over")
+        first.wait_log(rf"\[{result.id}\].*was interrupted")
         assert dt.datetime.now(dt.timezone.utc) < moment, "too slow: it expired before"
         assert first.wait() == 0
         wait_expired(moment)
