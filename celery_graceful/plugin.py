@@ -20,7 +20,7 @@ MAINTENANCE = "celery_graceful.worker.maintenance.steps:MaintenanceStep"
 CHECKUP = "celery_graceful.worker.checkup:CheckupStep"
 GATE = "celery_graceful.worker.maintenance.steps:GateStep"
 SWEEP = "celery_graceful.worker.sweep:SweepStep"
-WITHOUT = "celery_graceful.worker.parking.without_plugin:WithoutPluginStep"
+WITHOUT = "celery_graceful.worker.maintenance.steps:WithoutPluginStep"
 FORCE = "--maintenance-force"
 
 
@@ -81,7 +81,7 @@ def _add_option(app: Celery[Any]) -> None:
 def _check_beat(sender: Any = None, **_: Any) -> None:
     from celery_graceful.errors import GracefulError
     from celery_graceful.execution import definitions
-    from celery_graceful.maintenance.beat.schedule import hold_back
+    from celery_graceful.maintenance.beat.schedule import install_gate
     from celery_graceful.runtime import runtime_of
 
     app = getattr(sender, "app", None)
@@ -89,7 +89,7 @@ def _check_beat(sender: Any = None, **_: Any) -> None:
         return
     try:
         # Sent in each process that beat runs in, embedded ones included.
-        hold_back(sender.scheduler, runtime_of(app))
+        install_gate(sender.scheduler, runtime_of(app))
         faults = definitions.faults_in(app)
     except Exception as exc:
         # Beat goes on: what it sends is not ours to stop.

@@ -18,7 +18,7 @@ from celery.utils.time import maybe_make_aware
 Entry = Any
 
 
-class Clockwork:
+class InterceptedScheduler:
     """One scheduler, between its loop and what it sends."""
 
     def __init__(self, scheduler: Any) -> None:

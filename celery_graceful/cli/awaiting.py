@@ -8,12 +8,12 @@ from typing import Any
 
 from celery_graceful.cli.output import say
 from celery_graceful.cli.workers_shown import summary
-from celery_graceful.maintenance.barrier import Block, Standing
+from celery_graceful.maintenance.barrier import BarrierState, Block
 
 _NAMED = 10
 
 
-def shown_live(looks: Iterable[Standing], seen: list[Standing]) -> None:
+def shown_live(looks: Iterable[BarrierState], seen: list[BarrierState]) -> None:
     """Show each look on stderr: live in a terminal, else a line when something changes.
 
     Args:
@@ -44,7 +44,7 @@ def _rich() -> Any:
     return Shown(console=Console(stderr=True), transient=True)
 
 
-def _in_lines(looks: Iterable[Standing], seen: list[Standing]) -> None:
+def _in_lines(looks: Iterable[BarrierState], seen: list[BarrierState]) -> None:
     before: object = None
     for standing in looks:
         seen[:] = [standing]
@@ -59,7 +59,7 @@ def _apart_from_time(block: Block) -> tuple[str, ...]:
     return block.worker, block.task, block.id, "" if block.task else block.why[:30]
 
 
-def _lines(standing: Standing) -> list[str]:
+def _lines(standing: BarrierState) -> list[str]:
     blocks = standing.blocks
     if not blocks:
         return [summary(standing)]

@@ -12,7 +12,7 @@ from celery_graceful.cli.options import duration, names_of, scope_options
 from celery_graceful.cli.output import print_json, print_table, say, whom
 
 if TYPE_CHECKING:
-    from celery_graceful.maintenance.barrier import Standing
+    from celery_graceful.maintenance.barrier import BarrierState
     from celery_graceful.maintenance.mode_changes import Change
     from celery_graceful.model.maintenance.mode import Scope
 
@@ -80,12 +80,12 @@ def _introduced(at: OpenApp, queues: list[str], tasks: tuple[str, ...]) -> tuple
     """Check the names, and say whom it concerns."""
     from celery_graceful.cli.workers_shown import roll_call
     from celery_graceful.maintenance.api import consumed
-    from celery_graceful.maintenance.known_workers import members, patience
     from celery_graceful.maintenance.scopes import checked, scopes_of
+    from celery_graceful.maintenance.workers import known_workers, patience
 
     scopes = scopes_of(queues, tasks)
     checked(at.runtime, scopes, consumed(at.runtime))
-    lines = roll_call(members(at.runtime.store), patience(at.runtime.settings))
+    lines = roll_call(known_workers(at.runtime.store), patience(at.runtime.settings))
     exempt = sorted(at.runtime.settings.maintenance_exempt_queues)
     whom(at, [*lines, *([f"Exempt queues: {', '.join(exempt)}"] if exempt else [])])
     return scopes
@@ -97,12 +97,12 @@ class _Done:
     def __init__(
         self, at: OpenApp, change: Change, scopes: tuple[Scope, ...], as_json: bool
     ) -> None:
-        from celery_graceful.cli.mode_shown import lift, undo_down
+        from celery_graceful.cli.mode_shown import undo_down, up_command
 
         self._at, self._change, self._scopes, self._as_json = at, change, scopes, as_json
         self._undo = undo_down(at, change.before, change.mode, scopes, change.now)
-        self._lift = lift(at, scopes)
-        self._seen: list[Standing] = []
+        self._lift = up_command(at, scopes)
+        self._seen: list[BarrierState] = []
         self._waited = False
 
     def tell(self) -> None:
@@ -177,11 +177,11 @@ class _Done:
         )
 
 
-def _tell_paused(standing: Standing) -> None:
+def _tell_paused(standing: BarrierState) -> None:
     from celery_graceful.cli.workers_shown import summary
-    from celery_graceful.maintenance.barrier import State
+    from celery_graceful.maintenance.barrier import WorkerState
 
-    gone, forced = standing.those(State.GONE), standing.those(State.FORCED)
+    gone, forced = standing.in_state(WorkerState.GONE), standing.in_state(WorkerState.FORCED)
     _say(f"{summary(standing)}; nothing that is held runs.")
     if forced:
         _say(f"Forced, not waited for: {', '.join(forced)}")
@@ -197,7 +197,7 @@ def _tell_paused(standing: Standing) -> None:
 def _show_plan(at: OpenApp, scopes: tuple[Scope, ...], interrupt: bool, as_json: bool) -> None:
     from celery_graceful.cli import mode_shown, workers_shown
     from celery_graceful.maintenance import mode_changes
-    from celery_graceful.maintenance.dry_run import plan
+    from celery_graceful.maintenance.scopes import plan
 
     reading = mode_changes.read(at.runtime)
     found = plan(at.runtime, scopes, now=reading.now, interrupt=interrupt)

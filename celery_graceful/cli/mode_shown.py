@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.durations import format_seconds
-from celery_graceful.model.maintenance.mode import Deed, Hold, Kind, Mode, Scope
+from celery_graceful.model.maintenance.mode import Hold, Kind, LogEntry, Mode, Scope
 
 if TYPE_CHECKING:
     from celery_graceful.cli.context import OpenApp
@@ -41,7 +41,7 @@ def hold_as_row(hold: Hold, now: float) -> tuple[str, ...]:
     )
 
 
-def log_line(deed: Deed) -> str:
+def log_line(deed: LogEntry) -> str:
     """What somebody did, in a line."""
     what = f"{deed.verb} {in_words(deed.scopes)}" if deed.scopes else deed.verb
     until = f", until {_moment(deed.until)}" if deed.until is not None else ""
@@ -93,10 +93,10 @@ def undo_down(
         for hold in before.holds
         if hold.scope in scopes and _terms(hold) != _terms(after.hold_of(hold.scope))
     ]
-    return [*([lift(at, fresh)] if fresh else ()), *redo(at, olds, now)]
+    return [*([up_command(at, fresh)] if fresh else ()), *redo(at, olds, now)]
 
 
-def lift(at: OpenApp, scopes: Iterable[Scope]) -> str:
+def up_command(at: OpenApp, scopes: Iterable[Scope]) -> str:
     """The command that ends the maintenance of scopes."""
     return at.line("up", *_options(scopes))
 

@@ -36,11 +36,11 @@ def up(
     with open_app(ctx) as at:
         from celery_graceful.cli import mode_shown, workers_shown
         from celery_graceful.maintenance import mode_changes
-        from celery_graceful.maintenance.known_workers import members, patience
         from celery_graceful.maintenance.scopes import scopes_of
+        from celery_graceful.maintenance.workers import known_workers, patience
 
         runtime = at.runtime
-        whom(at, workers_shown.roll_call(members(runtime.store), patience(runtime.settings)))
+        whom(at, workers_shown.roll_call(known_workers(runtime.store), patience(runtime.settings)))
         scopes = scopes_of(named, tasks) if named or tasks else ()
         change = mode_changes.up(runtime, scopes, ramp=ramp or 0.0)
         lifted = [hold for hold in change.before.holds if change.mode.hold_of(hold.scope) is None]

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from celery_graceful.cli.mode_shown import short
-from celery_graceful.maintenance.barrier import Block, Seen, Standing, State
-from celery_graceful.maintenance.dry_run import Awaited
-from celery_graceful.maintenance.known_workers import Member
-from celery_graceful.maintenance.worker_report import Report
+from celery_graceful.maintenance.barrier import BarrierState, Block, WorkerState, WorkerStatus
+from celery_graceful.maintenance.scopes import Awaited
+from celery_graceful.maintenance.workers import KnownWorker, Report
 from celery_graceful.text.counting import counted
 
 HEADINGS = ("worker", "pool", "state", "mode version", "busy", "last seen")
@@ -19,10 +18,10 @@ AWAITED_HEADINGS = ("worker", "task", "id", "has run", "would", "for")
 _NAMED = 10
 
 
-def as_row(seen: Seen) -> tuple[str, ...]:
+def as_row(seen: WorkerStatus) -> tuple[str, ...]:
     """One line of the table, under :data:`HEADINGS`."""
     report = seen.report
-    forced = report is not None and report.forced and seen.state is not State.FORCED
+    forced = report is not None and report.forced and seen.state is not WorkerState.FORCED
     return (
         seen.hostname,
         report.pool if report else "–",
@@ -39,7 +38,7 @@ def _slots_in_use(report: Report) -> str:
     return f"{text}, {counted(waiting, 'waits', 'wait')}" if waiting else text
 
 
-def as_data(seen: Seen) -> dict[str, Any]:
+def as_data(seen: WorkerStatus) -> dict[str, Any]:
     """The worker as JSON's types."""
     report = seen.report
     return {
@@ -72,15 +71,15 @@ def block_as_data(block: Block) -> dict[str, Any]:
     }
 
 
-def summary(standing: Standing) -> str:
+def summary(standing: BarrierState) -> str:
     """How many workers are where they should be."""
     awaited = {block.worker for block in standing.blocks}
-    live = [seen for seen in standing.live if seen.state is not State.FORCED]
+    live = [seen for seen in standing.live if seen.state is not WorkerState.FORCED]
     done = len([seen for seen in live if seen.hostname not in awaited])
     return f"{done} of {counted(len(live), 'worker')} paused"
 
 
-def roll_call(members: Iterable[Member], lease: float) -> list[str]:
+def roll_call(members: Iterable[KnownWorker], lease: float) -> list[str]:
     """Which workers a change concerns, and which not."""
     live = {m.hostname: m.report for m in members if m.age <= lease}
     forced = [host for host, report in live.items() if report is not None and report.forced]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from celery_graceful.doctor.facts import Seen
 from celery_graceful.errors import CursorError
-from celery_graceful.maintenance.known_workers import Member, members, patience
+from celery_graceful.maintenance.workers import KnownWorker, known_workers, patience
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.pace import Pace
 from celery_graceful.model.run.record import Record, RunKey
@@ -32,7 +32,7 @@ def look_around(
         StoreError: the store does not answer.
     """
     store = runtime.store if store is None else store
-    attending, newest = members(store), patience(runtime.settings)
+    attending, newest = known_workers(store), patience(runtime.settings)
     runs = list(store.runs(most_runs)) if most_runs else []
     kept = _durability(store)
     return Seen(
@@ -56,7 +56,7 @@ def _durability(store: Store) -> Durability:
     return tell() if callable(tell) else Durability()
 
 
-def _longest(attending: Iterable[Member]) -> dict[str, float]:
+def _longest(attending: Iterable[KnownWorker]) -> dict[str, float]:
     """By task; reports of workers that ended lately count as well."""
     found: dict[str, float] = {}
     for member in attending:

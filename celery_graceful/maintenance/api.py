@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from celery_graceful.durations import parse
 from celery_graceful.maintenance import barrier_wait, mode_changes
-from celery_graceful.maintenance.barrier import Seen, Standing
-from celery_graceful.maintenance.broker_replies import hear
-from celery_graceful.maintenance.known_workers import members
+from celery_graceful.maintenance.barrier import BarrierState, WorkerStatus
+from celery_graceful.maintenance.broker_replies import ask_workers
 from celery_graceful.maintenance.scopes import checked, scopes_of
+from celery_graceful.maintenance.workers import known_workers
 from celery_graceful.model.maintenance.mode import Mode, Scope
 from celery_graceful.runtime import runtime_of
 
@@ -26,11 +26,11 @@ Duration = float | str | timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Lowered(mode_changes.Change):
+class DownResult(mode_changes.Change):
     """What came of a ``down``."""
 
     #: The workers when all was paused; ``None`` when nobody waited.
-    standing: Standing | None = None
+    standing: BarrierState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Status:
     #: The store's time, in Unix seconds.
     now: float
     #: Those that are there first.
-    workers: tuple[Seen, ...]
+    workers: tuple[WorkerStatus, ...]
     #: Why workers could not be asked over the broker; empty when they could.
     trouble: str = ""
 
@@ -51,9 +51,9 @@ class Status:
         return self.mode.down
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> BarrierState:
         """The workers, and what is still waited for."""
-        return Standing(self.workers, self.trouble)
+        return BarrierState(self.workers, self.trouble)
 
 
 class Maintenance:
@@ -77,7 +77,7 @@ class Maintenance:
         who: str | None = None,
         wait: bool = False,
         timeout: Duration | None = None,
-    ) -> Lowered:
+    ) -> DownResult:
         """Hold everything, or these queues and tasks; what is held already gets these terms.
 
         Args:
@@ -111,7 +111,7 @@ class Maintenance:
             runtime, scopes, reason=reason, who=who, seconds=ends, interrupt=interrupt
         )
         standing = barrier_wait.wait(runtime, done.mode, scopes, most) if wait else None
-        return Lowered(done.before, done.mode, done.now, done.warnings, standing)
+        return DownResult(done.before, done.mode, done.now, done.warnings, standing)
 
     def up(
         self,
@@ -151,7 +151,7 @@ class Maintenance:
 
 def status_of(runtime: Runtime) -> Status:
     """What is held in an app, and what each of its workers does."""
-    heard = hear(runtime, members(runtime.store))
+    heard = ask_workers(runtime, known_workers(runtime.store))
     reading = mode_changes.read(runtime)
     standing = barrier_wait.look(runtime, reading.mode, heard)
     return Status(reading.mode, reading.now, standing.workers, standing.trouble)
@@ -159,7 +159,7 @@ def status_of(runtime: Runtime) -> Status:
 
 def consumed(runtime: Runtime) -> set[str]:
     """The queues that workers report."""
-    reports = [member.report for member in members(runtime.store)]
+    reports = [member.report for member in known_workers(runtime.store)]
     return {queue for report in reports if report is not None for queue in report.queues}
 
 

@@ -6,16 +6,22 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from celery_graceful.maintenance.broker_replies import Heard
-from celery_graceful.maintenance.known_workers import LISTED_FOR, Member
-from celery_graceful.maintenance.worker_report import Report
-from celery_graceful.maintenance.worker_starts import answer_of, is_of_another, is_replaced, unknown
+from celery_graceful.maintenance.broker_replies import BrokerReplies
+from celery_graceful.maintenance.workers import (
+    LISTED_FOR,
+    KnownWorker,
+    Report,
+    answer_of,
+    is_of_another,
+    is_replaced,
+    unknown,
+)
 from celery_graceful.model.maintenance.held import Held, held_by
 from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.text.counting import counted
 
 
-class State(str, Enum):
+class WorkerState(str, Enum):
     """What a worker does, in the words of ``graceful status``."""
 
     RUNNING = "running"
@@ -57,11 +63,11 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class WorkerStatus:
     """One worker, and what keeps it from being paused."""
 
     hostname: str
-    state: State
+    state: WorkerState
     #: The latest that it said; ``None``: nothing that can be read.
     report: Report | None = None
     #: Seconds since then; ``None``: it never did.
@@ -72,10 +78,10 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BarrierState:
     """All workers at one moment."""
 
-    workers: tuple[Seen, ...]
+    workers: tuple[WorkerStatus, ...]
     #: Why nobody could be asked over the broker; empty when they could.
     trouble: str = ""
 
@@ -90,25 +96,25 @@ class Standing:
         return not self.blocks
 
     @property
-    def live(self) -> tuple[Seen, ...]:
+    def live(self) -> tuple[WorkerStatus, ...]:
         """The workers that are there."""
-        return tuple(seen for seen in self.workers if seen.state is not State.GONE)
+        return tuple(seen for seen in self.workers if seen.state is not WorkerState.GONE)
 
-    def those(self, state: State) -> tuple[str, ...]:
+    def in_state(self, state: WorkerState) -> tuple[str, ...]:
         """The names of the workers in this state."""
         return tuple(seen.hostname for seen in self.workers if seen.state is state)
 
 
 def judge(
     mode: Mode,
-    members: Sequence[Member],
-    heard: Heard,
+    members: Sequence[KnownWorker],
+    heard: BrokerReplies,
     *,
     lease: float,
     heartbeat: float,
     queues: Collection[str],
     exempt: Collection[str] = (),
-) -> Standing:
+) -> BarrierState:
     """What each worker does under a mode, and what is still waited for.
 
     Args:
@@ -126,7 +132,7 @@ def judge(
     ours = set(queues).union(*(m.report.queues for m in members if m.report))
     found += [_answered(mode, report, None) for report in unknown(heard.reports, members)]
     # A name that belonged to one that is gone may be that of a stranger by now.
-    known = {worker.hostname for worker in found if worker.state is not State.GONE}
+    known = {worker.hostname for worker in found if worker.state is not WorkerState.GONE}
     held = held_by(mode, exempt)
     for host, consumed in heard.consuming.items():
         if host not in known and consumed & ours:
@@ -137,21 +143,21 @@ def judge(
                 else _stranger(held, host, consumed & ours, heard.elsewhere.get(host))
             )
     found = [replace(w, failure=w.report.failure) if w.report else w for w in found]
-    return Standing(tuple(sorted(found, key=_order)), heard.trouble)
+    return BarrierState(tuple(sorted(found, key=_order)), heard.trouble)
 
 
-def _order(seen: Seen) -> tuple[bool, str]:
-    return seen.state is State.GONE, seen.hostname
+def _order(seen: WorkerStatus) -> tuple[bool, str]:
+    return seen.state is WorkerState.GONE, seen.hostname
 
 
 def _seen(
     mode: Mode,
-    member: Member,
-    members: Sequence[Member],
-    heard: Heard,
+    member: KnownWorker,
+    members: Sequence[KnownWorker],
+    heard: BrokerReplies,
     lease: float,
     heartbeat: float,
-) -> Seen | None:
+) -> WorkerStatus | None:
     """A worker of the store; ``None`` for one that is replaced, or gone for long."""
     host, report, age = member.hostname, member.report, member.age
     # Only when it could have answered for itself: it may be alive and share its name.
@@ -161,8 +167,8 @@ def _seen(
     if age <= lease and not replaced:
         if report is None:
             why = "its report cannot be read: another version of this package wrote it"
-            return Seen(host, State.UNREADABLE, None, age, (Block(host, why),))
-        return Seen(host, _state(mode, report), report, age, _blocks(mode, report))
+            return WorkerStatus(host, WorkerState.UNREADABLE, None, age, (Block(host, why),))
+        return WorkerStatus(host, _state(mode, report), report, age, _blocks(mode, report))
     answer = answer_of(member, heard.reports)
     if answer is not None:
         return _answered(mode, answer, age)
@@ -176,36 +182,38 @@ def _seen(
         said = "it answers over the broker, not for this" if there else said
         why = f"its last report came {age:.0f} s ago, and {said}"
         forced = report is not None and report.forced
-        return Seen(host, State.CUT_OFF, report, age, () if forced else (Block(host, why),))
-    return Seen(host, State.GONE, report, age) if age <= LISTED_FOR * lease else None
+        return WorkerStatus(
+            host, WorkerState.CUT_OFF, report, age, () if forced else (Block(host, why),)
+        )
+    return WorkerStatus(host, WorkerState.GONE, report, age) if age <= LISTED_FOR * lease else None
 
 
 def _unasked(trouble: str) -> str:
     return f"nobody knows whether it is there (broker: {trouble})"
 
 
-def _answered(mode: Mode, report: Report, age: float | None) -> Seen:
-    state = State.FORCED if report.forced else State.CUT_OFF
-    return Seen(report.hostname, state, report, age, _blocks(mode, report))
+def _answered(mode: Mode, report: Report, age: float | None) -> WorkerStatus:
+    state = WorkerState.FORCED if report.forced else WorkerState.CUT_OFF
+    return WorkerStatus(report.hostname, state, report, age, _blocks(mode, report))
 
 
-def _state(mode: Mode, report: Report) -> State:
+def _state(mode: Mode, report: Report) -> WorkerState:
     if report.forced:
-        return State.FORCED
+        return WorkerState.FORCED
     if report.cut_off:
-        return State.CUT_OFF
+        return WorkerState.CUT_OFF
     if not mode.down:
-        return State.RUNNING if report.version >= mode.version else State.RESUMING
+        return WorkerState.RUNNING if report.version >= mode.version else WorkerState.RESUMING
     if _blocks(mode, report):
-        return State.PAUSING
+        return WorkerState.PAUSING
     return _paused(held_by(mode, report.exempt), report.queues)
 
 
-def _paused(held: Held, queues: Iterable[str]) -> State:
+def _paused(held: Held, queues: Iterable[str]) -> WorkerState:
     stands = [held.queue(queue) for queue in queues]
     if all(stands) and (stands or held.everything):
-        return State.PAUSED
-    return State.PARTLY if any(stands) or held.tasks else State.RUNNING
+        return WorkerState.PAUSED
+    return WorkerState.PARTLY if any(stands) or held.tasks else WorkerState.RUNNING
 
 
 def _blocks(mode: Mode, report: Report) -> tuple[Block, ...]:
@@ -231,18 +239,24 @@ def _busy(held: Held, report: Report) -> Iterable[Block]:
         yield Block(host, f"runs {counted(more, 'task')} that it does not name")
 
 
-def _failed(held: Held, host: str, queues: Collection[str], failure: str) -> Seen:
+def _failed(held: Held, host: str, queues: Collection[str], failure: str) -> WorkerStatus:
     named = _held_queues(held, queues)
     why = f"celery-graceful could not start on it, and it consumes {', '.join(named)}: {failure}"
-    return Seen(host, State.FAILED, blocks=(Block(host, why),) if named else (), failure=failure)
+    return WorkerStatus(
+        host, WorkerState.FAILED, blocks=(Block(host, why),) if named else (), failure=failure
+    )
 
 
 def _held_queues(held: Held, queues: Collection[str]) -> list[str]:
     return [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
 
 
-def _stranger(held: Held, host: str, queues: Collection[str], namespace: str | None) -> Seen:
+def _stranger(
+    held: Held, host: str, queues: Collection[str], namespace: str | None
+) -> WorkerStatus:
     named = _held_queues(held, queues)
     whose = f"for another app ({namespace})" if namespace else "without celery-graceful"
     why = f"runs {whose} and consumes {', '.join(named)}: it knows nothing of this"
-    return Seen(host, State.STRANGER, None, None, (Block(host, why),) if named else ())
+    return WorkerStatus(
+        host, WorkerState.STRANGER, None, None, (Block(host, why),) if named else ()
+    )

@@ -12,19 +12,19 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import MaintenanceEnded, StoreUnavailable, WaitTimedOut
-from celery_graceful.maintenance.barrier import Standing, State, judge
+from celery_graceful.maintenance.barrier import BarrierState, WorkerState, judge
 from celery_graceful.maintenance.broker_replies import (
     HEARTBEATS,
     LONG_QUIET,
     NOBODY,
     QUIET,
-    Heard,
-    hear,
-    listened,
+    BrokerReplies,
+    ask_workers,
+    with_heartbeats,
 )
-from celery_graceful.maintenance.known_workers import heartbeat, members, patience
 from celery_graceful.maintenance.mode_changes import Reading, read, tell_workers
 from celery_graceful.maintenance.scopes import own_queues
+from celery_graceful.maintenance.workers import heartbeat, known_workers, patience
 from celery_graceful.model.maintenance.mode import Mode, Scope
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _NAMED = 20
 
 def wait(
     runtime: Runtime, mode: Mode, scopes: Collection[Scope], timeout: float | None = None
-) -> Standing:
+) -> BarrierState:
     """The state of the workers once :func:`watch` has ended."""
     *_, last = watch(runtime, mode, scopes, timeout)
     return last
@@ -51,7 +51,7 @@ def wait(
 
 def watch(
     runtime: Runtime, mode: Mode, scopes: Collection[Scope], timeout: float | None = None
-) -> Iterator[Standing]:
+) -> Iterator[BarrierState]:
     """Look at the workers until each one that lives has paused what ``scopes`` hold.
 
     Ends when nothing is waited for any more; the last value is how it stands then.
@@ -79,11 +79,11 @@ def watch(
         time.sleep(LOOK_EVERY if timeout is None else min(LOOK_EVERY, timeout - waited))
 
 
-def look(runtime: Runtime, mode: Mode, heard: Heard) -> Standing:
+def look(runtime: Runtime, mode: Mode, heard: BrokerReplies) -> BarrierState:
     """How the workers stand to a mode now, by the store and what they answered over the broker."""
     return judge(
         mode,
-        members(runtime.store),
+        known_workers(runtime.store),
         heard,
         lease=patience(runtime.settings),
         heartbeat=heartbeat(runtime.settings),
@@ -106,7 +106,7 @@ class _Watched:
         self._slow = False
         self._store_seen = time.monotonic()
 
-    def look(self) -> Standing | None:
+    def look(self) -> BarrierState | None:
         """One look; ``None`` when the store did not answer."""
         try:
             self._check(read(self._runtime))
@@ -115,7 +115,11 @@ class _Watched:
                 standing = self._ask(QUIET)
             if standing.clear and self._may_have_missed(standing):
                 standing = self._ask(LONG_QUIET)
-            if standing.clear and standing.those(State.GONE) and self._heard.beating is None:
+            if (
+                standing.clear
+                and standing.in_state(WorkerState.GONE)
+                and self._heard.beating is None
+            ):
                 standing = self._listen()
         except StoreUnavailable:
             if time.monotonic() - self._store_seen > patience(self._runtime.settings):
@@ -124,10 +128,10 @@ class _Watched:
         self._store_seen = time.monotonic()
         return standing
 
-    def _ask(self, quiet: float) -> Standing:
-        known = members(self._runtime.store)
+    def _ask(self, quiet: float) -> BarrierState:
+        known = known_workers(self._runtime.store)
         began = time.monotonic()
-        self._heard = hear(self._runtime, known, self._heard, quiet=quiet)
+        self._heard = ask_workers(self._runtime, known, self._heard, quiet=quiet)
         self._heard_at, self._quiet = time.monotonic(), quiet
         self._slow = self._heard_at - began > quiet + SLOW
         reading = read(self._runtime)
@@ -144,12 +148,12 @@ class _Watched:
             except OperationalError as exc:
                 logger.debug("%s could not be told: %s", late, exc)  # and is waited for
 
-    def _listen(self) -> Standing:
-        self._heard = listened(self._runtime, self._heard, HEARTBEATS)
+    def _listen(self) -> BarrierState:
+        self._heard = with_heartbeats(self._runtime, self._heard, HEARTBEATS)
         self._check(read(self._runtime))
         return look(self._runtime, self._mode, self._heard)
 
-    def _may_have_missed(self, standing: Standing) -> bool:
+    def _may_have_missed(self, standing: BarrierState) -> bool:
         """Whether it is too early to take the silence of some as proof that nobody else is there.
 
         Where all that are known have answered at once, nobody waits for others to be slower.
@@ -160,10 +164,10 @@ class _Watched:
         silent = [seen for seen in standing.workers if seen.hostname not in answered]
         return self._slow or not answered or bool(silent)
 
-    def _has_to_ask(self, standing: Standing) -> bool:
+    def _has_to_ask(self, standing: BarrierState) -> bool:
         if time.monotonic() - self._heard_at < HEARD_FOR:
             return False
-        doubtful = any(s.state in (State.CUT_OFF, State.GONE) for s in standing.workers)
+        doubtful = any(s.state in (WorkerState.CUT_OFF, WorkerState.GONE) for s in standing.workers)
         return self._heard is NOBODY or standing.clear or doubtful
 
     def _check(self, reading: Reading) -> None:
@@ -182,7 +186,7 @@ def _ended(mode: Mode, scope: Scope) -> str:
     return f"{scope} is no longer held: work goes on"
 
 
-def _timed_out(standing: Standing | None, waited: float) -> str:
+def _timed_out(standing: BarrierState | None, waited: float) -> str:
     after = format_seconds(round(waited, 1))
     if standing is None:
         return f"The store did not answer within {after}: nobody knows whether the workers paused"

@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.message.mailbox import ask, listen
-from celery_graceful.maintenance.known_workers import LISTED_FOR, Member, heartbeat, patience
 from celery_graceful.maintenance.scopes import own_queues
-from celery_graceful.maintenance.worker_report import Report, decode_report
-from celery_graceful.maintenance.worker_starts import answer_of
+from celery_graceful.maintenance.workers import (
+    LISTED_FOR,
+    KnownWorker,
+    Report,
+    answer_of,
+    decode_report,
+    heartbeat,
+    patience,
+)
 from celery_graceful.text.masking import mask_text
 
 if TYPE_CHECKING:
@@ -31,7 +37,7 @@ HEARTBEATS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class BrokerReplies:
     """What workers answered over the broker, those of other apps included."""
 
     #: Who answered at all, with the queues it consumes.
@@ -51,16 +57,16 @@ class Heard:
 
 
 #: Nobody was asked.
-NOBODY = Heard(trouble="nobody was asked")
+NOBODY = BrokerReplies(trouble="nobody was asked")
 
 
-def hear(
+def ask_workers(
     runtime: Runtime,
-    members: Collection[Member],
-    before: Heard = NOBODY,
+    members: Collection[KnownWorker],
+    before: BrokerReplies = NOBODY,
     *,
     quiet: float = QUIET,
-) -> Heard:
+) -> BrokerReplies:
     """Ask all workers of the broker what they consume, and some for their report.
 
     For their report those are asked that consume queues of this app, and that the store knows
@@ -82,12 +88,12 @@ def hear(
         if again := _answered_by_others(lately, runtime, answers):
             answers += put("graceful", destination=again)
     except OperationalError as exc:
-        return Heard(trouble=mask_text(str(exc)))
+        return BrokerReplies(trouble=mask_text(str(exc)))
     without = before.without.union(doubtful) - {m.hostname for m in lately}
-    return _sorted(runtime.namespace, Heard(consuming, without=without), answers)
+    return _sorted(runtime.namespace, BrokerReplies(consuming, without=without), answers)
 
 
-def listened(runtime: Runtime, heard: Heard, seconds: float) -> Heard:
+def with_heartbeats(runtime: Runtime, heard: BrokerReplies, seconds: float) -> BrokerReplies:
     """The same with the workers that send heartbeats: one may not answer, and be there."""
     try:
         beating = listen(runtime.app, "worker-heartbeat", timeout=BROKER_TIMEOUT, seconds=seconds)
@@ -100,28 +106,28 @@ def _consuming(answers: Sequence[tuple[str, Any]]) -> dict[str, frozenset[str]]:
     """The queues by node name; several nodes may have one name."""
     found: dict[str, frozenset[str]] = {}
     for host, answer in answers:
-        found[host] = found.get(host, frozenset()).union(_names(answer))
+        found[host] = found.get(host, frozenset()).union(queue_names(answer))
     return found
 
 
-def _listed(runtime: Runtime, members: Collection[Member]) -> list[Member]:
+def _listed(runtime: Runtime, members: Collection[KnownWorker]) -> list[KnownWorker]:
     """Without those that are silent for so long that they are surely gone."""
     longest = LISTED_FOR * patience(runtime.settings)
     return [member for member in members if member.age <= longest]
 
 
 def _answered_by_others(
-    members: Collection[Member], runtime: Runtime, answers: Sequence[tuple[str, Any]]
+    members: Collection[KnownWorker], runtime: Runtime, answers: Sequence[tuple[str, Any]]
 ) -> list[str]:
     """The names of silent workers that somebody answered to, and they did not."""
-    reports = _sorted(runtime.namespace, Heard(), answers).reports
+    reports = _sorted(runtime.namespace, BrokerReplies(), answers).reports
     silent = [m for m in members if m.age > heartbeat(runtime.settings)]
     names = {m.hostname for m in silent if answer_of(m, reports) is None}
     return sorted(names & {host for host, _ in answers})
 
 
 def _doubtful(
-    runtime: Runtime, members: Collection[Member], consuming: Mapping[str, frozenset[str]]
+    runtime: Runtime, members: Collection[KnownWorker], consuming: Mapping[str, frozenset[str]]
 ) -> set[str]:
     ours = own_queues(runtime).union(*(m.report.queues for m in members if m.report))
     fresh = {m.hostname for m in members if m.age <= patience(runtime.settings)}
@@ -133,7 +139,9 @@ def _doubtful(
     }
 
 
-def _sorted(namespace: str, heard: Heard, answers: Sequence[tuple[str, Any]]) -> Heard:
+def _sorted(
+    namespace: str, heard: BrokerReplies, answers: Sequence[tuple[str, Any]]
+) -> BrokerReplies:
     reports: dict[tuple[str, str], Report] = {}
     elsewhere, failures = {}, {}
     for host, answer in answers:
@@ -164,7 +172,8 @@ def _reported(said: Any) -> Report | None:
         return None
 
 
-def _names(answer: Any) -> list[str]:
+def queue_names(answer: Any) -> list[str]:
+    """The names in the answer to ``active_queues``; anybody can answer, with anything."""
     if not isinstance(answer, list):
         return []  # an error of that worker; it is there all the same
     return [str(queue["name"]) for queue in answer if isinstance(queue, dict) and "name" in queue]

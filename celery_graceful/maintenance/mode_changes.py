@@ -21,14 +21,14 @@ from celery_graceful.errors import (
     StoreUnavailable,
 )
 from celery_graceful.maintenance.broker_replies import BROKER_TIMEOUT
-from celery_graceful.maintenance.known_workers import members
+from celery_graceful.maintenance.workers import known_workers
 from celery_graceful.model.maintenance.mode import (
-    Deed,
+    LogEntry,
     Mode,
     Scope,
     first_version,
-    lift,
-    lower,
+    hold_scopes,
+    release_scopes,
     without_ended,
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
@@ -112,7 +112,7 @@ def down(
 
     def lowered(mode: Mode, now: float) -> Mode:
         until = None if seconds is None else now + seconds
-        after = lower(
+        after = hold_scopes(
             mode,
             scopes,
             now=now,
@@ -143,7 +143,7 @@ def up(
     doer = printable(who or me())
 
     def lifted(mode: Mode, now: float) -> Mode:
-        return lift(mode, scopes, now=now, who=doer, ramp=ramp)
+        return release_scopes(mode, scopes, now=now, who=doer, ramp=ramp)
 
     def anew(text: str, version: int, now: float) -> Mode:
         try:
@@ -154,7 +154,7 @@ def up(
             if scopes:
                 raise
             # Down by nobody knows what: so that it is lifted, and its parked messages come back.
-            unknown = Deed(now, doer, "up", (), "replaced a mode that could not be read")
+            unknown = LogEntry(now, doer, "up", (), "replaced a mode that could not be read")
             return Mode(log=(unknown,), parked=True, version=version)
 
     return _change(runtime, lifted, anew)
@@ -205,7 +205,7 @@ def _told(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
     try:
         # By name, or the workers of other apps would log a command that they do not know. Whoever
         # is not yet in the list reads the mode before it consumes anything.
-        hosts = sorted({member.hostname for member in members(runtime.store)})
+        hosts = sorted({member.hostname for member in known_workers(runtime.store)})
         if hosts:
             tell_workers(runtime, mode, hosts)
     except (OperationalError, StoreError) as exc:

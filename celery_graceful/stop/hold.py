@@ -1,15 +1,55 @@
-"""Whether the maintenance mode asks the current task to leave."""
+"""The queue a message came from, and whether maintenance asks the current task to stop.
+
+Celery's request does not say it. By default a queue's name is its routing key.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from celery import current_task
 
 from celery_graceful.model.maintenance.held import Held
-from celery_graceful.model.maintenance.routes import Binding, queue_of
 from celery_graceful.stop.flag import StopFlag
+
+#: Exchanges of Celery's native delayed delivery; levels come before the routing key proper.
+_DELAYED = "celery_delayed_"
+_LEVELS = re.compile(r"^(?:[01]\.)+")
+
+
+class Binding(NamedTuple):
+    """How messages come into a queue."""
+
+    queue: str
+    exchange: str
+    key: str
+
+
+def queue_of(bindings: Iterable[Binding], exchange: str, routing_key: str) -> str:
+    """The queue that a message with this exchange and routing key is in.
+
+    Where a message goes to several queues, as with topics, the first is named.
+    """
+    if exchange.startswith(_DELAYED):
+        exchange, routing_key = "", _LEVELS.sub("", routing_key)
+    if not exchange:
+        return routing_key
+    for binding in bindings:
+        if binding.exchange == exchange and _matches(binding.key, routing_key):
+            return binding.queue
+    return routing_key
+
+
+def _matches(pattern: str, key: str) -> bool:
+    if pattern == key:
+        return True
+    if "*" not in pattern and "#" not in pattern:
+        return False
+    words = {"*": r"[^.]+", "#": r".*"}
+    parts = [words.get(word, re.escape(word)) for word in pattern.split(".")]
+    return re.fullmatch(r"\.".join(parts).replace(r"\..*", r"(?:\..*)?"), key) is not None
 
 
 def bindings(app: Any) -> Iterator[Binding]:

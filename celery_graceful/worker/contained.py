@@ -49,7 +49,7 @@ def _contained(method: Callable[..., Any], *, ends: bool) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Any, parent: Any, *args: Any, **options: Any) -> Any:
         worker = getattr(parent, "controller", parent)
-        if failure_of(worker) and not hasattr(worker, "graceful_attendant"):
+        if failure_of(worker) and not hasattr(worker, "graceful_maintenance"):
             return None  # what this step relies on is not there
         try:
             return method(self, parent, *args, **options)
@@ -81,8 +81,8 @@ def _fail(worker: Any, where: str, exc: Exception) -> None:
         "Correct this" if ours else "Report this with the traceback, or remove what causes it",
         exc_info=None if ours else exc,
     )
-    attendant = getattr(worker, "graceful_attendant", None)
-    if attendant is None:
+    maintenance = getattr(worker, "graceful_maintenance", None)
+    if maintenance is None:
         stop_flag.withdraw()  # nobody would raise it
     else:
-        attendant.stop_runs()
+        maintenance.stop_runs()

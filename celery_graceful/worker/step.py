@@ -193,12 +193,12 @@ class GracefulStep(ContainedStep):
 
     def _held(self, task: str, queue: str) -> bool:
         """Whether maintenance holds a task of a queue, for workers that are not forced."""
-        attendant = getattr(self.worker, "graceful_attendant", None)
-        return attendant is not None and attendant.held_for_all().covers(task, queue)
+        maintenance = getattr(self.worker, "graceful_maintenance", None)
+        return maintenance is not None and maintenance.held_for_all().covers(task, queue)
 
     def _store_is_away(self) -> bool:
-        attendant = getattr(self.worker, "graceful_attendant", None)
-        return attendant is not None and not attendant.watch.answers
+        maintenance = getattr(self.worker, "graceful_maintenance", None)
+        return maintenance is not None and not maintenance.watch.answers
 
     def _loop_has_ended(self) -> bool:
         """Else, in ``stop()`` of an embedded worker, another thread reads the children's pipes."""
@@ -226,16 +226,16 @@ class GracefulStep(ContainedStep):
 
     def _waiting(self) -> list[Any]:
         """Requests that maintenance keeps from starting here."""
-        attendant = getattr(self.worker, "graceful_attendant", None)
-        return [] if attendant is None else snapshot(attendant.gate.waiting)
+        maintenance = getattr(self.worker, "graceful_maintenance", None)
+        return [] if maintenance is None else snapshot(maintenance.gate.waiting)
 
     def _before_leaving(self) -> None:
         """The process ends here and now: what others would wait for has to be told."""
         self.lease_renewer.stop()
         self.renewals.stop()
-        attendant = getattr(self.worker, "graceful_attendant", None)
-        if attendant is not None:
-            attendant.watch.stop()
+        maintenance = getattr(self.worker, "graceful_maintenance", None)
+        if maintenance is not None:
+            maintenance.watch.stop()
 
     def _release(self) -> None:
         # A second signal may interrupt the first one's draining: children must not wait for it.

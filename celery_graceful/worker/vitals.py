@@ -25,7 +25,7 @@ def vitals(worker: Any) -> dict[str, Any]:
         worker: Celery's worker, with its consumer.
     """
     runtime, grace = runtime_of(worker.app), grace_of(worker)
-    attendant = getattr(worker, "graceful_attendant", None)
+    maintenance = getattr(worker, "graceful_maintenance", None)
     said = asdict(
         Running(
             hostname=worker.hostname,
@@ -44,7 +44,7 @@ def vitals(worker: Any) -> dict[str, Any]:
             soft_shutdown_timeout=float(worker.app.conf.get("worker_soft_shutdown_timeout") or 0),
             remap_sigterm=os.environ.get("REMAP_SIGTERM", ""),
             prefetch=int(getattr(worker.consumer, "initial_prefetch_count", 0) or 0),
-            forced=bool(attendant is not None and attendant.forced),
+            forced=bool(maintenance is not None and maintenance.forced),
             settings=_shared(runtime),
         )
     )

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from celery_graceful import Graceful
 from celery_graceful.cli import graceful
 from celery_graceful.maintenance import mode_changes
-from celery_graceful.maintenance.worker_report import Report, decode_report
+from celery_graceful.maintenance.workers import Report, decode_report
 from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.base import Store

@@ -19,7 +19,14 @@ import pytest
 import redis
 
 from celery_graceful.maintenance.beat.owed import NOTICE, decode_owed
-from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.model.maintenance.mode import (
+    EVERYTHING,
+    Kind,
+    Mode,
+    Scope,
+    hold_scopes,
+    release_scopes,
+)
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.stores.url import open_store
 from tests.harness import Worker, wait_for
@@ -104,10 +111,12 @@ class Scene:
         assert self._store.post_notice("maintenance", notice.version, encode_mode(mode))
 
     def down(self, *scopes: Scope) -> None:
-        self.change(lambda mode, now: lower(mode, scopes or [EVERYTHING], now=now, who="test"))
+        self.change(
+            lambda mode, now: hold_scopes(mode, scopes or [EVERYTHING], now=now, who="test")
+        )
 
     def up(self) -> None:
-        self.change(lambda mode, now: lift(mode, [], now=now, who="test"))
+        self.change(lambda mode, now: release_scopes(mode, [], now=now, who="test"))
 
     def owed(self) -> dict[str, int]:
         return decode_owed(self._store.read_notice(NOTICE).text)[0]

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 from celery_graceful.errors import CheckpointLost
 from celery_graceful.maintenance.mode_changes import down, read, up
-from celery_graceful.maintenance.worker_report import decode_report
+from celery_graceful.maintenance.workers import decode_report
 from celery_graceful.model.maintenance.mode import EVERYTHING
 from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runtime import runtime_of

@@ -12,10 +12,10 @@ import pytest
 from celery import Celery
 
 from celery_graceful import Graceful
-from celery_graceful.maintenance.barrier import State
+from celery_graceful.maintenance.barrier import WorkerState
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.url import open_store
-from celery_graceful.worker.parking.waiting_runs import lot_for_runs
+from celery_graceful.worker.parking.run_parking import queue_for_runs
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, wait_for
 from tests.servers import Valkey
@@ -227,7 +227,7 @@ def test_a_worker_whose_plugin_cannot_start(stage: Stage, settings: dict[str, An
     mixed.check_none_began()
     answer = Graceful(with_settings(stage)).maintenance.status()
     (seen,) = [seen for seen in answer.workers if seen.hostname == "failed@localhost"]
-    assert seen.state is State.FAILED
+    assert seen.state is WorkerState.FAILED
     assert next(iter(settings)) in seen.failure
     # Both consume the queue: what the one cannot start, the other does.
     stage.worker("sound").wait_ready()
@@ -250,7 +250,7 @@ def test_one_task_that_is_written_wrong(stage: Stage) -> None:
     mixed.send(5)
     mixed.wait_plain()
     mixed.check_all_done()
-    lot = lot_for_runs(Celery("items", broker=stage.broker), stage.broker, 5)
+    lot = queue_for_runs(Celery("items", broker=stage.broker), stage.broker, 5)
     wait_for(lambda: lot.waiting() == RUNS, 20, lambda: f"{lot.waiting()} wait")
     assert {result.state for result in waits} == {"PENDING"}
     assert worker.exit_code is None
@@ -278,7 +278,7 @@ def test_one_that_cannot_reach_the_store_learns_the_mode_from_others(
             {each.hostname: each.state for each in maintenance.status().workers}.get(
                 "apart@localhost"
             )
-            is State.CUT_OFF
+            is WorkerState.CUT_OFF
         ),
         60,
         "that it consumes again",

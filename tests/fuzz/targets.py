@@ -20,10 +20,17 @@ from celery_graceful.doctor.shell import UnreadableShell
 from celery_graceful.doctor.worker_search import ScriptFile
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.maintenance.beat.owed import decode_owed
-from celery_graceful.maintenance.worker_report import Busy, Report, decode_report, encode_report
-from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.maintenance.workers import Busy, Report, decode_report, encode_report
+from celery_graceful.model.maintenance.held import slots_allowed
+from celery_graceful.model.maintenance.mode import (
+    EVERYTHING,
+    Kind,
+    Mode,
+    Scope,
+    hold_scopes,
+    release_scopes,
+)
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
-from celery_graceful.model.maintenance.ramp import slots_allowed
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.processes.ledger import decode_entry
@@ -32,7 +39,7 @@ from celery_graceful.stop import flag
 from celery_graceful.stores.codec import Unreadable, extra_of, utf8
 from celery_graceful.stores.redis import fields
 from celery_graceful.worker.maintenance import remote
-from celery_graceful.worker.parking import sending_back
+from celery_graceful.worker.parking.unparking import read_claim
 from tests.fuzz.mutate import Mutator
 from tests.unit.doctor.planted import FILES
 from tests.unit.doctor.sound import APP
@@ -129,8 +136,8 @@ CHECKPOINTS = [
         )
     ),
 ]
-DOWN = lower(Mode(), [EVERYTHING, Scope(Kind.TASK, "a.*")], now=100.0, who="ann", until=200.0)
-MODES = [encode_mode(DOWN), encode_mode(lift(DOWN, [], now=110.0, who="ann", ramp=60.0))]
+DOWN = hold_scopes(Mode(), [EVERYTHING, Scope(Kind.TASK, "a.*")], now=100.0, who="ann", until=200.0)
+MODES = [encode_mode(DOWN), encode_mode(release_scopes(DOWN, [], now=110.0, who="ann", ramp=60.0))]
 
 
 def read_mode(text: str) -> None:
@@ -184,12 +191,12 @@ def control_message(mutator: Mutator) -> dict[str, Any]:
     return {**said, name: mutator.pick([mutator.value(), mutator.text(MODES)])}
 
 
-def hear(message: dict[str, Any]) -> None:
+def ask_workers(message: dict[str, Any]) -> None:
     learned: list[Mode] = []
-    attendant = SimpleNamespace(
+    maintenance = SimpleNamespace(
         runtime=SimpleNamespace(namespace="shop"), watch=SimpleNamespace(learn=learned.append)
     )
-    controller = SimpleNamespace(graceful_attendant=attendant)
+    controller = SimpleNamespace(graceful_maintenance=maintenance)
     state = SimpleNamespace(consumer=SimpleNamespace(controller=controller))
     remote.graceful_maintenance(state, **message)
     assert all(type(mode.version) is int and 0 < mode.version < 2**54 for mode in learned)
@@ -214,7 +221,7 @@ ASIDE = json.dumps(
 
 
 def claimed(text: str) -> None:
-    sending_back._claimed(SimpleNamespace(version=1, text=text, now=100.0), "claim")  # type: ignore[arg-type]
+    read_claim(SimpleNamespace(version=1, text=text, now=100.0), "claim")  # type: ignore[arg-type]
 
 
 def manifest(mutator: Mutator) -> tuple[str, str]:
@@ -266,7 +273,7 @@ TARGETS: dict[str, Target] = {
         lambda text: wire.unpack(bytes_of(text)), [PACKED, PACKED_BY_KOMBU], (CorruptRecord,)
     ),
     "headers": Target(read_headers, make=headers),
-    "control message": Target(hear, make=control_message),
+    "control message": Target(ask_workers, make=control_message),
     "worker's answer": Target(from_answer, make=answer),
     "ledger": Target(decode_entry, [LEDGER], (ValueError,)),
     "beat's entries": Target(

@@ -16,8 +16,8 @@ BEGIN = """
 import io, json, logging, os, time
 from datetime import timedelta
 import redis
-from celery_graceful.maintenance.beat.schedule import hold_back
-from celery_graceful.model.maintenance.mode import EVERYTHING, lift, lower
+from celery_graceful.maintenance.beat.schedule import install_gate
+from celery_graceful.model.maintenance.mode import EVERYTHING, release_scopes, hold_scopes
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.runtime import runtime_of
 from tests.acceptance.apps.beating import app
@@ -33,10 +33,10 @@ def change(how):
     assert board.post_notice("maintenance", notice.version, encode_mode(mode))
 
 def down():
-    change(lambda mode, now: lower(mode, [EVERYTHING], now=now, who="me"))
+    change(lambda mode, now: hold_scopes(mode, [EVERYTHING], now=now, who="me"))
 
 def up():
-    change(lambda mode, now: lift(mode, [], now=now, who="me"))
+    change(lambda mode, now: release_scopes(mode, [], now=now, who="me"))
 
 def sent():
     return sorted(json.loads(m)["headers"]["argsrepr"] for m in client.lrange("celery", 0, -1))
@@ -57,7 +57,7 @@ from redbeat.schedules import rrule
 scheduler = RedBeatScheduler(app=app, max_interval=60)
 scheduler.lock = client.lock("beat", timeout=60)
 scheduler.lock.acquire()
-hold_back(scheduler, runtime_of(app))
+install_gate(scheduler, runtime_of(app))
 down()
 now = datetime.now(timezone.utc)
 for name, count in {"single": 1, "again": None}.items():
@@ -99,7 +99,7 @@ make("named", interval=often, one_off=True)
 
 scheduler = DatabaseScheduler(app=app)
 scheduler.sync_every = 0
-hold_back(scheduler, runtime_of(app))
+install_gate(scheduler, runtime_of(app))
 down()
 turns(scheduler, lambda: log.getvalue().count("Not sent") == 5)
 while timezone.now() < expires:
@@ -130,7 +130,7 @@ app.conf.beat_schedule = {
     for kind in (Never, Once)
 }
 scheduler = Scheduler(app)
-hold_back(scheduler, runtime_of(app))
+install_gate(scheduler, runtime_of(app))
 down()
 turns(scheduler, lambda: log.getvalue().count("Not sent") == 2)
 up()
@@ -159,7 +159,7 @@ app.conf.beat_schedule = {
     "hourly": {"task": "beating.tell", "schedule": 3600.0, "args": ("hourly",)}
 }
 scheduler = Scheduler(app)
-hold_back(scheduler, runtime_of(app))
+install_gate(scheduler, runtime_of(app))
 down()
 scheduler.tick()
 scheduler.apply_entry(scheduler.schedule["hourly"])

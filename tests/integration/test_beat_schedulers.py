@@ -13,7 +13,7 @@ from tests.harness.forkserver import run
 
 REDBEAT = """
 from redbeat import RedBeatScheduler, RedBeatSchedulerEntry
-from celery_graceful._celery.beat import Clockwork
+from celery_graceful._celery.beat import InterceptedScheduler
 from tests.acceptance.apps.beating import app
 
 scheduler = RedBeatScheduler(app=app, lock_key=None, max_interval=60)
@@ -22,20 +22,20 @@ for name, enabled in {"later": True, "off": False}.items():
         name, "beating.tell", 3600.0, args=[name], enabled=enabled, app=app
     ).save()
 assert {"later", "off"}.isdisjoint(scheduler.schedule)
-clockwork = Clockwork(scheduler)
-assert clockwork.find("later").args == ["later"]
-assert clockwork.find("off") is None
-assert clockwork.find("never") is None
-names = {entry.name for entry in clockwork.entries()}
+scheduler = InterceptedScheduler(scheduler)
+assert scheduler.find("later").args == ["later"]
+assert scheduler.find("off") is None
+assert scheduler.find("never") is None
+names = {entry.name for entry in scheduler.entries()}
 assert "later" in names
 assert "off" not in names
-clockwork.send(clockwork.find("later"))
-assert clockwork.find("later").total_run_count == 0, "it was sent out of its turn"
+scheduler.send(scheduler.find("later"))
+assert scheduler.find("later").total_run_count == 0, "it was sent out of its turn"
 """
 
 DJANGO = """
 from datetime import timedelta
-from celery_graceful._celery.beat import Clockwork
+from celery_graceful._celery.beat import InterceptedScheduler
 from tests.acceptance.apps.beating import app
 from django.core.management import call_command
 from django.utils import timezone
@@ -54,18 +54,18 @@ make(name="off", task="beating.tell", interval=often, enabled=False)
 
 scheduler = DatabaseScheduler(app=app)
 assert {"later", "off"}.isdisjoint(scheduler.schedule)
-clockwork = Clockwork(scheduler)
-clockwork.intercept(
+scheduler = InterceptedScheduler(scheduler)
+scheduler.intercept(
     wake=lambda: None, keep_back=lambda entry: True, rest=lambda wanted: wanted, leave=lambda: None
 )
 for _ in range(9):
     scheduler.tick()
 scheduler.sync()
 assert PeriodicTask.objects.get(name="single").enabled is False, "it was due, if not sent"
-assert clockwork.find("single").name == "single"
-assert clockwork.find("later").args == ["later"]
-assert clockwork.find("off") is None
-assert clockwork.find("never") is None
+assert scheduler.find("single").name == "single"
+assert scheduler.find("later").args == ["later"]
+assert scheduler.find("off") is None
+assert scheduler.find("never") is None
 """
 
 

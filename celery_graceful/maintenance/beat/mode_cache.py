@@ -1,18 +1,61 @@
-"""The maintenance mode as beat knows it: read now and then, kept while the store is away."""
+"""The maintenance mode as beat knows it: read now and then, kept while the store is unavailable."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Collection
+from typing import TypeVar
 
-from celery_graceful.errors import StoreError
-from celery_graceful.maintenance.beat.store_calls import BeatBoard
+from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.held import NOTHING, Held, held_by
 from celery_graceful.model.maintenance.mode import Mode, is_older, without_ended
 from celery_graceful.model.maintenance.mode_text import decode_mode
 from celery_graceful.stores.board import Board
+
+#: How long a store that did not answer is left alone, in seconds.
+RESPITE = 5.0
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+
+
+class BeatBoard:
+    """Asks the board, but not again at once when it did not answer."""
+
+    def __init__(self, board: Board, clock: Clock = time.monotonic) -> None:
+        self._board = board
+        self._clock = clock
+        self._not_before = float("-inf")
+        self._asking = False
+
+    @property
+    def asking(self) -> bool:
+        """Whether a call is under way: a signal's handler must not make another."""
+        return self._asking
+
+    def ask(self, question: Callable[[Board], T]) -> T:
+        """What ``question`` returns.
+
+        Raises:
+            StoreError: the store did not answer, or not long ago; or what it holds is unreadable.
+        """
+        if self._clock() < self._not_before:
+            raise StoreUnavailable("The store did not answer a moment ago")
+        self._asking = True
+        try:
+            return question(self._board)
+        except StoreUnavailable:
+            self._not_before = self._clock() + RESPITE
+            raise
+        finally:
+            self._asking = False
+
+    def insist(self) -> None:
+        """Ask the next time in any case."""
+        self._not_before = float("-inf")
+
 
 logger = logging.getLogger("celery_graceful.beat")
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
-from celery_graceful.maintenance.beat.store_calls import BeatBoard
+from celery_graceful.maintenance.beat.mode_cache import BeatBoard
 from celery_graceful.text import strict_json
 
 logger = logging.getLogger("celery_graceful.beat")
@@ -44,7 +44,7 @@ class _State(NamedTuple):
     attempt: _Attempt | None = None
 
 
-class Owed:
+class OwedEntries:
     """A number for each entry. Changes count at once, and are on the board when saved."""
 
     def __init__(self, board: BeatBoard) -> None:

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from celery_graceful._celery.beat import Clockwork
+from celery_graceful._celery.beat import InterceptedScheduler
 from celery_graceful.errors import GracefulError
-from celery_graceful.maintenance.beat.mode_cache import BeatMode
-from celery_graceful.maintenance.beat.owed import Owed
-from celery_graceful.maintenance.beat.store_calls import BeatBoard
+from celery_graceful.maintenance.beat.mode_cache import BeatBoard, BeatMode
+from celery_graceful.maintenance.beat.owed import OwedEntries
 from celery_graceful.model.maintenance.held import NOTHING, Held
 from celery_graceful.runtime import Runtime
 from celery_graceful.text.counting import counted
@@ -47,7 +46,7 @@ def policy_of(policies: Mapping[str, str], entry: str, default: str = "skip") ->
     return next(matching, default)
 
 
-def hold_back(scheduler: Any, runtime: Runtime) -> None:
+def install_gate(scheduler: Any, runtime: Runtime) -> None:
     """From now on ``scheduler`` knows the maintenance mode."""
     try:
         board = runtime.open_store()
@@ -61,7 +60,7 @@ def hold_back(scheduler: Any, runtime: Runtime) -> None:
             runtime.store_url,
         )
     BeatGate(
-        Clockwork(scheduler),
+        InterceptedScheduler(scheduler),
         BeatBoard(board),
         exempt=runtime.settings.maintenance_exempt_queues,
         policies=runtime.settings.maintenance_beat,
@@ -72,7 +71,7 @@ class BeatGate:
     """Stands between a scheduler's loop and what it sends. All in beat's own thread.
 
     Args:
-        clockwork: the scheduler.
+        scheduler: the scheduler.
         board: where the mode is, and what is owed.
         exempt: queues that go on.
         policies: as for :func:`policy_of`.
@@ -81,17 +80,17 @@ class BeatGate:
 
     def __init__(
         self,
-        clockwork: Clockwork,
+        scheduler: InterceptedScheduler,
         board: BeatBoard,
         *,
         exempt: frozenset[str],
         policies: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clockwork = clockwork
+        self._clockwork = scheduler
         self._board = board
         self._mode = BeatMode(board, exempt, clock)
-        self._owed = Owed(board)
+        self._owed = OwedEntries(board)
         self._policies = policies
         self._clock = clock
         self._told = NOTHING

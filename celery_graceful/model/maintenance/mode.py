@@ -70,7 +70,7 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class LogEntry:
     """A line of the log: who did what, and when."""
 
     at: float
@@ -88,7 +88,7 @@ class Mode:
 
     holds: tuple[Hold, ...] = ()
     ramp: Ramp | None = None
-    log: tuple[Deed, ...] = ()
+    log: tuple[LogEntry, ...] = ()
     #: Whether messages of tasks held by name may still be parked.
     parked: bool = False
     #: Raised at every change; 0 while nobody has changed it.
@@ -129,7 +129,7 @@ def written_back(mode: Mode, now: float, who: str) -> Mode:
 
     Its version has still to be set: see :func:`version_back`.
     """
-    deed = Deed(now, who, "written back", (), "it had vanished from the store")
+    deed = LogEntry(now, who, "written back", (), "it had vanished from the store")
     return replace(mode, was=mode.origin, log=_logged(mode.log, deed))
 
 
@@ -154,12 +154,12 @@ def without_ended(mode: Mode, now: float) -> Mode:
     ended = [h for h in mode.holds if h.until is not None and h.until <= now]
     if not ended:
         return mode
-    deeds = tuple(Deed(h.until or now, h.who, "ended", (h.scope,), h.reason) for h in ended)
+    deeds = tuple(LogEntry(h.until or now, h.who, "ended", (h.scope,), h.reason) for h in ended)
     left = tuple(h for h in mode.holds if h not in ended)
     return replace(mode, holds=left, log=_logged(mode.log, *deeds))
 
 
-def lower(
+def hold_scopes(
     mode: Mode,
     scopes: Collection[Scope],
     *,
@@ -183,12 +183,14 @@ def lower(
         mode,
         holds=tuple(sorted(holds.values(), key=lambda hold: hold.scope)),
         ramp=None if EVERYTHING in scopes else mode.ramp,
-        log=_logged(mode.log, Deed(now, who, "down", tuple(scopes), reason, until)),
+        log=_logged(mode.log, LogEntry(now, who, "down", tuple(scopes), reason, until)),
         parked=mode.parked or any(scope.kind is Kind.TASK for scope in scopes),
     )
 
 
-def lift(mode: Mode, scopes: Collection[Scope], *, now: float, who: str, ramp: float = 0.0) -> Mode:
+def release_scopes(
+    mode: Mode, scopes: Collection[Scope], *, now: float, who: str, ramp: float = 0.0
+) -> Mode:
     """The mode after an ``up`` of ``scopes``; of all that is down when there are none.
 
     When nothing is down, an ``up`` without a ramp ends the ramp of an earlier one.
@@ -211,7 +213,7 @@ def lift(mode: Mode, scopes: Collection[Scope], *, now: float, who: str, ramp: f
         mode,
         holds=tuple(hold for hold in mode.holds if hold.scope not in gone),
         ramp=Ramp(now, ramp) if ramp > 0 else None,
-        log=_logged(mode.log, Deed(now, who, "up", tuple(sorted(gone)))),
+        log=_logged(mode.log, LogEntry(now, who, "up", tuple(sorted(gone)))),
     )
 
 
@@ -226,5 +228,5 @@ def _not_down(scope: Scope, mode: Mode) -> str:
     return f"{scope} is not down by itself; in force: {in_force}{hint}"
 
 
-def _logged(log: tuple[Deed, ...], *deeds: Deed) -> tuple[Deed, ...]:
+def _logged(log: tuple[LogEntry, ...], *deeds: LogEntry) -> tuple[LogEntry, ...]:
     return (*log, *deeds)[-LOG_LENGTH:]

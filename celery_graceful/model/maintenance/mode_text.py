@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from celery_graceful.errors import CorruptRecord, NewerRecord
-from celery_graceful.model.maintenance.mode import Deed, Hold, Kind, Mode, Ramp, Scope
+from celery_graceful.model.maintenance.mode import Hold, Kind, LogEntry, Mode, Ramp, Scope
 from celery_graceful.text import strict_json
 
 SCHEMA = 1
@@ -58,6 +58,23 @@ def decode_mode(text: str, version: int) -> Mode:
         ) from exc
 
 
+def received_mode(version: Any, text: Any, least: int) -> Mode:
+    """A mode that came over the broker, where anybody can write anything.
+
+    Args:
+        version: its version.
+        text: the mode as text.
+        least: the lowest version that is allowed; with 0 the text may be empty.
+
+    Raises:
+        ValueError: it is no mode.
+        CorruptRecord: it cannot be read.
+    """
+    if not strict_json.text(text, "text", LONGEST) and least:
+        raise ValueError("text is empty")
+    return decode_mode(text, strict_json.whole(version, "version", least))
+
+
 def _mode(data: dict[str, Any]) -> Mode:
     return Mode(
         holds=tuple(_hold(*hold) for hold in _list(data["holds"])),
@@ -86,8 +103,8 @@ def _ramp(since: Any, seconds: Any) -> Ramp:
     return Ramp(strict_json.number(since, "the start of the ramp"), length)
 
 
-def _deed(at: Any, who: Any, verb: Any, scopes: Any, reason: Any, until: Any) -> Deed:
-    return Deed(
+def _deed(at: Any, who: Any, verb: Any, scopes: Any, reason: Any, until: Any) -> LogEntry:
+    return LogEntry(
         strict_json.number(at, "the time of a line of the log"),
         strict_json.text(who, "who did it"),
         strict_json.text(verb, "what was done"),

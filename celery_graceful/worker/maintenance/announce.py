@@ -12,7 +12,7 @@ from celery_graceful.durations import format_seconds
 from celery_graceful.model.maintenance.mode import Hold
 from celery_graceful.text.counting import counted
 from celery_graceful.text.printable import printable
-from celery_graceful.worker.maintenance.watch import Known
+from celery_graceful.worker.maintenance.watch import KnownMode
 
 logger = logging.getLogger("celery_graceful.maintenance")
 
@@ -33,7 +33,7 @@ class Announcer:
         self._cut_off = False
         self._since = self._remind_at = 0.0
 
-    def tell(self, known: Known, begun: int) -> None:
+    def tell(self, known: KnownMode, begun: int) -> None:
         """What is in force now; in the thread that consumes, after it is carried out.
 
         Args:
@@ -73,7 +73,7 @@ class Announcer:
                 describe(self._told),
             )
 
-    def _tell_cut_off(self, known: Known) -> None:
+    def _tell_cut_off(self, known: KnownMode) -> None:
         if known.cut_off and not self._cut_off:
             logger.error(
                 "The store has not answered for a whole lease, and others may count this worker as"

@@ -1,4 +1,4 @@
-"""The attendant: what one worker does about maintenance, and what it tells of itself."""
+"""The maintenance: what one worker does about maintenance, and what it tells of itself."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ from typing import Any
 from celery_graceful._celery.consumer import unstarted
 from celery_graceful._celery.consumer.request import RunRequest
 from celery_graceful._celery.threads.native import native_lock
-from celery_graceful.maintenance.known_workers import report_every
-from celery_graceful.maintenance.worker_report import MOST_BUSY, Busy, Report
-from celery_graceful.model.maintenance.held import NOTHING, Held, held_by
+from celery_graceful.maintenance.workers import MOST_BUSY, Busy, Report, report_every
+from celery_graceful.model.maintenance.held import NOTHING, Held, held_by, slots_allowed
 from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.model.maintenance.mode_text import encode_mode
-from celery_graceful.model.maintenance.ramp import slots_allowed
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.maintenance.announce import Announcer
 from celery_graceful.worker.maintenance.gate import Gate
-from celery_graceful.worker.maintenance.mode_from_others import ModeFromOthers
-from celery_graceful.worker.maintenance.watch import Known, Watch
-from celery_graceful.worker.parking.held_tasks import Parking
-from celery_graceful.worker.parking.other_workers import AskingOthers
-from celery_graceful.worker.parking.waiting_runs import RunParking
+from celery_graceful.worker.maintenance.peers import ModeFromPeers, Peers
+from celery_graceful.worker.maintenance.watch import KnownMode, ModeWatch
+from celery_graceful.worker.parking.run_parking import RunParking
+from celery_graceful.worker.parking.task_parking import TaskParking
 from celery_graceful.worker.stopping.task_durations import History
 
 logger = logging.getLogger("celery_graceful.maintenance")
@@ -33,7 +30,7 @@ logger = logging.getLogger("celery_graceful.maintenance")
 RAMP_TICK = 0.05
 
 
-class Attendant:
+class MaintenanceController:
     """Puts the mode into force in one worker.
 
     Args:
@@ -72,7 +69,7 @@ class Attendant:
         self._ramping = False
         self._history = History()
         self.announcer = Announcer(worker)
-        self.watch = Watch(
+        self.watch = ModeWatch(
             flag.worker,
             runtime.open_store,
             self.report,
@@ -82,25 +79,11 @@ class Attendant:
             follows=not forced,
             pauses=self._pauses,
         )
-        self._others = ModeFromOthers(
-            runtime.app,
-            runtime.namespace,
-            worker.hostname,
-            self.watch.learn,
-            every=settings.lease_ttl,
-        )
-        self.parking = Parking(runtime, flag.worker, self.held_by_name)
+        peers = Peers(runtime.app, runtime.namespace, worker.hostname)
+        self._from_peers = ModeFromPeers(peers, self.watch.learn, every=settings.lease_ttl)
+        self.parking = TaskParking(runtime, flag.worker, self.held_by_name)
         self.run_parking = RunParking(
-            runtime,
-            flag.worker,
-            faulty.__contains__,
-            lambda: self.starts_runs,
-            AskingOthers(
-                runtime.app,
-                runtime.namespace,
-                worker.hostname,
-                lambda: self.run_parking.others_needed,
-            ),
+            runtime, flag.worker, faulty.__contains__, lambda: self.starts_runs, peers
         )
         self.gate = Gate(
             worker, self._park, self.watch.look_since, self._on_settled, self._exempt, faulty
@@ -123,7 +106,7 @@ class Attendant:
         """Whether a task is held by its name; nothing is when nobody knows."""
         return self.held_for_all().task(task)
 
-    def _held_here(self, known: Known) -> Held:
+    def _held_here(self, known: KnownMode) -> Held:
         if self.forced:
             return NOTHING
         if known.cut_off or (self._pauses and known.mode.version < 0):
@@ -230,7 +213,7 @@ class Attendant:
         self._ramping = False
         self._told = None
         if not (self.watch.is_known or self.forced or self._pauses):
-            self._others.at_start()
+            self._from_peers.at_start()
         self.gate.connected(consumer)
         self.run_parking.connected()
 
@@ -247,7 +230,7 @@ class Attendant:
         now = time.monotonic()
         self.run_parking.try_again(now)
         if not self.watch.answers and not self.forced:
-            self._others.now_and_then(now)
+            self._from_peers.now_and_then(now)
         gate = self.gate
         # First what is in force, then what runs: what starts in between must not be missing.
         away = self._disconnected()

@@ -15,8 +15,7 @@ from celery_graceful._celery.consumer.request import RunRequest
 from celery_graceful._celery.message.wire import sent_home
 from celery_graceful._celery.threads.native import StillChanging, snapshot
 from celery_graceful.model.maintenance.held import NOTHING, Held
-from celery_graceful.model.maintenance.routes import Binding, queue_of
-from celery_graceful.stop.hold import bindings, queue_of_delivery
+from celery_graceful.stop.hold import Binding, bindings, queue_of, queue_of_delivery
 
 logger = logging.getLogger("celery_graceful.maintenance")
 

@@ -10,20 +10,20 @@ from celery.worker.control import Panel, control_command, inspect_command
 
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.maintenance.mode_changes import COMMAND
-from celery_graceful.maintenance.peers import SEND_BACK
-from celery_graceful.maintenance.worker_report import encode_report
-from celery_graceful.model.maintenance.mode_text import LONGEST, decode_mode
+from celery_graceful.maintenance.workers import encode_report
+from celery_graceful.model.maintenance.mode_text import received_mode
 from celery_graceful.runtime import namespace_in
-from celery_graceful.text import strict_json
 from celery_graceful.worker.contained import failure_of
+from celery_graceful.worker.maintenance.peers import SEND_BACK
 from celery_graceful.worker.vitals import vitals
 
 #: The name of the command that asks.
 INSPECT = "graceful"
+NOT_FOR_THIS_WORKER = {"ok": "not for this worker"}
 
 logger = logging.getLogger("celery_graceful.maintenance")
-#: Whether the log has told of a message that is none: whoever sends one may send many.
-_told: list[bool] = []
+#: Not empty once a message that is no mode was logged: whoever sends one may send many.
+_logged: list[bool] = []
 
 
 def register() -> None:
@@ -37,18 +37,17 @@ def register() -> None:
 
 def graceful(state: Any, **_: Any) -> dict[str, Any]:
     """What the maintenance mode means for this worker, what it runs, and what the doctor asks."""
-    attendant = _attendant(state)
-    if attendant is None:
+    maintenance = _maintenance_of(state)
+    if maintenance is None:
         failure = failure_of(state.consumer.controller)
         if failure:
             return {"namespace": namespace_in(state.app), "failure": failure}
         return {"error": "this worker's app has no Graceful(app)"}
-    report = encode_report(attendant.report())  # with its schema
     return {
-        "namespace": attendant.runtime.namespace,
-        "mode": attendant.known_mode(),
-        "starts_runs": attendant.starts_runs,
-        "report": json.loads(report),
+        "namespace": maintenance.runtime.namespace,
+        "mode": maintenance.known_mode(),
+        "starts_runs": maintenance.starts_runs,
+        "report": json.loads(encode_report(maintenance.report())),  # with its schema
         "vitals": vitals(state.consumer.controller),
     }
 
@@ -57,35 +56,33 @@ def graceful_maintenance(
     state: Any, namespace: Any = "", version: Any = 0, text: Any = "", **_: Any
 ) -> dict[str, Any]:
     """A new maintenance mode; what does not come through is read from the store soon after."""
-    attendant = _attendant(state)
-    if attendant is None or namespace != attendant.runtime.namespace:
-        return {"ok": "not for this worker"}
+    maintenance = _maintenance_of(state)
+    if maintenance is None or namespace != maintenance.runtime.namespace:
+        return NOT_FOR_THIS_WORKER
     try:
-        if not strict_json.text(text, "text", LONGEST):
-            raise ValueError("text is empty")
-        mode = decode_mode(text, strict_json.whole(version, "version", 1))
+        mode = received_mode(version, text, least=1)
     except (CorruptRecord, ValueError) as exc:
-        if not _told:
-            _told.append(True)
+        if not _logged:
+            _logged.append(True)
             logger.warning(
-                "A control message %s is passed over, as are others like it; the mode in the store"
+                "A control message %s is ignored, as are others like it; the mode in the store"
                 " counts: %s",
                 COMMAND,
                 exc,
             )
         return {"error": str(exc)}
-    attendant.watch.learn(mode)
+    maintenance.watch.learn(mode)
     return {"ok": f"maintenance mode {version}"}
 
 
 def graceful_send_back(state: Any, namespace: Any = "", **_: Any) -> dict[str, Any]:
     """Another worker, on which no run can start, has parked some."""
-    attendant = _attendant(state)
-    if attendant is None or namespace != attendant.runtime.namespace:
-        return {"ok": "not for this worker"}
-    attendant.run_parking.asked()
+    maintenance = _maintenance_of(state)
+    if maintenance is None or namespace != maintenance.runtime.namespace:
+        return NOT_FOR_THIS_WORKER
+    maintenance.run_parking.asked()
     return {"ok": "parked runs are sent back"}
 
 
-def _attendant(state: Any) -> Any:
-    return getattr(state.consumer.controller, "graceful_attendant", None)
+def _maintenance_of(state: Any) -> Any:
+    return getattr(state.consumer.controller, "graceful_maintenance", None)

@@ -1,4 +1,4 @@
-"""The bootsteps of maintenance: one of the worker, one of its consumer."""
+"""The bootsteps of maintenance: two of the worker, one of its consumer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from celery_graceful.errors import SettingsError
 from celery_graceful.execution import definitions
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.worker.contained import ContainedStep
+from celery_graceful.worker.contained import ContainedStep, failure_of
 from celery_graceful.worker.maintenance import remote
-from celery_graceful.worker.maintenance.controller import Attendant
+from celery_graceful.worker.maintenance.controller import MaintenanceController
+from celery_graceful.worker.parking.run_parking import RunParkingWithoutPlugin
 
 logger = logging.getLogger("celery_graceful.maintenance")
 
-#: The first look may take this many time-outs of the store: for a connection, and for its answer.
+#: The first look may take this many timeouts of the store: for a connection, and for its answer.
 LOOK = 3.0
 
 
@@ -40,18 +41,17 @@ class MaintenanceStep(ContainedStep):
             raise SettingsError("the worker has no stop flag: Graceful(app) adds GracefulStep")
         runtime = runtime_of(worker.app)
         faulty = frozenset(definitions.faulty(worker.app))
-        worker.graceful_attendant = Attendant(
+        worker.graceful_maintenance = MaintenanceController(
             worker, runtime, flag, forced=self.forced, faulty=faulty
         )
         remote.register()
 
     def start(self, worker: Any) -> None:
         if self.forced:
-            logger.warning("Started with --maintenance-force: works on through maintenance")
-        self._attendant = worker.graceful_attendant
-        settings = runtime_of(worker.app).settings
+            logger.warning("Started with --maintenance-force: this worker ignores maintenance")
+        self._watch = worker.graceful_maintenance.watch
         # A name server may take minutes, and the worker is not to wait for it.
-        self._attendant.watch.start(patience=LOOK * settings.store_timeout)
+        self._watch.start(patience=LOOK * runtime_of(worker.app).settings.store_timeout)
         celery_signals.worker_shutdown.connect(
             self._on_end, sender=worker, weak=False, dispatch_uid="graceful-maintenance-end"
         )
@@ -64,7 +64,7 @@ class MaintenanceStep(ContainedStep):
         if not self._ended and os.getpid() == self._pid:
             self._ended = True
             atexit.unregister(self._on_end)
-            self._attendant.watch.stop()
+            self._watch.stop()
 
 
 class GateStep(ContainedStep):
@@ -77,7 +77,25 @@ class GateStep(ContainedStep):
         end_polls_before_closing(consumer)
 
     def start(self, consumer: Any) -> None:
-        consumer.controller.graceful_attendant.reconnected(consumer)
+        consumer.controller.graceful_maintenance.reconnected(consumer)
 
     def stop(self, consumer: Any) -> None:
         """The connection is lost, or the worker stops: what waits is the broker's again."""
+
+
+class WithoutPluginStep(ContainedStep):
+    """Comes after the plugin's other steps and before the consumer; does nothing if all is well."""
+
+    requires = ("celery_graceful.worker.maintenance.steps:MaintenanceStep",)
+    #: It has to run when others have failed, and to be contained itself.
+    vital = False
+
+    def include(self, parent: Any) -> bool:
+        """Called by Celery for each step, when all steps before it are created."""
+        try:
+            remote.register()
+            if failure_of(parent) and not hasattr(parent, "graceful_maintenance"):
+                RunParkingWithoutPlugin(parent)
+        except Exception:
+            logger.exception("Iterable tasks are not kept from starting on this worker")
+        return True

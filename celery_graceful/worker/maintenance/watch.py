@@ -15,10 +15,14 @@ from celery_graceful._celery.threads.native import (
     start_native_thread,
 )
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
-from celery_graceful.maintenance.known_workers import HEARTBEATS, members
 from celery_graceful.maintenance.mode_changes import NOTICE
-from celery_graceful.maintenance.worker_report import Report, encode_report
-from celery_graceful.maintenance.worker_starts import is_replaced
+from celery_graceful.maintenance.workers import (
+    HEARTBEATS,
+    Report,
+    encode_report,
+    is_replaced,
+    known_workers,
+)
 from celery_graceful.model.maintenance.mode import (
     EVERYTHING,
     Hold,
@@ -45,7 +49,7 @@ _STAYS = "This worker's report stays in the store until it expires: %s"
 RETRY = 1.0
 
 
-class Known(NamedTuple):
+class KnownMode(NamedTuple):
     """What a worker knows of the mode."""
 
     #: Without what has ended by itself; version -1: it could not be read yet.
@@ -56,7 +60,7 @@ class Known(NamedTuple):
     runs_wait: bool = True
 
 
-class Watch:
+class ModeWatch:
     """Reports to the board and reads the mode, in a native thread of its own.
 
     Args:
@@ -109,7 +113,7 @@ class Watch:
         self._reached_at = time.monotonic()
         #: When the last look began that was answered.
         self._looked_at = float("-inf")
-        self.known = Known(self._mode)
+        self.known = KnownMode(self._mode)
         #: During a ramp: this worker's place among those that take part, and how many these are.
         self.rank, self.workers = 0, 1
         #: Whether something that is held still runs: then reports come often.
@@ -283,7 +287,7 @@ class Watch:
         return decode_mode(text, version)
 
     def _find_place(self, store: Store) -> None:
-        there, beat = members(store), HEARTBEATS * self._poll
+        there, beat = known_workers(store), HEARTBEATS * self._poll
         names = sorted(
             member.worker
             for member in there
@@ -314,7 +318,7 @@ class Watch:
         now = time.monotonic()
         cut_off = self._pauses and now - self._reached_at >= self._lease
         with self._lock:
-            known = Known(without_ended(self._mode, self.now), cut_off, self._outage.waits(now))
+            known = KnownMode(without_ended(self._mode, self.now), cut_off, self._outage.waits(now))
             changed, self.known = known != self.known, known
         if changed:
             self._on_change()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from celery_graceful.maintenance.worker_report import Report
+from celery_graceful.maintenance.workers import Report
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.redis.rights import rule
-from celery_graceful.worker.maintenance.watch import Watch
+from celery_graceful.worker.maintenance.watch import ModeWatch
 from tests.harness.waiting import wait_for
 from tests.servers.process import free_port
 from tests.servers.valkey import Valkey
@@ -100,7 +100,7 @@ def test_the_watch_counts_it_as_an_outage(
             client.execute_command("ACL", *words)
         default = kind == "LOADING"  # users are forgotten at a restart
         url = server.url if default else server.url.replace("//", "//me:right@")
-        watch = Watch(
+        watch = ModeWatch(
             "w", lambda: opener(url, timeout=5.0), lambda: report, lambda: None, poll=9, lease=0.1
         )
         assert watch.look()

@@ -13,7 +13,7 @@ import pytest
 import redis
 from celery import Celery
 
-from celery_graceful.maintenance.worker_report import Report, encode_report
+from celery_graceful.maintenance.workers import Report, encode_report
 from celery_graceful.runtime import forget, runtime_of
 from tests.unit.cli.shop import Run
 from tests.unit.doctor import sound

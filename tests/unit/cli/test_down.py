@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from celery_graceful.maintenance import barrier_wait
-from celery_graceful.maintenance.broker_replies import hear
+from celery_graceful.maintenance.broker_replies import ask_workers
 from celery_graceful.maintenance.mode_changes import me, read
 from celery_graceful.model.maintenance.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
@@ -169,14 +169,14 @@ def test_breaking_off_a_wait_leaves_it_down(
     def hear_on_and_on(*args: Any, **options: Any) -> None:
         waits.set()
         for _ in range(100):
-            hear(*args, **options)
+            ask_workers(*args, **options)
 
     def interrupt() -> None:
         waits.wait(30)
         wait_for(lambda: "graceful-mailbox" in {t.name for t in threading.enumerate()})
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(barrier_wait, "hear", hear_on_and_on)
+    monkeypatch.setattr(barrier_wait, "ask_workers", hear_on_and_on)
     thread = threading.Thread(target=interrupt)
     # Tests that run in several processes ignore the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -60,7 +60,7 @@ def test_the_exit_code_of_status(
         assert call(*words).exit_code == 0
     monkeypatch.setattr(broker_replies, "ask", ask)
     for module in (api, barrier_wait):
-        monkeypatch.setattr(module, "members", lambda _: known)
+        monkeypatch.setattr(module, "known_workers", lambda _: known)
     there = counts if asked else counts_unasked
     done = call("status")
     assert done.exit_code == (10 if down else 0 if there else 69)

@@ -9,11 +9,17 @@ from typing import Any
 from celery import Celery
 from celery.beat import Scheduler
 
-from celery_graceful._celery.beat import Clockwork
+from celery_graceful._celery.beat import InterceptedScheduler
+from celery_graceful.maintenance.beat.mode_cache import BeatBoard
 from celery_graceful.maintenance.beat.owed import NOTICE, decode_owed
 from celery_graceful.maintenance.beat.schedule import NAP, BeatGate
-from celery_graceful.maintenance.beat.store_calls import BeatBoard
-from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, Scope, lift, lower
+from celery_graceful.model.maintenance.mode import (
+    EVERYTHING,
+    Mode,
+    Scope,
+    hold_scopes,
+    release_scopes,
+)
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from tests.unit.maintenance.test_beat_owed import Time, Weather
 
@@ -51,7 +57,7 @@ class Scene:
         """A beat that begins; an earlier one is thought of as killed."""
         self.scheduler = Counting(self.app)
         BeatGate(
-            Clockwork(self.scheduler),
+            InterceptedScheduler(self.scheduler),
             BeatBoard(self.store, self.clock),
             exempt=frozenset({"alerts"}),
             policies=POLICIES,
@@ -71,11 +77,11 @@ class Scene:
 
     def down(self, *scopes: Scope, until: float | None = None) -> None:
         self._change(
-            lambda m, now: lower(m, scopes or [EVERYTHING], now=now, who="me", until=until)
+            lambda m, now: hold_scopes(m, scopes or [EVERYTHING], now=now, who="me", until=until)
         )
 
     def up(self, *scopes: Scope) -> None:
-        self._change(lambda mode, now: lift(mode, scopes, now=now, who="me"))
+        self._change(lambda mode, now: release_scopes(mode, scopes, now=now, who="me"))
 
     def _change(self, change: Callable[[Mode, float], Mode]) -> None:
         notice = self.store.read_notice("maintenance")

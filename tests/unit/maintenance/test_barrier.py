@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.maintenance.barrier import Standing, State, judge
-from celery_graceful.maintenance.broker_replies import Heard
-from celery_graceful.maintenance.known_workers import Member
-from celery_graceful.maintenance.worker_report import decode_report, encode_report
+from celery_graceful.maintenance.barrier import BarrierState, judge
+from celery_graceful.maintenance.barrier import WorkerState as State
+from celery_graceful.maintenance.broker_replies import BrokerReplies
+from celery_graceful.maintenance.workers import KnownWorker, decode_report, encode_report
 from celery_graceful.model.maintenance.mode import EVERYTHING, Hold, Kind, Mode, Scope
 from tests.unit.maintenance.workers import IMPORT, MAIL, member, report
 
@@ -17,20 +17,20 @@ LEASE = 30.0
 ALL = (EVERYTHING,)
 MAILS = (Scope(Kind.QUEUE, "mail"),)
 IMPORTS = (Scope(Kind.TASK, "shop.imp*"),)
-SILENCE = Heard()
-HERE = Heard(consuming={"w1@host": frozenset({"celery", "mail"})})
+SILENCE = BrokerReplies()
+HERE = BrokerReplies(consuming={"w1@host": frozenset({"celery", "mail"})})
 
 
-def answering(**said: Any) -> Heard:
-    return Heard(consuming=HERE.consuming, reports=(report(**said),))
+def answering(**said: Any) -> BrokerReplies:
+    return BrokerReplies(consuming=HERE.consuming, reports=(report(**said),))
 
 
 def judged(
-    *members: Member,
+    *members: KnownWorker,
     scopes: tuple[Scope, ...] = ALL,
-    heard: Heard = SILENCE,
+    heard: BrokerReplies = SILENCE,
     exempt: frozenset[str] = frozenset(),
-) -> Standing:
+) -> BarrierState:
     mode = Mode(tuple(Hold(s, "deploy", "ann@host", 0.0) for s in scopes), version=5)
     return judge(
         mode, members, heard, lease=LEASE, heartbeat=10, queues={"celery", "mail"}, exempt=exempt
@@ -97,7 +97,9 @@ def test_what_still_runs_is_named_with_its_worker() -> None:
         pytest.param(29, SILENCE, State.PAUSING, True, id="silent, but not for long"),
         pytest.param(31, SILENCE, State.GONE, False, id="silent on both ways"),
         pytest.param(31, HERE, State.CUT_OFF, True, id="pings, and says nothing of itself"),
-        pytest.param(31, Heard(trouble="away"), State.CUT_OFF, True, id="nobody can be asked"),
+        pytest.param(
+            31, BrokerReplies(trouble="away"), State.CUT_OFF, True, id="nobody can be asked"
+        ),
         pytest.param(31, answering(), State.CUT_OFF, False, id="answers that it is paused"),
         pytest.param(
             31,
@@ -122,7 +124,7 @@ def test_what_still_runs_is_named_with_its_worker() -> None:
     ],
 )
 def test_a_worker_that_is_not_heard_from(
-    age: float, heard: Heard, state: State, waited_for: bool
+    age: float, heard: BrokerReplies, state: State, waited_for: bool
 ) -> None:
     standing = judged(member(age, version=4, busy=(MAIL,)), heard=heard)
     (seen,) = standing.workers
@@ -132,17 +134,17 @@ def test_a_worker_that_is_not_heard_from(
 
 def test_an_earlier_start_of_a_worker_that_is_back_is_forgotten() -> None:
     before = member(80, version=1, busy=(MAIL,))
-    assert judged(before, member(1), heard=HERE).those(State.PAUSED) == ("w1@host",)
+    assert judged(before, member(1), heard=HERE).in_state(State.PAUSED) == ("w1@host",)
     assert len(judged(before, member(1)).workers) == 1
     assert len(judged(before, member(60), heard=SILENCE).workers) == 1
 
 
 def test_a_report_that_cannot_be_read_blocks_until_its_worker_is_gone() -> None:
-    fresh, old = Member("w1@host/a", None, 1.0), Member("w1@host/a", None, 31.0)
-    assert judged(fresh).those(State.UNREADABLE) == ("w1@host",)
+    fresh, old = KnownWorker("w1@host/a", None, 1.0), KnownWorker("w1@host/a", None, 31.0)
+    assert judged(fresh).in_state(State.UNREADABLE) == ("w1@host",)
     assert not judged(fresh).clear
     assert not judged(old, heard=HERE).clear
-    assert judged(old).those(State.GONE) == ("w1@host",)
+    assert judged(old).in_state(State.GONE) == ("w1@host",)
     assert judged(old).clear
 
 
@@ -162,7 +164,7 @@ def test_a_report_that_cannot_be_read_blocks_until_its_worker_is_gone() -> None:
 def test_a_worker_without_the_plugin(
     queues: set[str], scopes: tuple[Scope, ...], exempt: set[str], waited_for: str
 ) -> None:
-    heard = Heard(consuming={"plain@host": frozenset(queues)})
+    heard = BrokerReplies(consuming={"plain@host": frozenset(queues)})
     standing = judged(member(), scopes=scopes, heard=heard, exempt=frozenset(exempt))
     whys = [block.why for block in standing.blocks if block.worker == "plain@host"]
     assert bool(whys) is bool(waited_for)
@@ -170,13 +172,13 @@ def test_a_worker_without_the_plugin(
 
 
 def test_a_queue_that_only_workers_know_is_this_apps_too() -> None:
-    heard = Heard(consuming={"plain@host": frozenset({"routed"})})
+    heard = BrokerReplies(consuming={"plain@host": frozenset({"routed"})})
     assert not judged(member(queues=("routed",)), heard=heard).clear
     assert judged(member(), heard=heard).clear
 
 
 def test_a_worker_of_another_app_on_a_common_queue_is_named_as_such() -> None:
-    heard = Heard(
+    heard = BrokerReplies(
         consuming={"their@host": frozenset({"celery"})}, elsewhere={"their@host": "warehouse"}
     )
     (block,) = judged(heard=heard).blocks
@@ -194,12 +196,12 @@ def test_nobody_there_is_nobody_to_wait_for() -> None:
 
 
 def test_one_that_sends_heartbeats_is_not_gone() -> None:
-    beating = Heard(beating=frozenset({"w1@host"}))
+    beating = BrokerReplies(beating=frozenset({"w1@host"}))
     standing = judged(member(31.0, version=4), heard=beating)
     (seen,) = standing.workers
     assert seen.state is State.CUT_OFF
     assert "it sends heartbeats, and does not answer" in str(seen.blocks[0])
-    assert judged(member(31.0, version=4), heard=Heard(beating=frozenset())).clear
+    assert judged(member(31.0, version=4), heard=BrokerReplies(beating=frozenset())).clear
 
 
 def test_one_without_a_store_that_has_not_acknowledged_blocks() -> None:
@@ -208,7 +210,7 @@ def test_one_without_a_store_that_has_not_acknowledged_blocks() -> None:
 
 
 def test_one_whose_plugin_failed_is_named() -> None:
-    heard = Heard(
+    heard = BrokerReplies(
         consuming={"w1@host": frozenset({"mail"})}, failures={"w1@host": "graceful_x is wrong"}
     )
     (seen,) = judged(heard=heard).workers

@@ -10,9 +10,9 @@ import pytest
 from celery import Celery
 from kombu import Exchange, Queue
 
-from celery_graceful._celery.beat import Clockwork
-from celery_graceful.maintenance.beat.schedule import NAP, hold_back, policy_of
-from celery_graceful.maintenance.beat.store_calls import RESPITE
+from celery_graceful._celery.beat import InterceptedScheduler
+from celery_graceful.maintenance.beat.mode_cache import RESPITE
+from celery_graceful.maintenance.beat.schedule import NAP, install_gate, policy_of
 from celery_graceful.model.maintenance.mode import Kind, Scope
 from celery_graceful.runtime import runtime_of
 from tests.unit.maintenance.beat_scene import HOUR, POLICIES, Counting, Scene
@@ -102,7 +102,7 @@ class TestHolding:
         scene.app.conf.task_queues = [Queue("b", Exchange("letters", "topic"), "letter")]
         entry = scene.scheduler.schedule["skipped"]
         entry.options = {"exchange": "letters", "routing_key": "letter"}
-        assert Clockwork(scene.scheduler).queue_of(entry) == "b"
+        assert InterceptedScheduler(scene.scheduler).queue_of(entry) == "b"
 
     def test_a_router_that_fails(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
         def fail(*_: Any, **__: Any) -> None:
@@ -253,7 +253,7 @@ class TestStoreAway:
     ) -> None:
         scene.app.conf.graceful_store = "nonsense://somewhere"
         scheduler: Any = Counting(scene.app)
-        hold_back(scheduler, runtime_of(scene.app))
+        install_gate(scheduler, runtime_of(scene.app))
         scheduler.apply_entry(scheduler.schedule["all"])
         assert scheduler.sent == {"all": 1}
         assert "Beat does not know of maintenance and always sends" in caplog.text

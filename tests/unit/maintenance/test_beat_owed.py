@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreUnavailable
-from celery_graceful.maintenance.beat.owed import NOTICE, Owed, decode_owed
-from celery_graceful.maintenance.beat.store_calls import RESPITE, BeatBoard
+from celery_graceful.maintenance.beat.mode_cache import RESPITE, BeatBoard
+from celery_graceful.maintenance.beat.owed import NOTICE, OwedEntries, decode_owed
 from celery_graceful.stores.board import Notice
 from celery_graceful.stores.memory.store import MemoryStore
 
@@ -61,12 +61,12 @@ def on_board(store: MemoryStore) -> dict[str, int]:
 
 def test_it_outlives_beat() -> None:
     store = MemoryStore()
-    first = Owed(BeatBoard(store))
+    first = OwedEntries(BeatBoard(store))
     first.add("report", 1)
     first.add("report", 1)
     first.add("bill", 1)
     assert first.save()
-    second = Owed(BeatBoard(store))
+    second = OwedEntries(BeatBoard(store))
     assert second.save()
     assert second.counts() == {"report": 2, "bill": 1}
     assert str(second) == "bill × 1, report × 2"
@@ -80,7 +80,7 @@ def test_it_outlives_beat() -> None:
 def test_a_change_counts_before_it_is_saved() -> None:
     store, clock = Weather(), Time()
     store.forecast = ["down"]
-    owed = Owed(BeatBoard(store, clock))
+    owed = OwedEntries(BeatBoard(store, clock))
     owed.add("report", 1)
     assert not owed.save()
     assert owed["report"] == 1
@@ -94,7 +94,7 @@ def test_a_change_counts_before_it_is_saved() -> None:
 
 def test_a_lost_answer_is_no_second_count() -> None:
     store, clock = Weather(), Time()
-    owed = Owed(BeatBoard(store, clock))
+    owed = OwedEntries(BeatBoard(store, clock))
     assert owed.save()
     store.forecast = ["answer lost"]
     owed.add("report", 1)
@@ -107,7 +107,7 @@ def test_a_lost_answer_is_no_second_count() -> None:
 
 def test_two_beats_add_up() -> None:
     store = MemoryStore()
-    here, there = Owed(BeatBoard(store)), Owed(BeatBoard(store))
+    here, there = OwedEntries(BeatBoard(store)), OwedEntries(BeatBoard(store))
     assert here.save()
     assert there.save()
     here.add("report", 1)
@@ -125,7 +125,7 @@ CHANGES = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 3)), max_size
 def test_in_any_weather(forecast: list[str], changes: list[tuple[str, int]]) -> None:
     store, clock = Weather(), Time()
     store.forecast = list(forecast)
-    owed = Owed(BeatBoard(store, clock))
+    owed = OwedEntries(BeatBoard(store, clock))
     total: dict[str, int] = {}
     for name, number in changes:
         owed.add(name, number)
@@ -163,7 +163,7 @@ def test_an_entry_with_no_number_hides_no_other(number: str) -> None:
 @pytest.mark.parametrize("text", ["no JSON", "[" * 200_000, '{"schema": Infinity}'])
 def test_beat_goes_on_with_what_it_knows_and_replaces_what_cannot_be_read(text: str) -> None:
     store = MemoryStore()
-    owed = Owed(BeatBoard(store))
+    owed = OwedEntries(BeatBoard(store))
     owed.add("report", 1)
     assert owed.save()
     assert store.post_notice(NOTICE, 1, text) is not None
@@ -176,7 +176,7 @@ def test_another_beat_that_writes_all_the_time_holds_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = MemoryStore()
-    owed = Owed(BeatBoard(store))
+    owed = OwedEntries(BeatBoard(store))
     owed.add("report", 1)
     monkeypatch.setattr(store, "post_notice", lambda *args: None)
     assert not owed.save()

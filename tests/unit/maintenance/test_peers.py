@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful.maintenance import peers
-from celery_graceful.maintenance.peers import SEND_BACK, ask_peers, newest_mode, send_back
-from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, lower
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, hold_scopes
 from celery_graceful.model.maintenance.mode_text import encode_mode
+from celery_graceful.worker.maintenance import peers
+from celery_graceful.worker.maintenance.peers import SEND_BACK, Peers, newest_mode
 
-DOWN = encode_mode(lower(Mode(), [EVERYTHING], now=1.0, who="w"))
+DOWN = encode_mode(hold_scopes(Mode(), [EVERYTHING], now=1.0, who="w"))
 
 
 class Broker:
@@ -65,8 +65,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 def test_the_newest_mode_of_this_app_counts(broker: Broker) -> None:
-    app = Celery("shop", set_as_current=False)
-    answers = ask_peers(app, "shop", "me@h")
+    answers = Peers(Celery("shop", set_as_current=False), "shop", "me@h").ask()
     assert "elsewhere@h" not in broker.asked, "it would log a command that it does not know"
     assert "me@h" not in broker.asked
     found = newest_mode(answers)
@@ -76,6 +75,6 @@ def test_the_newest_mode_of_this_app_counts(broker: Broker) -> None:
 
 
 def test_those_that_can_are_asked_to_send_back(broker: Broker) -> None:
-    app = Celery("shop", set_as_current=False)
-    hosts = send_back(app, "shop", ask_peers(app, "shop", "me@h"))
+    others = Peers(Celery("shop", set_as_current=False), "shop", "me@h")
+    hosts = others.send_back(others.ask())
     assert hosts == broker.told == ["garbage@h", "paused@h", "w1@h"]

@@ -8,10 +8,9 @@ import pytest
 from celery import Celery
 
 from celery_graceful.maintenance import broker_replies
-from celery_graceful.maintenance.barrier import Standing, State, judge
-from celery_graceful.maintenance.broker_replies import NOBODY, Heard, hear
-from celery_graceful.maintenance.known_workers import Member
-from celery_graceful.maintenance.worker_report import Report, decode_report, encode_report
+from celery_graceful.maintenance.barrier import BarrierState, WorkerState, judge
+from celery_graceful.maintenance.broker_replies import NOBODY, BrokerReplies, ask_workers
+from celery_graceful.maintenance.workers import KnownWorker, Report, decode_report, encode_report
 from celery_graceful.model.maintenance.mode import EVERYTHING, Hold, Mode
 from celery_graceful.runtime import Runtime
 from tests.unit.maintenance.workers import MAIL, report
@@ -22,12 +21,12 @@ QUEUES = frozenset({"celery", "mail"})
 CONSUMES = {"w1@host": QUEUES}
 
 
-def start(name: str, age: float, up_for: float, **said: Any) -> Member:
+def start(name: str, age: float, up_for: float, **said: Any) -> KnownWorker:
     """One start of the worker w1@host, by the store."""
-    return Member(name, report(start=name, up_for=up_for, **said), age)
+    return KnownWorker(name, report(start=name, up_for=up_for, **said), age)
 
 
-def killed(age: float, **said: Any) -> Member:
+def killed(age: float, **said: Any) -> KnownWorker:
     """One that was killed at work."""
     return start("w1@host/killed", age, 500.0, version=4, paused=False, busy=(MAIL,), **said)
 
@@ -36,24 +35,24 @@ def says(name: str, up_for: float, **said: Any) -> Report:
     return report(start=name, up_for=up_for, **said)
 
 
-def judged(*members: Member, heard: Heard | None = None) -> Standing:
-    heard = Heard(consuming=CONSUMES) if heard is None else heard
+def judged(*members: KnownWorker, heard: BrokerReplies | None = None) -> BarrierState:
+    heard = BrokerReplies(consuming=CONSUMES) if heard is None else heard
     return judge(DOWN, members, heard, lease=LEASE, heartbeat=HEARTBEAT, queues=QUEUES)
 
 
-def states(standing: Standing) -> list[State]:
+def states(standing: BarrierState) -> list[WorkerState]:
     return [seen.state for seen in standing.workers]
 
 
 def test_a_killed_worker_is_replaced_by_the_next_start_of_its_name() -> None:
     standing = judged(killed(12), start("w1@host/next", 1, 5))
-    assert (states(standing), standing.clear) == ([State.PAUSED], True)
+    assert (states(standing), standing.clear) == ([WorkerState.PAUSED], True)
 
 
 def test_it_is_replaced_by_one_that_answers_over_the_broker_alone() -> None:
-    heard = Heard(consuming=CONSUMES, reports=(says("w1@host/next", 5.0),))
+    heard = BrokerReplies(consuming=CONSUMES, reports=(says("w1@host/next", 5.0),))
     standing = judged(killed(12), heard=heard)
-    assert (states(standing), standing.clear) == ([State.CUT_OFF], True)
+    assert (states(standing), standing.clear) == ([WorkerState.CUT_OFF], True)
 
 
 @pytest.mark.parametrize(
@@ -64,19 +63,22 @@ def test_it_is_replaced_by_one_that_answers_over_the_broker_alone() -> None:
         pytest.param(
             killed(12),
             start("w1@host/next", 1, 5),
-            Heard(
+            BrokerReplies(
                 consuming=CONSUMES,
                 reports=(says("w1@host/killed", 512.0, version=4, busy=(MAIL,)),),
             ),
             id="it answers for itself",
         ),
         pytest.param(
-            killed(12), start("w1@host/next", 1, 5), Heard(trouble="away"), id="nobody was asked"
+            killed(12),
+            start("w1@host/next", 1, 5),
+            BrokerReplies(trouble="away"),
+            id="nobody was asked",
         ),
         pytest.param(
             killed(31),
             start("w1@host/twin", 1, 400),
-            Heard(
+            BrokerReplies(
                 consuming=CONSUMES,
                 reports=(says("w1@host/killed", 531.0, version=4, busy=(MAIL,)),),
             ),
@@ -85,7 +87,7 @@ def test_it_is_replaced_by_one_that_answers_over_the_broker_alone() -> None:
     ],
 )
 def test_a_worker_that_may_be_alive_is_waited_for(
-    before: Member, other: Member, heard: Heard | None
+    before: KnownWorker, other: KnownWorker, heard: BrokerReplies | None
 ) -> None:
     standing = judged(before, other, heard=heard)
     assert len(standing.workers) == 2
@@ -97,31 +99,31 @@ def test_one_that_is_silent_for_a_lease_is_not_seen_in_another_of_its_name() -> 
     before = killed(31, queues=("celery", "mail"))
     theirs = {"w1@host": frozenset({"theirs"})}
     for heard in (
-        Heard(consuming=theirs),  # a worker without the plugin
-        Heard(consuming=theirs, elsewhere={"w1@host": "warehouse"}),
-        Heard(consuming={"w1@host": frozenset()}, elsewhere={"w1@host": "warehouse"}),
+        BrokerReplies(consuming=theirs),  # a worker without the plugin
+        BrokerReplies(consuming=theirs, elsewhere={"w1@host": "warehouse"}),
+        BrokerReplies(consuming={"w1@host": frozenset()}, elsewhere={"w1@host": "warehouse"}),
     ):
         standing = judged(before, heard=heard)
-        assert (states(standing), standing.clear) == ([State.GONE], True)
+        assert (states(standing), standing.clear) == ([WorkerState.GONE], True)
 
 
 def test_a_stranger_of_its_name_is_waited_for_as_any_stranger() -> None:
-    heard = Heard(consuming=CONSUMES, elsewhere={"w1@host": "warehouse"})
+    heard = BrokerReplies(consuming=CONSUMES, elsewhere={"w1@host": "warehouse"})
     standing = judged(killed(31), heard=heard)
-    assert states(standing) == [State.STRANGER, State.GONE]
+    assert states(standing) == [WorkerState.STRANGER, WorkerState.GONE]
     (block,) = standing.blocks
     assert "for another app (warehouse)" in block.why
 
 
 def test_who_answers_to_its_name_and_consumes_its_queues_may_be_itself() -> None:
     (seen,) = judged(killed(31)).workers
-    assert seen.state is State.CUT_OFF
+    assert seen.state is WorkerState.CUT_OFF
     assert seen.blocks
 
 
 def test_it_is_listed_for_three_leases() -> None:
-    assert states(judged(killed(89), heard=Heard())) == [State.GONE]
-    assert states(judged(killed(91), heard=Heard())) == []
+    assert states(judged(killed(89), heard=BrokerReplies())) == [WorkerState.GONE]
+    assert states(judged(killed(91), heard=BrokerReplies())) == []
 
 
 def test_a_report_names_its_start() -> None:
@@ -154,10 +156,10 @@ def answer(runtime: Runtime, name: str, **said: Any) -> dict[str, Any]:
 
 
 def asking(
-    monkeypatch: pytest.MonkeyPatch, broker: Broker, runtime: Runtime, *members: Member
-) -> Heard:
+    monkeypatch: pytest.MonkeyPatch, broker: Broker, runtime: Runtime, *members: KnownWorker
+) -> BrokerReplies:
     monkeypatch.setattr(broker_replies, "ask", broker)
-    return hear(runtime, members, NOBODY)
+    return ask_workers(runtime, members, NOBODY)
 
 
 GRACEFUL = ("graceful", ["w1@host"])
@@ -190,7 +192,7 @@ def test_where_another_one_answers_for_it_both_are_asked_again(
     ],
 )
 def test_others_are_not_asked_twice(
-    monkeypatch: pytest.MonkeyPatch, runtime: Runtime, members: list[Member], asked: int
+    monkeypatch: pytest.MonkeyPatch, runtime: Runtime, members: list[KnownWorker], asked: int
 ) -> None:
     own = answer(runtime, "w1@host/killed"), answer(runtime, "w1@host/next")
     broker = Broker([("w1@host", ["celery"])], own)

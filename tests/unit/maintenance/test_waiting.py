@@ -13,7 +13,7 @@ from celery_graceful import Graceful
 from celery_graceful.errors import MaintenanceEnded, WaitTimedOut
 from celery_graceful.maintenance import barrier_wait
 from celery_graceful.maintenance.barrier_wait import watch
-from celery_graceful.maintenance.broker_replies import Heard
+from celery_graceful.maintenance.broker_replies import BrokerReplies
 from celery_graceful.model.maintenance.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
@@ -64,10 +64,10 @@ class Asked:
         self.soon, self.late = soon, late
         self.quiets: list[float] = []
 
-    def __call__(self, *_: Any, quiet: float) -> Heard:
+    def __call__(self, *_: Any, quiet: float) -> BrokerReplies:
         self.quiets.append(quiet)
         hosts = self.soon + (self.late if quiet >= LONG_QUIET else ())
-        return Heard({host: frozenset({"mail"}) for host in hosts})
+        return BrokerReplies({host: frozenset({"mail"}) for host in hosts})
 
 
 @pytest.mark.parametrize("soon", [(), ("other@host",)], ids=["nobody", "another one"])
@@ -78,7 +78,7 @@ def test_one_that_answers_late_is_waited_for(
     for host in soon:
         attend(runtime.store, host, version=LATEST)
     asked = Asked(soon, late=("stranger@host",))
-    monkeypatch.setattr(barrier_wait, "hear", asked)
+    monkeypatch.setattr(barrier_wait, "ask_workers", asked)
     with pytest.raises(WaitTimedOut, match="stranger@host: runs without celery-graceful"):
         graceful.maintenance.down(wait=True, timeout="0.5s")
     assert asked.quiets[:2] == [QUIET, LONG_QUIET]
@@ -89,7 +89,7 @@ def test_nobody_is_waited_for_where_all_that_are_known_answer(
 ) -> None:
     attend(runtime.store, version=LATEST)
     asked = Asked(("w1@host",))
-    monkeypatch.setattr(barrier_wait, "hear", asked)
+    monkeypatch.setattr(barrier_wait, "ask_workers", asked)
     assert graceful.maintenance.down(wait=True, timeout=20).standing is not None
     assert asked.quiets == [QUIET]
 

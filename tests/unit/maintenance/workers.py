@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery_graceful.maintenance.known_workers import Member
-from celery_graceful.maintenance.worker_report import Busy, Report, encode_report
+from celery_graceful.maintenance.workers import Busy, KnownWorker, Report, encode_report
 from celery_graceful.stores.board import Board
 
 #: Whatever version the mode has: the worker has heard of it.
@@ -21,8 +20,8 @@ def report(hostname: str = "w1@host", **said: Any) -> Report:
     return Report(hostname, pid=7, pool="prefork", slots=4, **said)
 
 
-def member(age: float = 1.0, hostname: str = "w1@host", **said: Any) -> Member:
-    return Member(f"{hostname}/{age}", report(hostname, **said), age)
+def member(age: float = 1.0, hostname: str = "w1@host", **said: Any) -> KnownWorker:
+    return KnownWorker(f"{hostname}/{age}", report(hostname, **said), age)
 
 
 def attend(board: Board, hostname: str = "w1@host", *, start: str = "a", **said: Any) -> None:

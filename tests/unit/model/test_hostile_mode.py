@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import CorruptRecord, NewerRecord
-from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, lower
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, hold_scopes
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 
-MODE = lower(Mode(), [EVERYTHING], now=100.0, who="ann", reason="deploy", until=200.0)
+MODE = hold_scopes(Mode(), [EVERYTHING], now=100.0, who="ann", reason="deploy", until=200.0)
 GOOD: dict[str, Any] = json.loads(encode_mode(MODE))
 HOLD = [["all", ""], "", "ann", 100.0, None, True]
 

@@ -16,8 +16,8 @@ from celery_graceful.model.maintenance.mode import (
     Kind,
     Mode,
     Scope,
-    lift,
-    lower,
+    hold_scopes,
+    release_scopes,
     without_ended,
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
@@ -37,7 +37,7 @@ def modes(draw: st.DrawFn) -> Mode:
     for scopes, seconds in draw(st.lists(st.tuples(SETS, TERMS), max_size=4)):
         now += 10
         until = None if seconds is None else now + seconds
-        mode = lower(mode, sorted(scopes), now=now, who="ann", until=until)
+        mode = hold_scopes(mode, sorted(scopes), now=now, who="ann", until=until)
     return mode
 
 
@@ -47,21 +47,23 @@ def test_up_undoes_down(mode: Mode, scopes: frozenset[Scope]) -> None:
     mode = without_ended(mode, now)
     fresh = [scope for scope in sorted(scopes) if mode.hold_of(scope) is None]
     if fresh:
-        back = lift(lower(mode, fresh, now=now, who="bob"), fresh, now=now, who="bob")
+        back = release_scopes(
+            hold_scopes(mode, fresh, now=now, who="bob"), fresh, now=now, who="bob"
+        )
         assert back.holds == mode.holds
 
 
 @given(modes(), SETS)
 def test_down_holds_what_it_names_and_keeps_the_rest(mode: Mode, scopes: frozenset[Scope]) -> None:
     before = {hold.scope for hold in without_ended(mode, 50.0).holds}
-    after = lower(mode, sorted(scopes), now=50.0, who="bob", reason="why")
+    after = hold_scopes(mode, sorted(scopes), now=50.0, who="bob", reason="why")
     assert {hold.scope for hold in after.holds} == before | scopes
     assert all(hold.reason == "why" for hold in after.holds if hold.scope in scopes)
 
 
 @given(modes())
 def test_up_of_all_lifts_all(mode: Mode) -> None:
-    after = lift(mode, (), now=50.0, who="bob", ramp=5)
+    after = release_scopes(mode, (), now=50.0, who="bob", ramp=5)
     assert not after.down
     assert not held_by(after)
 
@@ -81,12 +83,12 @@ def test_only_what_is_down_by_itself_can_be_lifted(mode: Mode, scope: Scope) -> 
     now = 50.0
     if without_ended(mode, now).hold_of(scope) is None:
         with pytest.raises(ScopeNotDown):
-            lift(mode, [scope], now=now, who="bob")
+            release_scopes(mode, [scope], now=now, who="bob")
 
 
 @given(modes(), st.integers(0, 9))
 def test_text_and_back(mode: Mode, version: int) -> None:
-    mode = replace(lift(mode, (), now=50.0, who="bob", ramp=3), version=version)
+    mode = replace(release_scopes(mode, (), now=50.0, who="bob", ramp=3), version=version)
     assert decode_mode(encode_mode(mode), version) == mode
     assert decode_mode(encode_mode(mode, log=False), version) == replace(mode, log=())
 
@@ -94,32 +96,32 @@ def test_text_and_back(mode: Mode, version: int) -> None:
 def test_the_log_keeps_the_latest() -> None:
     mode = Mode()
     for number in range(LOG_LENGTH + 5):
-        mode = lower(mode, [EVERYTHING], now=float(number), who="ann")
+        mode = hold_scopes(mode, [EVERYTHING], now=float(number), who="ann")
     assert [deed.at for deed in mode.log][:1] == [5.0]
     assert len(mode.log) == LOG_LENGTH
 
 
 def test_a_pattern_does_not_mean_celerys_own_tasks() -> None:
-    everyone = held_by(lower(Mode(), [Scope(Kind.TASK, "*")], now=0, who="ann"))
+    everyone = held_by(hold_scopes(Mode(), [Scope(Kind.TASK, "*")], now=0, who="ann"))
     assert everyone.task("shop.mail")
     assert not everyone.task("celery.chord_unlock")
-    by_name = lower(Mode(), [Scope(Kind.TASK, "celery.chord_unlock")], now=0, who="ann")
+    by_name = hold_scopes(Mode(), [Scope(Kind.TASK, "celery.chord_unlock")], now=0, who="ann")
     assert held_by(by_name).task("celery.chord_unlock")
 
 
 def test_another_up_ends_a_ramp() -> None:
-    mode = lower(Mode(), [EVERYTHING], now=1.0, who="a")
-    ramping = lift(mode, [], now=2.0, who="a", ramp=60)
-    assert lift(ramping, [], now=3.0, who="b", ramp=5) == ramping, "nothing is down"
-    ended = lift(ramping, [], now=3.0, who="b")
+    mode = hold_scopes(Mode(), [EVERYTHING], now=1.0, who="a")
+    ramping = release_scopes(mode, [], now=2.0, who="a", ramp=60)
+    assert release_scopes(ramping, [], now=3.0, who="b", ramp=5) == ramping, "nothing is down"
+    ended = release_scopes(ramping, [], now=3.0, who="b")
     assert ended.ramp is None
     assert [deed.who for deed in ended.log] == ["a", "a", "b"]
-    assert lift(ramping, [], now=63.0, who="b") == ramping, "it is over"
+    assert release_scopes(ramping, [], now=63.0, who="b") == ramping, "it is over"
 
 
 def test_a_ramp_goes_on_when_a_part_is_held() -> None:
-    mode = lower(Mode(), [EVERYTHING], now=1.0, who="a")
-    ramping = lift(mode, [], now=2.0, who="a", ramp=60)
-    part = lower(ramping, [Scope(Kind.QUEUE, "mail")], now=3.0, who="b")
+    mode = hold_scopes(Mode(), [EVERYTHING], now=1.0, who="a")
+    ramping = release_scopes(mode, [], now=2.0, who="a", ramp=60)
+    part = hold_scopes(ramping, [Scope(Kind.QUEUE, "mail")], now=3.0, who="b")
     assert part.ramp == ramping.ramp
-    assert lower(part, [EVERYTHING], now=4.0, who="b").ramp is None
+    assert hold_scopes(part, [EVERYTHING], now=4.0, who="b").ramp is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celery_graceful.model.maintenance.held import slots_allowed
 from celery_graceful.model.maintenance.mode import Ramp
-from celery_graceful.model.maintenance.ramp import slots_allowed
 
 RAMP = Ramp(1000.0, 300.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.model.maintenance.routes import Binding, queue_of
+from celery_graceful.stop.hold import Binding, queue_of
 
 BINDINGS = (
     Binding("celery", "celery", "celery"),

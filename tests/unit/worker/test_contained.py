@@ -48,8 +48,8 @@ def test_a_fault_is_logged_once_and_ends_nothing(
 
 def test_a_fault_at_the_start_of_one_that_has_its_gate_stops_runs() -> None:
     stopped: list[bool] = []
-    attendant = SimpleNamespace(stop_runs=lambda: stopped.append(True))
-    worker = SimpleNamespace(steps=[], graceful_attendant=attendant)
+    maintenance = SimpleNamespace(stop_runs=lambda: stopped.append(True))
+    worker = SimpleNamespace(steps=[], graceful_maintenance=maintenance)
     run(step_that(KeyError("x"), "start"), worker)
     assert stopped == [True]
     ran: list[str] = []

@@ -20,8 +20,8 @@ from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailabl
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.mode import Hold, Kind, Mode, Scope
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.worker.parking import sending_back
-from celery_graceful.worker.parking.held_tasks import CLAIM, Parking
+from celery_graceful.worker.parking import unparking
+from celery_graceful.worker.parking.task_parking import CLAIM, TaskParking
 from tests.harness import wait_for
 
 HELD = "shop.mail"
@@ -237,57 +237,57 @@ RELEASED = Mode(version=2, parked=True)
 
 
 @pytest.fixture
-def worker(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parking]:
-    monkeypatch.setattr(sending_back, "RETRY", 0.01)
-    found = Parking(runtime, "w1@host/1", lambda task: False)
+def worker(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskParking]:
+    monkeypatch.setattr(unparking, "RETRY", 0.01)
+    found = TaskParking(runtime, "w1@host/1", lambda task: False)
     yield found
-    wait_for(lambda: not found.sending_back.busy.locked(), 20, "the end of the thread")
+    wait_for(lambda: not found.unparker.busy.locked(), 20, "the end of the thread")
     found.close()
 
 
-def release(worker: Parking) -> None:
+def release(worker: TaskParking) -> None:
     worker.mode_changed(HOLDING)
     worker.mode_changed(RELEASED)
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreError("refused")])
 def test_a_store_in_trouble_is_asked_again(
-    worker: Parking, messages: Messages, monkeypatch: pytest.MonkeyPatch, error: Exception
+    worker: TaskParking, messages: Messages, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     messages.protocol_2(HELD)
     failures = [error] * 3
-    true = worker.sending_back._claim
+    true = worker.unparker._claim
 
     def claim(store: Any) -> bool:
         if failures:
             raise failures.pop()
         return true(store)
 
-    monkeypatch.setattr(worker.sending_back, "_claim", claim)
+    monkeypatch.setattr(worker.unparker, "_claim", claim)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
 
 
 @pytest.mark.parametrize("error", [OperationalError("gone"), PublishUncertain("unconfirmed")])
 def test_a_broker_in_trouble_is_asked_again(
-    worker: Parking, messages: Messages, monkeypatch: pytest.MonkeyPatch, error: Exception
+    worker: TaskParking, messages: Messages, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     messages.protocol_2(HELD)
     failures = [error] * 3
-    true = worker._lot.empty
+    true = worker._queue.empty
 
     def empty(held: Any) -> tuple[int, int]:
         if failures:
             raise failures.pop()
         return true(held)
 
-    monkeypatch.setattr(worker._lot, "empty", empty)
+    monkeypatch.setattr(worker._queue, "empty", empty)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
 
 
 def test_an_error_that_nobody_foresaw_is_reported_and_the_next_release_tries_again(
-    worker: Parking,
+    worker: TaskParking,
     messages: Messages,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -296,10 +296,10 @@ def test_an_error_that_nobody_foresaw_is_reported_and_the_next_release_tries_aga
     monkeypatch.setattr(sys, "unraisablehook", escaped.append)
     messages.protocol_2(HELD)
     with monkeypatch.context() as broken:
-        broken.setattr(worker.sending_back, "_claim", lambda store: 1 / 0)
+        broken.setattr(worker.unparker, "_claim", lambda store: 1 / 0)
         release(worker)
         wait_for(lambda: "could not be sent back" in caplog.text, 20, "the log line")
-        wait_for(lambda: not worker.sending_back.busy.locked(), 20, "the end of the thread")
+        wait_for(lambda: not worker.unparker.busy.locked(), 20, "the end of the thread")
     assert "ZeroDivisionError" in caplog.text
     assert messages.left() == 1
     release(worker)
@@ -313,7 +313,7 @@ def test_an_error_that_nobody_foresaw_is_reported_and_the_next_release_tries_aga
 )
 def test_a_claim_that_cannot_be_read_is_replaced(
     runtime: Runtime,
-    worker: Parking,
+    worker: TaskParking,
     messages: Messages,
     text: str,
     caplog: pytest.LogCaptureFixture,
@@ -326,11 +326,11 @@ def test_a_claim_that_cannot_be_read_is_replaced(
 
 
 def test_a_mode_that_cannot_be_read_stops_nothing(
-    runtime: Runtime, worker: Parking, messages: Messages, caplog: pytest.LogCaptureFixture
+    runtime: Runtime, worker: TaskParking, messages: Messages, caplog: pytest.LogCaptureFixture
 ) -> None:
     runtime.store.post_notice(NOTICE, 0, '{"ramp": [1]}')
     messages.protocol_2(HELD)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
-    wait_for(lambda: not worker.sending_back.busy.locked(), 20, "the end of the thread")
+    wait_for(lambda: not worker.unparker.busy.locked(), 20, "the end of the thread")
     assert "could not be sent back" not in caplog.text

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, lower
+from celery_graceful.model.maintenance.mode import EVERYTHING, Mode, hold_scopes
 from celery_graceful.model.maintenance.mode_text import encode_mode
 from celery_graceful.worker.maintenance import remote
 
-TEXT = encode_mode(lower(Mode(), [EVERYTHING], now=1.0, who="w"))
+TEXT = encode_mode(hold_scopes(Mode(), [EVERYTHING], now=1.0, who="w"))
 
 
 class Listening:
@@ -20,11 +20,11 @@ class Listening:
 
     def __init__(self) -> None:
         self.learned: list[Mode] = []
-        attendant = SimpleNamespace(
+        maintenance = SimpleNamespace(
             runtime=SimpleNamespace(namespace="shop"),
             watch=SimpleNamespace(learn=self.learned.append),
         )
-        controller = SimpleNamespace(graceful_attendant=attendant)
+        controller = SimpleNamespace(graceful_maintenance=maintenance)
         self.state = SimpleNamespace(consumer=SimpleNamespace(controller=controller))
 
     def hears(self, **message: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class Listening:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Listening:
-    monkeypatch.setattr(remote, "_told", [])
+    monkeypatch.setattr(remote, "_logged", [])
     return Listening()
 
 

@@ -12,15 +12,22 @@ import pytest
 from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.errors import CorruptRecord, SettingsError, StoreError, StoreUnavailable
 from celery_graceful.maintenance.mode_changes import NOTICE
-from celery_graceful.maintenance.worker_report import Report, encode_report
-from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, lift, lower
+from celery_graceful.maintenance.workers import Report, encode_report
+from celery_graceful.model.maintenance.mode import (
+    EVERYTHING,
+    Kind,
+    Mode,
+    Scope,
+    hold_scopes,
+    release_scopes,
+)
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.model.run import outage
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.board import Notice
 from celery_graceful.stores.memory.store import MemoryStore
 from celery_graceful.worker.maintenance import watch
-from celery_graceful.worker.maintenance.watch import Watch
+from celery_graceful.worker.maintenance.watch import ModeWatch
 from tests.harness import wait_for
 
 MAIL = (Scope(Kind.QUEUE, "mail"),)
@@ -54,7 +61,7 @@ class Told:
     def __init__(self, store: Store, *, lease: float = 30.0, pauses: bool = False) -> None:
         self.changes = 0
         report = Report(hostname="w@h", pid=1, pool="solo", slots=1)
-        self.watch = Watch(
+        self.watch = ModeWatch(
             "w", lambda: store, lambda: report, self.count, poll=0.2, lease=lease, pauses=pauses
         )
 
@@ -75,7 +82,7 @@ def post(store: Store, mode: Mode, version: int) -> None:
 
 def held(store: Store, until: float | None = None) -> Mode:
     now = store.read_notice(NOTICE).now
-    return lower(
+    return hold_scopes(
         Mode(), [EVERYTHING], now=now, who="w", until=None if until is None else now + until
     )
 
@@ -99,7 +106,7 @@ def test_a_change_is_told_once(store: Breaking, told: Told) -> None:
 def test_a_broadcast_that_is_older_changes_nothing(store: Breaking, told: Told) -> None:
     mode = held(store)
     post(store, mode, 0)
-    post(store, lift(mode, [], now=mode.holds[0].since, who="w"), 1)
+    post(store, release_scopes(mode, [], now=mode.holds[0].since, who="w"), 1)
     told.watch.look()
     told.watch.learn(Mode(holds=mode.holds, version=1))
     assert not told.watch.known.mode.down
@@ -186,7 +193,7 @@ def test_whatever_the_store_s_trouble_the_known_mode_stays_without_a_limit(
 ) -> None:
     store = Refusing()
     told = Told(store, lease=0.0)
-    post(store, lower(Mode(), MAIL, now=0.0, who="w"), 0)
+    post(store, hold_scopes(Mode(), MAIL, now=0.0, who="w"), 0)
     told.watch.look()
     assert not told.watch.known.runs_wait
     store.error = error
@@ -288,7 +295,7 @@ def test_nothing_is_reported_while_nobody_knows_what_runs(store: Breaking) -> No
     def unknown() -> Report:
         raise StillChanging("a set changed")
 
-    watch = Watch("w", lambda: store, unknown, lambda: None, poll=0.2, lease=30.0)
+    watch = ModeWatch("w", lambda: store, unknown, lambda: None, poll=0.2, lease=30.0)
     assert not watch.look()
     assert store.attendance() == []
 
@@ -348,7 +355,7 @@ def test_the_last_change_wins_whoever_writes_back_first(emptied: Emptied, first:
     down = held(emptied)
     post(emptied, down, 0)
     late.watch.look()
-    post(emptied, lift(down, [], now=down.holds[0].since + 1, who="w"), 1)
+    post(emptied, release_scopes(down, [], now=down.holds[0].since + 1, who="w"), 1)
     one.watch.look()
     emptied.empty()
     for told in (both[first], both[1 - first]) * 3:
@@ -380,7 +387,7 @@ def test_what_was_changed_after_it_was_written_back_counts(emptied: Emptied) -> 
     told.watch.look()
     there = emptied.read_notice(NOTICE)
     mode = decode_mode(there.text, there.version)
-    up = lift(mode, [], now=there.now, who="w")
+    up = release_scopes(mode, [], now=there.now, who="w")
     post(emptied, replace(up, was=0), there.version)
     told.watch.look()
     assert not told.watch.known.mode.down
@@ -407,11 +414,11 @@ def test_a_killed_start_of_a_worker_takes_no_share_of_a_slow_start() -> None:
         text = encode_report(report(start, 500.0))
         store.attend(start, text, keep=60, notice="n", known=0)
 
-    post(store, lift(held(store), [], now=clock[0], who="w", ramp=60.0), 0)
+    post(store, release_scopes(held(store), [], now=clock[0], who="w", ramp=60.0), 0)
     attend("w@h/killed")
     clock[0] += 1.0
     attend("other@h/1")
-    own = Watch(
+    own = ModeWatch(
         "w@h/next",
         lambda: store,
         lambda: report("w@h/next", 1001.0),

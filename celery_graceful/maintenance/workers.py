@@ -1,13 +1,17 @@
-"""What a worker tells of itself: which version of the mode it keeps, and what it still runs."""
+"""What workers report, and which workers the store knows of."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery_graceful.text import strict_json
+
+if TYPE_CHECKING:
+    from celery_graceful.settings import Settings
+    from celery_graceful.stores.board import Board
 
 SCHEMA = 1
 #: Tasks that a report names; their number is told in any case.
@@ -133,3 +137,104 @@ def _busy(task: Any, id: Any, queue: Any, seconds: Any, run: Any) -> Busy:
         strict_json.number(seconds, "a duration"),
         strict_json.flag(run, "whether it is a run"),
     )
+
+
+#: For how many leases after its last report a worker that does not answer is listed.
+LISTED_FOR = 3
+#: After so many times between two reports without one, a worker has missed some.
+HEARTBEATS = 2.5
+#: A worker reports at least so often before others would count it as gone.
+REPORTS_PER_LEASE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWorker:
+    """A worker's latest report, by the store."""
+
+    #: Names one start of the worker.
+    worker: str
+    #: ``None``: it cannot be read.
+    report: Report | None
+    #: Seconds since it was written.
+    age: float
+
+    @property
+    def hostname(self) -> str:
+        """Celery's node name; a guess when the report cannot be read."""
+        return self.report.hostname if self.report else self.worker.rpartition("/")[0]
+
+
+def known_workers(board: Board) -> list[KnownWorker]:
+    """All workers whose reports are kept, those that were lost lately included."""
+    return [KnownWorker(who, decode_report(text), age) for who, text, age in board.attendance()]
+
+
+def report_every(settings: Settings) -> float:
+    """Seconds between two reports of a worker."""
+    return min(settings.maintenance_poll, settings.lease_ttl / REPORTS_PER_LEASE)
+
+
+def heartbeat(settings: Settings) -> float:
+    """Seconds within which a worker that runs, and reaches the store, reports again."""
+    return HEARTBEATS * report_every(settings)
+
+
+def patience(settings: Settings) -> float:
+    """Seconds after which a report is too old to count: a lease, and never a mere poll or two."""
+    return max(settings.lease_ttl, 2.5 * settings.maintenance_poll)
+
+
+def answer_of(member: KnownWorker, reports: Iterable[Report]) -> Report | None:
+    """What this very start of a worker answered over the broker.
+
+    A report that does not name its start counts for its node name.
+    """
+    host, start = member.hostname, member.worker
+    return next((r for r in reports if r.hostname == host and r.start in ("", start)), None)
+
+
+def is_replaced(
+    member: KnownWorker,
+    members: Iterable[KnownWorker],
+    reports: Iterable[Report],
+    *,
+    heartbeat: float,
+) -> bool:
+    """Whether another start of the same name began after this one's last report.
+
+    Two workers that share a name both go on reporting, so neither began after the last report of
+    the other for longer than a heartbeat.
+
+    Args:
+        members: what the store knows.
+        reports: what was answered over the broker.
+        heartbeat: seconds within which a worker that runs reports again.
+    """
+    if member.age <= heartbeat:
+        return False
+    known = [(m.report, m.age) for m in members if m.report is not None]
+    return any(
+        report.start not in ("", member.worker)
+        and report.hostname == member.hostname
+        and age + report.up_for < member.age
+        for report, age in (*known, *((report, 0.0) for report in reports))
+    )
+
+
+def is_of_another(member: KnownWorker, consumed: Collection[str], elsewhere: bool) -> bool:
+    """Whether the worker that answers to a silent worker's name is surely another one.
+
+    Args:
+        consumed: the queues that it consumes.
+        elsewhere: whether it named another namespace.
+    """
+    if elsewhere or member.report is None:
+        return elsewhere
+    return bool(consumed) and not set(consumed) & set(member.report.queues)
+
+
+def unknown(reports: Iterable[Report], members: Collection[KnownWorker]) -> list[Report]:
+    """The answers of workers that the store has no report of."""
+    starts = {member.worker for member in members}
+    hosts = {member.hostname for member in members}
+    return [r for r in reports if (r.start not in starts if r.start else r.hostname not in hosts)]

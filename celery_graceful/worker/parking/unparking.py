@@ -1,13 +1,15 @@
-"""Parked messages go back to their queues: in a thread, by one worker at a time."""
+"""Moving messages out of a worker, and sending parked ones back: by one worker at a time."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from kombu.exceptions import OperationalError
 
+from celery_graceful._celery.consumer import unstarted
 from celery_graceful._celery.message.parking_queue import Lot
 from celery_graceful._celery.threads.native import native_lock, native_sleep, start_native_thread
 from celery_graceful.errors import PublishUncertain, StoreError
@@ -23,17 +25,32 @@ logger = logging.getLogger("celery_graceful.maintenance")
 CLAIM_SECONDS, RETRY = 60.0, 2.0
 
 
-class SendingBack:
-    """Empties a parking queue when it is told to.
+def move(send: Callable[[list[Any]], list[Any]], requests: list[Any]) -> list[Any]:
+    """Send messages elsewhere, then acknowledge those that were sent, and return them."""
+    sent = send(requests) if requests else []
+    for request in sent:
+        request.acknowledge()
+        unstarted.forget(request)
+    return sent
+
+
+def without(requests: list[Any], some: list[Any]) -> list[Any]:
+    """``requests`` without ``some`` of them, told apart by identity."""
+    done = {id(request) for request in some}
+    return [request for request in requests if id(request) not in done]
+
+
+class Unparker:
+    """Empties a parking queue, in a thread of its own.
 
     Args:
         runtime: of the app.
         worker: names the worker.
-        lot: the parking queue.
+        queue: the parking queue.
         held: whether messages of a task still have to wait.
-        claim: the notice that says which worker does this, and until when nobody else does.
+        claim: the notice that names the worker that does this, and until when.
         done: called afterwards with the store and how many messages stay.
-        while_: whether this worker may go on; then it looks again until nothing comes any more:
+        while_: whether this worker may go on; then it checks again until nothing comes any more:
             another worker may park again what was sent back.
     """
 
@@ -41,7 +58,7 @@ class SendingBack:
         self,
         runtime: Runtime,
         worker: str,
-        lot: Lot,
+        queue: Lot,
         held: Callable[[str], bool],
         *,
         claim: str,
@@ -50,7 +67,7 @@ class SendingBack:
     ) -> None:
         self._runtime = runtime
         self._worker = worker
-        self._lot = lot
+        self._queue = queue
         self._held = held
         self._claim_name = claim
         self._done = done
@@ -68,8 +85,6 @@ class SendingBack:
         """The same, if a first look finds messages. Any thread."""
         start_native_thread(self._look)
 
-    # -- a thread of its own ----------------------------------------------------------------
-
     def _look(self) -> None:
         while (found := self._count()) is None:
             native_sleep(RETRY)
@@ -79,13 +94,13 @@ class SendingBack:
 
     def _count(self) -> int | None:
         try:
-            return self._lot.waiting()
+            return self._queue.waiting()
         except OperationalError as exc:
-            self._tell(exc)
+            self._log_once(exc)
             return None
 
     def _empty(self) -> None:
-        # Asked for once more while whoever was at it was about to leave: looked at afterwards.
+        # Requested once more while the thread was about to end: checked afterwards.
         while self._again and self.busy.acquire(False):
             try:
                 self._empty_all()
@@ -113,42 +128,41 @@ class SendingBack:
         while True:
             try:
                 if self._claim(store):
-                    moved, kept = self._lot.empty(self._held)
-                    self._release(store)
+                    moved, kept = self._queue.empty(self._held)
+                    self._post_claim(store, store.read_notice(self._claim_name), 0)
                     if moved:
                         logger.warning(
                             "Sent back %s from %s; %s",
                             counted(moved, "message"),
-                            self._lot.name,
+                            self._queue.name,
                             f"{kept or 'none'} still held",
                         )
                     self._done(store, kept)
                     return moved
             except (StoreError, OperationalError, PublishUncertain) as exc:
-                self._tell(exc)
+                self._log_once(exc)
             native_sleep(RETRY)
 
-    def _tell(self, exc: Exception) -> None:
+    def _log_once(self, exc: Exception) -> None:
         if self._logged is not type(exc):
             self._logged = type(exc)
-            logger.error("Parked messages wait in %s, trying again: %s", self._lot.name, exc)
+            logger.error("Parked messages wait in %s, trying again: %s", self._queue.name, exc)
 
     def _claim(self, store: Store) -> bool:
-        """Two workers at once would mix up the order, and go round what stays."""
+        """Two workers at once would mix up the order, and handle again what stays."""
         claim = store.read_notice(self._claim_name)
-        owner, until = _claimed(claim, self._claim_name)
+        owner, until = read_claim(claim, self._claim_name)
         if owner != self._worker and until > claim.now:
             return False
-        text = json.dumps([self._worker, claim.now + CLAIM_SECONDS])
+        return self._post_claim(store, claim, claim.now + CLAIM_SECONDS)
+
+    def _post_claim(self, store: Store, claim: Notice, until: float) -> bool:
+        text = json.dumps([self._worker, until])
         return store.post_notice(self._claim_name, claim.version, text) is not None
 
-    def _release(self, store: Store) -> None:
-        claim = store.read_notice(self._claim_name)
-        store.post_notice(self._claim_name, claim.version, json.dumps([self._worker, 0]))
 
-
-def _claimed(claim: Notice, name: str) -> tuple[str, float]:
-    """Who empties the parking queue, and until when; nobody, where that cannot be read."""
+def read_claim(claim: Notice, name: str) -> tuple[str, float]:
+    """Which worker empties the parking queue, and until when; none, where that is unreadable."""
     if not claim.text:
         return "", 0.0
     try:

@@ -17,7 +17,7 @@ from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.worker.maintenance import announce
-from celery_graceful.worker.maintenance.controller import Attendant
+from celery_graceful.worker.maintenance.controller import MaintenanceController
 
 
 class Begun:
@@ -35,7 +35,7 @@ def soon() -> list[Callable[[], None]]:
 
 @pytest.fixture
 def worker(runtime: Runtime, soon: list[Callable[[], None]]) -> Any:
-    """What the attendant needs of Celery's worker, connected."""
+    """What the maintenance needs of Celery's worker, connected."""
     worker: Any = SimpleNamespace(
         app=runtime.app,
         hostname="w1@host",
@@ -63,124 +63,129 @@ def worker(runtime: Runtime, soon: list[Callable[[], None]]) -> Any:
 
 
 @pytest.fixture
-def attendant(worker: Any, runtime: Runtime) -> Iterator[Attendant]:
+def maintenance(worker: Any, runtime: Runtime) -> Iterator[MaintenanceController]:
     try:
-        attendant = Attendant(worker, runtime, stop_flag.owned("w1@host/a"), forced=False)
-        attendant.watch.look()
-        attendant.reconnected(worker.consumer)
-        yield attendant
+        maintenance = MaintenanceController(
+            worker, runtime, stop_flag.owned("w1@host/a"), forced=False
+        )
+        maintenance.watch.look()
+        maintenance.reconnected(worker.consumer)
+        yield maintenance
     finally:
         stop_flag.withdraw()
 
 
 def test_a_report_misses_nothing_that_began_while_it_was_written(
-    attendant: Attendant,
+    maintenance: MaintenanceController,
     runtime: Runtime,
     soon: list[Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    look, request = attendant.gate.begun, Begun()
+    look, request = maintenance.gate.begun, Begun()
 
     def too_early() -> list[Any]:
         found = look()
-        monkeypatch.setattr(attendant.gate, "begun", look)
+        monkeypatch.setattr(maintenance.gate, "begun", look)
         celery_state.reserved_requests.add(request)
-        attendant.watch.learn(down(runtime, [EVERYTHING]).mode)
+        maintenance.watch.learn(down(runtime, [EVERYTHING]).mode)
         soon.pop()()
         return found
 
-    monkeypatch.setattr(attendant.gate, "begun", too_early)
-    early, late = attendant.report(), attendant.report()
+    monkeypatch.setattr(maintenance.gate, "begun", too_early)
+    early, late = maintenance.report(), maintenance.report()
     celery_state.reserved_requests.discard(request)
     assert (late.paused, [busy.id for busy in late.busy]) == (True, ["m1"])
     assert early.version < late.version
 
 
 def test_a_ramp_does_not_undo_a_down_of_the_same_moment(
-    attendant: Attendant, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    maintenance: MaintenanceController, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     down(runtime, [EVERYTHING])
-    attendant.watch.look()
+    maintenance.watch.look()
     up(runtime, ramp=600)
-    attendant.watch.look()
+    maintenance.watch.look()
     held = down(runtime, [EVERYTHING]).mode
-    attendant.watch.rank, attendant.watch.workers = 0, 100  # what is allowed has changed
-    broadcast = threading.Thread(target=attendant.watch.learn, args=(held,))
-    set_gate = attendant.gate.set
+    maintenance.watch.rank, maintenance.watch.workers = 0, 100  # what is allowed has changed
+    broadcast = threading.Thread(target=maintenance.watch.learn, args=(held,))
+    set_gate = maintenance.gate.set
 
     def slowly(*args: Any, **options: Any) -> None:
-        monkeypatch.setattr(attendant.gate, "set", set_gate)
+        monkeypatch.setattr(maintenance.gate, "set", set_gate)
         broadcast.start()
         broadcast.join(0.3)
         set_gate(*args, **options)
 
-    monkeypatch.setattr(attendant.gate, "set", slowly)
-    attendant._ramp()
+    monkeypatch.setattr(maintenance.gate, "set", slowly)
+    maintenance._ramp()
     broadcast.join()
-    assert attendant.gate.held.everything
+    assert maintenance.gate.held.everything
 
 
 def test_a_ramp_does_not_hold_up_exempt_queues(
-    attendant: Attendant, worker: Any, runtime: Runtime, soon: list[Callable[[], None]]
+    maintenance: MaintenanceController,
+    worker: Any,
+    runtime: Runtime,
+    soon: list[Callable[[], None]],
 ) -> None:
     alert, mail = Begun(), Begun()
     alert.message = SimpleNamespace(
         headers={}, delivery_info={"exchange": "", "routing_key": "alerts"}
     )
     down(runtime, [EVERYTHING])
-    attendant.watch.look()
+    maintenance.watch.look()
     up(runtime, ramp=600)
-    attendant.watch.look()
+    maintenance.watch.look()
     soon.pop()()
-    attendant.watch.rank, attendant.watch.workers = 0, 100  # others have their turn first
-    attendant._ramp()
+    maintenance.watch.rank, maintenance.watch.workers = 0, 100  # others have their turn first
+    maintenance._ramp()
     for request in (mail, alert):
         worker.process_task(request)
     assert worker.started == [alert]
 
 
 def test_a_paused_worker_says_so_again_and_again(
-    attendant: Attendant,
+    maintenance: MaintenanceController,
     runtime: Runtime,
     soon: list[Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(announce, "REMIND", 0.0)
-    attendant.report()
+    maintenance.report()
     assert "Still in maintenance" not in caplog.text
-    attendant.watch.learn(down(runtime, [EVERYTHING]).mode)
+    maintenance.watch.learn(down(runtime, [EVERYTHING]).mode)
     soon.pop()()
-    attendant.report()
-    attendant.report()
+    maintenance.report()
+    maintenance.report()
     assert caplog.text.count("Still in maintenance") >= 2
     up(runtime)
-    attendant.watch.look()
+    maintenance.watch.look()
     soon.pop()()
     caplog.clear()
-    attendant.report()
+    maintenance.report()
     assert "Still in maintenance" not in caplog.text
 
 
 def test_what_is_held_and_arrives_makes_no_reports(
-    attendant: Attendant,
+    maintenance: MaintenanceController,
     worker: Any,
     runtime: Runtime,
     soon: list[Callable[[], None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rings: list[int] = []
-    monkeypatch.setattr(attendant.watch, "ring", lambda: rings.append(1))
-    monkeypatch.setattr(attendant.gate, "_park", lambda requests: [])
-    attendant.watch.learn(down(runtime, [Scope(Kind.TASK, "shop.mail")]).mode)
+    monkeypatch.setattr(maintenance.watch, "ring", lambda: rings.append(1))
+    monkeypatch.setattr(maintenance.gate, "_park", lambda requests: [])
+    maintenance.watch.learn(down(runtime, [Scope(Kind.TASK, "shop.mail")]).mode)
     soon.pop()()
     assert len(rings) == 1, "it is in force"
     for _ in range(5):
         worker.process_task(Begun())
         soon.pop()()
     assert len(rings) == 1
-    attendant.reconnected(worker.consumer)
+    maintenance.reconnected(worker.consumer)
     assert len(rings) == 2
-    attendant.watch.learn(up(runtime).mode)
+    maintenance.watch.learn(up(runtime).mode)
     soon.pop()()
     assert len(rings) == 3
