@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AmbiguousRun",
     "CorruptRecord",
     "CursorError",
     "CutOff",
@@ -14,16 +15,19 @@ __all__ = [
     "MaxItemErrorsExceeded",
     "NewerRecord",
     "NoRunError",
+    "NotSent",
     "ProcessEnded",
     "ProcessError",
     "ProcessNotReady",
     "PublishUncertain",
+    "RunRefused",
     "ScopeNotDown",
     "ScopeRefused",
     "SettingsError",
     "StoreError",
     "StoreUnavailable",
     "TransactionError",
+    "UnknownRun",
     "UnknownScope",
     "Unroutable",
     "WaitTimedOut",
@@ -102,6 +106,22 @@ class WaitTimedOut(GracefulError):
 
 class MaintenanceEnded(GracefulError):
     """What was waited for is no longer held: somebody lifted it, or it ended by itself."""
+
+
+class UnknownRun(GracefulError):
+    """No run has the id that was asked for."""
+
+
+class AmbiguousRun(UnknownRun):
+    """More than one run has an id that begins as was asked for."""
+
+
+class RunRefused(GracefulError):
+    """What was asked does not fit the state of the run; nothing was changed."""
+
+
+class NotSent(GracefulError):
+    """A run was put back, but the broker did not take its message yet; a worker sends it again."""
 
 
 class StoreError(GracefulError):

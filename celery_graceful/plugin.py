@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from celery_graceful.maintenance.api import Maintenance
+    from celery_graceful.runs.api import Runs
 
 logger = logging.getLogger("celery_graceful")
 
@@ -60,6 +61,16 @@ class Graceful:
         from celery_graceful.maintenance.api import Maintenance
 
         return Maintenance(self._given_app)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The app's runs: ``.list(...)``, ``.get(id)``, ``.pause(id)``, ``.cancel(id)`` …
+
+        Works on the app given by then; see :class:`~celery_graceful.runs.api.Runs`.
+        """
+        from celery_graceful.runs.api import Runs
+
+        return Runs(self._given_app)
 
     def _given_app(self) -> Celery[Any]:
         if self.app is None:

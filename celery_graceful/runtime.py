@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -30,6 +30,8 @@ from celery_graceful.text.masking import mask_url
 if TYPE_CHECKING:
     from celery import Celery
 
+    from celery_graceful.runs.observers import Observer
+
 logger = logging.getLogger("celery_graceful.runtime")
 
 #: Where runs are kept when neither a setting, the broker nor the result backend names a store.
@@ -45,6 +47,8 @@ class Runtime:
 
     app: Celery
     settings: settings_.Settings
+    #: Are called at every transition of a run that this process makes.
+    observers: list[Observer] = field(default_factory=list)
 
     @cached_property
     def namespace(self) -> str:

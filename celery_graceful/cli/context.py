@@ -14,6 +14,8 @@ from celery_graceful.cli.exit_codes import WrongApp, exits
 from celery_graceful.cli.output import say
 
 if TYPE_CHECKING:
+    from celery_graceful.runs.api import Runs
+    from celery_graceful.runs.run import Run
     from celery_graceful.runtime import Runtime
 
 
@@ -29,6 +31,17 @@ class OpenApp:
     def store(self) -> str:
         """Where its runs are kept, without a password."""
         return self.runtime.store_address
+
+    @property
+    def runs(self) -> Runs:
+        """Its runs, as ``graceful.runs`` gives them."""
+        from celery_graceful.runs.api import Runs
+
+        return Runs(lambda: self.runtime.app)
+
+    def full_name(self, run: Run, given: str) -> str:
+        """The id in full of a run that was asked for by ``given``, or ``task[id]`` if it was so."""
+        return str(run) if given.endswith("]") and "[" in given else run.id
 
     def line(self, verb: str, *words: str) -> str:
         """The command that does ``verb`` with these arguments, for a shell."""

@@ -54,17 +54,16 @@ def exits() -> Iterator[None]:
     from kombu.exceptions import OperationalError
 
     from celery_graceful import errors
-    from celery_graceful.runs import control
 
     try:
         yield
     except (errors.SettingsError, errors.DefinitionError, errors.UnknownScope) as exc:
         raise WrongApp(_said(exc)) from exc
-    except (control.Refused, control.UnknownRun, errors.CorruptRecord) as exc:
+    except (errors.RunRefused, errors.UnknownRun, errors.CorruptRecord) as exc:
         raise Refusal(_said(exc)) from exc
     except (errors.ScopeNotDown, errors.ScopeRefused) as exc:
         raise Refusal(_said(exc)) from exc
-    except (errors.StoreError, control.NotSent, errors.PublishUncertain) as exc:
+    except (errors.StoreError, errors.NotSent, errors.PublishUncertain) as exc:
         raise Unavailable(_said(exc)) from exc
     except OperationalError as exc:
         raise Unavailable(f"The broker does not answer: {_said(exc)}") from exc

@@ -24,6 +24,9 @@ def duration(text: str) -> float:
     return seconds
 
 
+json_option = click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+
+
 def scope_options(function: Any) -> Any:
     """The options ``-Q`` and ``-T``."""
     function = click.option(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.context import OpenApp, open_app
-from celery_graceful.cli.output import print_json, print_pairs, print_table, say
+from celery_graceful.cli.options import json_option
+from celery_graceful.cli.output import natural_width, print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
-    from celery_graceful.runs.control import Run
+    from celery_graceful.runs.run import Page, Run
 
-#: Items quarantined that are shown.
+#: Quarantined items that are shown.
 MOST_ITEMS = 1000
 
 
@@ -20,7 +21,7 @@ MOST_ITEMS = 1000
 @click.argument("run_id", metavar="[ID]", required=False)
 @click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1))
 @click.option("-s", "--state", help="Only runs in this state, such as running or paused.")
-@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@json_option
 @click.pass_context
 def runs(
     ctx: click.Context,
@@ -33,92 +34,77 @@ def runs(
 ) -> None:
     """List runs, those under way first, or show one.
 
-    The first characters of an ID will do, if no other begins with them.
+    The first characters of an ID are enough, if no other begins with them.
     """
     with open_app(ctx) as at:
         if run_id is None:
-            _show_all(at, limit, _state(state), as_json)
+            _show_all(at, limit, _checked(state), as_json)
         else:
             _show_one(at, run_id, as_json)
 
 
-def _state(name: str | None) -> str | None:
-    from celery_graceful.model.run.record import State
+def _checked(state: str | None) -> str | None:
+    from celery_graceful.runs.lookup import STATES
 
-    known = [str(state) for state in State]
-    if name is not None and name not in known:
-        raise click.BadParameter(f"{name!r} is none of {', '.join(known)}", param_hint="--state")
-    return name
+    if state is not None and state not in STATES:
+        raise click.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
+    return state
 
 
 def _show_all(at: OpenApp, limit: int, state: str | None, as_json: bool) -> None:
-    from celery_graceful.cli import shown
+    from celery_graceful.views.runs import SCHEMA, run_as_data
 
-    found = _found(at, limit, state)
+    found = at.runs.list(state=state, limit=limit)
     if as_json:
-        print_json(shown.SCHEMA, runs=[shown.as_data(run) for run in found])
+        print_json(SCHEMA, runs=[run_as_data(run) for run in found])
         return
-    if not found:
+    if not found.items:
         which = f"No run is {state}" if state else "No runs"
         say(f"{which} (app {at.runtime.namespace}, store {at.store}).", err=True)
         return
-    _print_runs(at, found, complete=state is None and len(found) < limit)
-    if len(found) == limit:
+    _print_runs(at, found, complete=state is None and found.next is None)
+    if found.next is not None:
         say(f"The first {limit}; more with --limit.", err=True)
 
 
-def _print_runs(at: OpenApp, found: list[Run], *, complete: bool) -> None:
+def _print_runs(at: OpenApp, found: Page[Run], *, complete: bool) -> None:
     """In a narrow terminal with shortened ids: each still names one run.
 
     Args:
-        complete: whether the store has no other runs.
+        at: the app.
+        found: its runs.
+        complete: whether the app has no others.
     """
-    from celery_graceful.cli import shown
-    from celery_graceful.cli.short_ids import AT_MOST, shortened
-    from celery_graceful.cli.table_layout import natural_width
+    from celery_graceful.cli.run_text import HEADINGS, SPARE, run_row
     from celery_graceful.text.terminal import terminal_width
 
-    def others(prefix: str) -> list[str]:
-        return [key.id for key in at.runtime.store.named(prefix, AT_MOST)]
-
-    rows = [shown.as_row(run) for run in found]
+    rows = [run_row(run) for run in found]
     width = terminal_width()
-    if width is not None and natural_width(shown.HEADINGS, rows) > width:
-        ids = shortened([run.key.id for run in found], None if complete else others)
-        rows = [shown.as_row(run, run_id) for run, run_id in zip(found, ids, strict=True)]
-    print_table(shown.HEADINGS, rows, solid=("id",), spare=shown.SPARE)
+    if width is not None and natural_width(HEADINGS, rows) > width:
+        ids = at.runs.short_ids(found.items, complete=complete)
+        rows = [run_row(run, run_id) for run, run_id in zip(found, ids, strict=True)]
+    print_table(HEADINGS, rows, solid=("id",), spare=SPARE)
 
 
-def _found(at: OpenApp, limit: int, state: str | None) -> list[Run]:
-    from celery_graceful.runs import control
+def _show_one(at: OpenApp, name: str, as_json: bool) -> None:
+    from celery_graceful.cli.run_text import ITEM_HEADINGS, item_row, run_details
+    from celery_graceful.runs.quarantined_items import MOST_COUNTED
+    from celery_graceful.views.runs import SCHEMA, item_as_data, run_as_data
 
-    if state is None:
-        return control.listing(at.runtime, limit)
-    everything = control.listing(at.runtime, control.SEARCHED)
-    return [run for run in everything if str(run.record.state) == state][:limit]
-
-
-def _show_one(at: OpenApp, run_id: str, as_json: bool) -> None:
-    from celery_graceful.cli import shown
-    from celery_graceful.runs import control, quarantined_items
-
-    run = control.find(at.runtime, run_id)
-    items = list(quarantined_items.found(at.runtime.store, run.key, MOST_ITEMS + 1))
-    more = len(items) > MOST_ITEMS
-    del items[MOST_ITEMS:]
-    if more:
-        there = quarantined_items.count(at.runtime.store, run.key)
-        all_ = f"at least {there}" if there >= quarantined_items.MOST_COUNTED else str(there)
+    run = at.runs.get(name)
+    items = at.runs.quarantined(str(run), limit=MOST_ITEMS)
+    if items.next is not None:
+        there = at.runs.count_quarantined(str(run))
+        all_ = f"at least {there}" if there >= MOST_COUNTED else str(there)
         say(f"The first {MOST_ITEMS} of {all_} quarantined items.", err=True)
     if as_json:
-        data = {**shown.as_data(run), "quarantined": [shown.item_as_data(item) for item in items]}
-        print_json(shown.SCHEMA, run=data)
+        entries = [item_as_data(item) for item in items]
+        print_json(SCHEMA, run={**run_as_data(run), "quarantined_items": entries})
         return
-    print_pairs(shown.as_details(run))
-    if items:
+    print_pairs(run_details(run))
+    if items.items:
         say()
-        say("Items quarantined:")
-        rows = [shown.item_as_row(item) for item in items]
-        print_table(shown.ITEM_HEADINGS, rows, solid=("number",))
-        again = at.line("replay", control.name_of(run, run_id))
+        say("Quarantined items:")
+        print_table(ITEM_HEADINGS, [item_row(item) for item in items], solid=("number",))
+        again = at.line("replay", at.full_name(run, name))
         say(f"Tracebacks: --json. Try them again: {again}", err=True)

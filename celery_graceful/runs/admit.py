@@ -1,9 +1,10 @@
-"""At the door: may this message carry its run?"""
+"""Admission: may this message continue its run?"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from celery_graceful._celery.message import wire
@@ -79,10 +80,19 @@ def admit(
     guess = message.generation == 0 and not message.redelivered
     if patience is None:
         patience = runtime.settings.lease_ttl
-    done = transition(runtime.store, run, message, policy, guess=guess, patience=patience)
+    ask = partial(
+        transition,
+        runtime.store,
+        run,
+        policy=policy,
+        patience=patience,
+        observers=runtime.observers,
+        who=worker,
+    )
+    done = ask(message, guess=guess)
     if _nobody_would(runtime, done):
         message = replace(message, takes_over=True)
-        done = transition(runtime.store, run, message, policy, patience=patience)
+        done = ask(message)
     verdict = done.decision.verdict
     if verdict is Verdict.DROP or done.record is None:
         return Admission(Verdict.DROP, done.decision.why)

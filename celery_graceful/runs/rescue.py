@@ -46,6 +46,8 @@ class Rescuer:
     store: Store
     #: Whether the maintenance mode holds a task of a queue: such runs wait for its end.
     held: Callable[[str, str], bool] = _never
+    #: The worker that looks.
+    worker: str = ""
     _held_at: dict[RunKey, float] = field(default_factory=dict)
     _not_before: float = float("-inf")
     _seen: dict[RunKey, int] = field(default_factory=dict)
@@ -142,12 +144,19 @@ class Rescuer:
 
     def _rescue(self, run: RunKey, record: Record, send: Sender) -> None:
         done = transition(
-            self.store, run, ev.Rescue(), self.runtime.policy, known=record, guess=False
+            self.store,
+            run,
+            ev.Rescue(),
+            self.runtime.policy,
+            known=record,
+            guess=False,
+            observers=self.runtime.observers,
+            who=self.worker,
         )
         if done.decision.verdict is not Verdict.PUBLISH or done.record is None:
             return
         try:
-            publish_record(self.runtime, run, done.record, send)
+            publish_record(self.runtime, run, done.record, send, who=self.worker)
         except (OperationalError, PublishUncertain, CorruptRecord) as exc:
             logger.error(
                 "%s could not be sent on its way again; tried once more later: %s", run, exc

@@ -28,13 +28,16 @@ _GAVE_WAY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAI
 Send = Callable[[wire.Envelope], None]
 
 
-def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | None = None) -> None:
+def publish_record(
+    runtime: Runtime, run: RunKey, record: Record, send: Send | None = None, *, who: str
+) -> None:
     """Send the message that ``record`` waits for.
 
     An uncertain publish is repeated, since a duplicate is harmless.
 
     Args:
         send: sends an envelope; by default on a connection of its own.
+        who: publishes it.
 
     Raises:
         kombu.exceptions.OperationalError: the broker refused every connection.
@@ -50,7 +53,7 @@ def publish_record(runtime: Runtime, run: RunKey, record: Record, send: Send | N
     try:
         _send_ahead(runtime, run, record, envelope, partial(_repeat_uncertain, send, seconds))
     except Unroutable as exc:
-        _mark_unroutable(runtime, run, record, str(exc))
+        _mark_unroutable(runtime, run, record, str(exc), who)
         raise
 
 
@@ -129,8 +132,9 @@ def _repeat_uncertain(send: Send, seconds: float, envelope: wire.Envelope) -> No
             pause *= 2
 
 
-def _mark_unroutable(runtime: Runtime, run: RunKey, record: Record, why: str) -> None:
+def _mark_unroutable(runtime: Runtime, run: RunKey, record: Record, why: str, who: str) -> None:
+    event = ev.MarkUnroutable(record.generation, why)
     try:
-        transition(runtime.store, run, ev.MarkUnroutable(record.generation, why), runtime.policy)
+        transition(runtime.store, run, event, runtime.policy, observers=runtime.observers, who=who)
     except StoreError as exc:
         logger.error("%s is unroutable (%s), and the store does not know: %s", run, why, exc)

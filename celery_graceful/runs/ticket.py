@@ -204,6 +204,8 @@ class Ticket:
             known=self.record,
             guess=True,
             patience=patience,
+            observers=self.runtime.observers,
+            who=self.owner,
         )
 
     # -- a record that vanished ---------------------------------------------------------------
@@ -220,7 +222,14 @@ class Ticket:
             return False
         if self._restore is None:
             event = ev.Restore(self.fence, self.record, fresh_fence(time.time()))
-            self._restore = repeatable(self.runtime.store, self.run, event, self.runtime.policy)
+            self._restore = repeatable(
+                self.runtime.store,
+                self.run,
+                event,
+                self.runtime.policy,
+                observers=self.runtime.observers,
+                who=self.owner,
+            )
         done = self._restore(patience)
         self._restore = None
         if done.record is None or done.decision.verdict is not Verdict.DONE:
@@ -247,7 +256,7 @@ class Ticket:
             kombu.exceptions.OperationalError: the broker refused every connection.
             PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
         """
-        publish_record(self.runtime, self.run, self.record)
+        publish_record(self.runtime, self.run, self.record, who=self.owner)
 
     # -- leaving without the store ------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, Union
 
 from celery_graceful.errors import StoreError, StoreUnavailable
@@ -14,6 +14,7 @@ from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.events import Admit, End, Event
 from celery_graceful.model.run.record import Record, RunKey, replace
 from celery_graceful.model.run.verdict import Decision, Policy
+from celery_graceful.runs.observers import Observed, Observer, notify
 from celery_graceful.stores.base import Store, Swapped
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -44,6 +45,8 @@ def transition(
     known: Record | None = None,
     guess: bool = False,
     patience: Patience = 0.0,
+    observers: Sequence[Observer] = (),
+    who: str = "",
 ) -> Transition:
     """Apply an event to a run, once, however often the store has to be asked.
 
@@ -52,12 +55,16 @@ def transition(
         guess: take ``known`` (also ``None``: no record) for what stands there; a wrong guess costs
             nothing, the store answers with the truth.
         patience: how long to go on asking a store that does not answer.
+        observers: are told of the change, if one is written.
+        who: makes the change.
 
     Raises:
         StoreUnavailable: the store did not answer; the event may or may not have been applied.
     """
-    attempt = _Attempt(store, run, event, policy)
+    attempt = Attempt(store, run, event, policy)
     done = patiently(lambda: attempt(known, guess), patience, what=str(run))
+    if observers:
+        attempt.report(observers, done, who)
     if done.decision.keep is not None and not isinstance(event, End):
         keep_items(store, run, done.decision.keep)
     return done
@@ -78,17 +85,30 @@ def keep_items(store: Store, run: RunKey, keep: float) -> None:
 
 
 def repeatable(
-    store: Store, run: RunKey, event: Event, policy: Policy
+    store: Store,
+    run: RunKey,
+    event: Event,
+    policy: Policy,
+    *,
+    observers: Sequence[Observer] = (),
+    who: str = "",
 ) -> Callable[[Patience], Transition]:
     """An event for a run of which there is no record, to be tried until the store has answered.
 
     Called again after :exc:`StoreUnavailable`, it knows what it has written itself.
     """
-    attempt = _Attempt(store, run, event, policy)
-    return lambda patience: patiently(lambda: attempt(None, True), patience, what=str(run))
+    attempt = Attempt(store, run, event, policy)
+
+    def again(patience: Patience) -> Transition:
+        done = patiently(lambda: attempt(None, True), patience, what=str(run))
+        if observers:
+            attempt.report(observers, done, who)
+        return done
+
+    return again
 
 
-class _Attempt:
+class Attempt:
     """One event on its way into the store; called again, it knows what it wrote itself."""
 
     def __init__(self, store: Store, run: RunKey, event: Event, policy: Policy) -> None:
@@ -97,7 +117,9 @@ class _Attempt:
         self.event = event
         self.policy = policy
         self.stamp = os.urandom(8).hex()
+        #: What was last written, or might have been, and the record that it was to replace.
         self.tried: Decision | None = None
+        self.replaced: Record | None = None
         self._made_at = time.monotonic()
 
     def __call__(self, known: Record | None, guess: bool) -> Transition:
@@ -123,6 +145,16 @@ class _Attempt:
             f"gave up on {self.run} after {MAX_ROUNDS} conflicting writes for {self.event!r:.200}"
         )
 
+    def report(self, observers: Sequence[Observer], done: Transition, who: str) -> None:
+        """Tell observers of the change; of an event that changed nothing, nobody is told."""
+        if done.decision.record is None or done.record is None:
+            return
+        verdict, why, *_ = done.decision
+        notify(
+            observers,
+            Observed(self.run, self.event, self.replaced, done.record, verdict, why, who),
+        )
+
     def _as_of_now(self) -> Event:
         event = self.event
         if isinstance(event, Admit) and event.waited:
@@ -136,7 +168,7 @@ class _Attempt:
         return found.record, found.now
 
     def _swap(self, record: Record | None, written: Record, decision: Decision) -> Swapped:
-        self.tried = decision
+        self.tried, self.replaced = decision, record
         return self.store.swap(
             self.run,
             record.version if record is not None else 0,
@@ -147,8 +179,10 @@ class _Attempt:
 
 
 def _stored(written: Record, decision: Decision, swapped: Swapped) -> Record:
+    """The record as the store has it now."""
     due_at = None if decision.due_in is None else swapped.now + decision.due_in
-    return replace(written, version=swapped.version, due_at=due_at)
+    ended_at = None if decision.keep is None else swapped.now
+    return replace(written, version=swapped.version, due_at=due_at, ended_at=ended_at)
 
 
 def patiently(call: Callable[[], T], patience: Patience, *, what: str) -> T:

@@ -79,7 +79,7 @@ class LeaseRenewer:
         """Begin to beat and to look."""
         # Opened here: under gevent, two threads that import the same module block each other.
         beats, looks = self.runtime.open_store(), self.runtime.open_store()
-        rescuer = Rescuer(self.runtime, looks)
+        rescuer = Rescuer(self.runtime, looks, worker=self.worker)
         if self._held is not None:
             rescuer.held = self._held
         interval = self.runtime.settings.rescue_interval
@@ -166,7 +166,7 @@ class LeaseRenewer:
             return  # looked at again in the next round
         for run in revoked:
             try:
-                transition(store, RunKey(*run), ev.Cancel(), self.runtime.policy)
+                self._apply(store, RunKey(*run), ev.Cancel())
             except StoreUnavailable:
                 raise
             except Exception as exc:
@@ -188,7 +188,7 @@ class LeaseRenewer:
             if isinstance(event, ev.Release):
                 event = replace(event, late=True)
             try:
-                transition(store, run, event, self.runtime.policy)
+                self._apply(store, run, event)
             except CorruptRecord as exc:  # no later try would do better, and the others wait
                 logger.error("%s: the store cannot take %r: %s", run, event, exc)
             except StoreUnavailable:
@@ -201,6 +201,12 @@ class LeaseRenewer:
             self._in_doubt.remove(doubt)
         if refused is not None:
             raise refused
+
+    def _apply(self, store: Store, run: RunKey, event: ev.Event) -> Transition:
+        runtime = self.runtime
+        return transition(
+            store, run, event, runtime.policy, observers=runtime.observers, who=self.worker
+        )
 
     # -- the main thread --------------------------------------------------------------------
 
@@ -263,7 +269,7 @@ class LeaseRenewer:
             self._in_doubt.append((run, event))
             return None
         try:
-            return transition(self.runtime.store, run, event, self.runtime.policy)
+            return self._apply(self.runtime.store, run, event)
         except StoreUnavailable as exc:
             logger.error("%s: the store does not take %r yet, trying again: %s", run, event, exc)
             self._in_doubt.append((run, event))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.rescue import Rescuer
-from celery_graceful.runs.transition import Transition, _Attempt
+from celery_graceful.runs.transition import Attempt, Transition
 
 RUN = RunKey("task", "id")
 ITEMS = 8
@@ -64,11 +64,11 @@ class Execution:
     #: It has done the item it was at when it stood still.
     overran: bool = False
     #: What it tries to tell the store, since when, and what comes after.
-    attempt: _Attempt | None = None
+    attempt: Attempt | None = None
     since: float = 0.0
     then: Callable[[Transition], None] | None = None
     #: The write of a record that vanished, until its answer has come.
-    restore: _Attempt | None = None
+    restore: Attempt | None = None
 
     @property
     def carries(self) -> bool:

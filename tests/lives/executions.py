@@ -11,7 +11,7 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Request
 from celery_graceful.model.run.verdict import Policy, Verdict
-from celery_graceful.runs.transition import Transition, _Attempt
+from celery_graceful.runs.transition import Attempt, Transition
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
 from tests.lives.pen import Pen
 from tests.lives.project import LEASE, MAX_CRASHES, Project
@@ -49,7 +49,7 @@ class Executions:
         self, execution: Execution, event: ev.Event, then: Callable[[Transition], None]
     ) -> None:
         """An execution's question to the store; asked again until it is answered."""
-        execution.attempt = _Attempt(self._pen(execution), RUN, event, self.policy)
+        execution.attempt = Attempt(self._pen(execution), RUN, event, self.policy)
         execution.since, execution.then = self.clock, then
         self.ask_again(execution)
 
@@ -83,7 +83,7 @@ class Executions:
         assert execution.record is not None
         if execution.restore is None:
             event = ev.Restore(execution.fence, execution.record, self.fresh_fence())
-            execution.restore = _Attempt(self._pen(execution), RUN, event, self.policy)
+            execution.restore = Attempt(self._pen(execution), RUN, event, self.policy)
         done = execution.restore(None, True)
         execution.restore = None
         if done.decision.verdict is not Verdict.DONE:
@@ -92,7 +92,7 @@ class Executions:
         if execution.attempt is not None:
             own: Any = execution.attempt.event
             event = replace(own, fence=execution.fence)
-            execution.attempt = _Attempt(self._pen(execution), RUN, event, self.policy)
+            execution.attempt = Attempt(self._pen(execution), RUN, event, self.policy)
         return True
 
     def fresh_fence(self) -> int:

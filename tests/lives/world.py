@@ -16,7 +16,7 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record
 from celery_graceful.model.run.verdict import Decision, Verdict
 from celery_graceful.runs.rescue import Rescuer
-from celery_graceful.runs.transition import _Attempt
+from celery_graceful.runs.transition import Attempt
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
 from tests.lives.executions import Executions
 from tests.lives.neighbours import add_neighbour
@@ -117,7 +117,7 @@ class World(Executions):
         """Tell the store of the first process that died; kept in doubt while it is away."""
         pen: Any = Pen(self, worker)
         try:
-            _Attempt(pen, RUN, worker.dead[0], self.policy)(None, False)
+            Attempt(pen, RUN, worker.dead[0], self.policy)(None, False)
         except StoreUnavailable:
             return
         worker.dead.pop(0)
@@ -141,7 +141,7 @@ class World(Executions):
     def told(self, event: ev.Event, *, lost: bool = False) -> Decision:
         """An operator, who publishes if told to."""
         pen: Any = Pen(self, None)
-        done = _Attempt(pen, RUN, event, self.policy)(None, False)
+        done = Attempt(pen, RUN, event, self.policy)(None, False)
         publish = done.decision.verdict is Verdict.PUBLISH
         if publish and lost:
             self.lossy = True

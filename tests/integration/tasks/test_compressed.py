@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from celery_graceful._celery.message import wire
 from celery_graceful.model.run.record import State
 from celery_graceful.runs import quarantined_items
-from celery_graceful.runs.control import cancel, find
+from celery_graceful.runs.api import Runs
 from celery_graceful.runtime import Runtime, runtime_of
 
 from .conftest import TASK, MakeApp, as_seen_by_a_child, take
@@ -44,7 +44,7 @@ def test_whoever_waits_for_a_cancelled_run_hears_of_it(app: Any, runtime: Runtim
     name = str(uuid4())
     packed = sent(app, name)
     overdue(runtime, name, packed, state=State.INTERRUPTED, owner=None, generation=1)
-    cancel(runtime, find(runtime, name))
+    assert not Runs(lambda: app).cancel(name).trouble
     assert str(AsyncResult(name, app=app).state) == "REVOKED"
 
 

@@ -18,7 +18,7 @@ def test_pausing_a_running_run_asks_its_runner(call: Run, runtime: Runtime) -> N
     assert (done.exit_code, done.stdout) == (0, "")
     whom, run, *_, undo = done.stderr.splitlines()
     assert whom.startswith("App shop, broker memory://")
-    assert run == f"{RUN}: running, carried by w1/abc, 42/100 items done, cursor 41"
+    assert run == f"{RUN}: running, owned by w1/abc, 42/100 items done, cursor 41"
     assert undo == f"Undo: celery graceful resume {ID}"
     leave(runtime)
     assert state(runtime) is State.PAUSED
@@ -74,7 +74,7 @@ def test_cancelling_a_pending_run_ends_it_for_those_who_wait(call: Run, runtime:
 
 def test_cancelling_a_running_run_asks_its_runner(call: Run, runtime: Runtime) -> None:
     begin(runtime)
-    assert "Asked: it leaves at its next checkpoint." in call("cancel", ID).stderr
+    assert "Asked: it stops at its next checkpoint." in call("cancel", ID).stderr
     assert result_state(runtime.app) == "PENDING"
     assert "already asked" in call("cancel", ID).stderr
 
@@ -82,7 +82,7 @@ def test_cancelling_a_running_run_asks_its_runner(call: Run, runtime: Runtime) -
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ("resend", "A worker carries it"),
+        ("resend", "A worker runs it"),
         ("resume", "the run is not paused"),
     ],
 )

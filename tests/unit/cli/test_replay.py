@@ -39,8 +39,8 @@ def test_items_are_listed(call: Run, runtime: Runtime) -> None:
     done = call("runs", ID)
     assert "ValueError('broken')" in done.stdout
     assert f"celery graceful replay {ID}" in done.stderr
-    (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined"]
-    assert (first["number"], first["cursor"], first["traceback"]) == (7, "7", "Traceback …")
+    (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined_items"]
+    assert (first["number"], first["cursor"], first["traceback"]) == (7, 7, "Traceback …")
 
 
 def test_the_first_of_many_items_are_said_to_be_the_first(
@@ -54,7 +54,7 @@ def test_the_first_of_many_items_are_said_to_be_the_first(
     done = call("runs", ID)
     assert "The first 2 of 3 quarantined items." in done.stderr
     assert done.stdout.count("ValueError") == 2
-    assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined"]) == 2
+    assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined_items"]) == 2
 
 
 def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from celery_graceful import IterableTask
 from celery_graceful.cli import COMMANDS, graceful
-from celery_graceful.cli.shown import HEADINGS
+from celery_graceful.cli.run_text import HEADINGS
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, RunKey, replace
 from celery_graceful.runs.transition import transition
@@ -69,7 +69,7 @@ def test_a_run_is_listed(call: Run, runtime: Runtime) -> None:
         (0, -1, 0, "none"),
         (1, 42, 1, "1 in a row without progress, the last one: signal 9"),
         (3, 42, 3, "3 in a row without progress, the last one: signal 9"),
-        (1, 41, 0, "none since the run last got further; the last one: signal 9"),
+        (1, 41, 0, "none since its last progress; the last one: signal 9"),
     ],
 )
 def test_crashes_count_until_the_run_gets_further(
@@ -102,15 +102,17 @@ def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) ->
     data = json.loads(call("runs", "-j").stdout)
     assert data["schema"] == 1
     (run,) = data["runs"]
-    assert (run["id"], run["items"], run["total"], run["cursor"]) == (ID, 42, 100, "41")
-    assert json.loads(call("runs", ID, "--json").stdout)["run"] == {**run, "quarantined": []}
+    assert (run["id"], run["steps"], run["total"], run["cursor"]) == (ID, 42, 100, 41)
+    alone = json.loads(call("runs", ID, "--json").stdout)["run"]
+    assert alone.pop("now") >= run.pop("now")
+    assert alone == {**run, "quarantined_items": []}
 
 
 def test_one_run_is_shown_in_full(call: Run, runtime: Runtime) -> None:
     begin(runtime)
     for name in (ID, f"{TASK}[{ID}]"):
         shown = call("runs", name).stdout
-        for line in (r"carry +\{'rows': 42\}", r"carried by +w1/abc", r"lease ends +in \d+"):
+        for line in (r'carry +\{"rows": 42\}', r"owned by +w1/abc", r"lease ends +in \d+"):
             assert re.search(line, shown), shown
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from celery_graceful.cli.short_ids import AT_MOST, shortened
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import RunKey, State
-from celery_graceful.runs import control
+from celery_graceful.runs.api import Runs
+from celery_graceful.runs.short_ids import AT_MOST, shortened
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, TASK, Run, begin, state
@@ -90,7 +90,7 @@ def test_a_whole_id_is_not_ambiguous(call: Run, runtime: Runtime) -> None:
     admitted(runtime, ID, ID + "0", ID + "1")
     assert call("pause", ID).exit_code == 0
     admitted(runtime, "77", "777", task="shop.gone")
-    assert control.find(runtime, "77").key == ("shop.gone", "77")
+    assert str(Runs(lambda: runtime.app).get("77")) == "shop.gone[77]"
 
 
 def test_many_candidates_are_not_all_named(call: Run, runtime: Runtime) -> None:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from celery_graceful.cli import graceful
-from celery_graceful.cli.table_layout import laid_out, natural_width
+from celery_graceful.cli.output import laid_out, natural_width
 from celery_graceful.text.terminal import cell_width, wrapped
 
 HEADINGS = ("task", "id", "state", "mode version", "age")

@@ -161,7 +161,9 @@ class Sent:
         self.runs: list[RunKey] = []
         self.fails: dict[RunKey, Exception] = {}
 
-    def publish(self, runtime: Any, run: RunKey, record: Record, send: Any = None) -> None:
+    def publish(
+        self, runtime: Any, run: RunKey, record: Record, send: Any = None, *, who: str = ""
+    ) -> None:
         if run in self.fails:
             raise self.fails[run]
         self.runs.append(run)

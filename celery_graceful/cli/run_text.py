@@ -1,0 +1,129 @@
+"""Runs and their quarantined items as people read them."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+from celery_graceful.durations import format_seconds
+from celery_graceful.runs.quarantined_items import QuarantinedItem
+from celery_graceful.runs.run import Run
+from celery_graceful.text.counting import counted
+from celery_graceful.views.plain import plain
+
+HEADINGS = ("task", "id", "state", "items", "cursor", "generation", "crashes", "age")
+#: What a narrow terminal does without, in this order.
+SPARE = ("generation", "crashes", "age", "cursor")
+ITEM_HEADINGS = ("number", "cursor", "item", "error", "at")
+_CURSOR_WIDTH = 40
+_ERROR_WIDTH = 80
+
+
+def run_row(run: Run, run_id: str = "") -> tuple[str, ...]:
+    """One line of the table, under :data:`HEADINGS`.
+
+    Args:
+        run: the run.
+        run_id: a shorter id that names it as well.
+    """
+    return (
+        run.task,
+        run_id or run.id,
+        _state(run),
+        _items(run),
+        _tail(_cursor(run)),
+        str(run.generation),
+        str(run.crashes),
+        _age(run),
+    )
+
+
+def run_details(run: Run) -> list[tuple[str, str]]:
+    """Everything about one run that a person may want to know."""
+    lines = [
+        ("task", run.task),
+        ("id", run.id),
+        ("state", _state(run)),
+        ("items", _items(run)),
+        ("cursor", _cursor(run)),
+        ("carry", _as_json(run.carry) if run.carry else "–"),
+        ("owned by", run.worker or "nobody"),
+        ("queue", run.queue or "–"),
+        ("asked to", run.requested or "–"),
+        ("last stop", run.reason or "–"),
+        ("resumptions", str(run.resumptions)),
+        ("generation", str(run.generation)),
+        ("crashes", _crashes(run)),
+        ("sent again", counted(run.republished, "time")),
+        ("unroutable", run.unroutable or "–"),
+        ("age", _age(run)),
+    ]
+    if run.until is not None:
+        left = run.until - run.now
+        span = format_seconds(round(abs(left), 1))
+        what = "lease ends" if run.worker else "next sent"
+        lines.append((what, f"in {span}" if left > 0 else f"{span} ago; a worker acts on it soon"))
+    return lines
+
+
+def run_sentence(run: Run) -> str:
+    """The run in a sentence."""
+    by = f", owned by {run.worker}" if run.worker else ""
+    items = _items(run)
+    done = f"{items} {'item' if items == '1' else 'items'} done"
+    return f"{run}: {_state(run)}{by}, {done}, cursor {_tail(_cursor(run))}"
+
+
+def item_row(item: QuarantinedItem) -> tuple[str, ...]:
+    """One line of the table of quarantined items, under :data:`ITEM_HEADINGS`."""
+    at = datetime.fromtimestamp(item.at, timezone.utc).isoformat(sep=" ", timespec="seconds")
+    error = item.error if len(item.error) <= _ERROR_WIDTH else item.error[: _ERROR_WIDTH - 1] + "…"
+    return (str(item.ordinal), _tail(_as_json(item.cursor)), _tail(item.item), error, at)
+
+
+def _state(run: Run) -> str:
+    if run.ended:
+        return run.state
+    if run.unroutable:
+        return f"{run.state}, unroutable"
+    if run.orphaned:
+        return f"{run.state}, orphaned"
+    if run.overdue:
+        return f"{run.state}, lease expired"
+    return f"{run.state}, asked to {run.requested}" if run.requested else run.state
+
+
+def _crashes(run: Run) -> str:
+    last = f"the last one: {run.last_crash}"
+    if run.crashes:
+        return f"{run.crashes} in a row without progress, {last}"
+    return f"none since its last progress; {last}" if run.last_crash else "none"
+
+
+def _items(run: Run) -> str:
+    return str(run.steps) if run.total is None else f"{run.steps}/{run.total}"
+
+
+def _cursor(run: Run) -> str:
+    if run.unreadable:
+        return "unreadable"
+    return "–" if run.carry is None else _as_json(run.cursor)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def _tail(text: str) -> str:
+    """The end of a long text, where cursors differ."""
+    return text if len(text) <= _CURSOR_WIDTH else "…" + text[1 - _CURSOR_WIDTH :]
+
+
+def _age(run: Run) -> str:
+    if run.started_at is None:
+        return "–"
+    seconds = max(0, int(time.time() - run.started_at))
+    # Two units are enough for people.
+    return " ".join(format_seconds(seconds).split()[:2])

@@ -1,0 +1,203 @@
+"""``graceful.runs``: the one way to look at runs and to operate them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from celery_graceful.errors import RunRefused
+from celery_graceful.model.run import events as ev
+from celery_graceful.runs import lookup, operate, quarantined_items
+from celery_graceful.runs.observers import user_at_host
+from celery_graceful.runs.operate import Change
+from celery_graceful.runs.quarantined_items import QuarantinedItem
+from celery_graceful.runs.run import Page, Run, run_of
+from celery_graceful.runs.short_ids import AT_MOST, shortened
+from celery_graceful.runtime import runtime_of
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from celery_graceful.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A task that tries quarantined items again."""
+
+    run: Run
+    #: The id of the task that was sent; its name is that of the run's task.
+    sent: str
+    #: How many items it tries; at least so many, if it is :data:`.MOST_COUNTED`.
+    items: int
+
+
+class Runs:
+    """The runs of an app, for its code and scripts.
+
+    An id may be shortened to its first characters, as long as no other run's begins with them; and
+    it may be ``task[id]``, as in the logs. All methods may raise
+    :exc:`~celery_graceful.errors.StoreUnavailable` when the store does not answer, and all that
+    take an id :exc:`~celery_graceful.errors.UnknownRun`,
+    :exc:`~celery_graceful.errors.AmbiguousRun` and :exc:`~celery_graceful.errors.CorruptRecord`.
+    """
+
+    def __init__(self, app: Callable[[], Celery]) -> None:
+        self._app = app
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        worker: str | None = None,
+        text: str = "",
+        since: datetime | timedelta | str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page[Run]:
+        """Runs under way, the oldest first; then those that have ended, the last ended first.
+
+        Args:
+            state: a state of :class:`.Run`, or ``"ended"`` for all three of ended runs.
+            task: the task's name.
+            queue: where its messages go.
+            worker: the node name of the worker that owns it.
+            text: part of the task's name, the id or the worker's name; case does not matter.
+            since: begun since then: a moment, or how long ago: ``"2h"``.
+            limit: how many at most.
+            after: ``next`` of the page before.
+
+        Returns:
+            Up to ``limit`` runs. No run is on two pages, and none is missed, whatever happens to
+            runs meanwhile; those begun after the first page may be left out. Of more than 10,000
+            runs, those are looked at that are due first.
+
+        Raises:
+            ValueError: an argument cannot be what it is; the message says which and why.
+        """
+        runtime = self._runtime()
+        wanted = lookup.Filter(state, task, queue, worker, text, since)
+        found, place = lookup.page(runtime, wanted, limit, after)
+        return Page(tuple(run_of(runtime, *each) for each in found), place)
+
+    def get(self, id: str) -> Run:
+        """One run."""
+        runtime = self._runtime()
+        return run_of(runtime, *lookup.find(runtime, id))
+
+    def short_ids(self, runs: Sequence[Run], *, complete: bool = False) -> tuple[str, ...]:
+        """The ids by their first characters: as few as name one run, at least eight.
+
+        Args:
+            runs: that are shown together.
+            complete: whether the app has no other runs.
+        """
+        store = self._runtime().store
+
+        def others(prefix: str) -> Collection[str]:
+            return [key.id for key in store.named(prefix, AT_MOST)]
+
+        return tuple(shortened([run.id for run in runs], None if complete else others))
+
+    def quarantined(
+        self, id: str, *, limit: int = 1000, after: str | None = None
+    ) -> Page[QuarantinedItem]:
+        """The items that a run has quarantined, in their order.
+
+        Args:
+            id: of the run.
+            limit: how many at most.
+            after: ``next`` of the page before.
+        """
+        runtime = self._runtime()
+        key = lookup.find(runtime, id).key
+        first = 0 if after is None else int(after) + 1
+        there = quarantined_items.found(runtime.store, key, first=first)
+        items = tuple(islice(there, limit + 1))
+        more = len(items) > limit
+        return Page(items[:limit], str(items[limit - 1].ordinal) if more else None)
+
+    def count_quarantined(self, id: str) -> int:
+        """How many items a run has quarantined, counted up to 100,000."""
+        runtime = self._runtime()
+        return quarantined_items.count(runtime.store, lookup.find(runtime, id).key)
+
+    # -- operating ----------------------------------------------------------------------------
+
+    def pause(self, id: str, *, who: str | None = None) -> Change:
+        """Take a run out until it is resumed: a running one at its next checkpoint.
+
+        Args:
+            id: of the run.
+            who: does it; by default the user and host of this process.
+
+        Raises:
+            RunRefused: it has ended, is ending, or is paused.
+        """
+        return self._apply(id, ev.Pause(), who)
+
+    def resume(self, id: str, *, who: str | None = None) -> Change:
+        """Put a paused run back in its queue, or withdraw a pause that its worker has not seen yet.
+
+        Raises:
+            RunRefused: it is not paused, or belongs to another broker.
+            NotSent: it is back, but the broker did not take its message; a worker repeats that.
+        """
+        return self._apply(id, ev.Resume(), who)
+
+    def cancel(self, id: str, *, who: str | None = None) -> Change:
+        """End a run for good, as ``REVOKED``: a running one at its next checkpoint.
+
+        Raises:
+            RunRefused: it has ended or is ending.
+        """
+        return self._apply(id, ev.Cancel(), who)
+
+    def resend(self, id: str, *, who: str | None = None) -> Change:
+        """Send the message of a waiting run again, as after a purge of its queue.
+
+        If its message was not gone after all, the second one is dropped.
+
+        Raises:
+            RunRefused: no message of it is under way, or it belongs to another broker.
+            NotSent: the broker did not take the message; a worker repeats that.
+        """
+        return self._apply(id, ev.Resend(), who)
+
+    def replay(self, id: str, items: Collection[int] = ()) -> Replay:
+        """Try items again that a run has quarantined, as a task of its own.
+
+        Args:
+            id: of the run.
+            items: ordinals of :meth:`quarantined`; empty: all.
+
+        Raises:
+            RunRefused: nothing is quarantined, or not one of these items.
+            kombu.exceptions.OperationalError: the broker cannot be reached.
+            PublishUncertain: it may or may not have the message.
+        """
+        runtime = self._runtime()
+        found = lookup.find(runtime, id)
+        store, key = runtime.store, found.key
+        there = {item.ordinal for item in quarantined_items.chosen(store, key, items)}
+        if missing := sorted(set(items) - there):
+            raise RunRefused(f"{key} has no quarantined item {missing[0]}.")
+        sent = quarantined_items.replay(runtime, key, items)
+        if sent is None:
+            raise RunRefused(f"{key} has no quarantined items.")
+        count = len(there) or quarantined_items.count(store, key)
+        return Replay(run_of(runtime, *found), sent, count)
+
+    def _apply(self, id: str, event: ev.Event, who: str | None) -> Change:
+        runtime = self._runtime()
+        return operate.apply(runtime, lookup.find(runtime, id), event, who or user_at_host())
+
+    def _runtime(self) -> Runtime:
+        return runtime_of(self._app())

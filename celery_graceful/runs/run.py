@@ -1,0 +1,156 @@
+"""A run as plain values: what is known of it at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from celery_graceful._celery.message import wire
+from celery_graceful.errors import CorruptRecord, CursorError
+from celery_graceful.model.run.cursor import Checkpoint, decode
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.runtime import Runtime
+from celery_graceful.stop.hold import queue_of_delivery
+
+T = TypeVar("T")
+
+_PENDING = (State.INTERRUPTED, State.RETRYING)
+_OUTCOMES = tuple(map(str, Outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. Moments are Unix seconds; ``now``, ``until`` and ``ended_at`` by the store's clock.
+
+    What is not known, or does not apply, is ``None``.
+    """
+
+    task: str
+    id: str
+    #: ``running``, ``interrupted``, ``retrying``, ``paused``, ``finishing``, ``completed``,
+    #: ``failed`` or ``cancelled``.
+    state: str
+    #: What an operator has asked of a running one: ``pause`` or ``cancel``.
+    requested: str | None
+    #: Why its last execution stopped.
+    reason: str | None
+    #: Items done, and how many there are.
+    steps: int
+    total: int | None
+    #: Done up to and including this; any value that a cursor may have.
+    cursor: Any
+    carry: dict[str, Any] | None
+    #: Why cursor and carry cannot be read, if they cannot.
+    unreadable: str | None
+    #: Items quarantined since it began.
+    quarantined: int
+    #: Where its messages go; unknown once it has ended.
+    queue: str | None
+    #: Which worker owns it, ``None`` for nobody.
+    worker: str | None
+    generation: int
+    #: How many times it was resumed.
+    resumptions: int
+    #: Crashes in a row without progress, and how the last execution was lost.
+    crashes: int
+    last_crash: str | None
+    #: How many times its message was sent again, and why no worker can take it.
+    republished: int
+    unroutable: str | None
+    #: Its worker did not renew the lease, or nobody took its message in time.
+    overdue: bool
+    #: It waits for a message that should have arrived long ago: a purge, or a long queue.
+    orphaned: bool
+    started_at: float | None
+    ended_at: float | None
+    #: When its lease ends, or its message is sent again.
+    until: float | None
+    #: When all this was read.
+    now: float
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is completed, failed or cancelled."""
+        return self.state in _OUTCOMES
+
+    def __str__(self) -> str:
+        """``task[id]``, as in the logs."""
+        return f"{self.task}[{self.id}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing. Iterating over it gives its items."""
+
+    items: tuple[T, ...]
+    #: What to give as ``after`` for the next page; ``None``: this is the last one.
+    next: str | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def state_of(record: Record) -> str:
+    """The state as people read it: an ended run is named by its outcome."""
+    if record.state is State.ENDED and record.outcome is not None:
+        return str(record.outcome)
+    return str(record.state)
+
+
+def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
+    """The run of a record that was read at ``now``."""
+    checkpoint, unreadable = _checkpoint(record)
+    overdue = record.live and record.due_at is not None and record.due_at <= now
+    pending = record.state in _PENDING
+    return Run(
+        task=key.task,
+        id=key.id,
+        state=state_of(record),
+        requested=str(record.requested) if record.requested else None,
+        reason=record.reason or None,
+        steps=record.steps,
+        total=checkpoint.total if checkpoint else None,
+        cursor=checkpoint.cursor if checkpoint else None,
+        carry=checkpoint.carry if checkpoint else None,
+        unreadable=unreadable,
+        quarantined=checkpoint.errors if checkpoint else 0,
+        queue=queue_of(runtime, record),
+        worker=record.owner,
+        generation=record.generation,
+        resumptions=record.resumptions,
+        crashes=record.crashes_without_progress,
+        last_crash=record.last_crash or None,
+        republished=record.republished,
+        unroutable=record.unroutable or None,
+        overdue=overdue,
+        orphaned=pending and (overdue or record.republished > 0),
+        started_at=record.started_at or None,
+        ended_at=None if record.live else record.ended_at,
+        until=record.due_at,
+        now=now,
+    )
+
+
+def queue_of(runtime: Runtime, record: Record) -> str | None:
+    """The queue that a run's messages go to; ``None``: its message is gone or cannot be read."""
+    if not record.envelope:
+        return None
+    try:
+        envelope = wire.unpack(record.envelope)
+    except CorruptRecord:
+        return None
+    delivery = {"exchange": envelope.exchange, "routing_key": envelope.routing_key}
+    return queue_of_delivery(runtime.app, delivery)
+
+
+def _checkpoint(record: Record) -> tuple[Checkpoint | None, str | None]:
+    if record.checkpoint is None:
+        return None, None
+    try:
+        return decode(record.checkpoint), None
+    except CursorError as exc:
+        return None, str(exc)
