@@ -18,7 +18,7 @@ COMMANDS = {
     "down": "celery_graceful.cli.down:down",
     "up": "celery_graceful.cli.up:up",
     "status": "celery_graceful.cli.status:status",
-    "runs": "celery_graceful.cli.runs:runs",
+    "runs": "celery_graceful.cli.show_runs:runs",
     "pause": "celery_graceful.cli.run_changes:pause",
     "resume": "celery_graceful.cli.run_changes:resume",
     "cancel": "celery_graceful.cli.run_changes:cancel",

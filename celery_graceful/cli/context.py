@@ -15,7 +15,7 @@ from celery_graceful.cli.output import say
 
 if TYPE_CHECKING:
     from celery_graceful.runs.api import Runs
-    from celery_graceful.runs.run import Run
+    from celery_graceful.runs.plain_run import Run
     from celery_graceful.runtime import Runtime
 
 

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from celery_graceful.durations import format_seconds
+from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
-from celery_graceful.runs.run import Run
 from celery_graceful.text.counting import counted
 from celery_graceful.views.plain import plain
 

@@ -13,8 +13,8 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.runs import lookup, operate, quarantined_items
 from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.operate import Change
+from celery_graceful.runs.plain_run import Page, Run, run_of
 from celery_graceful.runs.quarantined_items import QuarantinedItem
-from celery_graceful.runs.run import Page, Run, run_of
 from celery_graceful.runs.short_ids import AT_MOST, shortened
 from celery_graceful.runtime import runtime_of
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from celery_graceful.durations import format_seconds, parse
 from celery_graceful.errors import AmbiguousRun, UnknownRun
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
-from celery_graceful.runs.run import queue_of, state_of
+from celery_graceful.runs.plain_run import queue_of, state_of
 from celery_graceful.runtime import Runtime
 
 #: Runs that are read for a listing. Of more, the store gives those that are due first.

@@ -15,7 +15,7 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.lookup import Found
-from celery_graceful.runs.run import Run, run_of
+from celery_graceful.runs.plain_run import Run, run_of
 from celery_graceful.runs.successors import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime

@@ -7,8 +7,8 @@ from typing import Any
 
 from celery_graceful.runs.api import Replay
 from celery_graceful.runs.operate import Change
+from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
-from celery_graceful.runs.run import Run
 from celery_graceful.views.plain import plain
 
 #: Raised when a field changes its meaning or goes away.

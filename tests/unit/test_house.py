@@ -99,12 +99,10 @@ SHARED_NAMES = {
     "plugin.py",
     "quarantine.py",
     "reading.py",
-    "replay.py",
     "running.py",
     "signals.py",
     "stops.py",
     "table.py",
-    "tables.py",
     "verdict.py",
     "watch.py",
     "wire.py",
@@ -112,6 +110,7 @@ SHARED_NAMES = {
 #: Files that share a name because they are about the same thing, one for each place.
 TWINS_ON_PURPOSE = {
     "__init__.py": "every package has one",
+    "api.py": "`graceful.runs` and `graceful.maintenance`",
     "errors.py": "the errors users see, and how each kind of store translates those of its driver",
     "kubernetes.py": "Kubernetes: its grace period, and its files",
     "supervisord.py": "supervisord: its grace period, and its files",

@@ -13,7 +13,7 @@ from celery_graceful.runs.quarantined_items import ENVELOPE, REPLAY, envelope_en
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, queued
 
-runs: Any = importlib.import_module("celery_graceful.cli.runs")
+runs: Any = importlib.import_module("celery_graceful.cli.show_runs")
 
 
 def quarantined(runtime: Runtime, *ordinals: int) -> None:

@@ -19,7 +19,7 @@ from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Outcome, Record, RunKey
 from celery_graceful.runs.api import Runs
 from celery_graceful.runs.observers import Observed, user_at_host
-from celery_graceful.runs.run import Run
+from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.views.runs import run_as_data

@@ -11,7 +11,7 @@ from celery_graceful.cli.options import json_option
 from celery_graceful.cli.output import natural_width, print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
-    from celery_graceful.runs.run import Page, Run
+    from celery_graceful.runs.plain_run import Page, Run
 
 #: Quarantined items that are shown.
 MOST_ITEMS = 1000
