@@ -91,9 +91,9 @@ def _add_option(app: Celery[Any]) -> None:
 
 def _check_beat(sender: Any = None, **_: Any) -> None:
     from celery_graceful.errors import GracefulError
-    from celery_graceful.execution import definitions
     from celery_graceful.maintenance.beat.schedule import install_gate
     from celery_graceful.runtime import runtime_of
+    from celery_graceful.tasks import definitions
 
     app = getattr(sender, "app", None)
     if app is None:

@@ -97,7 +97,7 @@ def _checked(app: Any) -> Runtime:
 
 def _tell_faults(app: Any) -> None:
     """Name the tasks that cannot run as they are written; they keep no others from being held."""
-    from celery_graceful.execution import definitions
+    from celery_graceful.tasks import definitions
 
     for fault in definitions.faults_in(app):
         say(f"A task cannot run as it is written: {fault}", err=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
 from celery_graceful.errors import SettingsError
-from celery_graceful.execution.definitions import faults_in
-from celery_graceful.execution.limits import SHARE_OF_TIME_LIMIT
-from celery_graceful.execution.written import RunTask
+from celery_graceful.execution.run_task import RunTask
+from celery_graceful.execution.stopping.limits import SHARE_OF_TIME_LIMIT
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.tasks.definitions import faults_in
 from celery_graceful.tasks.graceful import GracefulTask
 
 if TYPE_CHECKING:

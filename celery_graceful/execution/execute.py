@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 
-from celery_graceful.execution import (
-    base_exceptions,
-    crash_limit,
-    definitions,
-    deliveries,
-    endings,
-    exits,
-    making,
-    process,
-    results,
-    retries,
-    styles,
-)
+from celery_graceful.execution import ending, leaving, making, process, results
 from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.delivery_admission import admission_of
+from celery_graceful.execution.ending import crash_limit
 from celery_graceful.execution.execution import Execution, Interrupted
+from celery_graceful.execution.leaving import retries
+from celery_graceful.execution.loop import styles
 from celery_graceful.execution.making import EXECUTION
-from celery_graceful.execution.models import models_of
 from celery_graceful.execution.owned import OwnedExecution
-from celery_graceful.execution.replay import replay_of
+from celery_graceful.execution.quarantine.replay import replay_of
+from celery_graceful.execution.run_task import models_of
+from celery_graceful.execution.stopping import base_exceptions
 from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.model.run.verdict import Verdict
@@ -35,7 +28,7 @@ from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -48,7 +41,7 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     Returns the result when the run is done. Leaves by ``Left`` when it was handed over or dropped,
     by ``Returned`` when the broker is to keep the message, and by whatever an item raises.
     """
-    definitions.raise_faults(task)
+    task.raise_faults()
     kwargs = dict(kwargs)
     seed = kwargs.pop("cursor", _NOT_SEEDED)
     request = task.request
@@ -72,7 +65,7 @@ def _carry(
     flag: stop_flag.StopFlag,
 ) -> Any:
     request = task.request
-    admission = deliveries.admission_of(task, flag)
+    admission = admission_of(task, flag)
     ticket = admission.ticket
     assert ticket is not None
     try:
@@ -129,18 +122,18 @@ def _loop(execution: Execution, admission: Admission | None) -> Any:
         return _through(execution, carried)
     except (Ignore, Reject, Retry) as exc:
         if carried is not None and not carried.left:
-            endings.fail(carried, exc)
+            ending.fail(carried, exc)
             retries.send(carried)
         raise
     except Exception as exc:
         if carried is not None and carried.left:
-            endings.not_its_failure(carried, exc)
+            ending.not_its_failure(carried, exc)
         if carried is not None:
-            endings.fail(carried, exc)
+            ending.fail(carried, exc)
         raise
     except BaseException as exc:
         if carried is not None:
-            endings.fail_or_let_go(carried, exc)
+            ending.fail_or_let_go(carried, exc)
         raise
 
 
@@ -159,7 +152,7 @@ def _enter(execution: Execution, carried: OwnedExecution | None) -> None:
             return execution.enter()
         except Interrupted as stop:  # of an execution that waits for its turn
             assert carried is not None
-            exits.leave(carried, stop.reason)
+            leaving.leave(carried, stop.reason)
 
 
 def _through(execution: Execution, carried: OwnedExecution | None) -> Any:
@@ -170,12 +163,12 @@ def _through(execution: Execution, carried: OwnedExecution | None) -> Any:
     if again is not None and carried is not None:
         result = _iterate(execution, carried, again.run)
         execution.check_committed()
-        endings.finish(carried, result)
+        ending.finish(carried, result)
         return result
     task, args, kwargs = execution.task, execution.args, execution.kwargs
     if execution.saved is not None and carried is not None:
         result = results.load(task, execution.saved)
-        endings.finish(carried, result)
+        ending.finish(carried, result)
         return result
     (task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
     if execution.total is None and not execution.resumed:
@@ -188,7 +181,7 @@ def _through(execution: Execution, carried: OwnedExecution | None) -> Any:
         result = models.dump(result)
     execution.check_committed()
     if carried is not None:
-        endings.finish(carried, result)
+        ending.finish(carried, result)
     else:
         execution.check_saveable()
         execution.save_result(result)
@@ -205,4 +198,4 @@ def _iterate(
             if carried is None:
                 execution.leave(stop.reason)
             else:
-                exits.leave(carried, stop.reason)
+                leaving.leave(carried, stop.reason)

@@ -13,11 +13,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery_graceful.errors import NoRunError, TransactionError
-from celery_graceful.execution.child_tasks import Children
 from celery_graceful.execution.current import current_execution
-from celery_graceful.execution.doubt import Doubt
+from celery_graceful.execution.journal.child_tasks import Children
 from celery_graceful.execution.loop import CHUNK, Fuse, Stand
-from celery_graceful.execution.quarantine import Quarantine, allowance
+from celery_graceful.execution.quarantine import Doubt, Quarantine, allowance
 from celery_graceful.execution.uncommitted import OpenWork
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.pace import Pace
@@ -25,7 +24,7 @@ from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
     from celery_graceful.atomic import Work
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 

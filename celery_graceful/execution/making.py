@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from celery_graceful.execution.atomic import AtomicExecution, AtomicOwnedExecution
 from celery_graceful.execution.execution import Execution, execution_maker
+from celery_graceful.execution.journal.atomic import AtomicExecution, AtomicOwnedExecution
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.model.run.cursor import Checkpoint
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 #: Where the execution of a delivery is kept on its request, for what Celery calls after ``run``.
 EXECUTION = "graceful_execution"

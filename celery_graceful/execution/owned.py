@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from celery_graceful import signals
 from celery_graceful._celery.message.wire import QUEUE
 from celery_graceful._celery.pool.children import TERM_SIGNAL
-from celery_graceful.execution import results, ticker
+from celery_graceful.execution import results
 from celery_graceful.execution.execution import Interrupted
-from celery_graceful.execution.pacing import Pacing
-from celery_graceful.execution.saving import REASON_OF, SavingExecution
+from celery_graceful.execution.journal.store_journal import REASON_OF, SavingExecution
+from celery_graceful.execution.loop import ticker
+from celery_graceful.execution.loop.pacing import Pacing
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.runs.ticket import Ticket
@@ -23,7 +24,7 @@ from celery_graceful.stop.hold import has_to_leave, queue_of_delivery
 from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 

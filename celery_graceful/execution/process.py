@@ -11,15 +11,19 @@ from celery import states
 
 from celery_graceful import signals
 from celery_graceful._celery.pool.children import is_ending
+from celery_graceful._celery.task.delivery import delivery_of
 from celery_graceful.errors import StoreError
-from celery_graceful.execution import guard, late_ends, not_executed
+from celery_graceful.execution.ending import late_ends
 from celery_graceful.execution.owned import OwnedExecution
-from celery_graceful.execution.state_writer import close_writer
+from celery_graceful.execution.results.state_writer import close_writer
+from celery_graceful.execution.stopping import guard
 from celery_graceful.model.run.record import Outcome
+from celery_graceful.runs.admit import Admission
+from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runtime import close_stores
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -53,7 +57,7 @@ def _close_run(
     """Celery has stored the outcome and fired the callbacks: the run has ended."""
     execution = getattr(task.request, "graceful_execution", None)
     if not isinstance(execution, OwnedExecution):
-        not_executed.end(task, state, retval)
+        _end_unexecuted(task, state, retval)
         return
     if state is None and execution.error is not None and not is_ending():
         state = states.FAILURE  # it is stored; ``on_failure`` or the like raised no Exception
@@ -70,6 +74,40 @@ def _close_run(
         signals.emit(
             signals.run_failed, task, **execution.details, exception=execution.error or retval
         )
+
+
+def _end_unexecuted(task: Any, state: str | None, retval: Any) -> None:
+    """Have the run agree with what Celery has stored, and does with the message.
+
+    Args:
+        task: the task, within its execution.
+        state: the execution's state, as Celery tells ``task_postrun``.
+        retval: what it returned or raised.
+    """
+    delivery = delivery_of(task.request)
+    admission = None if delivery is None else delivery.answer
+    if not isinstance(admission, Admission) or admission.ticket is None:
+        return
+    try:
+        _end_run(admission.ticket, state, retval)
+    except StoreError as exc:
+        logger.error(
+            "%s was %s without being executed, and the store does not know: %s",
+            admission.ticket.run,
+            state,
+            exc,
+        )
+
+
+def _end_run(ticket: Ticket, state: str | None, retval: Any) -> None:
+    requeued = state == states.REJECTED and getattr(retval, "requeue", False)
+    if requeued or state == states.RETRY:  # the message comes again, as it is
+        record = ticket.record
+        ticket.hand_over(record.checkpoint, record.steps, str(state).lower(), successor=False)
+    elif state in (states.SUCCESS, states.IGNORED):
+        ticket.end(Outcome.COMPLETED)
+    elif state in (states.FAILURE, states.REJECTED):
+        ticket.end(Outcome.FAILED)
 
 
 def _close(**_: Any) -> None:

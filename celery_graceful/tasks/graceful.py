@@ -14,10 +14,10 @@ from celery_graceful._celery.task.app_task import (
 )
 from celery_graceful._celery.task.delivery import Delivery, Left, Stores, stores_limited
 from celery_graceful._celery.task.tracing import catch_ways_out, traced
-from celery_graceful.execution import guard
-from celery_graceful.execution.child_tasks import HEADER as CHILDREN
-from celery_graceful.execution.child_tasks import Children
-from celery_graceful.execution.stop_hooks import attend, no_longer_cut
+from celery_graceful.execution.journal.child_tasks import HEADER as CHILDREN
+from celery_graceful.execution.journal.child_tasks import Children
+from celery_graceful.execution.stopping import guard
+from celery_graceful.execution.stopping.stop_hooks import attend, no_longer_cut
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag

@@ -12,10 +12,11 @@ from celery_graceful._celery.task.delivery import Delivery
 from celery_graceful._celery.task.shared_registration import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.execution import definitions, deliveries, making, retries
+from celery_graceful.execution import delivery_admission, making
 from celery_graceful.execution.execution import Progress, execution_of
-from celery_graceful.execution.models import sendable
-from celery_graceful.execution.written import RunTask
+from celery_graceful.execution.leaving import retries
+from celery_graceful.execution.run_task import RunTask, sendable
+from celery_graceful.tasks import definitions
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.run_method import RunMethod
 
@@ -102,7 +103,7 @@ class IterableTask(RunTask, GracefulTask):
 
     def _begin_delivery(self, delivery: Delivery, request: Any) -> Ignore | Reject | None:
         """A duplicate ends here, as does a message of which nobody can say what it is."""
-        return deliveries.begin(self, delivery, request)
+        return delivery_admission.begin(self, delivery, request)
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
@@ -112,7 +113,7 @@ class IterableTask(RunTask, GracefulTask):
         Raises:
             DefinitionError: the task is not written as an iterable task has to be.
         """
-        definitions.raise_faults(self)
+        self.raise_faults()
         args, kwargs = sendable(self, args, kwargs, options.get("serializer", self.serializer))
         execution = retries.carried_execution(self, options.get("task_id"))
         if execution is None:

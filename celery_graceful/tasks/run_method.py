@@ -16,7 +16,7 @@ from celery_graceful.execution.current import current_execution
 from celery_graceful.execution.execute import execute
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 _CURSOR = Parameter("cursor", Parameter.KEYWORD_ONLY, default=None)
 _TASK = Parameter("task", Parameter.POSITIONAL_ONLY)

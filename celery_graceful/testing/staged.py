@@ -13,9 +13,9 @@ from celery.exceptions import Ignore
 from kombu import serialization
 
 from celery_graceful.errors import CursorError
-from celery_graceful.execution.atomic import AtomicExecution
 from celery_graceful.execution.current import current_execution
 from celery_graceful.execution.execution import Execution, Interrupted, execution_maker
+from celery_graceful.execution.journal.atomic import AtomicExecution
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.tasks.iterable import IterableTask

@@ -27,11 +27,11 @@ from celery_graceful._celery.pool.signal_handlers import interrupt_main_thread, 
 from celery_graceful._celery.task.app_task import rebuild_tasks
 from celery_graceful._celery.threads.native import snapshot
 from celery_graceful.errors import SettingsError
-from celery_graceful.execution import definitions, guard
+from celery_graceful.execution.stopping import guard
 from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import GracefulTask
+from celery_graceful.tasks import GracefulTask, definitions
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.lease_renewer import LeaseRenewer

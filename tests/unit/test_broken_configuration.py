@@ -11,7 +11,7 @@ from celery import Celery
 
 from celery_graceful import Graceful, IterableTask, plugin
 from celery_graceful.errors import DefinitionError
-from celery_graceful.execution.definitions import check_all, faulty
+from celery_graceful.tasks.definitions import check_all, faulty
 
 
 class Odd:

@@ -75,7 +75,7 @@ LONG_FILES = {
     "_celery/consumer/request.py",
     "_celery/message/wire.py",
     "execution/execution.py",
-    "execution/exits.py",
+    "execution/leaving/__init__.py",
     "model/run/cursor.py",
     "settings/table.py",
     "worker/maintenance/controller.py",

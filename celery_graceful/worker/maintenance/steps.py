@@ -11,9 +11,9 @@ from celery import signals as celery_signals
 
 from celery_graceful._celery.consumer.lost_poll import end_polls_before_closing
 from celery_graceful.errors import SettingsError
-from celery_graceful.execution import definitions
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
+from celery_graceful.tasks import definitions
 from celery_graceful.worker.contained import ContainedStep, failure_of
 from celery_graceful.worker.maintenance import remote
 from celery_graceful.worker.maintenance.controller import MaintenanceController

@@ -11,7 +11,7 @@ from celery.platforms import EX_FAILURE, EX_OK
 
 from celery_graceful._celery.consumer import held_requests
 from celery_graceful._celery.pool.signal_handlers import say_cold
-from celery_graceful.execution.stop_hooks import raise_if_cut
+from celery_graceful.execution.stopping.stop_hooks import raise_if_cut
 from celery_graceful.grace.deadlines import Grace
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop.flag import StopFlag

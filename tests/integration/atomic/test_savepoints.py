@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from celery_graceful.execution import endings
+from celery_graceful.execution import ending
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs import quarantined_items
 from tests.integration.atomic.project import Project, new_id, own_task
@@ -56,7 +56,7 @@ def test_crashes_leave_no_item_aside_that_is_done_later(
     class Killed(BaseException):
         """What a signal that ends the process would raise."""
 
-    monkeypatch.setattr(endings, "is_stop", lambda exc, *_: isinstance(exc, Killed))
+    monkeypatch.setattr(ending, "is_stop", lambda exc, *_: isinstance(exc, Killed))
 
     broken = True
 

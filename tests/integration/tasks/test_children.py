@@ -13,7 +13,7 @@ from celery import Celery, group
 from celery.result import AsyncResult
 
 from celery_graceful import GracefulTask, IterableTask, stopping
-from celery_graceful.execution.child_tasks import MOST
+from celery_graceful.execution.journal.child_tasks import MOST
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runtime import runtime_of
 from tests.harness.delivered import InProcess

@@ -12,7 +12,8 @@ import pytest
 from celery.exceptions import Ignore, Reject, WorkerShutdown, WorkerTerminate
 
 from celery_graceful.errors import BaseExceptionRaised, CutOff, StoreUnavailable
-from celery_graceful.execution import base_exceptions, endings, limits
+from celery_graceful.execution import ending
+from celery_graceful.execution.stopping import base_exceptions, limits
 
 greenlet = pytest.importorskip("greenlet")
 
@@ -124,8 +125,8 @@ def test_it_is_not_retried() -> None:
 @pytest.fixture
 def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
-    monkeypatch.setattr(endings, "fail", lambda execution, exc: done.append(exc))
-    monkeypatch.setattr(endings, "abandon", lambda execution: done.append("abandoned"))
+    monkeypatch.setattr(ending, "fail", lambda execution, exc: done.append(exc))
+    monkeypatch.setattr(ending, "abandon", lambda execution: done.append("abandoned"))
     return SimpleNamespace(
         done=done,
         flag=flag(),
@@ -141,7 +142,7 @@ def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_the_run_fails(execution: Any) -> None:
     with pytest.raises(BaseExceptionRaised) as caught:
-        endings.fail_or_let_go(execution, SystemExit(1))
+        ending.fail_or_let_go(execution, SystemExit(1))
     assert execution.done == [caught.value]
     assert isinstance(caught.value.__cause__, SystemExit)
 
@@ -152,31 +153,31 @@ def test_the_run_fails_though_the_store_is_away(execution: Any) -> None:
 
     execution.ticket.stands = away
     with pytest.raises(BaseExceptionRaised):
-        endings.fail_or_let_go(execution, SystemExit(1))
+        ending.fail_or_let_go(execution, SystemExit(1))
 
 
 def test_a_run_that_was_revoked_ends_without_a_trace(execution: Any) -> None:
     execution.ticket.stands = lambda: False
     with pytest.raises(Ignore):
-        endings.fail_or_let_go(execution, greenlet.GreenletExit())
+        ending.fail_or_let_go(execution, greenlet.GreenletExit())
     assert execution.done == []
 
 
 def test_a_run_that_has_left_does_not_fail(execution: Any) -> None:
     execution.left = True
     with pytest.raises(Ignore):
-        endings.fail_or_let_go(execution, SystemExit(1))
+        ending.fail_or_let_go(execution, SystemExit(1))
     assert execution.done == []
 
 
 def test_a_stop_goes_through(execution: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_exceptions, "is_ending", lambda: True)
-    endings.fail_or_let_go(execution, SystemExit(1))
+    ending.fail_or_let_go(execution, SystemExit(1))
     assert execution.done == ["abandoned"]
 
 
 def test_a_killed_greenlets_message_goes_back(execution: Any) -> None:
     execution.flag = flag(raised=True)
     with pytest.raises(Reject) as caught:  # gevent's pool would take the exit for a success
-        endings.fail_or_let_go(execution, greenlet.GreenletExit())
+        ending.fail_or_let_go(execution, greenlet.GreenletExit())
     assert caught.value.requeue  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ import pytest
 
 from celery_graceful import GracefulTask, IterableTask, iterable_task
 from celery_graceful.errors import DefinitionError
-from celery_graceful.execution.definitions import check_all
+from celery_graceful.tasks.definitions import check_all
 
 from .bad_definitions import (
     CLASSES,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from celery_graceful.execution import guard
+from celery_graceful.execution.stopping import guard
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag as stop_flag
 

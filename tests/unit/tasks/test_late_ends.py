@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.execution import late_ends
+from celery_graceful.execution.ending import late_ends
 from celery_graceful.model.run.record import Outcome
 
 
@@ -30,7 +30,7 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     found = Store()
-    monkeypatch.setattr("celery_graceful.execution.endings.close", found.close)
+    monkeypatch.setattr("celery_graceful.execution.ending.close", found.close)
     monkeypatch.setattr(late_ends, "_may_wait", lambda execution: execution.task.atomic is None)
     return found
 
@@ -78,7 +78,7 @@ def test_one_that_is_refused_keeps_no_other_from_being_told(
         if execution.ticket.run == "bad":
             raise StoreError("refused")
 
-    monkeypatch.setattr("celery_graceful.execution.endings.close", close)
+    monkeypatch.setattr("celery_graceful.execution.ending.close", close)
     for run in ("bad", "good"):
         late_ends.close(execution(run), Outcome.COMPLETED)
     store.back.set()

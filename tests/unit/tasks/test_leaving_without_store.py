@@ -16,9 +16,14 @@ from celery_graceful.errors import (
     StoreUnavailable,
     Unroutable,
 )
-from celery_graceful.execution import exits, saving
+from celery_graceful.execution import leaving
 from celery_graceful.execution.execution import Interrupted
-from celery_graceful.execution.saving import LEAVE_AGAIN, STORE_RETRY, SavingExecution
+from celery_graceful.execution.journal import store_journal
+from celery_graceful.execution.journal.store_journal import (
+    LEAVE_AGAIN,
+    STORE_RETRY,
+    SavingExecution,
+)
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.model.run.verdict import Verdict
@@ -86,7 +91,7 @@ def test_its_message_carries_the_checkpoint() -> None:
     ticket = FakeTicket()
     execution = execution_with(ticket)
     with pytest.raises(Ignore):
-        exits.leave(execution, AWAY)
+        leaving.leave(execution, AWAY)
     assert ticket.sent == [(encode(execution.checkpoint), 9, AWAY)]
     assert execution.left
     assert not ticket.told, "the store hears of it from the successor's admission"
@@ -95,7 +100,7 @@ def test_its_message_carries_the_checkpoint() -> None:
 @pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])
 def test_while_nothing_can_be_sent_it_waits_on(trouble: Exception) -> None:
     execution = execution_with(FakeTicket(trouble))
-    exits.leave(execution, AWAY)
+    leaving.leave(execution, AWAY)
     assert not execution.left
     assert not execution.leaving
 
@@ -107,7 +112,7 @@ def test_after_an_uncertain_message_it_does_nothing_but_tell_the_store(trouble: 
     ticket.away = False
     execution = execution_with(ticket)
     with pytest.raises(Ignore):
-        exits.leave(execution, AWAY)
+        leaving.leave(execution, AWAY)
     assert ticket.told == [AWAY, "published"]
 
 
@@ -115,7 +120,7 @@ def test_an_uncertain_message_and_no_store_until_it_has_to_stop() -> None:
     """The message in hand would compete with the one that may be on its way: a lease decides."""
     execution = execution_with(FakeTicket(PublishUncertain("?")))
     with pytest.raises(Ignore):
-        exits.leave(execution, AWAY)
+        leaving.leave(execution, AWAY)
     assert execution.left
 
 
@@ -124,7 +129,7 @@ def test_a_stop_while_the_store_is_away_loses_no_item(reason: str) -> None:
     ticket = FakeTicket()
     execution = execution_with(ticket)
     with pytest.raises(Ignore):
-        exits.leave(execution, reason)
+        leaving.leave(execution, reason)
     assert ticket.sent == [(encode(execution.checkpoint), 9, reason)]
 
 
@@ -132,13 +137,13 @@ def test_a_stop_while_the_store_is_away_loses_no_item(reason: str) -> None:
 def test_what_an_operator_wants_is_told_to_the_store(reason: str) -> None:
     ticket = FakeTicket()
     with pytest.raises(Reject):
-        exits.leave(execution_with(ticket), reason)
+        leaving.leave(execution_with(ticket), reason)
     assert not ticket.sent
 
 
 def test_a_stop_while_store_and_broker_are_away_gives_the_message_back() -> None:
     with pytest.raises(Reject) as caught:
-        exits.leave(execution_with(FakeTicket(OperationalError("away"))), "shutdown")
+        leaving.leave(execution_with(FakeTicket(OperationalError("away"))), "shutdown")
     assert caught.value.requeue  # type: ignore[attr-defined]
 
 
@@ -159,7 +164,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(saving, "time", clock)
+    monkeypatch.setattr(store_journal, "time", clock)
     return clock
 
 

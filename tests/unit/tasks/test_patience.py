@@ -9,7 +9,7 @@ import pytest
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution import owned
-from celery_graceful.execution.saving import STORE_RETRY, SavingExecution
+from celery_graceful.execution.journal.store_journal import STORE_RETRY, SavingExecution
 
 LEASE = 30.0
 

@@ -13,9 +13,9 @@ import pytest
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from celery_graceful.execution import exits
-from celery_graceful.execution.progress import ProgressReport
-from celery_graceful.execution.state_writer import Slot, close_writer, state_writer
+from celery_graceful.execution import leaving
+from celery_graceful.execution.results.progress import ProgressReport
+from celery_graceful.execution.results.state_writer import Slot, close_writer, state_writer
 from celery_graceful.model.run.verdict import Verdict
 
 PROGRESS: Any = SimpleNamespace(current=1, total=2, percent=50.0)
@@ -199,11 +199,11 @@ def test_a_execution_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.Mon
         note("saved")
         return SimpleNamespace(verdict=Verdict.PUBLISH)
 
-    monkeypatch.setattr(exits, "no_longer_cut", lambda request: None)
-    monkeypatch.setattr(exits, "_hand_over", hand_over)
+    monkeypatch.setattr(leaving, "no_longer_cut", lambda request: None)
+    monkeypatch.setattr(leaving, "_hand_over", hand_over)
     execution.ticket.publish = lambda: note("published")
     with pytest.raises(Ignore):
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
     assert done == ["stop", "saved", ("settle", 7.0), "published"]
 
 
@@ -248,5 +248,5 @@ def test_a_execution_that_the_broker_took_nothing_of_reports_again(
 
     execution.ticket.publish = refused
     execution.ticket.reclaim = lambda: SimpleNamespace(verdict=Verdict.RESUME)
-    exits._publish(execution, "shutdown")
+    leaving._publish(execution, "shutdown")
     assert done == ["resume", "hold on"]

@@ -10,7 +10,8 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, PublishUncertain
-from celery_graceful.execution import base_exceptions, exits
+from celery_graceful.execution import leaving
+from celery_graceful.execution.stopping import base_exceptions
 from celery_graceful.model.run.verdict import Verdict
 
 
@@ -26,7 +27,7 @@ def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
         done.append("successor" if successor else "goes back")
         return SimpleNamespace(verdict=Verdict.PUBLISH)
 
-    monkeypatch.setattr(exits, "_hand_over", hand_over)
+    monkeypatch.setattr(leaving, "_hand_over", hand_over)
     settings = SimpleNamespace(release_timeout=7.0, lease_ttl=30.0)
     return SimpleNamespace(
         done=done,
@@ -73,7 +74,7 @@ def test_whatever_is_raised_before_it_is_published(
     monkeypatch.setattr(base_exceptions, "_is_interrupted_by_terminal", lambda: False)
     execution.report.settle = raising(error)
     with pytest.raises(Ignore):
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
     assert execution.done == ["successor", "published"]
 
 
@@ -92,7 +93,7 @@ def test_whatever_a_receiver_raises(
 
     monkeypatch.setattr(signals, "emit", emit)
     with pytest.raises(Ignore):
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
     assert execution.done == ["successor", "published"]
 
 
@@ -100,7 +101,7 @@ def test_a_soft_time_limit_that_strikes_while_it_is_published(execution: Any) ->
     failing = raising(SoftTimeLimitExceeded())
     execution.ticket.publish = lambda: (failing(), execution.done.append("published"))
     with pytest.raises(Ignore):
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
     assert execution.done == ["successor", "published"]
 
 
@@ -110,7 +111,7 @@ def test_what_cannot_be_published_is_left_to_a_rescuer_and_logged(
 ) -> None:
     execution.ticket.publish = raising(error, error)
     with pytest.raises(Ignore):
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
     assert "is published again by a worker after one lease" in caplog.text
 
 
@@ -119,12 +120,12 @@ def test_a_stop_goes_through(execution: Any, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(base_exceptions, "is_ending", lambda: True)
     execution.ticket.publish = raising(SystemExit(0))
     with pytest.raises(SystemExit):
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
 
 
 def test_the_message_in_hand_goes_back_where_no_other_can_be_made(execution: Any) -> None:
     execution.ticket.check_successor = raising(CorruptRecord("no message"))
     with pytest.raises(Reject) as caught:
-        exits.leave(execution, "max_execution_time")
+        leaving.leave(execution, "max_execution_time")
     assert caught.value.requeue  # type: ignore[attr-defined]
     assert execution.done == ["goes back"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.execution.loop import Stand
-from celery_graceful.execution.sampling import Sampler
+from celery_graceful.execution.loop.pacing import Sampler
 from celery_graceful.model.run.pace import Pace
 
 TICK = 0.05

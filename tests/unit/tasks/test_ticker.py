@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from celery_graceful.execution import ticker
+from celery_graceful.execution.loop import ticker
 from tests.harness.waiting import wait_for
 
 

@@ -17,14 +17,15 @@ from celery_graceful._celery.consumer.request import ExecutionLeft
 from celery_graceful._celery.message import wire
 from celery_graceful._celery.task.delivery import Stores, delivery_of, limit_stores
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.execution import base_exceptions, endings, exits, limits
+from celery_graceful.execution import ending, leaving
 from celery_graceful.execution.making import EXECUTION
 from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.stopping import base_exceptions, limits
 from celery_graceful.model.run.cursor import encode
 from celery_graceful.model.run.verdict import Verdict
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -70,9 +71,9 @@ def send(execution: OwnedExecution) -> None:
     except StoreUnavailable as exc:
         raise ExecutionLeft(str(exc), execution.ticket.fence) from exc
     if decision.verdict is Verdict.REFUSED:
-        exits.give_way(execution)
+        leaving.give_way(execution)
     if decision.verdict is not Verdict.PUBLISH:
-        exits.taken_out(execution)
+        leaving.taken_out(execution)
     headers = dict(options.get("headers") or {})
     for name in (wire.CHECKPOINT, wire.LEFT, wire.LEFT_OUT, wire.HOME):
         headers.pop(name, None)
@@ -147,4 +148,4 @@ def note_final_error(task: RunTask, exc: Exception) -> None:
     if isinstance(exc, (Retry, Reject, Ignore)) or not isinstance(execution, OwnedExecution):
         return
     if not execution.open and not execution.returns_saved:
-        endings.fail_for_good(execution, exc)
+        ending.fail_for_good(execution, exc)

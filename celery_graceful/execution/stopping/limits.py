@@ -20,7 +20,7 @@ from celery_graceful.settings import Settings
 from celery_graceful.stop.flag import StopFlag
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 #: What a retry would only meet again.
 FINAL_ERRORS = (

@@ -11,14 +11,13 @@ from kombu.utils.encoding import safe_repr
 
 from celery_graceful._celery.threads.own_thread import gevent_loop, run_in_own_thread
 from celery_graceful.durations import format_seconds
-from celery_graceful.execution.sampling import Sampler
-from celery_graceful.execution.ticker import TICK
+from celery_graceful.execution.loop.ticker import TICK
 from celery_graceful.model.run import pace as decisions
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.saving import SavingExecution
+    from celery_graceful.execution.journal.store_journal import SavingExecution
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -174,3 +173,47 @@ class Pacing:
         if (what, name) not in _warned:
             _warned.add((what, name))
             logger.warning("%s: " + text, self._execution.ticket.run, *details)
+
+
+class Sampler:
+    """Turns positions of a loop into durations of items.
+
+    An item that lasts for several looks is seen by itself, as exactly as looks are frequent; of
+    many that pass between two looks only the average is known.
+
+    Args:
+        pace: where durations go.
+    """
+
+    def __init__(self, pace: decisions.Pace) -> None:
+        #: Where durations go.
+        self.pace = pace
+        self._begun: int | None = None
+        #: When the item under way was seen first, and last.
+        self._first = self._last = 0.0
+
+    def observe(self, now: float, begun: int | None) -> None:
+        """The loop has begun its ``begun``-th item at ``now`` (monotonic seconds).
+
+        ``None``: it stands still between two items.
+        """
+        before, self._begun = self._begun, begun or None
+        if not begun or before is None or begun < before:
+            if before is not None and not begun:
+                self.pace.add(now - self._first)
+            self._first = self._last = now
+        elif begun == before:
+            self._last = now
+        else:
+            self._ended(now, begun - before)
+            self._first = self._last = now
+
+    def age(self, now: float) -> float:
+        """How long the item under way has lasted, in seconds."""
+        return now - self._first if self._begun is not None else 0.0
+
+    def _ended(self, now: float, items: int) -> None:
+        each = (now - self._last) / items
+        self.pace.add(self._last - self._first + each)
+        if items > 1:
+            self.pace.add(each, items - 1)

@@ -11,7 +11,6 @@ from types import CodeType
 from typing import Any
 
 from celery_graceful.errors import DefinitionError, TransactionError
-from celery_graceful.execution.doubt import announced
 from celery_graceful.execution.execution import Execution, Interrupted
 from celery_graceful.execution.loop import (
     LOOP_FILE,
@@ -21,7 +20,8 @@ from celery_graceful.execution.loop import (
     generator_turns,
     returning_turns,
 )
-from celery_graceful.execution.written import RunTask
+from celery_graceful.execution.quarantine import announced
+from celery_graceful.execution.run_task import RunTask
 
 
 def iterate(execution: Execution) -> Any:

@@ -20,7 +20,7 @@ from celery_graceful._celery.task import backends
 from celery_graceful.errors import CorruptRecord
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 

@@ -15,7 +15,7 @@ from celery_graceful._celery.task.delivery import Returned
 from celery_graceful._celery.threads.own_thread import gevent_loop, run_in_own_thread, with_request
 from celery_graceful._celery.threads.throwing import Edge
 from celery_graceful.errors import CutOff, CutOffError
-from celery_graceful.execution import ticker
+from celery_graceful.execution.loop import ticker
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.stop import time_left

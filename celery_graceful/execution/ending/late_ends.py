@@ -11,7 +11,7 @@ import sys
 import threading
 
 from celery_graceful.errors import StoreError, StoreUnavailable
-from celery_graceful.execution import endings
+from celery_graceful.execution import ending
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.model.run.record import Outcome
 
@@ -32,12 +32,12 @@ def close(execution: OwnedExecution, outcome: Outcome) -> None:
         StoreError: the store refuses.
     """
     if not _may_wait(execution):
-        endings.close(execution, outcome)
+        ending.close(execution, outcome)
         return
     patience = execution.ticket.patience
     execution.ticket.patience = PATIENCE
     try:
-        endings.close(execution, outcome)
+        ending.close(execution, outcome)
     except StoreUnavailable as exc:
         logger.warning("%s has ended; the store hears of it later: %s", execution.ticket.run, exc)
         execution.ticket.patience = patience
@@ -70,7 +70,7 @@ def _close_all() -> None:
     while True:
         execution, outcome = _left[0]
         try:
-            endings.close(execution, outcome)
+            ending.close(execution, outcome)
         except StoreError as exc:
             logger.error("%s is done, but the store does not know: %s", execution.ticket.run, exc)
         except Exception:

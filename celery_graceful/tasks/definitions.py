@@ -13,7 +13,7 @@ from celery_graceful._celery.task.app_task import FAULT
 from celery_graceful.atomic import Atomic
 from celery_graceful.errors import DefinitionError
 from celery_graceful.execution.quarantine import allowance
-from celery_graceful.execution.written import RunTask
+from celery_graceful.execution.run_task import RunTask
 from celery_graceful.runtime import runtime_of
 
 
@@ -69,12 +69,6 @@ def _exempt(task: Any) -> list[str]:
         f" graceful_maintenance_exempt_queues is {sorted(exempt)}; route it to one of these, or"
         " add its queue there"
     ]
-
-
-def raise_faults(task: RunTask) -> None:
-    """Raise if this one task is faulty."""
-    if task.faults:
-        raise DefinitionError("\n".join(task.faults))
 
 
 def faults_of(cls: type[RunTask], body: Callable[..., Any] | None) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful._celery.task import backends
-from celery_graceful.execution.state_writer import Slot, state_writer
+from celery_graceful.execution.results.state_writer import Slot, state_writer
 
 if TYPE_CHECKING:
     from celery_graceful.execution.execution import Progress
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 

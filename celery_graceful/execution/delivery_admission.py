@@ -1,12 +1,18 @@
-"""The way into an execution: the store decides whether it may begin; else its message waits."""
+"""The way into an execution: the store decides whether a delivery may begin.
+
+It is asked before any receiver or handler hears of the delivery, so a duplicate message leaves no
+trace in other packages, as if the broker had never sent it.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from celery.exceptions import Ignore, Reject
+
 from celery_graceful._celery.consumer.request import NotAdmitted
-from celery_graceful._celery.task.delivery import Returned
+from celery_graceful._celery.task.delivery import Delivery, Left, Returned, delivery_of
 from celery_graceful.errors import (
     CorruptRecord,
     NewerRecord,
@@ -14,13 +20,15 @@ from celery_graceful.errors import (
     SettingsError,
     StoreError,
 )
+from celery_graceful.execution import process
 from celery_graceful.runs.admit import Admission, admit
-from celery_graceful.runtime import Runtime
+from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stop import flag as stop_flag
 from celery_graceful.stop import sleep
 from celery_graceful.stop.flag import StopFlag
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -31,7 +39,53 @@ PAUSE = 5.0
 PATIENCE = 1.0
 
 
-def enter(runtime: Runtime, task: RunTask, flag: StopFlag, request: Any) -> Admission:
+def begin(task: RunTask, delivery: Delivery, request: Any) -> Ignore | Reject | None:
+    """Ask the store whether a delivery may begin.
+
+    What else goes wrong here is raised later, within the task, where Celery deals with it.
+
+    Returns:
+        ``None``, or the way out of a delivery that is not to be executed.
+    """
+    flag = stop_flag.current()
+    if flag is None or task.faults:
+        return None
+    try:
+        process.prepare()
+        delivery.answer = _answer_to(task, flag, request)
+    except (Left, Returned) as way_out:
+        return way_out
+    except Exception as exc:
+        delivery.answer = exc
+    return None
+
+
+def admission_of(task: RunTask, flag: StopFlag) -> Admission:
+    """The answer to the delivery at hand.
+
+    Raises:
+        Exception: what :func:`begin` has left to be raised here.
+    """
+    delivery = delivery_of(task.request)
+    answer = None if delivery is None else delivery.answer
+    if answer is None:  # traced in a way that is not Celery's
+        process.prepare()
+        return _answer_to(task, flag, task.request)
+    if isinstance(answer, Exception):
+        raise answer
+    assert isinstance(answer, Admission)
+    return answer
+
+
+def _answer_to(task: RunTask, flag: StopFlag, request: Any) -> Admission:
+    admission = admitted(runtime_of(task.app), task, flag, request)
+    if admission.ticket is None:
+        logger.info("%s[%s] dropped a duplicate message: %s", task.name, request.id, admission.why)
+        raise Left(admission.why)
+    return admission
+
+
+def admitted(runtime: Runtime, task: RunTask, flag: StopFlag, request: Any) -> Admission:
     """Ask whether the message behind ``request`` may carry its run.
 
     Raises:

@@ -9,7 +9,8 @@ from celery import current_task
 from celery.signals import task_prerun
 
 from celery_graceful._celery.pool.children import guard_termination
-from celery_graceful.execution import stop_hooks, ticker
+from celery_graceful.execution.loop import ticker
+from celery_graceful.execution.stopping import stop_hooks
 from celery_graceful.stop import flag as stop_flag
 
 #: How long after a child the worker itself may get a signal sent to their group, in seconds. On a

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from celery import Task
 
+from celery_graceful._celery.task.pydantic_models import Models, Options, options_in
 from celery_graceful.atomic import Atomic
+from celery_graceful.errors import DefinitionError
 
 
 class RunTask(Task):  # type: ignore[type-arg]
@@ -58,6 +62,11 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: The user's generator, when the task is written as one.
     body: ClassVar[Callable[..., Any] | None] = None
 
+    def raise_faults(self) -> None:
+        """Raise :exc:`~celery_graceful.errors.DefinitionError` if the task is not well written."""
+        if self.faults:
+            raise DefinitionError("\n".join(self.faults))
+
     def build_enumerator(self, *args: Any, **kwargs: Any) -> Iterable[tuple[Any, Any]]:
         """Return (item, cursor) pairs that begin after ``cursor`` (``None``: at the beginning).
 
@@ -97,3 +106,46 @@ class RunTask(Task):  # type: ignore[type-arg]
     ) -> AbstractContextManager[Any]:
         """A context manager entered around each item; ``item`` is ``None`` for generators."""
         return nullcontext()
+
+
+# -- Pydantic --------------------------------------------------------------------------------
+
+#: What :func:`models_of` has found, by the class of the task.
+_found: WeakKeyDictionary[type, Models | None] = WeakKeyDictionary()
+
+
+def models_of(task: RunTask) -> Models | None:
+    """What validates the task's arguments and dumps its result; ``None`` without ``pydantic``."""
+    cls = type(task)
+    if cls not in _found:
+        _found[cls] = _models(task)
+    return _found[cls]
+
+
+def sendable(task: RunTask, args: Any, kwargs: Any, serializer: str | None) -> tuple[Any, Any]:
+    """Dump models among a caller's arguments, as Celery's decorators have it done since 5.7."""
+    models = models_of(task)
+    dumped_by_celery = getattr(task, "_dump_pydantic_arguments", None) is not None
+    if models is None or dumped_by_celery or serializer == "pickle":
+        return args, kwargs
+    dump = models.dump_arguments
+    return (args, kwargs) if dump is None else dump(args, kwargs)
+
+
+def _models(task: RunTask) -> Models | None:
+    body = inspect.getattr_static(type(task), "body", None)
+    function = inspect.unwrap(getattr(body, "__func__", body)) if body is not None else None
+    options = options_in(getattr(body, "__func__", body)) or _options_of(task)
+    signature = getattr(inspect.getattr_static(type(task), "run"), "signature", None)
+    if options is None or signature is None:
+        return None
+    source: Any = function or type(task).build_enumerator
+    return Models(
+        task.app, str(task.name), options, source, signature, function or type(task).result
+    )
+
+
+def _options_of(task: RunTask) -> Options | None:
+    if not task.pydantic:
+        return None
+    return Options(task.pydantic_strict, task.pydantic_context, task.pydantic_dump_kwargs)

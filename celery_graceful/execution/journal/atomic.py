@@ -14,8 +14,8 @@ from celery_graceful.atomic import Atomic, Busy, Claim, Mark, Row, Work
 from celery_graceful.errors import CursorError, NoRunError, StoreUnavailable
 from celery_graceful.execution import results
 from celery_graceful.execution.execution import Execution, Interrupted
+from celery_graceful.execution.journal.store_journal import STORE_RETRY, cursor_part
 from celery_graceful.execution.owned import OwnedExecution
-from celery_graceful.execution.saving import STORE_RETRY, cursor_part
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 

@@ -27,12 +27,13 @@ from celery_graceful.errors import (
     StoreError,
     Unroutable,
 )
-from celery_graceful.execution import limits, results
-from celery_graceful.execution.base_exceptions import is_stop
+from celery_graceful.execution import results
+from celery_graceful.execution.journal.store_journal import cursor_part
 from celery_graceful.execution.owned import OwnedExecution
-from celery_graceful.execution.replay import replay_of
-from celery_graceful.execution.saving import cursor_part
-from celery_graceful.execution.stop_hooks import no_longer_cut
+from celery_graceful.execution.quarantine.replay import replay_of
+from celery_graceful.execution.stopping import limits
+from celery_graceful.execution.stopping.base_exceptions import is_stop
+from celery_graceful.execution.stopping.stop_hooks import no_longer_cut
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome

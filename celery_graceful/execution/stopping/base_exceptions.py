@@ -17,7 +17,7 @@ from celery.utils.saferepr import saferepr
 
 from celery_graceful._celery.pool.children import in_pool_child, is_ending
 from celery_graceful.errors import BaseExceptionRaised, CutOff
-from celery_graceful.execution import limits
+from celery_graceful.execution.stopping import limits
 from celery_graceful.stop.flag import StopFlag
 
 

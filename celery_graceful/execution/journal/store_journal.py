@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, StoreError
-from celery_graceful.execution import limits
-from celery_graceful.execution.child_tasks import Children
 from celery_graceful.execution.execution import Execution, Interrupted
-from celery_graceful.execution.progress import ProgressReport
+from celery_graceful.execution.journal.child_tasks import Children
 from celery_graceful.execution.quarantine import Quarantine
+from celery_graceful.execution.results.progress import ProgressReport
+from celery_graceful.execution.stopping import limits
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Request
@@ -22,7 +22,7 @@ from celery_graceful.runs.ticket import Ticket
 from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.written import RunTask
+    from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
 

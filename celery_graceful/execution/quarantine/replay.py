@@ -9,7 +9,7 @@ from typing import Any
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import GracefulError
-from celery_graceful.execution import styles
+from celery_graceful.execution.loop import styles
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs.quarantined_items import REPLAY, QuarantinedItem, chosen, found

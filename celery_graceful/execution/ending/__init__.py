@@ -10,11 +10,19 @@ from celery.utils.saferepr import saferepr
 
 from celery_graceful._celery.task.delivery import Left, Returned
 from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
-from celery_graceful.execution import limits, results
-from celery_graceful.execution.base_exceptions import failure_of, is_greenlet_exit, is_stop
-from celery_graceful.execution.exits import abandon, forget_replayed, give_way, go_back, leave, log
+from celery_graceful.execution import results
+from celery_graceful.execution.leaving import (
+    abandon,
+    forget_replayed,
+    give_way,
+    go_back,
+    leave,
+    log,
+)
 from celery_graceful.execution.owned import OwnedExecution
-from celery_graceful.execution.stop_hooks import no_longer_cut
+from celery_graceful.execution.stopping import limits
+from celery_graceful.execution.stopping.base_exceptions import failure_of, is_greenlet_exit, is_stop
+from celery_graceful.execution.stopping.stop_hooks import no_longer_cut
 from celery_graceful.model.run.cursor import encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Request
