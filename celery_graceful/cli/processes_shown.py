@@ -1,4 +1,4 @@
-"""Background processes of an app on this host, as the ledger has them."""
+"""Background processes of an app on this host, as the registry has them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 from celery_graceful.cli.mode_shown import short
 from celery_graceful.cli.output import print_table, say
-from celery_graceful.processes.ledger import Entry, entries
+from celery_graceful.processes.registry import Entry, entries
 from celery_graceful.text.masking import mask_text
 
 HEADINGS = ("Background process", "Task", "Started by", "For")
 
 
 def on_this_host(app: str) -> list[Entry]:
-    """What the ledger has of an app, by its namespace; a ledger in trouble is told on stderr."""
+    """Those of an app, by its namespace; an unreadable registry is reported on stderr."""
     from celery_graceful.errors import ProcessError
 
     try:
         return entries(app)
     except (OSError, ProcessError) as exc:
-        say(f"The ledger of background processes cannot be read: {exc}", err=True)
+        say(f"The registry of background processes cannot be read: {exc}", err=True)
         return []
 
 

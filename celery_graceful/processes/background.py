@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
+import sys
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
 
+from celery_graceful.durations import parse
 from celery_graceful.errors import ProcessEnded
-from celery_graceful.processes import interrupting, options, saying
+from celery_graceful.processes import interrupting, start_options, wait_ready
 from celery_graceful.processes.handle import Handle
-from celery_graceful.processes.options import Command, Options, Output, Ready, StrPath
-from celery_graceful.processes.waiting import wait_free, wait_ready
+from celery_graceful.processes.start_options import Command, Output, Ready, StartOptions, StrPath
 
-_EARLY = "while it was still needed"
+log = logging.getLogger("celery_graceful.processes")
 
 
 def background_process(
@@ -39,8 +42,8 @@ def background_process(
         argv: the program and its arguments; a text for ``/bin/sh`` with ``shell``.
         ready: when it is ready: one of ``celery_graceful.ready``, or a function that returns true;
             an ``OSError`` that it raises counts as *not yet*. Left out: as soon as it runs.
-        ready_timeout: how long that may take; and how long to wait before the start until nobody
-            else is there, as one of before may still be ending.
+        ready_timeout: how long that may take; and how long to wait before the start while another
+            process answers: one from before may still be ending.
         stop_signal: what asks it to end, sent to it and its process group.
         stop_command: a command that is run instead, for a process of another user, say.
         grace: how long it may take to end before SIGKILL; less when the worker has less left.
@@ -57,37 +60,36 @@ def background_process(
             :class:`subprocess.Popen`.
         ProcessEnded: it ended before it was ready, with whatever exit code.
         ProcessNotReady: it was not ready in time.
-        ProcessError: another process is where ``ready`` looks, and stays there; or it could not be
+        ProcessError: another process answers ``ready``, and goes on doing so; or it could not be
             started for a reason of this package's own.
     """
-    checked = options.checked(
-        argv,
-        shell=shell,
-        env=env,
-        cwd=cwd,
-        stop_signal=stop_signal,
-        stop_command=stop_command,
-        grace=grace,
+    options = StartOptions(
+        argv=start_options.command(argv, shell=shell),
+        env=start_options.environment(os.environ if env is None else env),
+        cwd=start_options.encoded(os.path.abspath(cwd or os.curdir)),
+        stop_signal=signal.Signals(stop_signal).value,
+        stop_command=None if stop_command is None else start_options.command(stop_command),
+        grace=parse(grace),
         ready=ready,
-        ready_timeout=ready_timeout,
+        ready_timeout=parse(ready_timeout),
         interrupt=interrupt,
-        output=output,
+        output=start_options.output_target(output),
     )
-    return BackgroundProcess(checked)
+    return BackgroundProcess(options)
 
 
 class BackgroundProcess:
     """A process that runs, as :func:`background_process` returns it."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: StartOptions) -> None:
         self._options = options
         self._interruption: interrupting.Interruption | None = None
-        self._handle = handle = Handle(options, wait_free(options))
-        # Who forgets it ends it.
+        self._handle = handle = Handle(options, wait_ready.wait_free(options))
+        # Without a reference to this object, the process ends.
         self._forgotten = weakref.finalize(self, handle.let_go)
         try:
             handle.start()
-            wait_ready(handle)
+            wait_ready.wait_ready(handle)
         except BaseException:
             handle.stop()
             raise
@@ -108,26 +110,23 @@ class BackgroundProcess:
         return self._handle.output_tail()
 
     def check(self) -> None:
-        """Go on only if it still runs.
+        """Continue only if it still runs.
 
         Raises:
             ProcessEnded: it has ended by itself, with whatever exit code.
         """
         if self._handle.report.early:
-            raise self._ended()
+            raise _ended(self._handle)
 
     def stop(self) -> None:
         """End it and all that descends from it; returns when that is done.
 
         The stop signal or command, the grace, SIGKILL; at most ``grace`` and about two seconds. An
-        exception that comes meanwhile, of a time limit say, means SIGKILL at once and goes on.
-        Again, or in a fork of the process that started it, this does nothing.
+        exception that comes meanwhile, of a time limit for example, means SIGKILL at once, and is
+        raised. Called again, or in a fork of the process that started it, this does nothing.
         """
         self._handle.stop()
         self._forgotten.detach()
-
-    def _ended(self) -> ProcessEnded:
-        return self._handle.ended(_EARLY)
 
     # -- the block ----------------------------------------------------------------------------
 
@@ -141,19 +140,19 @@ class BackgroundProcess:
         return self
 
     def _arm(self) -> None:
-        ended = self._handle.ended  # not of this object, which could not be forgotten then
+        handle = self._handle  # not this object, which could not be forgotten then
 
         class EndedNow(ProcessEnded):
-            """What is raised in another thread comes without arguments."""
+            """Exceptions that are raised in another thread come without arguments."""
 
             def __init__(self) -> None:
-                error = ended(_EARLY)
+                error = _ended(handle)
                 super().__init__(*error.args)
                 self.__dict__.update(error.__dict__)
 
         self._interruption = found = interrupting.interruption(EndedNow)
         found.arm()
-        self._handle.report.on_end = found.strike
+        handle.report.on_end = found.strike
         self.check()
 
     def __exit__(
@@ -165,30 +164,42 @@ class BackgroundProcess:
         try:
             self._handle.report.on_end = None
             self._disarm()
-        except BaseException as struck:  # in the last moment, by a time limit perhaps
+        except BaseException as late:  # while the block ended, by a time limit perhaps
             self._disarm()
-            if not isinstance(struck, ProcessEnded):  # of that the end of the block says the same
+            if not isinstance(late, ProcessEnded):  # of that, what follows says the same
                 raise
         finally:
             self.stop()
         report = self._handle.report
         if isinstance(error, ProcessEnded) and self._interruption is not None:
-            self._come_through(error)
+            self._raise_plain(error)
         elif error is None:
             self.check()
         else:
             if report.early:
-                saying.attach(error, str(self._ended()))
+                _add_note(error, str(_ended(self._handle)))
             for trouble in report.troubles:
-                saying.attach(error, f"{self._options.name} (pid {report.pid}): {trouble}")
+                _add_note(error, f"{self._options.name} (pid {report.pid}): {trouble}")
 
     def _disarm(self) -> None:
         if self._interruption is not None:
             self._interruption.disarm()
 
-    def _come_through(self, error: ProcessEnded) -> None:
-        """Raise what struck as what it is; a class made for one block cannot travel."""
+    def _raise_plain(self, error: ProcessEnded) -> None:
+        """As a ``ProcessEnded``: a class made for one block cannot be pickled."""
         if type(error) is not ProcessEnded and self._handle.report.early:
             plain = ProcessEnded(*error.args)
             plain.__dict__.update(error.__dict__)
             raise plain.with_traceback(error.__traceback__) from error.__cause__
+
+
+def _ended(handle: Handle) -> ProcessEnded:
+    return wait_ready.ended(handle, "while it was still needed")
+
+
+def _add_note(error: BaseException, note: str) -> None:
+    """Add to an error that is raised anyway; in the log where Python has no notes."""
+    if sys.version_info >= (3, 11):
+        error.add_note(note)
+    else:
+        log.warning("%s", note)

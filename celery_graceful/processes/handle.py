@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import os
 import signal
 import time
@@ -12,23 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from celery_graceful.errors import ProcessEnded, ProcessError
-from celery_graceful.processes import ledger, output, saying, tagged
-from celery_graceful.processes.guardian.ladder import COMMAND_MOMENT, KILL_PATIENCE
-from celery_graceful.processes.link import Link
-from celery_graceful.processes.options import Options, Search
+from celery_graceful.errors import ProcessError
+from celery_graceful.processes import process_output, registry
+from celery_graceful.processes.current_task import app_now, task_now
+from celery_graceful.processes.guardian.escalation import COMMAND_MOMENT, KILL_PATIENCE
+from celery_graceful.processes.guardian_link import GuardianLink, start_guardian
 from celery_graceful.processes.report import Report
-from celery_graceful.processes.spawn import spawn_guardian
-from celery_graceful.processes.task_now import app_now, task_now
+from celery_graceful.processes.start_options import TAG, Search, StartOptions
 from celery_graceful.stop import time_to_end
 from celery_graceful.text.counting import pids
 
-#: Seconds a guardian has to start, and to say what it knows.
+#: Seconds a guardian has to start, and to answer.
 _START, _ANSWER = 30.0, 5.0
-#: Seconds after the grace until a guardian is taken for stuck: it gives up a second before.
-_BOUND = COMMAND_MOMENT + KILL_PATIENCE + 1.0
+#: Seconds after the grace until a guardian counts as stuck: it should have ended a second before.
+_STUCK = COMMAND_MOMENT + KILL_PATIENCE + 1.0
 #: Seconds between two looks at how much time the worker has left.
-_LOOK = 0.2
+_LOOK_EVERY = 0.2
 #: Seconds of grace that are always given, and that are kept for the task's own end after it.
 _LEAST, _RESERVE = 0.5, 0.4
 
@@ -46,27 +44,30 @@ class Handle:
         check: whether it is ready; ``None``: as soon as it runs.
     """
 
-    def __init__(self, options: Options, check: Callable[[], object] | None) -> None:
+    def __init__(self, options: StartOptions, check: Callable[[], object] | None) -> None:
         self.options = options
         self.tag = uuid.uuid4().hex
         where = options.output
         self.check = check
         self.search = check if isinstance(check, Search) else None
-        lines = None if where is None or isinstance(where, Path) else output.logged(where, self.who)
-        self.sink = output.Sink(lines, None if isinstance(where, Path) else self.search)
-        self.report = Report(options.name, self._take)
+        if isinstance(where, Path):
+            self.sink = process_output.Sink(None, None)
+        else:
+            lines = None if where is None else process_output.logged(where, self.program)
+            self.sink = process_output.Sink(lines, self.search)
+        self.report = Report(options.name, self._on_output)
         self.began = time.monotonic()
-        self.file: output.FileOutput | None = None
+        self.file: process_output.FileOutput | None = None
         self._task, self._app = task_now(), app_now()
         self._owner = os.getpid()
         self._running = False
         self._error: BaseException | None = None
-        self._link: Link | None = None
+        self._link: GuardianLink | None = None
         self._entry: Path | None = None
 
     @property
-    def who(self) -> str:
-        """The program's name, for log lines."""
+    def program(self) -> str:
+        """Its name, for log lines."""
         return os.path.basename(os.fsdecode(self.options.argv[0]))
 
     @property
@@ -95,7 +96,7 @@ class Handle:
         if report.pid is None:
             raise ProcessError(
                 f"{self.options.name} was not started, its guardian "
-                f"({' '.join(report.troubles) or 'it says nothing'}) does not run"
+                f"({' '.join(report.troubles) or 'no report of it'}) does not run"
             )
 
     def _run(self) -> None:
@@ -107,8 +108,8 @@ class Handle:
                 link.let_go()  # before it has begun
             else:
                 link.send("start", self._orders())
-            link.listen(self.report.hear)
-            self._look_at(self.sink.close)
+            link.listen(self.report.add)
+            self._use_output(self.sink.close)
             if not self.report.in_order:
                 self._do_without_guardian()
         except BaseException as error:
@@ -118,27 +119,27 @@ class Handle:
         finally:
             self.report.close()
 
-    def _take(self, data: bytes) -> None:
-        self._look_at(lambda: self.sink.feed(data))
+    def _on_output(self, data: bytes) -> None:
+        self._use_output(lambda: self.sink.feed(data))
 
-    def _look_at(self, look: Callable[[], None]) -> None:
+    def _use_output(self, use: Callable[[], None]) -> None:
         """Search or log output; a logger or a search that fails does not end the listening."""
         try:
-            look()
+            use()
         except Exception as error:
             self.sink.lines = self.sink.search = None
-            self.report.trouble(f"its output is no longer looked at: {error!r}")
+            self.report.trouble(f"its output is no longer searched or logged: {error!r}")
 
-    def _spawn(self) -> Link:
+    def _spawn(self) -> GuardianLink:
         known = self.options
         if isinstance(known.output, Path):
-            self.file = output.FileOutput(known.output)
-        entered = ledger.enter(
+            self.file = process_output.FileOutput(known.output)
+        registered = registry.register(
             self.tag, known.name, self._task, known.stop_signal, known.grace, self._app
         )
-        self._entry, lock = entered or (None, None)
+        self._entry, lock = registered or (None, None)
         try:
-            return spawn_guardian(f"for {self.who}", self.file.fd if self.file else None, lock)
+            return start_guardian(f"for {self.program}", self.file.fd if self.file else None, lock)
         except BaseException:
             if self._entry is not None:
                 self._entry.unlink()
@@ -153,7 +154,7 @@ class Handle:
         known = self.options
         return {
             "argv": list(known.argv),
-            "env": {**known.env, tagged.TAG.encode(): self.tag.encode()},
+            "env": {**known.env, TAG.encode(): self.tag.encode()},
             "cwd": known.cwd,
             "owner": os.getpid(),
             "grace": known.grace,
@@ -173,24 +174,14 @@ class Handle:
     def output_tail(self) -> str:
         """The last part of the output, as it is now."""
         if self.file is not None:
-            return output.text_of(self.file.tail())
+            return process_output.text_of(self.file.tail())
         report, before = self.report, self.report.tails
         if not report.over and self._link is not None and self._link.send("tail"):
             report.wait(lambda: report.tails > before or report.over, _ANSWER)
-        return output.text_of(report.tail)
-
-    def ended(self, when: str) -> ProcessEnded:
-        """The error that says how the command ended."""
-        report = self.report
-        assert report.returncode is not None
-        seconds = time.monotonic() - self.began
-        tail = output.text_of(report.tail) if self.file is None else self.output_tail()
-        return saying.ended(
-            self.options.name, report.pid, report.returncode, seconds, tail, when=when
-        )
+        return process_output.text_of(report.tail)
 
     def stop(self) -> None:
-        """Have all ended; an exception meanwhile hurries it and goes on."""
+        """End all; an exception meanwhile means SIGKILL at once, and is raised."""
         report = self.report
         if report.over or os.getpid() != self._owner:
             return
@@ -201,7 +192,7 @@ class Handle:
             self._ask()
         except BaseException:
             self._send_stop(0.0)
-            self._wait_over(_BOUND)
+            self._wait_over(_STUCK)
             raise
 
     def _ask(self) -> None:
@@ -211,14 +202,14 @@ class Handle:
         grace = granted(self.options.grace, time_to_end())
         self._send_stop(grace)
         until = time.monotonic() + grace
-        while not self.report.wait(lambda: self.report.over, _LOOK):
+        while not self.report.wait(lambda: self.report.over, _LOOK_EVERY):
             now = time.monotonic()
             left = granted(until - now, time_to_end())
-            if left < until - now - _LOOK:
+            if left < until - now - _LOOK_EVERY:
                 self._send_stop(max(0.0, left))
                 until = now + left
             if left <= 0:
-                return self._wait_over(_BOUND)
+                return self._wait_over(_STUCK)
 
     def _wait_over(self, seconds: float) -> None:
         report = self.report
@@ -227,7 +218,7 @@ class Handle:
             self.let_go()
             if self._link is not None:
                 self._link.kill()
-            report.wait(lambda: report.over, _BOUND)
+            report.wait(lambda: report.over, _STUCK)
 
     def _send_stop(self, grace: float) -> None:
         if self._link is not None:
@@ -240,13 +231,16 @@ class Handle:
             self._link.let_go()
 
     def _do_without_guardian(self) -> None:
-        """What it would have ended is found by its tag; without psutil, the group has to do."""
+        """Find and kill what it would have ended; without psutil, the group has to do."""
         entry = self._entry
         if entry is not None and self.report.pid is None:
             entry.unlink(missing_ok=True)  # nothing was started
-        with contextlib.suppress(ImportError):
-            left = tagged.end(self.tag, signal.SIGKILL, 0.0).left
-            if left:
-                self.report.trouble(f"still there after SIGKILL: {pids(left)}")
-            elif entry is not None:
-                entry.unlink(missing_ok=True)
+        try:
+            from celery_graceful.processes import ending
+        except ImportError:
+            return
+        left = ending.end_tagged(self.tag, signal.SIGKILL, 0.0)[1]
+        if left:
+            self.report.trouble(f"still there after SIGKILL: {pids(left)}")
+        elif entry is not None:
+            entry.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """When a background process is ready: checks for ``background_process(ready=…)``.
 
-Each is asked again and again until it is true. A function of your own will do as well. What is true
-before the process is started comes from somebody else: that is waited out, or not counted.
+Each is called again and again until it is true. A function of your own will do as well. If a check
+is true before the process is started, it is about another process: the start waits until that has
+ended, or the check ignores it.
 """
 
 from __future__ import annotations

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import sys
 from typing import Any
 
 from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 from celery_graceful.errors import ProcessError
-from celery_graceful.processes import orphans
 from celery_graceful.worker.contained import ContainedStep
 
 logger = logging.getLogger("celery_graceful.worker")
@@ -18,7 +19,7 @@ _EVERY = 2.0
 
 
 class SweepStep(ContainedStep):
-    """Looks into the ledger once; a thread waits for what has to be ended.
+    """Looks into the registry once; a thread waits for what has to be ended.
 
     As the first process of a container, which all orphans become children of, the worker reaps
     guardians that have lost their owner.
@@ -32,50 +33,57 @@ class SweepStep(ContainedStep):
         self._stopping = False
 
     def start(self, worker: Any) -> None:
-        self._look_into_ledger()
-        if orphans.is_first_process() and _import_psutil():
+        self._look_into_registry()
+        if _is_first_process() and _import_ending():
             start_native_thread(self._reap)
 
     def stop(self, worker: Any) -> None:
         self._stopping = True
 
-    def _look_into_ledger(self) -> None:
-        from celery_graceful.processes import ledger
+    def _look_into_registry(self) -> None:
+        from celery_graceful.processes import registry
 
         try:
-            if ledger.is_empty():
+            if registry.is_empty():
                 return
         except (OSError, ProcessError) as error:
-            logger.warning("The ledger of background processes cannot be read: %s", error)
+            logger.warning("The registry of background processes cannot be read: %s", error)
             return
-        _import_psutil()
+        _import_ending()
         start_native_thread(self._sweep)
 
     def _sweep(self) -> None:
-        from celery_graceful.processes import ledger
+        from celery_graceful.processes import registry
 
         try:
-            ledger.sweep()
+            registry.sweep()
         except Exception:
             logger.exception("Background processes of before could not be ended")
 
     def _reap(self) -> None:
+        from celery_graceful.processes import ending
+
         failed = False
         while not self._stopping:
             native_sleep(_EVERY)
             try:
-                orphans.reap_guardians()
+                ending.reap_guardians()
             except Exception:
                 if not failed:
                     logger.exception("Guardians that have ended cannot be reaped; it is tried on")
                 failed = True
 
 
-def _import_psutil() -> bool:
-    """Whether it is there. In the main thread: a child that is forked in the middle of another
+def _is_first_process() -> bool:
+    """Whether the orphans of this container become children of this very process."""
+    return sys.platform == "linux" and os.getpid() == 1
+
+
+def _import_ending() -> bool:
+    """Whether psutil is there. In the main thread: a child that is forked in the middle of another
     thread's import could never import the same itself."""
     try:
-        importlib.import_module("psutil")
+        importlib.import_module("celery_graceful.processes.ending")
     except ImportError:
         return False
     return True

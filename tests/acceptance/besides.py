@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from celery.result import AsyncResult
 
-from celery_graceful.processes.tagged import TAG
+from celery_graceful.processes.start_options import TAG
 from tests.acceptance.conftest import Figure
 from tests.acceptance.scene import Scene, wait_listening
 from tests.harness import Worker, wait_for

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from celery_graceful.processes.tagged import TAG
+from celery_graceful.processes.start_options import TAG
 from tests.acceptance.scene import Scene, StartWorker
 from tests.harness import Ledger, wait_for
 from tests.harness.family import VARIABLE

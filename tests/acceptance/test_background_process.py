@@ -11,7 +11,7 @@ from signal import SIGKILL, SIGQUIT, SIGSTOP, SIGTERM
 import psutil
 import pytest
 
-from celery_graceful.processes.tagged import TAG
+from celery_graceful.processes.start_options import TAG
 from tests.acceptance.apps.beside import GRACE
 from tests.acceptance.besides import NOT_READY, Beside
 from tests.acceptance.conftest import Figure

@@ -33,7 +33,7 @@ from celery_graceful.model.maintenance.mode import (
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
-from celery_graceful.processes.ledger import decode_entry
+from celery_graceful.processes.registry import decode_entry
 from celery_graceful.runs import quarantined_items
 from celery_graceful.stop import flag
 from celery_graceful.stores.codec import Unreadable, extra_of, utf8
@@ -210,7 +210,7 @@ def answer(mutator: Mutator) -> dict[str, Any]:
 
 # -- the rest ----------------------------------------------------------------------------------
 
-LEDGER = json.dumps(
+ENTRY = json.dumps(
     {"tag": "a1", "command": "sleep 5", "owner": 12, "task": "a", "task_id": "1", "since": 5.0,
      "stop_signal": 15, "grace": 5.0}
 )  # fmt: skip
@@ -275,7 +275,7 @@ TARGETS: dict[str, Target] = {
     "headers": Target(read_headers, make=headers),
     "control message": Target(ask_workers, make=control_message),
     "worker's answer": Target(from_answer, make=answer),
-    "ledger": Target(decode_entry, [LEDGER], (ValueError,)),
+    "process entry": Target(decode_entry, [ENTRY], (ValueError,)),
     "beat's entries": Target(
         decode_owed, [json.dumps({"schema": 1, "owed": {"a": 1, "b": 2}, "mark": "m"})],
         (CorruptRecord,),

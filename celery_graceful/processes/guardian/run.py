@@ -3,15 +3,15 @@
 import sys
 
 
-def _know_the_future() -> None:
-    """The guardian's modules ask for annotations; a file less is read than by the real module."""
+def _provide_future() -> None:
+    """The guardian's modules import ``annotations``; this spares reading the real module."""
     future = type(sys)("__future__")
     future.annotations = None  # type: ignore[attr-defined]
     sys.modules["__future__"] = future
 
 
 def _import_alone() -> None:
-    """Let the folder's modules be imported by their names, without the packages around it."""
+    """Let this folder's modules be imported by their names, without the packages around it."""
     folder = __file__.rpartition("/")[0]
     for package in ("celery_graceful.processes.guardian", "celery_graceful.processes", ""):
         name = package or "celery_graceful"
@@ -22,8 +22,8 @@ def _import_alone() -> None:
 
 
 if __name__ == "__main__":
-    _know_the_future()
+    _provide_future()
     _import_alone()
-    from celery_graceful.processes.guardian.watch import main
+    from celery_graceful.processes.guardian.guardian import main
 
     main()

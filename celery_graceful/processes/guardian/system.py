@@ -1,22 +1,30 @@
-"""What the guardian asks of the system. Linux knows more than the others."""
+"""What the guardian asks of the operating system, where Linux offers more than the others."""
 
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal costs ten times as much
+import marshal
 import posix
 import sys
+
+from celery_graceful.processes.guardian.frames import CHUNK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 LINUX = sys.platform == "linux"
-#: How a guardian is called in a list of processes; at most 14 characters, for psutil.
+#: The guardian's name in a list of processes; at most 14 characters, for psutil.
 NAME = "graceful-guard"
 _SUBREAPER, _DEATH_SIGNAL = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG
-_FIXED = {_signal.SIGKILL, _signal.SIGSTOP}
-#: What comes from a fault of this process itself.
+_UNCATCHABLE = {_signal.SIGKILL, _signal.SIGSTOP}
+#: Signals for a fault of the process itself.
 _FAULTS = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL, _signal.SIGABRT}
+#: An errno, and the program or folder it is about.
+Failure = tuple[int, bytes]
+
+
+# -- this process ----------------------------------------------------------------------------
 
 
 def _prctl(option: int, value: int) -> None:
@@ -29,36 +37,30 @@ def _prctl(option: int, value: int) -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant that loses its own."""
+    """Become the parent of every descendant that loses its own. Linux only."""
     if LINUX:
         _prctl(_SUBREAPER, 1)
 
 
-def be_named() -> None:
-    """Show ``NAME``, which a zombie shows as well. Linux only, and only where that may be."""
+def set_name() -> None:
+    """Show ``NAME`` in process lists, as a zombie too. Linux only, where it is permitted."""
     if LINUX:
         try:
             with open("/proc/self/comm", "wb") as file:
                 file.write(NAME.encode())
         except OSError:
-            return  # it guards as well without; its zombie is then nobody's to reap
-
-
-def die_with_parent() -> None:
-    """Be killed when the parent is: a guardian without a chance to do its work."""
-    if LINUX:
-        _prctl(_DEATH_SIGNAL, _signal.SIGKILL)
+            return  # it guards as well without; only its zombie is not recognized
 
 
 def handle_all(handler: Any, *, faults: bool) -> None:
     """Give every signal the same handler, and block none."""
-    for number in _signal.valid_signals() - _FIXED - (set() if faults else _FAULTS):
+    for number in _signal.valid_signals() - _UNCATCHABLE - (set() if faults else _FAULTS):
         _signal.signal(number, handler)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def close_others() -> None:
-    """Close all that was handed down but the three standard ones and the ledger's lock."""
+def close_inherited() -> None:
+    """Close all descriptors except the three standard ones and the lock of the registry."""
     posix.set_inheritable(3, False)
     for fd in posix.listdir("/dev/fd"):
         if int(fd) > 3:
@@ -68,17 +70,20 @@ def close_others() -> None:
                 continue  # the one that listed them
 
 
+# -- other processes -------------------------------------------------------------------------
+
+
 def children() -> list[int]:
-    """The pids of this process's children, with those it adopted; none but on Linux."""
+    """The pids of this process's children, adopted ones included; none except on Linux."""
     me = posix.getpid()
     try:
         with open(f"/proc/self/task/{me}/children", "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except FileNotFoundError:
-        return _children_of(me) if LINUX else []
+        return _search_children(me) if LINUX else []
 
 
-def _children_of(parent: int) -> list[int]:
+def _search_children(parent: int) -> list[int]:
     """For kernels that do not list them."""
     found = []
     for name in posix.listdir("/proc"):
@@ -86,7 +91,7 @@ def _children_of(parent: int) -> list[int]:
             with open(f"/proc/{int(name)}/stat", "rb") as file:
                 after_name = file.read().rpartition(b")")[2].split()
         except (OSError, ValueError):
-            continue  # not a process, or none any more
+            continue  # not a process, or not any more
         if int(after_name[1]) == parent:
             found.append(int(name))
     return found
@@ -102,16 +107,81 @@ def group_alive(group: int) -> bool:
 
 
 def group_of(pid: int) -> int:
-    """The process group of ``pid``; 0 once that is gone."""
+    """The process group of ``pid``; 0 once that has ended."""
     try:
         return posix.getpgid(pid)
     except ProcessLookupError:
         return 0
 
 
-def watched(pid: int) -> int:
-    """A descriptor that becomes readable when ``pid`` ends; -1 where there is none."""
+def pidfd(pid: int) -> int:
+    """A descriptor that becomes readable when ``pid`` ends; -1 where the system has none."""
     try:
         return posix.pidfd_open(pid)
     except (AttributeError, OSError):
         return -1
+
+
+# -- starting a command ----------------------------------------------------------------------
+
+
+def start(argv: list[bytes], options: dict[str, Any], output: int) -> tuple[int, Failure | None]:
+    """Start a command in a session of its own; returns its pid, or why it could not be.
+
+    Args:
+        argv: the program, looked for in the command's own ``PATH``, and its arguments.
+        options: with ``cwd`` and ``env`` of the command.
+        output: the descriptor of its stdout and stderr.
+    """
+    guardian = posix.getpid()
+    pipe: tuple[int, ...] = ()
+    try:
+        pipe = errors, write = posix.pipe()
+        pid = posix.fork()
+    except OSError as error:  # too many files, or processes
+        for fd in pipe:
+            posix.close(fd)
+        return 0, (error.errno or 0, argv[0])
+    if pid == 0:
+        try:
+            _become(argv, options, output, guardian)
+        except OSError as error:
+            posix.write(write, marshal.dumps((error.errno, error.filename)))
+        finally:
+            posix._exit(127)
+    posix.close(write)
+    answer = b""
+    while data := posix.read(errors, CHUNK):
+        answer += data
+    posix.close(errors)
+    return pid, marshal.loads(answer) if answer else None
+
+
+def _become(argv: list[bytes], options: dict[str, Any], output: int, guardian: int) -> None:
+    """Turn this fork into the command, with nothing of the guardian's except the output."""
+    posix.setsid()
+    if LINUX:
+        _prctl(_DEATH_SIGNAL, _signal.SIGKILL)  # should the guardian be killed
+    if posix.getppid() != guardian:
+        posix._exit(127)  # it was killed before that: nobody would end what is started here
+    posix.dup2(posix.open("/dev/null", posix.O_RDWR), 0)
+    posix.dup2(output, 1)
+    posix.dup2(output, 2)
+    handle_all(_signal.SIG_DFL, faults=True)
+    posix.chdir(options["cwd"])
+    raise _execute(argv, options["env"])
+
+
+def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> OSError:
+    """Become the program; returns why not, with the program's name as it was given."""
+    program = argv[0]
+    folders = [b""] if b"/" in program else env.get(b"PATH", b"/usr/bin:/bin").split(b":")
+    number = 2  # ENOENT
+    for folder in folders:
+        try:
+            posix.execve(folder + b"/" + program if folder else program, argv, env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            number = error.errno or number
+    return OSError(number, "cannot be run", program)

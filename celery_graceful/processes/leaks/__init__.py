@@ -7,9 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["forget", "install"]
-
-log = logging.getLogger(__name__)
+log = logging.getLogger("celery_graceful.processes")
 
 _forget: Callable[[], None] | None = None
 
@@ -17,7 +15,7 @@ _forget: Callable[[], None] | None = None
 def install(app: Any, mode: str, *, tasks_overlap: bool) -> None:
     """Have this process, and the children it forks, look for leaks at the end of each task.
 
-    To be called before Celery makes ready to run the app's tasks.
+    To be called before Celery prepares to run the app's tasks.
 
     Args:
         app: the Celery app.
@@ -35,10 +33,10 @@ def install(app: Any, mode: str, *, tasks_overlap: bool) -> None:
             mode,
         )
         return
-    from celery_graceful.processes.leaks import hooks
+    from celery_graceful.processes.leaks import task_ends
 
     kill = mode == "kill"
-    _forget = hooks.overlapping(kill) if tasks_overlap else hooks.serial(app.loader, kill)
+    _forget = task_ends.by_signals(kill) if tasks_overlap else task_ends.by_loader(app.loader, kill)
 
 
 def forget() -> None:

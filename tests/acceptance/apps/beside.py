@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful import at_task_exit, background_process, ready, sleep
-from celery_graceful.processes.options import Ready
+from celery_graceful.processes.start_options import Ready
 from tests.acceptance.apps.making import make_app, note, noted
 from tests.integration.processes.children import CHILDREN
 

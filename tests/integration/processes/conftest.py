@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from celery_graceful.processes.tagged import TAG
+from celery_graceful.processes.start_options import TAG
 from tests.harness import wait_for
 from tests.harness.family import Family
 from tests.harness.forkserver import start

@@ -10,7 +10,7 @@ from subprocess import PIPE
 
 import psutil
 
-from celery_graceful.processes.leaks import table
+from celery_graceful.processes.leaks import descendants
 from tests.harness import wait_for
 from tests.harness.family import is_alive
 
@@ -62,7 +62,7 @@ def _begun(printed: bytes) -> int:
 
 def age(pid: int) -> float:
     """Seconds since a process began."""
-    return float(table.now() - (psutil.Process(pid).create_time() - psutil.boot_time()))
+    return float(descendants.now() - (psutil.Process(pid).create_time() - psutil.boot_time()))
 
 
 def gone(pid: int) -> bool:

@@ -20,8 +20,8 @@ from celery.app.trace import build_tracer
 
 from celery_graceful import at_task_exit, background_process
 from celery_graceful.processes import leaks
-from celery_graceful.processes.leaks import table
-from celery_graceful.processes.leaks.said import last_output
+from celery_graceful.processes.leaks import descendants
+from celery_graceful.processes.leaks.left_behind import last_output
 from tests.harness import wait_for
 from tests.integration.processes.leavers import (
     SLEEP,
@@ -94,7 +94,7 @@ def started_by_tasks() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if table.CHILD_TAG in process.environ():
+            if descendants.CHILD_TAG in process.environ():
                 found.append(process)
     return found
 

@@ -11,7 +11,7 @@ import pytest
 
 from celery_graceful import background_process, ready
 from celery_graceful.errors import ProcessEnded, ProcessError, ProcessNotReady
-from celery_graceful.processes.options import Ready
+from celery_graceful.processes.start_options import Ready
 from tests.servers.process import free_port
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

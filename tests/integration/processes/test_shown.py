@@ -18,13 +18,13 @@ from click.testing import CliRunner, Result
 from celery_graceful import Graceful, background_process
 from celery_graceful._celery.task.current_app import current_app_if_any
 from celery_graceful.cli import graceful
-from celery_graceful.processes import ledger, task_now
+from celery_graceful.processes import current_task, registry
 
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     before: Any = current_app_if_any()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a ledger of its own
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a registry of its own
     app = Celery("shown", broker="memory://", set_as_current=False)
     app.conf.graceful_store = f"sqlite:///{tmp_path}/runs.sqlite3"
     Graceful(app)
@@ -39,7 +39,7 @@ def ask(app: Celery, *words: str) -> Result:
 
 
 @pytest.mark.parametrize("command", [["status"], ["doctor", "--no-workers"]])
-def test_status_and_doctor_show_the_ledger(app: Celery, command: list[str]) -> None:
+def test_status_and_doctor_show_the_registry(app: Celery, command: list[str]) -> None:
     with background_process(["sleep", "1234.5"]):
         shown = ask(app, *command).stdout
         (line,) = (each for each in shown.splitlines() if "sleep 1234.5" in each)
@@ -63,7 +63,7 @@ def test_processes_of_other_apps_of_the_same_user_are_not_shown(
         with background_process(["sleep", "1234.6"]):
             assert "sleep 1234.6" not in ask(app, *command).stdout
             assert json.loads(ask(app, *command, "--json").stdout)["processes"] == []
-            (entry,) = ledger.entries("theirs")
+            (entry,) = registry.entries("theirs")
             assert (entry.command, entry.task) == ("sleep 1234.6", tunnel.name)
 
     tunnel.apply(throw=True)
@@ -72,7 +72,7 @@ def test_processes_of_other_apps_of_the_same_user_are_not_shown(
 def test_of_a_process_without_an_app_nobody_says_that_it_is_theirs(
     app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_now, "current_app_if_any", lambda: None)
+    monkeypatch.setattr(current_task, "current_app_if_any", lambda: None)
     with background_process(["sleep", "1234.7"]):
         assert "sleep 1234.7" not in ask(app, "status").stdout
-        assert [entry.app for entry in ledger.entries()] == [""]
+        assert [entry.app for entry in registry.entries()] == [""]

@@ -14,8 +14,8 @@ import pytest
 
 from celery_graceful import background_process, ready
 from celery_graceful.errors import ProcessEnded, ProcessNotReady
-from celery_graceful.processes.guardian import starting
-from celery_graceful.processes.tagged import TAG
+from celery_graceful.processes.guardian import system
+from celery_graceful.processes.start_options import TAG
 from tests.harness import wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -122,7 +122,7 @@ def test_the_guardian_holds_nothing_of_its_owner() -> None:
             links = {int(fd.name): os.readlink(fd) for fd in folder.iterdir()}
             assert links[0].startswith("socket:")
             assert links[1] == links[2] == "/dev/null"
-            assert links[3].endswith(".json"), "its entry in the ledger, locked"
+            assert links[3].endswith(".json"), "its entry in the registry, locked"
             rest = [link for fd, link in links.items() if fd > 3]
             assert {link.split(":")[0] for link in rest} <= {"pipe", "anon_inode"}
             assert guardian.cwd() == "/"
@@ -201,7 +201,7 @@ def test_nothing_is_started_once_the_guardian_was_killed(tmp_path: Path) -> None
     pid = os.fork()
     if pid == 0:  # as the guardian's fork, whose parent is init by now
         try:
-            starting._become([b"touch", os.fsencode(started)], options, 1, guardian=-1)
+            system._become([b"touch", os.fsencode(started)], options, 1, guardian=-1)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 127

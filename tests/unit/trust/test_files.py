@@ -1,4 +1,4 @@
-"""The doctor and the ledger read files that others may have put there."""
+"""The doctor and the registry of processes read files that others may have put there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from celery_graceful.doctor.parse import parse_shell
 from celery_graceful.doctor.readers.reading import read_file, read_files, read_text
 from celery_graceful.doctor.readers.texts import MOST
-from celery_graceful.processes import ledger, tagged
+from celery_graceful.processes import ending, registry
 from celery_graceful.text.files import read_regular
 
 #: Seconds; far from what each of these took, and from what they take.
@@ -170,7 +170,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         read_regular(path, 1, own=True)
 
 
-# -- the ledger ----------------------------------------------------------------------------------
+# -- the registry --------------------------------------------------------------------------------
 
 TAG = "f" * 32
 RIGHT = {
@@ -182,7 +182,7 @@ RIGHT = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return ledger.folder()
+    return registry.folder()
 
 
 def put(folder: Path, text: str, name: str = TAG) -> Path:
@@ -194,7 +194,7 @@ def put(folder: Path, text: str, name: str = TAG) -> Path:
 
 def test_a_right_entry_is_read(folder: Path) -> None:
     put(folder, json.dumps(RIGHT))
-    assert [entry.command for entry in ledger.entries()] == ["sleep 60"]
+    assert [entry.command for entry in registry.entries()] == ["sleep 60"]
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_a_wrong_entry_ends_nothing(
     folder: Path, wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(tagged, "end", lambda *args: asked.append(args))
+    monkeypatch.setattr(ending, "end_tagged", lambda *args: asked.append(args))
     put(folder, json.dumps({**RIGHT, **wrong}))
-    assert ledger.entries() == []
-    assert ledger.sweep() == []
+    assert registry.entries() == []
+    assert registry.sweep() == []
     assert asked == []
 
 
@@ -222,10 +222,10 @@ def test_a_wrong_entry_ends_nothing(
 def test_what_is_no_entry(folder: Path, text: str) -> None:
     put(folder, text)
     with soon():
-        assert ledger.entries() == ledger.sweep() == []
+        assert registry.entries() == registry.sweep() == []
 
 
-def test_a_fifo_a_folder_and_a_link_in_the_ledger(folder: Path, tmp_path: Path) -> None:
+def test_a_fifo_a_folder_and_a_link_in_the_registry(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(folder / "a.json")
     (folder / "b.json").mkdir()
     (folder / "c.draft").mkdir()
@@ -235,19 +235,19 @@ def test_a_fifo_a_folder_and_a_link_in_the_ledger(folder: Path, tmp_path: Path) 
     (folder / f"{TAG}.json").symlink_to(elsewhere)
     (folder / "d.json").symlink_to("/dev/zero")
     with soon():
-        assert ledger.entries() == ledger.sweep() == []
-        assert not ledger.is_empty()
+        assert registry.entries() == registry.sweep() == []
+        assert not registry.is_empty()
 
 
 def test_an_entry_that_others_can_write_is_not_believed(folder: Path) -> None:
     put(folder, json.dumps(RIGHT)).chmod(0o666)
-    assert ledger.entries() == []
+    assert registry.entries() == []
 
 
 @pytest.mark.parametrize("tag", [None, ""])
 def test_no_tag_is_that_of_no_process(tag: Any) -> None:
     with pytest.raises(ValueError, match="no tag"):
-        tagged.end(tag, signal.SIGTERM, 0.0)
+        ending.end_tagged(tag, signal.SIGTERM, 0.0)
 
 
 def test_a_compose_file_that_includes_and_extends_itself(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celery_graceful.errors import ProcessError
-from celery_graceful.processes import ledger, orphans
+from celery_graceful.processes import ending, registry
 from celery_graceful.worker import sweep
 from celery_graceful.worker.sweep import SweepStep
 from tests.harness import wait_for
@@ -32,9 +32,9 @@ def escaped(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[SweepStep]:
-    """On an empty ledger, in a process that is not a container's first."""
-    monkeypatch.setattr(ledger, "is_empty", lambda: True)
-    monkeypatch.setattr(orphans, "is_first_process", lambda: False)
+    """On an empty registry, in a process that is not a container's first."""
+    monkeypatch.setattr(registry, "is_empty", lambda: True)
+    monkeypatch.setattr(sweep, "_is_first_process", lambda: False)
     monkeypatch.setattr(sweep, "_EVERY", 0.01)
     found = SweepStep(None)
     yield found
@@ -42,13 +42,13 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[SweepStep]:
 
 
 @pytest.mark.parametrize("error", [PermissionError("no"), ProcessError("of somebody else")])
-def test_a_ledger_that_cannot_be_read_is_reported(
+def test_a_registry_that_cannot_be_read_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     step: SweepStep,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
-    monkeypatch.setattr(ledger, "is_empty", failing(error))
+    monkeypatch.setattr(registry, "is_empty", failing(error))
     step.start(None)
     assert f"cannot be read: {error}" in caplog.text
 
@@ -61,8 +61,8 @@ def test_an_entry_that_cannot_be_ended_is_reported(
     escaped: list[Any],
     error: Exception,
 ) -> None:
-    monkeypatch.setattr(ledger, "is_empty", lambda: False)
-    monkeypatch.setattr(ledger, "sweep", failing(error))
+    monkeypatch.setattr(registry, "is_empty", lambda: False)
+    monkeypatch.setattr(registry, "sweep", failing(error))
     step.start(None)
     wait_for(lambda: "could not be ended" in caplog.text, 20, "the log line")
     assert repr(error) in caplog.text or type(error).__name__ in caplog.text
@@ -83,8 +83,8 @@ def test_guardians_are_reaped_after_a_failure_too_and_it_is_reported_once(
             raise RuntimeError("the process table cannot be read")
         return 0
 
-    monkeypatch.setattr(orphans, "is_first_process", lambda: True)
-    monkeypatch.setattr(orphans, "reap_guardians", reap)
+    monkeypatch.setattr(sweep, "_is_first_process", lambda: True)
+    monkeypatch.setattr(ending, "reap_guardians", reap)
     step.start(None)
     wait_for(lambda: len(looks) >= 8, 20, "looks after the failures")
     step.stop(None)

@@ -1,6 +1,6 @@
 """Frames between guardian and owner: a length and a marshalled tuple, over one socket.
 
-Both ends are the same Python, so marshal will do; its import costs nothing.
+Both ends run the same Python, so ``marshal`` will do; its import costs nothing.
 """
 
 from __future__ import annotations
@@ -15,55 +15,55 @@ if TYPE_CHECKING:
 
 #: How much is read at once, in bytes.
 CHUNK = 64 * 1024
-#: How much may wait for an owner that does not read, in bytes; more output is left out.
+#: How much may wait for an owner that does not read, in bytes; more output is dropped.
 _BACKLOG = 1024 * 1024
 
 
 def pack(*frame: Any) -> bytes:
-    """A frame as it travels: its name and its values."""
+    """A frame as it is sent: its name and its values."""
     data = marshal.dumps(frame)
     return len(data).to_bytes(4, "big") + data
 
 
 class Frames:
-    """Puts together what came in pieces."""
+    """Assembles frames from pieces."""
 
     def __init__(self) -> None:
-        self._in = bytearray()
+        self._buffer = bytearray()
 
     def add(self, data: bytes) -> list[tuple[Any, ...]]:
         """The frames that are complete with ``data``."""
-        self._in += data
+        self._buffer += data
         frames = []
-        while len(self._in) >= 4:
-            end = 4 + int.from_bytes(self._in[:4], "big")
-            if len(self._in) < end:
+        while len(self._buffer) >= 4:
+            end = 4 + int.from_bytes(self._buffer[:4], "big")
+            if len(self._buffer) < end:
                 break
-            frames.append(marshal.loads(bytes(self._in[4:end])))
-            del self._in[:end]
+            frames.append(marshal.loads(bytes(self._buffer[4:end])))
+            del self._buffer[:end]
         return frames
 
 
-class Link:
-    """The guardian's end; only the first frame is waited for."""
+class Channel:
+    """The guardian's end of the socket; it blocks for the first frame only."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        #: False once the owner has said its last word, and once nobody hears the guardian's.
-        self.open = self.heard = True
+        #: Whether the owner may still send something, and whether it still reads.
+        self.open = self.read_by_owner = True
         self.unsent = bytearray()
         self._frames = Frames()
 
     def first(self) -> list[tuple[Any, ...]]:
-        """Wait for the first frame; what came behind it is in the list too."""
+        """Wait for the first frame; frames that came right behind it are in the list too."""
         posix.set_blocking(self.fd, True)
         frames: list[tuple[Any, ...]] = []
         while self.open and not frames:
-            frames = self.read()
+            frames = self.receive()
         posix.set_blocking(self.fd, False)
         return frames
 
-    def read(self) -> list[tuple[Any, ...]]:
+    def receive(self) -> list[tuple[Any, ...]]:
         """The frames that have come; ``open`` is false after the last."""
         try:
             data = posix.read(self.fd, CHUNK)
@@ -75,28 +75,28 @@ class Link:
         return self._frames.add(data)
 
     def send(self, *frame: Any) -> None:
-        """Send a frame, as far as the owner takes it now."""
+        """Send a frame, as far as the owner reads now; :meth:`write` sends the rest."""
         if frame[0] == "output" and len(self.unsent) > _BACKLOG:
             return
         self.unsent += pack(*frame)
         self.write()
 
     def write(self) -> None:
-        """Send what waits, as far as the owner takes it now."""
+        """Send what is unsent, as far as the owner reads now."""
         try:
-            while self.unsent and self.heard:
+            while self.unsent and self.read_by_owner:
                 del self.unsent[: posix.write(self.fd, self.unsent)]
         except BlockingIOError:
             return
         except OSError:
-            self.heard = False
+            self.read_by_owner = False
 
     def flush(self, seconds: float) -> None:
-        """Send what waits; gives up after ``seconds``."""
+        """Send what is unsent, within so many seconds."""
         import select
 
         until, poll = time.monotonic() + seconds, select.poll()
         poll.register(self.fd, select.POLLOUT)
-        while self.unsent and self.heard and time.monotonic() < until:
+        while self.unsent and self.read_by_owner and time.monotonic() < until:
             poll.poll(100)
             self.write()

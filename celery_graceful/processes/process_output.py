@@ -8,19 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from celery_graceful.processes.guardian.watch import TAIL
-from celery_graceful.processes.options import Search
-from celery_graceful.processes.task_now import task_now
+from celery_graceful.processes.current_task import task_now
+from celery_graceful.processes.guardian.guardian import TAIL
+from celery_graceful.processes.start_options import Search
 
 #: Longer lines are logged in pieces of so many bytes.
 _LONGEST_LINE = 8 * 1024
 
 
 class Lines:
-    """Puts lines together from pieces of output."""
+    """Assembles lines from pieces of output."""
 
-    def __init__(self, each: Callable[[str], None]) -> None:
-        self._each = each
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -30,17 +30,17 @@ class Lines:
             lines.append(self._rest[:_LONGEST_LINE])
             self._rest = self._rest[_LONGEST_LINE:]
         for line in lines:
-            self._each(text_of(line).rstrip("\r"))
+            self._on_line(text_of(line).rstrip("\r"))
 
     def close(self) -> None:
         """No more will come."""
         if self._rest:
-            self._each(text_of(self._rest))
+            self._on_line(text_of(self._rest))
             self._rest = b""
 
 
 class Sink:
-    """What is done with output that the guardian passes on: looked at, logged, or nothing."""
+    """What is done with output that the guardian passes on: searched, logged, or nothing."""
 
     def __init__(self, lines: Lines | None, search: Search | None) -> None:
         self.lines = lines
@@ -54,14 +54,14 @@ class Sink:
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
-        search = self.search  # which another thread takes away
+        search = self.search  # another thread takes it away
         if search is not None:
             search.feed(data)
         if self.lines is not None:
             self.lines.feed(data)
 
     def close(self) -> None:
-        """No more will come, or no more is looked at."""
+        """No more will come."""
         lines, self.lines, self.search = self.lines, None, None
         if lines is not None:
             lines.close()
@@ -81,7 +81,7 @@ class FileOutput:
             os.close(self.fd)
             self.fd = None
 
-    def news(self) -> bytes:
+    def read_new(self) -> bytes:
         """What was written since the last call."""
         with self.path.open("rb") as file:
             file.seek(self._read)
@@ -96,7 +96,7 @@ class FileOutput:
                 end = file.seek(0, os.SEEK_END)
                 file.seek(max(self._begin, end - TAIL))
                 return file.read()
-        except OSError as error:  # moved away by now: no reason to lose the error that shows it
+        except OSError as error:  # such as moved away: the error that shows the tail still comes
             return f"({self.path} cannot be read: {error.strerror or error})".encode()
 
 
@@ -105,16 +105,7 @@ def logged(where: logging.Logger | Literal["log"], name: str) -> Lines:
     logger = logging.getLogger("celery.task") if where == "log" else where
     # Celery's formatter shows them; it cannot find them in another thread by itself.
     extra = dict(zip(("task_name", "task_id"), task_now(), strict=True))
-
-    def each(line: str) -> None:
-        logger.info("%s: %s", name, line, extra=extra)
-
-    return Lines(each)
-
-
-def open_output(where: object) -> FileOutput | None:
-    """The file, where output goes to one."""
-    return FileOutput(where) if isinstance(where, Path) else None
+    return Lines(lambda line: logger.info("%s: %s", name, line, extra=extra))
 
 
 def text_of(data: bytes) -> str:

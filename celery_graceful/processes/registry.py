@@ -1,8 +1,8 @@
-"""Which background processes there are on this host: for who comes after a crash.
+"""The registry of background processes on this host, for whoever comes after a crash.
 
-A file for each, written before its process is started and removed by its guardian when all has
-ended. The guardian holds a lock on it as long as it lives; a file without a lock is what a guardian
-left behind that was killed.
+One file for each, written before the process is started, and removed by its guardian when all has
+ended. The guardian holds a lock on the file as long as it lives: a file without a lock was left by
+a guardian that was killed.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from celery_graceful.errors import ProcessError
-from celery_graceful.processes import tagged
 from celery_graceful.text import strict_json
 from celery_graceful.text.counting import pids
 from celery_graceful.text.files import read_regular
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("celery_graceful.processes")
 
 _SUFFIX = ".json"
-#: What was begun and not finished is removed after so many seconds.
+#: Seconds after which a file that was begun and not finished is removed.
 _DRAFT_AGE = 60.0
-#: A file is no longer, in characters, and neither is a tag.
+#: The longest file, and the longest tag, in characters.
 _LONGEST, _LONGEST_TAG = 4 * 1024 * 1024, 256
 _LAST_PID = 2**31 - 1
-#: A sweep waits no longer for one entry's processes, in seconds.
+#: A sweep waits at most so long for the processes of one entry, in seconds.
 _LONGEST_GRACE = 7 * 86400.0
-#: Files remembered as warned of.
+#: How many files are remembered, to warn of each once.
 _MOST_WARNED = 1000
 
 
@@ -47,7 +46,7 @@ class Entry:
     tag: str
     #: Its command, for people.
     command: str
-    #: The process that started it, and the task if there was one.
+    #: The process that started it; the name and id of the task, or "-".
     owner: int
     task: str
     task_id: str
@@ -56,17 +55,20 @@ class Entry:
     stop_signal: int
     #: Seconds.
     grace: float
-    #: The namespace of the app whose process started it; empty: of none.
+    #: The namespace of the app whose process started it; empty without an app.
     app: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.command} of task {self.task}[{self.task_id}]"
 
 
 def folder() -> Path:
-    """Where the ledger is: one for each user of this host.
+    """Where the registry is, one for each user of this host; made where it is missing.
 
     Raises:
-        ProcessError: somebody else made it first.
+        ProcessError: another user made it first.
     """
-    found = _place()
+    found = _path()
     found.mkdir(mode=0o700, exist_ok=True)
     about = found.lstat()
     if about.st_uid != os.getuid() or found.is_symlink() or about.st_mode & 0o022:
@@ -74,29 +76,29 @@ def folder() -> Path:
     return found
 
 
-def _place() -> Path:
+def _path() -> Path:
     return Path(tempfile.gettempdir()) / f"celery-graceful-{os.getuid()}"
 
 
-def enter(
+def register(
     tag: str, command: str, task: tuple[str, str], stop_signal: int, grace: float, app: str = ""
 ) -> tuple[Path, int] | None:
-    """Write an entry; returns its file and a descriptor that holds the lock.
+    """Write an entry.
 
-    ``None`` where nothing can be written: the guardian does its work without, and a warning says
-    so.
+    Returns:
+        Its file and a descriptor that holds the lock; ``None`` where nothing can be written: the
+        guardian does its work without, and a warning is logged.
     """
     entry = Entry(tag, command, os.getpid(), *task, time.time(), stop_signal, grace, app)
     try:
         path = folder() / f"{tag}{_SUFFIX}"
-        return path, _write(path, json.dumps(asdict(entry)).encode())
+        return path, _write_locked(path, json.dumps(asdict(entry)).encode())
     except (OSError, ProcessError) as error:
-        log.warning("Background process %s is in no ledger: %s", command, error)
+        log.warning("Background process %s cannot be registered: %s", command, error)
         return None
 
 
-def _write(path: Path, data: bytes) -> int:
-    """Make the file; returns a descriptor that holds the lock."""
+def _write_locked(path: Path, data: bytes) -> int:
     fd, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}.")
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -110,21 +112,24 @@ def _write(path: Path, data: bytes) -> int:
 
 
 def entries(app: str | None = None) -> list[Entry]:
-    """Those of an app, by its namespace, on this host and of this user, the oldest first.
+    """Those of an app, by its namespace, on this host and of this user; ``None``: of all apps.
 
-    ``None``: those of all apps.
+    The oldest are first.
     """
     found = (entry for _, entry in _read() if app is None or entry.app == app)
     return sorted(found, key=lambda entry: entry.since)
 
 
 def is_empty() -> bool:
-    """Whether there is nothing to be looked at; a look leaves nothing behind."""
-    return not _place().exists() or not any(folder().iterdir())
+    """Whether there is nothing to sweep; makes no folder."""
+    return not _path().exists() or not any(folder().iterdir())
+
+
+# -- after a crash ---------------------------------------------------------------------------
 
 
 def sweep() -> list[Entry]:
-    """End what guardians left behind that were killed; returns the entries of what that was.
+    """End what killed guardians left behind; returns the entries of what was found.
 
     Takes as long as the processes' grace. Without psutil, which finds them, a warning is logged.
     """
@@ -137,29 +142,46 @@ def sweep() -> list[Entry]:
             continue  # it has just ended, or another worker was faster
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            ended = tagged.end(entry.tag, entry.stop_signal, entry.grace)
-            if ended.found:
+            from celery_graceful.processes import ending
+
+            found, left = ending.end_tagged(entry.tag, entry.stop_signal, entry.grace)
+            if found:
                 swept.append(entry)
-            if not _is_left(entry, ended):
+            hidden = ending.inaccessible(entry.command, entry.since)
+            _report(entry, [pid for pid in found if pid not in left], left, hidden)
+            if not left and not hidden:
                 path.unlink(missing_ok=True)
         except BlockingIOError:
-            continue  # its guardian lives, or another worker is at it
+            continue  # its guardian lives, or another worker does this
         except ImportError:
             log.warning(
-                "%s may still run, of task %s[%s]; its guardian was killed. Install "
-                "celery-graceful[processes] to have it ended",
-                *(entry.command, entry.task, entry.task_id),
+                "%s may still run; its guardian was killed. Install celery-graceful[processes] to "
+                "have it ended",
+                entry,
             )
         except Exception:
-            log.exception("%s cannot be dealt with; the other background processes are", path)
+            log.exception("%s cannot be swept; the other background processes are", path)
         finally:
             os.close(fd)
     return swept
 
 
+def _report(entry: Entry, ended: list[int], left: list[int], hidden: list[int]) -> None:
+    if ended:
+        log.warning("Ended %s (%s): it had outlived its guardian", entry, pids(ended))
+    if left:
+        log.warning("%s is still there after SIGKILL: %s", entry, pids(left))
+    if hidden:
+        log.warning(
+            "%s may still run, as another user whose processes cannot be ended from here: %s",
+            entry,
+            pids(hidden),
+        )
+
+
 def _remove_drafts() -> None:
     """Of processes that were killed while they wrote one."""
-    if not _place().exists():
+    if not _path().exists():
         return
     for path in folder().iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -169,29 +191,11 @@ def _remove_drafts() -> None:
                 path.unlink()
 
 
-def _is_left(entry: Entry, ended: tagged.Ended) -> bool:
-    """Say what became of it; whether somebody has to look again."""
-    about = (entry.command, entry.task, entry.task_id)
-    gone = [pid for pid in ended.found if pid not in ended.left]
-    if gone:
-        log.warning(
-            "Ended %s of task %s[%s] (%s): it had outlived its guardian", *about, pids(gone)
-        )
-    if ended.left:
-        left = pids(ended.left)
-        log.warning("%s of task %s[%s] is still there after SIGKILL: %s", *about, left)
-    hidden = tagged.hidden(entry.command, entry.since)
-    if hidden:
-        log.warning(
-            "%s of task %s[%s] may still run, as another user whose processes cannot be ended from"
-            " here: %s",
-            *(*about, pids(hidden)),
-        )
-    return bool(ended.left or hidden)
+# -- reading ---------------------------------------------------------------------------------
 
 
 def _read() -> Iterator[tuple[Path, Entry]]:
-    if not _place().exists():
+    if not _path().exists():
         return
     for path in folder().glob(f"*{_SUFFIX}"):
         try:
@@ -202,24 +206,24 @@ def _read() -> Iterator[tuple[Path, Entry]]:
         except FileNotFoundError:
             continue  # it has just ended
         except (OSError, ValueError) as error:
-            _warn_of(path, error)
+            _warn_once(path, error)
 
 
 _warned: set[Path] = set()
 
 
-def _warn_of(path: Path, why: object) -> None:
-    """Once for each file: every worker of a host looks, and ``ps`` does each time."""
+def _warn_once(path: Path, why: object) -> None:
+    """Every worker of a host reads it, and ``status`` each time."""
     if path not in _warned and len(_warned) < _MOST_WARNED:
         _warned.add(path)
-        log.warning("%s is no entry of the ledger of background processes: %s", path, why)
+        log.warning("%s is no entry of the registry of background processes: %s", path, why)
 
 
 def decode_entry(text: str) -> Entry:
-    """The entry that a file of the ledger holds.
+    """The entry in a file of the registry.
 
     Raises:
-        ValueError: it holds something else; what would find processes of others is refused.
+        ValueError: it holds something else, or an entry that could match processes of others.
     """
     try:
         entry = Entry(**strict_json.loads(text, _LONGEST))

@@ -1,4 +1,4 @@
-"""The ledger knows what runs, and who comes after a crash ends what was left."""
+"""The registry knows what runs, and who comes after a crash ends what was left."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ import pytest
 
 from celery_graceful import background_process, ready
 from celery_graceful.errors import ProcessError
-from celery_graceful.processes import ledger, tagged
-from celery_graceful.processes.spawn import spawn_guardian
+from celery_graceful.processes import ending, registry
+from celery_graceful.processes.guardian_link import start_guardian
+from celery_graceful.processes.start_options import TAG
 from tests.harness import wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.fixture(autouse=True)
-def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield
-    assert not list(ledger.folder().iterdir())
+    assert not list(registry.folder().iterdir())
 
 
 def test_what_runs_is_in_it() -> None:
     with background_process(["sleep", "60"], grace=3) as process:
-        (entry,) = ledger.entries()
+        (entry,) = registry.entries()
         assert (entry.command, entry.owner, entry.task) == ("sleep 60", os.getpid(), "-")
         assert (entry.stop_signal, entry.grace) == (signal.SIGTERM, 3)
         assert entry.tag in psutil.Process(process.pid).environ().values()
-        assert ledger.sweep() == [], "its guardian lives"
+        assert registry.sweep() == [], "its guardian lives"
         process.check()
-    assert ledger.entries() == []
+    assert registry.entries() == []
 
 
 def test_what_cannot_be_run_is_not_in_it() -> None:
     with pytest.raises(FileNotFoundError):
         background_process(["no-tunnel"])
-    assert ledger.entries() == []
+    assert registry.entries() == []
 
 
 def test_what_a_killed_guardian_left_is_ended(
@@ -70,10 +71,10 @@ def test_what_a_killed_guardian_left_is_ended(
     guardian.kill()
     os.kill(owner, signal.SIGKILL)
     os.waitpid(owner, 0)
-    (entry,) = ledger.entries()
+    (entry,) = registry.entries()
     left = [one for one in family[1:] if one.is_running() and one.status() != "zombie"]
     assert left, "the daemon outlived its guardian"
-    wait_for(lambda: ledger.sweep() == [entry])  # once the guardian has let go of its lock
+    wait_for(lambda: registry.sweep() == [entry])  # once the guardian has let go of its lock
     wait_for(lambda: not any(one.is_running() for one in left))
     assert "had outlived its guardian" in caplog.text
 
@@ -83,11 +84,11 @@ class Forsaken:
 
     def __init__(self, *argv: str, by: str = "") -> None:
         command = f"{by}{shlex.join(argv)}"
-        entered = ledger.enter("left", command, ("shop.x", "1"), signal.SIGTERM, 0.1)
+        entered = registry.register("left", command, ("shop.x", "1"), signal.SIGTERM, 0.1)
         assert entered is not None
         self.path, lock = entered
         os.close(lock)
-        self.process = subprocess.Popen(argv, env={**os.environ, tagged.TAG: "left"})
+        self.process = subprocess.Popen(argv, env={**os.environ, TAG: "left"})
 
     def end(self) -> None:
         self.process.kill()
@@ -100,13 +101,13 @@ def test_what_outlives_sigkill_stays_in_it(
     """As one that hangs in the kernel."""
     left = Forsaken("sleep", "600")
     with monkeypatch.context() as patch:
-        patch.setattr(tagged, "_send", lambda processes, number: None)
-        patch.setattr(tagged, "_KILL_PATIENCE", 0.1)
-        ledger.sweep()
+        patch.setattr(ending, "_send", lambda processes, number: None)
+        patch.setattr(ending, "_KILL_PATIENCE", 0.1)
+        registry.sweep()
     assert left.path.exists()
     assert f"is still there after SIGKILL: pid {left.process.pid}" in caplog.text
     assert "Ended" not in caplog.text
-    assert len(ledger.sweep()) == 1
+    assert len(registry.sweep()) == 1
     assert not left.path.exists()
     left.end()
 
@@ -124,11 +125,11 @@ def test_what_cannot_be_looked_into_stays_in_it(
             return dict(environ(process))
 
         patch.setattr(psutil.Process, "environ", denied)
-        assert ledger.sweep() == []
+        assert registry.sweep() == []
     assert left.path.exists()
     assert "sudo -n sleep 600 of task shop.x[1] may still run" in caplog.text
     left.end()
-    ledger.sweep()
+    registry.sweep()
     assert not left.path.exists()
 
 
@@ -139,71 +140,71 @@ def test_what_was_stopped_before_it_began_is_not_in_it(
     """Its owner lets go before the guardian has its orders."""
 
     def given_up(*args: Any) -> Any:
-        link = spawn_guardian(*args)
+        link = start_guardian(*args)
         link.let_go()
         return link
 
     with monkeypatch.context() as patch:
-        patch.setattr("celery_graceful.processes.handle.spawn_guardian", given_up)
+        patch.setattr("celery_graceful.processes.handle.start_guardian", given_up)
         if not psutil_there:
             patch.setitem(sys.modules, "psutil", None)
         with pytest.raises(ProcessError, match="was not started"):
             background_process(["sleep", "600"])
-    assert ledger.entries() == []
+    assert registry.entries() == []
 
 
 def test_what_was_begun_and_not_finished_is_removed() -> None:
-    draft, fresh = ledger.folder() / "abc.old", ledger.folder() / "abc.fresh"
+    draft, fresh = registry.folder() / "abc.old", registry.folder() / "abc.fresh"
     draft.touch()
     fresh.touch()
     os.utime(draft, (0, 0))
-    assert ledger.sweep() == []
-    assert list(ledger.folder().iterdir()) == [fresh]
+    assert registry.sweep() == []
+    assert list(registry.folder().iterdir()) == [fresh]
     fresh.unlink()
 
 
 def test_a_folder_of_somebody_else_is_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = ledger.folder()
+    folder = registry.folder()
     folder.chmod(0o777)
     with pytest.raises(ProcessError, match="own folder"):
-        ledger.folder()
+        registry.folder()
     with background_process(["sleep", "60"]) as process:
         process.check()
-    assert "is in no ledger" in caplog.text
+    assert "cannot be registered" in caplog.text
     folder.chmod(0o700)
 
 
 def test_a_full_disk_costs_no_descriptors(caplog: pytest.LogCaptureFixture) -> None:
-    ledger.folder()
+    registry.folder()
     gc.collect()
     before, limits = len(os.listdir("/dev/fd")), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
-        entered = ledger.enter("a", "tunnel", ("-", "-"), signal.SIGTERM, 1.0)
+        entered = registry.register("a", "tunnel", ("-", "-"), signal.SIGTERM, 1.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert entered is None
-    assert "is in no ledger" in caplog.text
+    assert "cannot be registered" in caplog.text
     gc.collect()
     assert len(os.listdir("/dev/fd")) <= before
 
 
 def test_workers_that_start_together() -> None:
     for number in range(100):
-        entered = ledger.enter(str(number), "tunnel", ("-", "-"), signal.SIGTERM, 0.0)
+        entered = registry.register(str(number), "tunnel", ("-", "-"), signal.SIGTERM, 0.0)
         assert entered is not None
         os.close(entered[1])  # as if its guardian had been killed
     with ThreadPoolExecutor() as workers:
-        for sweep in [workers.submit(ledger.sweep) for _ in range(4)]:
+        for sweep in [workers.submit(registry.sweep) for _ in range(4)]:
             assert sweep.result(60) == []
 
 
 #: Starts a command with the tag, says its pid, and never reaps it.
 CARELESS = f"""
 import os, subprocess, sys
-child = subprocess.Popen(["sleep", "600"], env={{**os.environ, "{tagged.TAG}": "left"}})
+child = subprocess.Popen(["sleep", "600"], env={{**os.environ, "{TAG}": "left"}})
 print(child.pid, flush=True)
 sys.stdin.read()
 """
@@ -217,7 +218,7 @@ def test_who_has_ended_is_not_waited_for_though_nobody_reaps_it() -> None:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         began = time.monotonic()
-        assert tagged.end("left", signal.SIGTERM, grace=20) == ([pid], [])
+        assert ending.end_tagged("left", signal.SIGTERM, grace=20) == ([pid], [])
         took = time.monotonic() - began
         assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         parent.communicate()

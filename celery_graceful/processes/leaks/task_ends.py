@@ -7,28 +7,28 @@ from typing import Any
 
 from celery.signals import task_postrun, task_prerun
 
-from celery_graceful.processes import at_exit
-from celery_graceful.processes.leaks.table import now
-from celery_graceful.processes.leaks.watch import Execution, Watch
+from celery_graceful.processes import current_task
+from celery_graceful.processes.leaks.descendants import now
+from celery_graceful.processes.leaks.left_behind import LeakFinder, TaskExecution
 
 _UID = "graceful-leaks"
 
 
-def serial(loader: Any, kill: bool) -> Callable[[], None]:
-    """Hook into an app's loader, which hears of each task; returns what ends that.
+def by_loader(loader: Any, kill: bool) -> Callable[[], None]:
+    """Hook into an app's loader, which is called for each task; returns what undoes that.
 
     For processes that run one task after the other. A signal would cost twice what the look does.
     A task that is run eagerly within another begins here, and does not end: it is passed over.
     """
-    watch: Watch | None = None  # made by the pool child itself
+    finder: LeakFinder | None = None  # made by the pool child itself
     current: tuple[Any, str, float] | None = None
     begins, ends = loader.on_task_init, loader.on_process_cleanup
 
     def on_task_init(task_id: str, task: Any) -> None:
-        nonlocal watch, current
+        nonlocal finder, current
         if current is None:
-            if watch is None:
-                watch = Watch(kill=kill)
+            if finder is None:
+                finder = LeakFinder(kill=kill)
             current = task, task_id, now()
         begins(task_id, task)
 
@@ -38,38 +38,38 @@ def serial(loader: Any, kill: bool) -> Callable[[], None]:
         try:
             ends()
         finally:
-            if ended is not None and watch is not None and watch.is_worth_a_look():
+            if ended is not None and finder is not None and finder.has_to_look():
                 task, task_id, began = ended
-                watch.look(Execution(task.name, task_id, began))
+                finder.look(TaskExecution(task.name, task_id, began))
 
-    def forget() -> None:
+    def undo() -> None:
         del loader.on_task_init, loader.on_process_cleanup
-        if watch is not None:
-            watch.close()
+        if finder is not None:
+            finder.close()
 
     loader.on_task_init, loader.on_process_cleanup = on_task_init, on_process_cleanup
-    return forget
+    return undo
 
 
-def overlapping(kill: bool) -> Callable[[], None]:
-    """Hear of all tasks of this process by signals, which name the one that ends."""
-    watch = Watch(kill=kill)
+def by_signals(kill: bool) -> Callable[[], None]:
+    """Follow all tasks of this process by signals, which name the one that ends."""
+    finder = LeakFinder(kill=kill)
 
     def began(task_id: str, task: Any, **_: Any) -> None:
         if not task.request.is_eager:
-            watch.running[task_id] = Execution(task.name, task_id, now())
+            finder.running[task_id] = TaskExecution(task.name, task_id, now())
 
     def ended(task_id: str, task: Any, **_: Any) -> None:
-        execution = watch.running.pop(task_id, None)
-        if execution is not None and watch.is_worth_a_look():
-            at_exit.on_end(task=task)  # may be about to end a process, and be called after this
-            watch.look(execution)
+        execution = finder.running.pop(task_id, None)
+        if execution is not None and finder.has_to_look():
+            current_task.call_exits(task=task)  # may end a process, and be called after this
+            finder.look(execution)
 
-    def forget() -> None:
+    def undo() -> None:
         task_prerun.disconnect(dispatch_uid=_UID)
         task_postrun.disconnect(dispatch_uid=_UID)
-        watch.close()
+        finder.close()
 
     task_prerun.connect(began, weak=False, dispatch_uid=_UID)
     task_postrun.connect(ended, weak=False, dispatch_uid=_UID)
-    return forget
+    return undo

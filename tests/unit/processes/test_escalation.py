@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.processes.guardian.ladder import KILL_PATIENCE, Step, next_step
+from celery_graceful.processes.guardian.escalation import KILL_PATIENCE, Step, next_step
 from celery_graceful.processes.handle import granted
 
 
@@ -38,8 +38,8 @@ def test_without_grace_it_is_killed_at_once() -> None:
 
 @pytest.mark.parametrize("now", [100.0, 150.0])
 def test_nobody_is_killed_who_was_not_asked(now: float) -> None:
-    assert next_step(now, 100.0, 0.0, True, told=False) == Step.ASK
-    assert next_step(now, 100.0, 0.0, False, told=False) == Step.LEAVE
+    assert next_step(now, 100.0, 0.0, True, was_asked=False) == Step.ASK
+    assert next_step(now, 100.0, 0.0, False, was_asked=False) == Step.LEAVE
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.processes import link
-from celery_graceful.processes.link import Link
+from celery_graceful.processes import guardian_link
+from celery_graceful.processes.guardian_link import GuardianLink
 
 
 class Broken:
@@ -25,8 +25,8 @@ def test_a_socket_that_cannot_be_closed_keeps_no_other_open(
     """In the fork: as long as one is open there, its guardian sees a living owner."""
     pairs = [socket.socketpair() for _ in range(2)]
     broken: Any = Broken()
-    links = [Link(pairs[0][0], 0), Link(broken, 0), Link(pairs[1][0], 0)]
-    monkeypatch.setattr(link, "_links", links)
+    links = [GuardianLink(pairs[0][0], 0), GuardianLink(broken, 0), GuardianLink(pairs[1][0], 0)]
+    monkeypatch.setattr(guardian_link, "_links", links)
     child = os.fork()
     if child == 0:
         left = [ours.fileno() for ours, _ in pairs if ours.fileno() != -1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from celery_graceful.processes.guardian.wire import Frames, pack
-from celery_graceful.processes.output import Lines
+from celery_graceful.processes.guardian.frames import Frames, pack
+from celery_graceful.processes.process_output import Lines
 
 
 def test_frames_come_in_pieces() -> None:

@@ -7,15 +7,14 @@ import posix
 import time
 
 from celery_graceful.processes.guardian import system
-from celery_graceful.processes.guardian.ladder import (
+from celery_graceful.processes.guardian.escalation import (
     COMMAND_MOMENT,
     KILL_PATIENCE,
     MOMENT,
     Step,
     next_step,
 )
-from celery_graceful.processes.guardian.starting import start
-from celery_graceful.processes.guardian.wire import CHUNK, Link
+from celery_graceful.processes.guardian.frames import CHUNK, Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 
 #: How much of the latest output is kept, in bytes.
 TAIL = 64 * 1024
-#: Seconds between two looks: for orphans to ask, for children to kill, for an owner without pidfd.
-_LOOK, _KILL_LOOK, _OWNER_LOOK = 0.05, 0.005, 1.0
-#: What a round of killing counts at most, in seconds, however long this process stood still in it.
+#: Seconds between two rounds of asking orphans, of killing, and of looking for the owner (where
+#: there are no pidfds).
+_ASK_EVERY, _KILL_EVERY, _OWNER_EVERY = 0.05, 0.005, 1.0
+#: A round of killing counts as so many seconds at most, however long this process stood still.
 _STANDSTILL = 0.1
 #: How often a full pipe is read before something else has its turn.
 _TURNS = 32
@@ -35,21 +35,22 @@ _TURNS = 32
 class Guardian:
     """One command and all that descends from it."""
 
-    def __init__(self, link: Link, options: dict[str, Any]) -> None:
-        self.link, self.options = link, options
-        self.asked: float | None = None
+    def __init__(self, channel: Channel, options: dict[str, Any]) -> None:
+        self.channel, self.options = channel, options
+        #: When the stop began, and seconds from then to SIGKILL.
+        self.stop_since: float | None = None
         self.grace: float = options["grace"]
         #: The least that the grace may become, once it has begun.
         self.least = 0.0
         #: Seconds spent on killing.
         self.killing = 0.0
-        #: Of the command, of its stop command; 0 before they are started.
+        #: Pids of the command and of its stop command; 0 before they are started.
         self.pid = self.stopper = 0
         self.code: int | None = None
         self.alive = True
-        self.given_up = False
-        self.told: set[int] = set()
-        self.complained: set[str] = set()
+        self.unkillable = False
+        self.asked: set[int] = set()
+        self.reported: set[str] = set()
         self.tail = b""
         self.streams: bool = options["stream"]
         self.output, self.target = (-1, 1) if options["file"] else posix.pipe()
@@ -59,41 +60,42 @@ class Guardian:
                 posix.set_blocking(fd, False)
         _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
-        self.owner = system.watched(options["owner"])
+        self.owner = system.pidfd(options["owner"])
 
     def begin(self) -> bool:
-        """Start the command; whether that went well. The owner is told."""
-        self.pid, failure = start(self.options["argv"], self.options, self.target)
+        """Start the command and report that; whether it could be started."""
+        self.pid, failure = system.start(self.options["argv"], self.options, self.target)
         if failure is not None:
-            self.link.send("failed", *failure)
+            self.channel.send("failed", *failure)
             return False
-        self.link.send("started", self.pid)
+        self.channel.send("started", self.pid)
         return True
 
-    def stay(self) -> None:
-        """Watch until the end is asked for and all have ended, or cannot be ended."""
+    def watch(self) -> None:
+        """Stay until the end is asked for and all have ended, or cannot be ended."""
         while True:
             self.reap()
             now = time.monotonic()
-            step = next_step(now, self.asked, self.grace, self.alive, bool(self.told), self.killing)
+            asked = bool(self.asked)
+            step = next_step(now, self.stop_since, self.grace, self.alive, asked, self.killing)
             if step == Step.LEAVE:
                 return
             if step == Step.GIVE_UP:
-                self.given_up = True
-                self.link.send("left", system.children())
+                self.unkillable = True
+                self.channel.send("left", system.children())
                 return
-            pause = -1.0 if self.owner >= 0 else _OWNER_LOOK
+            pause = -1.0 if self.owner >= 0 else _OWNER_EVERY
             if step == Step.ASK:
                 self.ask()
-                pause = max(0.0, min(_LOOK, (self.asked or now) + self.grace - now))
+                pause = max(0.0, min(_ASK_EVERY, (self.stop_since or now) + self.grace - now))
             elif step == Step.KILL:
                 self.kill()
-                pause = _KILL_LOOK
+                pause = _KILL_EVERY
             self.wait(pause)
             if step == Step.KILL:
                 self.killing += min(time.monotonic() - now, _STANDSTILL)
 
-    # -- what comes ---------------------------------------------------------------------------
+    # -- what comes in ------------------------------------------------------------------------
 
     def wait(self, seconds: float) -> None:
         """Wait for frames, output, the end of a child or of the owner; -1: without a limit."""
@@ -103,30 +105,30 @@ class Guardian:
         for fd in (self.wake, self.output, self.owner):
             if fd >= 0:
                 poll.register(fd, select.POLLIN)
-        unsent = self.link.heard and self.link.unsent
-        wanted = (select.POLLIN if self.link.open else 0) | (select.POLLOUT if unsent else 0)
+        unsent = self.channel.read_by_owner and self.channel.unsent
+        wanted = (select.POLLIN if self.channel.open else 0) | (select.POLLOUT if unsent else 0)
         if wanted:
-            poll.register(self.link.fd, wanted)
+            poll.register(self.channel.fd, wanted)
         ready = [fd for fd, _ in poll.poll(-1 if seconds < 0 else seconds * 1000)]
         if self.wake in ready:
             posix.read(self.wake, CHUNK)
         if self.output in ready:
-            self.drain(1)
-        if self.link.fd in ready:
-            self.link.write()
-            if self.link.open:
-                self.obey(self.link.read())
-        self.look_for_owner(self.owner in ready)
+            self.read_output(1)
+        if self.channel.fd in ready:
+            self.channel.write()
+            if self.channel.open:
+                self.obey(self.channel.receive())
+        self.check_owner(self.owner in ready)
 
-    def look_for_owner(self, ended: bool) -> None:
-        """Without an owner the end is due, with the whole grace."""
+    def check_owner(self, ended: bool) -> None:
+        """Without an owner the stop begins, with the whole grace."""
         if self.owner < 0:
             ended = posix.getppid() != self.options["owner"]
         elif ended:
             posix.close(self.owner)
             self.owner = -1
-        if (ended or not self.link.open) and self.asked is None:
-            self.asked = time.monotonic()
+        if (ended or not self.channel.open) and self.stop_since is None:
+            self.stop_since = time.monotonic()
 
     def obey(self, frames: list[tuple[Any, ...]]) -> None:
         """Do what the owner wants."""
@@ -134,20 +136,20 @@ class Guardian:
             if name == "stop":
                 self.stop(values[0])
             elif name == "tail":
-                self.drain(_TURNS)
-                self.link.send("tail", self.tail[-TAIL:])
+                self.read_output(_TURNS)
+                self.channel.send("tail", self.tail[-TAIL:])
             elif name == "quiet":
                 self.streams = False
 
     def stop(self, grace: float) -> None:
-        """Begin to end all; asked for again, it can only become faster."""
+        """Begin to end all; asked again, it can only become faster."""
         now = time.monotonic()
-        if self.asked is None:
-            self.asked, self.grace = now, grace
-        self.grace = max(self.least, min(self.grace, now - self.asked + grace))
+        if self.stop_since is None:
+            self.stop_since, self.grace = now, grace
+        self.grace = max(self.least, min(self.grace, now - self.stop_since + grace))
 
-    def drain(self, turns: int) -> None:
-        """Take what was written, so that nobody who writes ever waits for a reader."""
+    def read_output(self, turns: int) -> None:
+        """Take what was written, so that no writer ever waits for a reader."""
         for _ in range(turns if self.output >= 0 else 0):
             try:
                 data = posix.read(self.output, CHUNK)
@@ -159,10 +161,10 @@ class Guardian:
                 return
             self.tail = data if len(data) == TAIL else self.tail[-TAIL:] + data
             if self.streams:
-                self.link.send("output", data)
+                self.channel.send("output", data)
 
     def reap(self) -> None:
-        """Take in who has ended, adopted ones too; ``alive``: whether anybody is left."""
+        """Reap all that have ended, adopted ones too; ``alive``: whether any is left."""
         while True:
             try:
                 pid, status = posix.waitpid(-1, posix.WNOHANG)
@@ -172,127 +174,127 @@ class Guardian:
             if pid == 0:
                 self.alive = True
                 return
-            self.ended(pid, posix.waitstatus_to_exitcode(status))
+            self.on_end(pid, posix.waitstatus_to_exitcode(status))
 
-    def ended(self, pid: int, code: int) -> None:
-        """Tell of the command's end, and act on that of its stop command."""
+    def on_end(self, pid: int, code: int) -> None:
+        """Report the command's end; signal it if its stop command failed."""
         if pid == self.pid:
             self.code = code
-            self.drain(_TURNS)
-            self.link.send("ended", code, self.asked is None, self.tail[-TAIL:])
+            self.read_output(_TURNS)
+            self.channel.send("ended", code, self.stop_since is None, self.tail[-TAIL:])
         elif pid == self.stopper and code:
-            self.complain(f"its stop command ended with {code}: it got the stop signal")
+            self.report(f"its stop command ended with {code}: it got the stop signal")
             self.signal_group()
 
     # -- what is done -------------------------------------------------------------------------
 
     def ask(self) -> None:
-        """Ask the command to end, and once it is gone all that it left behind."""
-        if not self.told:
-            self.told.add(self.pid)
+        """Ask the command to end, and once it has ended all that it left behind."""
+        if not self.asked:
+            self.asked.add(self.pid)
             self.ask_command()
             moment = COMMAND_MOMENT if self.stopper else MOMENT
-            self.least = time.monotonic() - (self.asked or 0.0) + moment
+            self.least = time.monotonic() - (self.stop_since or 0.0) + moment
             self.grace = max(self.grace, self.least)
         if self.code is None:
             return
         for pid in system.children():
-            if pid not in self.told and pid != self.stopper:
-                self.told.add(pid)
-                self.send(posix.kill, pid, self.options["stop_signal"])
+            if pid not in self.asked and pid != self.stopper:
+                self.asked.add(pid)
+                self.send_signal(posix.kill, pid, self.options["stop_signal"])
 
     def ask_command(self) -> None:
         """Run the stop command, or send the stop signal."""
         if not self.options["stop_command"] or self.code is not None:
             return self.signal_group()
-        pid, failure = start(self.options["stop_command"], self.options, self.target)
+        pid, failure = system.start(self.options["stop_command"], self.options, self.target)
         if failure is None:
             self.stopper = pid
         else:
-            self.complain(
+            self.report(
                 f"its stop command cannot be run (error {failure[0]}): it got the stop signal"
             )
             self.signal_group()
 
     def signal_group(self) -> None:
-        """Signal the command and its group; who was halted has to run to hear it."""
+        """Signal the command and its group; one that was halted has to run to notice."""
         if self.code is None:
-            self.told.update(pid for pid in system.children() if system.group_of(pid) == self.pid)
-            self.send(posix.killpg, self.pid, self.options["stop_signal"])
-            self.send(posix.killpg, self.pid, _signal.SIGCONT)
+            self.asked.update(pid for pid in system.children() if system.group_of(pid) == self.pid)
+            self.send_signal(posix.killpg, self.pid, self.options["stop_signal"])
+            self.send_signal(posix.killpg, self.pid, _signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL the group and all children; their children become ours and are next.
 
-        Nobody who was reaped is killed: the pid could be another's by now. Without adoption the
+        Nothing that was reaped is killed: the pid could be another's by now. Without adoption the
         group is all there is, and it still has members.
         """
         if self.pid and (self.code is None or not system.LINUX):
-            self.send(posix.killpg, self.pid, _signal.SIGKILL)
+            self.send_signal(posix.killpg, self.pid, _signal.SIGKILL)
         for pid in system.children():
-            self.send(posix.kill, pid, _signal.SIGKILL)
+            self.send_signal(posix.kill, pid, _signal.SIGKILL)
 
     def kill_all(self) -> None:
-        """Kill, generation by generation, until nobody is left."""
+        """Kill, generation by generation, until nothing is left."""
         until = time.monotonic() + KILL_PATIENCE
         while self.alive and time.monotonic() < until:
             self.kill()
-            time.sleep(_KILL_LOOK)
+            time.sleep(_KILL_EVERY)
             self.reap()
-        self.given_up = self.alive
+        self.unkillable = self.alive
 
-    def send(self, how: Callable[[int, int], None], pid: int, number: int) -> None:
-        """Send a signal to somebody who may have gone, or be out of reach."""
+    def send_signal(self, how: Callable[[int, int], None], pid: int, number: int) -> None:
+        """Signal a process that may have ended, or may not be signalled from here."""
         try:
             how(pid, number)
         except ProcessLookupError:
             return
         except PermissionError:
-            self.complain(f"no permission to signal {pid}: a stop_command may have it")
+            self.report(f"no permission to signal {pid}: a stop_command may have it")
 
-    def strike_out(self) -> None:
-        """Take the command out of the ledger, unless something of it is left."""
+    def unregister(self) -> None:
+        """Remove the command from the registry, unless something of it is left."""
         entry = self.options["entry"]
-        if entry and not self.given_up:
+        if entry and not self.unkillable:
             try:
                 posix.unlink(entry)
             except OSError as error:
-                self.complain(f"its entry in the ledger could not be removed ({error})")
+                self.report(f"its entry in the registry could not be removed ({error})")
 
-    def complain(self, what: str) -> None:
+    def report(self, trouble: str) -> None:
         """Tell the owner, once."""
-        if what not in self.complained:
-            self.complained.add(what)
-            self.link.send("trouble", what)
+        if trouble not in self.reported:
+            self.reported.add(trouble)
+            self.channel.send("trouble", trouble)
 
 
 def main() -> None:
-    """Be a guardian, from the owner's first frame until nobody is left to be guarded."""
+    """Be a guardian, from the owner's first frame until nothing is left to be guarded."""
     posix.setsid()
     posix.chdir("/")
     system.handle_all(_signal.SIG_IGN, faults=False)
-    system.close_others()
-    link = Link(0)
-    frames = link.first()
+    system.close_inherited()
+    channel = Channel(0)
+    frames = channel.first()
     if frames and frames[0][0] == "start":
-        guardian = Guardian(link, frames[0][1])
+        guardian = Guardian(channel, frames[0][1])
         _guard(guardian, frames[1:])
-        guardian.strike_out()
-        link.send("over")
-        link.flush(1.0)
+        guardian.unregister()
+        channel.send("over")
+        channel.flush(1.0)
     posix._exit(0)
 
 
 def _guard(guardian: Guardian, frames: list[tuple[Any, ...]]) -> None:
     try:
         system.adopt_orphans()
-        system.be_named()
+        system.set_name()
         if not guardian.begin():
             return
         guardian.obey(frames)
-        guardian.stay()
-        guardian.drain(_TURNS)
-        guardian.link.send("tail", guardian.tail[-TAIL:])
-    except Exception as error:  # nobody else is there to hear of it, and to do its work
-        guardian.complain(f"its guardian failed ({error!r}): all is killed at once")
+        guardian.watch()
+        guardian.read_output(_TURNS)
+        guardian.channel.send("tail", guardian.tail[-TAIL:])
+    except Exception as error:  # nobody else would do its work
+        guardian.report(f"its guardian failed ({error!r}): all is killed at once")
         guardian.kill_all()

@@ -1,4 +1,4 @@
-"""Files in the ledger that no guardian wrote."""
+"""Files in the registry that no guardian wrote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.processes.ledger import Entry, decode_entry
+from celery_graceful.processes.registry import Entry, decode_entry
 
 GOOD: dict[str, Any] = {
     "tag": "a1",
