@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from celery_graceful import background_process, ready
+from celery_graceful import background_process, processes, ready
 from celery_graceful.errors import ProcessError
 from celery_graceful.processes import ending, registry
 from celery_graceful.processes.guardian_link import start_guardian
@@ -147,7 +147,8 @@ def test_what_was_stopped_before_it_began_is_not_in_it(
     with monkeypatch.context() as patch:
         patch.setattr("celery_graceful.processes.handle.start_guardian", given_up)
         if not psutil_there:
-            patch.setitem(sys.modules, "psutil", None)
+            patch.delattr(processes, "ending")
+            patch.setitem(sys.modules, "celery_graceful.processes.ending", None)
         with pytest.raises(ProcessError, match="was not started"):
             background_process(["sleep", "600"])
     assert registry.entries() == []
