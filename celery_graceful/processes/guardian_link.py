@@ -16,6 +16,7 @@ from typing import Any
 from weakref import WeakSet
 
 from celery_graceful.errors import ProcessError
+from celery_graceful.forks import after_fork
 from celery_graceful.processes import guardian
 from celery_graceful.processes.guardian.frames import CHUNK, Frames, pack
 
@@ -97,14 +98,12 @@ class GuardianLink:
 _links: WeakSet[GuardianLink] = WeakSet()
 
 
+@after_fork
 def _close_in_fork() -> None:
     """A fork that keeps the sockets open would hide the end of its parent."""
     for link in list(_links):
         with contextlib.suppress(OSError):  # each on its own: the others have to be closed as well
             link.socket.close()
-
-
-os.register_at_fork(after_in_child=_close_in_fork)
 
 
 def start_guardian(label: str, file: int | None, lock: int | None) -> GuardianLink:

@@ -84,17 +84,11 @@ LONG_FILES = {
 FULL_FOLDERS = {"cli", "doctor", "doctor/checks", "execution", "processes", "stores/redis"}
 SHARED_NAMES = {
     "alchemy.py",
-    "asking.py",
     "base.py",
     "command.py",
-    "exits.py",
     "files.py",
-    "hooks.py",
-    "ladder.py",
-    "ledger.py",
     "limits.py",
     "options.py",
-    "output.py",
     "period.py",
     "plugin.py",
     "quarantine.py",
@@ -104,8 +98,6 @@ SHARED_NAMES = {
     "stops.py",
     "table.py",
     "verdict.py",
-    "watch.py",
-    "wire.py",
 }
 #: Files that share a name because they are about the same thing, one for each place.
 TWINS_ON_PURPOSE = {
