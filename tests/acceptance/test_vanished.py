@@ -147,7 +147,7 @@ def test_while_a_retry_waits(own_valkey: Valkey, stage: Stage) -> None:
     wait_for(lambda: len(ledger) == 10, 20, "the first half")
     with own_valkey.client() as client:
         key = f"graceful:{{items}}:run:items.retries:{result.id}"
-        wait_for(lambda: client.hget(key, "s") == b"waiting", 20, "that it waits")
+        wait_for(lambda: client.hget(key, "s") == b"retrying", 20, "that it waits")
         client.flushall()
     assert result.get(timeout=30) == 20
     assert ledger.items() == [*range(20)]
