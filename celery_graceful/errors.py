@@ -1,4 +1,4 @@
-"""Every error of this package. Each says what was wrong, where, and what to do."""
+"""Every error of this package. Each message says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class CursorError(GracefulError):
 
 
 class NoRunError(GracefulError):
-    """Something that only a running execution has was asked for outside of one."""
+    """Something that only a running task has was asked for outside of one."""
 
 
 class TransactionError(GracefulError):
-    """A transaction of the task's own database does not go together with its checkpoints."""
+    """A transaction of the task's own database is open where a checkpoint would be saved."""
 
 
 class BaseExceptionRaised(GracefulError):
@@ -81,7 +81,7 @@ class MaxCrashesExceeded(GracefulError):
 
 
 class CheckpointLost(GracefulError):
-    """A run's record vanished from the store, and nothing else tells how far the run was."""
+    """A run's record vanished from the store, and nothing else says how far the run was."""
 
 
 class MaxItemErrorsExceeded(GracefulError):
@@ -101,11 +101,11 @@ class UnknownScope(GracefulError):
 
 
 class WaitTimedOut(GracefulError):
-    """Workers were still at work when the time to wait for them was over; all stays held."""
+    """Workers still ran tasks when the time to wait for them was over; all stays held."""
 
 
 class MaintenanceEnded(GracefulError):
-    """What was waited for is no longer held: somebody lifted it, or it ended by itself."""
+    """What was waited for is no longer held: it was released, or it ended by itself."""
 
 
 class UnknownRun(GracefulError):
@@ -113,7 +113,7 @@ class UnknownRun(GracefulError):
 
 
 class AmbiguousRun(UnknownRun):
-    """More than one run has an id that begins as was asked for."""
+    """More than one run has an id that begins so: write more of it."""
 
 
 class RunRefused(GracefulError):
@@ -129,7 +129,7 @@ class StoreError(GracefulError):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer; the same call may succeed later."""
+    """The store did not answer, or cannot serve now; the same call may succeed later."""
 
 
 class CorruptRecord(StoreError):
@@ -137,7 +137,7 @@ class CorruptRecord(StoreError):
 
 
 class NewerRecord(CorruptRecord):
-    """A later version of this package wrote a record in a way that this one does not know."""
+    """A later version of this package wrote a record in a format that this one does not know."""
 
 
 class NotResumable(GracefulError):

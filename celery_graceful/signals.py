@@ -6,7 +6,7 @@ the other receivers. Take ``**details`` in every receiver: later versions may se
 receivers are held weakly; connect a closure or a lambda with ``weak=False``::
 
     @signals.run_completed.connect_via(import_csv)
-    def tell(task, *, task_id, **details): ...
+    def notify(task, *, task_id, **details): ...
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _signal(name: str, doc: str) -> TaskSignal:
     return signal
 
 
-#: An execution was asked to stop; it goes on until its present item is done.
+#: An execution was asked to stop; it stops after its present item.
 #: Details: ``task_id``, ``reason`` (a :class:`~celery_graceful.model.run.reasons.StopReason`).
 stop_requested = _signal("stop-requested", "An execution was asked to stop.")
 
@@ -112,16 +112,16 @@ run_started = _signal("run-started", "The first execution of a run begins.")
 #: Details: ``task_id``, ``cursor`` (done up to and including), ``steps`` (items done so far).
 run_resumed = _signal("run-resumed", "A further execution of a run begins.")
 
-#: The store has accepted a checkpoint: at most once per flush interval and once at an execution's
+#: The store has accepted a checkpoint: at most once per checkpoint interval, and at an execution's
 #: end. Details: ``task_id``, ``cursor``, ``steps`` (items done since the run began).
 checkpoint_saved = _signal("checkpoint-saved", "The store has accepted a checkpoint.")
 
-#: An item failed and was quarantined; the run goes on.
-#: Details: ``task_id``, ``cursor`` (of that item), ``steps``, ``exception``, ``errors`` (items put
-#: aside since the run began).
+#: An item failed and was quarantined; the run continues.
+#: Details: ``task_id``, ``cursor`` (of that item), ``steps``, ``exception``, ``errors`` (items
+#: quarantined since the run began).
 item_put_aside = _signal("item-put-aside", "An item failed and was quarantined.")
 
-#: An execution ends before its run is done; the checkpoint is saved, the run goes on elsewhere.
+#: An execution ends before its run is done; the checkpoint is saved, the run continues elsewhere.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``reason`` (as for ``stop_requested``).
 run_interrupted = _signal("run-interrupted", "An execution ends before its run is done.")
 
@@ -135,20 +135,19 @@ run_failed = _signal("run-failed", "A run has failed for good.")
 
 #: A run fails, since its executions died one after the other; ``run_failed`` follows.
 #: Details: ``task_id``, ``cursor``, ``steps``, ``crashes``, ``last_crash`` (how the last execution
-#: was lost: a signal, a lease that was over).
+#: was lost: a signal, a lease that expired).
 run_gave_up = _signal("run-gave-up", "A run fails after too many crashes.")
 
 #: A run was cancelled or revoked, after ``on_cancel``.
 #: Details: ``task_id``, ``cursor``, ``steps``.
 run_cancelled = _signal("run-cancelled", "A run was cancelled.")
 
-
 #: A worker starts nothing more of what the maintenance mode holds. Sender: the app; in the main
 #: process. Sent again when the mode changes. Details: ``worker`` (its node name), ``scopes``,
 #: ``reason``, ``who``.
 maintenance_entered = _signal("maintenance-entered", "A worker goes into maintenance.")
 
-#: A worker works on as before. Sender and details as for ``maintenance_entered``.
+#: A worker works as before. Sender and details as for ``maintenance_entered``.
 maintenance_left = _signal("maintenance-left", "A worker comes out of maintenance.")
 
 #: A stopping worker has cut a task off, and its message is the broker's again. Sender: the task;
@@ -158,18 +157,20 @@ task_handed_back = _signal("task-handed-back", "A task was cut off, and its mess
 
 #: A stopping worker has cut a task off whose message was acknowledged when it began. Sender and
 #: details as for ``task_handed_back``; also ``arguments``, as text.
-task_lost = _signal("task-lost", "A task was cut off, and nothing brings it back.")
+task_lost = _signal("task-lost", "A task was cut off, and its message is gone.")
 
 
 def emit(signal: NamedSignal, sender: Any, **details: Any) -> None:
     """Call every receiver of ``signal``; what a receiver raises is logged, not raised.
 
-    Only a soft time limit that strikes while a receiver runs goes through, since it is meant for
-    the task, as does what is no :exc:`Exception`.
+    Args:
+        signal: one of the signals of this module.
+        sender: the task that the signal is about.
+        **details: keyword arguments for the receivers; with ``task_id`` for a run's signals.
 
-    :param signal: one of the signals of this module.
-    :param sender: the task that the signal is about.
-    :param details: keyword arguments for the receivers; with ``task_id`` for a run's signals.
+    Raises:
+        SoftTimeLimitExceeded: the limit of the task ended while a receiver ran.
+        BaseException: whatever a receiver raises that is no :exc:`Exception`.
     """
     if not signal.receivers or signal.is_muted:
         return

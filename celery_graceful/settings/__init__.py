@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from celery_graceful.settings.options import option_problems, parse_option
-from celery_graceful.settings.reading import Settings, problems, read
-from celery_graceful.settings.table import OPTIONS, PREFIX, SETTINGS, Setting, table_markdown
+from celery_graceful.settings.read_settings import (
+    Settings,
+    option_problems,
+    parse_option,
+    problems,
+    read,
+)
+from celery_graceful.settings.setting import PREFIX, Setting
+from celery_graceful.settings.setting_table import OPTIONS, SETTINGS, table_markdown
 
 __all__ = [
     "OPTIONS",

@@ -77,7 +77,6 @@ LONG_FILES = {
     "execution/execution.py",
     "execution/leaving/__init__.py",
     "model/run/cursor.py",
-    "settings/table.py",
     "worker/maintenance/controller.py",
     "worker/maintenance/watch.py",
 }
@@ -88,15 +87,12 @@ SHARED_NAMES = {
     "command.py",
     "files.py",
     "limits.py",
-    "options.py",
     "period.py",
     "plugin.py",
     "quarantine.py",
-    "reading.py",
     "running.py",
     "signals.py",
     "stops.py",
-    "table.py",
     "verdict.py",
 }
 #: Files that share a name because they are about the same thing, one for each place.

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from celery_graceful.cli import COMMANDS, graceful
-from celery_graceful.settings.table import SETTINGS
+from celery_graceful.settings.setting_table import SETTINGS
 from celery_graceful.stores.sql.tables import metadata
 from tests.unit import doc_names
 from tests.unit.doc_names import PACKAGE, PAGES, ROOT

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from celery_graceful.errors import SettingsError, StoreError
-from celery_graceful.settings.values import wrong_value
+from celery_graceful.settings.setting import wrong_value
 from celery_graceful.stores.url import open_store
 from celery_graceful.text.masking import MASK, mask_text, mask_url
 

@@ -1,19 +1,59 @@
-"""What may be written as the value of a setting: parsers that raise :exc:`ValueError`."""
+"""One setting: what may be written as its value, and how a wrong value is reported."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from celery_graceful import durations
 from celery_graceful.text.masking import MASK, mask_text, mask_url
 
-#: What becomes of a beat entry that is due during maintenance.
+PREFIX = "graceful_"
+#: What is done with a beat entry that is due during maintenance.
 POLICIES = ("skip", "once", "all", "run")
 
 #: Turns what the user wrote into the value used, or raises :exc:`ValueError`.
 Parser: TypeAlias = Callable[[object], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table of settings."""
+
+    #: The name as in ``app.conf``, with the prefix.
+    name: str
+    #: Turns what the user wrote into the value used; raises :exc:`ValueError`.
+    parse: Parser
+    #: The value used when the user wrote nothing.
+    default: Any
+    #: What is expected, for messages and the documentation.
+    expected: str
+    #: Something right to write, as Python source.
+    example: str
+    meaning: str
+    #: ``"seconds"`` for times, else empty.
+    unit: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The name without its prefix, as in :class:`Settings` and as a task's option."""
+        return self.name.removeprefix(PREFIX)
+
+    @property
+    def default_text(self) -> str:
+        """The default for the documentation."""
+        if self.unit and self.default is not None:
+            return f"`{self.default:g}` ({durations.format_seconds(self.default)})"
+        if isinstance(self.default, frozenset):
+            return f"`{sorted(self.default)!r}`"
+        if isinstance(self.default, Mapping):
+            return f"`{dict(self.default)!r}`"
+        return f"`{self.default!r}`"
+
+
+# -- parsers ---------------------------------------------------------------------------------
 
 
 def seconds(*, above: float | None = None, least: float = 0) -> Parser:
@@ -92,14 +132,14 @@ def parse_policies(value: object) -> Mapping[str, str]:
 
 
 def parse_options(value: object) -> Mapping[str, Any]:
-    """Options by their names, for whoever is given them."""
+    """Options by their names."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{_type(value)} is not a mapping of options")
     return {parse_text(name): option for name, option in value.items()}
 
 
 def parse_url(value: object) -> str:
-    """A URL, by its scheme; whether it can be used is for the store to say."""
+    """A URL, by its scheme; whether it can be used, the store says."""
     text = parse_text(value)
     if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", text):
         raise ValueError("it does not begin with a scheme such as redis:// or sqlite:///")
@@ -109,6 +149,9 @@ def parse_url(value: object) -> str:
 def _type(value: object) -> str:
     article = "an" if type(value).__name__[0] in "aeio" else "a"
     return f"{article} {type(value).__name__}"
+
+
+# -- messages --------------------------------------------------------------------------------
 
 
 def wrong_value(what: str, value: object, why: ValueError, expected: str, example: str) -> str:

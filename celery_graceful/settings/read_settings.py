@@ -1,4 +1,4 @@
-"""Reading the settings of an app, and finding what is wrong with them."""
+"""Reading the settings of an app and the options of a task, and finding what is wrong with them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.settings.table import PREFIX, SETTINGS
-from celery_graceful.settings.values import wrong_value
+from celery_graceful.settings.setting import PREFIX, wrong_value
+from celery_graceful.settings.setting_table import OPTIONS, SETTINGS
 
 _MISSING: Any = object()
 
@@ -50,7 +50,8 @@ class Settings:
 def read(conf: Mapping[str, Any]) -> Settings:
     """The settings in ``conf``, an ``app.conf`` or any mapping, with defaults filled in.
 
-    :raises SettingsError: naming everything that :func:`problems` finds.
+    Raises:
+        SettingsError: names everything that :func:`problems` finds.
     """
     found = problems(conf)
     if found:
@@ -135,3 +136,42 @@ def _nearest(bare: str, prefix: str, *, cutoff: float) -> str:
     near = [name for name in SETTINGS if sorted(name.split("_")) == words]
     near = near or difflib.get_close_matches(bare, SETTINGS, n=1, cutoff=cutoff)
     return f"did you mean {_spelled(near[0], prefix)}?" if near else ""
+
+
+# -- options ---------------------------------------------------------------------------------
+
+
+def option_problems(values: Mapping[str, object]) -> list[str]:
+    """One message for each wrong value among a task's options; other names are left alone.
+
+    Args:
+        values: what the user wrote, by option name (see :data:`OPTIONS`).
+    """
+    found = []
+    for name, value in values.items():
+        if name in OPTIONS:
+            try:
+                parse_option(name, value)
+            except SettingsError as exc:
+                found.append(str(exc))
+    return found
+
+
+def parse_option(name: str, value: object) -> Any:
+    """The value of a task's option: ``None`` (use the setting), 0 (off), or as for the setting.
+
+    Raises:
+        SettingsError: the value is wrong.
+        KeyError: ``name`` is not in :data:`OPTIONS`.
+    """
+    setting = OPTIONS[name]
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0:
+        return 0
+    try:
+        return setting.parse(value)
+    except ValueError as exc:
+        raise SettingsError(
+            wrong_value(f"The option {name}", value, exc, setting.expected, setting.example)
+        ) from exc

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-from celery_graceful.durations import format_seconds
-from celery_graceful.settings.values import (
-    Parser,
+from celery_graceful.settings.setting import (
+    PREFIX,
+    Setting,
     one_of,
     optional,
     parse_names,
@@ -21,33 +19,6 @@ from celery_graceful.settings.values import (
     parse_whole,
     seconds,
 )
-
-PREFIX = "graceful_"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One line of the table."""
-
-    #: The name as in ``app.conf``, with the prefix.
-    name: str
-    #: Turns what the user wrote into the value used; raises :exc:`ValueError`.
-    parse: Parser
-    #: The value used when the user wrote nothing.
-    default: Any
-    #: What is expected, for messages and the documentation.
-    expected: str
-    #: Something right to write, as Python source.
-    example: str
-    meaning: str
-    #: ``"seconds"`` for times, else empty.
-    unit: str = ""
-
-    @property
-    def attribute(self) -> str:
-        """The name without its prefix, as in :class:`Settings` and as a task's option."""
-        return self.name.removeprefix(PREFIX)
-
 
 _TIME = 'seconds above 0, or a text such as "5s"'
 _TIME_OR_ZERO = 'seconds, 0 or more, or a text such as "5s"'
@@ -71,7 +42,7 @@ _LINES = (
         None,
         "a mapping of options, or None",
         '{"ssl_ca_certs": "/etc/ssl/redis.pem"}',
-        "What the client of the store is told beside its URL: for Redis the options of redis-py and"
+        "What the client of the store gets beside its URL: for Redis the options of redis-py and"
         " kombu (`ssl_*`, `username`, `password`, `credential_provider`, `master_name`,"
         " `sentinel_kwargs`, `global_keyprefix`, …), for a database those of SQLAlchemy's"
         " `create_engine`. Where the store is derived from broker or result backend, it has their"
@@ -100,7 +71,7 @@ _LINES = (
         None,
         'seconds, a text such as "30m", 0 (off), or None',
         '"30m"',
-        "An execution that has run this long gives its slot back and goes on in a new message."
+        "An execution that has run this long gives its slot back and continues in a new message."
         " `None`: 0.8 of the smallest time limit in force; `0`: never.",
         "seconds",
     ),
@@ -118,7 +89,7 @@ _LINES = (
         30.0,
         'seconds, 1 or more, or a text such as "30s"',
         "30",
-        "How long a worker that is not heard of keeps its runs; then another may take them up.",
+        "How long a worker owns its runs without renewing its lease; then another may resume them.",
         "seconds",
     ),
     Setting(
@@ -157,8 +128,8 @@ _LINES = (
         "2",
         "How long a run continues while its checkpoint cannot be saved. Then it leaves its slot:"
         " its message, which carries the checkpoint, waits until the store is back. A crash before"
-        " that repeats these items as well. `None`: twice the flush interval; never longer than the"
-        " lease.",
+        " that repeats these items as well. `None`: twice the checkpoint interval; never longer"
+        " than the lease.",
         "seconds",
     ),
     Setting(
@@ -178,7 +149,7 @@ _LINES = (
         1.0,
         _TIME,
         "1",
-        "How often a worker looks for runs that nobody carries any more.",
+        "How often a worker looks for runs whose worker is gone.",
         "seconds",
     ),
     Setting(
@@ -187,8 +158,8 @@ _LINES = (
         None,
         "the name of a queue, or None",
         '"resumed"',
-        "A run that goes on after a deploy or a crash travels by this queue, ahead of the"
-        " backlog in its own. Workers have to consume it. `None`: its own queue.",
+        "A run that continues after a deploy or a crash uses this queue, ahead of the backlog in"
+        " its own. Workers have to consume it. `None`: its own queue.",
     ),
     Setting(
         "graceful_resume_priority",
@@ -224,7 +195,7 @@ _LINES = (
         '"30s"',
         "How long after the stop signal the worker is killed, as its deployment says"
         " (`terminationGracePeriodSeconds`, `TimeoutStopSec`, `stopwaitsecs`): what `time_left()`"
-        " counts down from, and what `graceful doctor` judges by where files do not tell it."
+        " counts down from, and what `graceful doctor` judges by where files do not say it."
         " `None`: the environment variable `GRACEFUL_GRACE_PERIOD`, else what systemd or"
         " supervisord answer to the worker at its start, and Kubernetes with"
         " `graceful_ask_kubernetes`.",
@@ -236,7 +207,7 @@ _LINES = (
         False,
         "True or False",
         "True",
-        "Whether a worker that nobody has told its grace period asks the API of Kubernetes for that"
+        "Whether a worker that does not know its grace period asks the API of Kubernetes for that"
         " of its own pod, at its start. The pod's service account needs the right to read it.",
     ),
     Setting(
@@ -255,7 +226,7 @@ _LINES = (
         True,
         "True or False",
         "False",
-        "Whether a worker looks at its own configuration once it is ready, and logs what would lose"
+        "Whether a worker checks its own configuration once it is ready, and logs what would lose"
         " or repeat work: a line for each finding of `graceful doctor`.",
     ),
     Setting(
@@ -264,8 +235,8 @@ _LINES = (
         "off",
         "off, warn or kill",
         '"warn"',
-        "What becomes of processes that a task of any kind has started and left behind: nothing; a"
-        " line in the log for each; that, and they are ended. Needs the extra `processes`.",
+        "What is done about processes that a task of any kind has started and left behind: nothing;"
+        " a line in the log for each; that, and they are ended. Needs the extra `processes`.",
     ),
     Setting(
         "graceful_maintenance_poll",
@@ -274,7 +245,7 @@ _LINES = (
         _TIME,
         "4",
         "How often a worker reports to the store and reads the maintenance mode: how late it learns"
-        " of a change that it was not told of by broadcast.",
+        " of a change whose broadcast it missed.",
         "seconds",
     ),
     Setting(
@@ -283,7 +254,7 @@ _LINES = (
         frozenset(),
         "a list of the names of queues",
         '["alerts"]',
-        "Queues that go on during maintenance, on every worker.",
+        "Queues that are consumed during maintenance, on every worker.",
     ),
     Setting(
         "graceful_maintenance_beat",
@@ -291,7 +262,7 @@ _LINES = (
         MappingProxyType({}),
         "skip, once, all or run, or a mapping of entries (names or patterns) to these",
         '{"report-*": "once"}',
-        "What becomes of beat entries that are due during maintenance: not sent; sent once after"
+        "What is done with beat entries that are due during maintenance: not sent; sent once after"
         " `up`; sent as often as they were due; sent at once, to wait in their queue. Entries that"
         " a mapping does not name are skipped; those that come only once are sent once.",
     ),
@@ -318,17 +289,7 @@ OPTIONS: Mapping[str, Setting] = MappingProxyType(
 def table_markdown() -> str:
     """The table of all settings in Markdown, for the reference."""
     lines = ["| Setting | Default | Expected | Meaning |", "|---|---|---|---|"]
-    for line in _LINES:
-        cells = (f"`{line.name}`", _default_text(line), line.expected, line.meaning)
+    for line in SETTINGS.values():
+        cells = (f"`{line.name}`", line.default_text, line.expected, line.meaning)
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _default_text(line: Setting) -> str:
-    if line.unit and line.default is not None:
-        return f"`{line.default:g}` ({format_seconds(line.default)})"
-    if isinstance(line.default, frozenset):
-        return f"`{sorted(line.default)!r}`"
-    if isinstance(line.default, Mapping):
-        return f"`{dict(line.default)!r}`"
-    return f"`{line.default!r}`"
