@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 
 from celery_graceful import Graceful, IterableTask, sources
-from celery_graceful.demo import ledger, survey
+from celery_graceful.demo import work
 
 #: Names the demo's own server to the worker; set by the stage.
 SERVER = "CELERY_GRACEFUL_DEMO_SERVER"
@@ -37,15 +37,15 @@ def survey_files(
 
     Args:
         root: the folder.
-        notes: the ledger's path, where each processed file is noted.
+        notes: the path of the file where each processed file is noted.
         pause: seconds to wait at each file, so that there is time to watch.
         cursor: the last file that is done; passed on a resume.
     """
     for path, name in sources.files(root, "*.py", cursor=cursor):
-        if survey.is_installed(name):
+        if work.is_installed(name):
             continue
         time.sleep(pause)
-        self.carry.update(survey.add(self.carry, path.read_bytes()))
-        ledger.note(notes, name)
+        self.carry.update(work.add(self.carry, path.read_bytes()))
+        work.note(notes, name)
         yield name  # everything up to and including this file is done
     return dict(self.carry)

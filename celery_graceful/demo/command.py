@@ -1,15 +1,12 @@
-"""``celery graceful demo``: raise the curtain, tell the verdict, leave nothing behind."""
+"""``celery graceful demo``: run it, print the verdict, leave nothing behind."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from celery_graceful.demo.verdict import Verdict
 
 FAILED, UNAVAILABLE = 1, 69
 
@@ -23,33 +20,27 @@ def demo(as_json: bool, keep: bool, **preload: Any) -> None:
     Starts a Valkey server of its own and three workers one after the other; takes about half a
     minute, needs no other server and leaves nothing behind.
     """
-    from celery_graceful.demo import interrupts, servers, stage, words
+    from celery_graceful.demo import servers, stage
     from celery_graceful.demo.screen import screen
+    from celery_graceful.demo.verdict import text_of
 
     stream = sys.stderr if as_json else sys.stdout
     try:
-        with interrupts.raised(), servers.folder(keep=keep) as home, screen(stream) as shown:
+        with servers.ended_by_signals(), servers.folder(keep=keep) as home, screen(stream) as shown:
             if keep:
-                shown.say(f"Logs and ledger: {home}", stamped=False)
+                shown.say(f"Logs and notes: {home}", stamped=False)
             verdict = stage.play(shown, home)
     except servers.MissingServer as exc:
-        _leave(str(exc), UNAVAILABLE)
+        _exit(str(exc), UNAVAILABLE)
     except stage.StageError as exc:
-        _leave(str(exc), FAILED)
+        _exit(str(exc), FAILED)
     except SystemExit:
         click.echo("Interrupted; all that was started has been ended.", err=True)
         raise
-    _tell(verdict, words.of(verdict), as_json)
+    click.echo(json.dumps(verdict.as_data(), indent=2) if as_json else text_of(verdict))
     sys.exit(0 if verdict.passed else FAILED)
 
 
-def _tell(verdict: Verdict, text: str, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(verdict.as_data(), indent=2))
-    else:
-        click.echo(text)
-
-
-def _leave(message: str, code: int) -> None:
+def _exit(message: str, code: int) -> None:
     click.echo(f"Error: {message}", err=True)
     sys.exit(code)

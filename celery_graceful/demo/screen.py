@@ -1,4 +1,4 @@
-"""What the audience sees: a live bar in a terminal with rich, plain lines everywhere else."""
+"""What is shown: a live bar in a terminal with rich, plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Screen(AbstractContextManager["Screen"]):
         self._next = STEP
 
     def say(self, text: str, *, stamped: bool = True) -> None:
-        """One line of the story."""
+        """Print a line."""
         self._print(f"{time.monotonic() - self._began:5.1f} s  {text}" if stamped else text)
 
     def progress(self, done: int, total: int, who: str) -> None:
-        """How many items are done, and who carries the run."""
+        """How many items are done, and which worker runs them."""
         percent = 100 * done // total
         if percent >= self._next:
             self._next = percent - percent % STEP + STEP

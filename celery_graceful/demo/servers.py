@@ -1,4 +1,4 @@
-"""What the demo starts: an embedded Valkey server and real workers, all in one temporary folder."""
+"""What the demo starts: an embedded Valkey server and real workers, and how all of it ends."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import celery_graceful
-from celery_graceful.demo.interrupts import held
 
 _READY = re.compile(r"@\S+ ready\.")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class MissingServer(Exception):
@@ -50,7 +51,7 @@ def valkey(data: Path) -> Iterator[str]:
         ) from None
     server = None
     try:
-        with held():
+        with signals_wait():
             server = ValkeyServer(data_dir=data, persist=True)
             server.start()
         yield f"{server.connection_url}/0"
@@ -77,6 +78,41 @@ def environment(**own: str) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _leave(number: int, frame: FrameType | None = None) -> None:
+    # A second one must not interrupt the clean-up that follows.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within, Ctrl-C and its like raise ``SystemExit``, once."""
+    before = {number: signal.signal(number, _leave) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Within, they wait: something is being started that nobody would end yet."""
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: noted.append(number))
+        for number in _SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if noted:
+        _leave(noted[0])
 
 
 class Worker:
@@ -117,7 +153,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether it has said that it takes messages."""
+        """Whether it consumes messages, by its log."""
         return _READY.search(self.log.read_text(errors="replace")) is not None
 
     def terminate(self) -> float:

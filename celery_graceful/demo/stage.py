@@ -1,4 +1,4 @@
-"""The play: three workers carry one run; the first is stopped, the second killed."""
+"""The story of the demo: three workers for one run; the first is stopped, the second killed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery_graceful.demo import interrupts, servers, survey
-from celery_graceful.demo.ledger import Reader
+from celery_graceful.demo import servers, work
 from celery_graceful.demo.screen import Screen
 from celery_graceful.demo.verdict import Moments, Verdict, judge
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 #: How long the work itself is to take, in seconds; the pause at each file follows from it.
 WORK = 12.0
-#: How long any one thing may take on a slow machine, in seconds, before the play is broken off.
+#: How long any one thing may take on a slow machine, in seconds, before the demo fails.
 PATIENCE = 45.0
 _LOOK = 0.02
 
@@ -31,7 +30,7 @@ def play(screen: Screen, home: Path) -> Verdict:
 
     Raises:
         MissingServer: the embedded server cannot be started.
-        StageError: a worker did not do what the play waits for.
+        StageError: a worker did not do what the demo waits for.
     """
     from celery_graceful.demo import app as demo_app
 
@@ -51,12 +50,12 @@ class _Stage:
         self.screen = screen
         self.home = home
         self.demo_app = demo_app
-        self.reader = Reader(home / "ledger.jsonl")
-        self.expected = survey.Expected([], {})
+        self.notes = work.Notes(home / "notes.jsonl")
+        self.expected = work.Expected([], {})
         self.workers: list[servers.Worker] = []
         self.result: AsyncResult[Any] | None = None
 
-    # -- the acts ---------------------------------------------------------------------------
+    # -- the story --------------------------------------------------------------------------
 
     def perform(self) -> Verdict:
         began = time.monotonic()
@@ -65,23 +64,23 @@ class _Stage:
         self._wait(lambda: first.ready, "the first worker was ready")
         self._send(root)
         terminated, exited = self._deploy(first)
-        killed = self._disaster()
-        reported = self._finale()
+        killed = self._kill()
+        reported = self._wait_for_result()
         moments = Moments(began, terminated, exited, killed, time.monotonic())
-        self.reader.read()
-        flush = self._checkpoint_interval()
-        return judge(self.expected, reported, self.reader.entries, moments, flush)
+        self.notes.read()
+        interval = self._checkpoint_interval()
+        return judge(self.expected, reported, self.notes.entries, moments, interval)
 
     def _count(self) -> str:
-        root = survey.standard_library()
-        self.expected = survey.by_plain_loop(root)
+        root = work.standard_library()
+        self.expected = work.by_plain_loop(root)
         sums = self.expected.sums
         self.screen.say(f"A plain loop over {root}: {sums['files']} files, {sums['lines']} lines")
         return root
 
     def _send(self, root: str) -> None:
         self.result = self.demo_app.survey_files.delay(
-            root, self.reader.path, WORK / len(self.expected.names)
+            root, self.notes.path, WORK / len(self.expected.names)
         )
         self.screen.say(f"The run begins; task id {self.result.id}")
 
@@ -91,12 +90,12 @@ class _Stage:
         terminated = first.terminate()
         self.screen.say(f"SIGTERM to {first.name} at file {self._done()}, as in a deploy")
         self._start_worker()
-        self._wait(lambda: first.exit_code is not None, f"{first.name} had left")
+        self._wait(lambda: first.exit_code is not None, f"{first.name} had exited")
         exited = time.monotonic()
-        self.screen.say(f"{first.name} has left, {exited - terminated:.1f} s after the SIGTERM")
+        self.screen.say(f"{first.name} has exited, {exited - terminated:.1f} s after the SIGTERM")
         return terminated, exited
 
-    def _disaster(self) -> float:
+    def _kill(self) -> float:
         """Kill the second worker, and start the third."""
         self._wait_for_share(2 / 3)
         second = self.workers[-1]
@@ -105,18 +104,18 @@ class _Stage:
         self._start_worker()
         return killed
 
-    def _finale(self) -> dict[str, Any]:
+    def _wait_for_result(self) -> dict[str, Any]:
         self._wait(lambda: self.result is not None and self.result.ready(), "the run had ended")
         if self.result is None or self.result.failed():
             self._fail(f"The run failed: {self.result and self.result.result!r}")
         reported: dict[str, Any] = self.result.get(timeout=PATIENCE)
-        self.screen.say("The run has ended; its result came to who had asked at the beginning")
+        self.screen.say("The run has ended; its result reached the caller")
         return reported
 
     # -- behind the scenes ------------------------------------------------------------------
 
     def _start_worker(self) -> servers.Worker:
-        with interrupts.held():
+        with servers.signals_wait():
             worker = servers.Worker(f"worker-{len(self.workers) + 1}", self.home)
             self.workers.append(worker)
         self.screen.say(f"{worker.name} starts (pid {worker.pid})")
@@ -130,8 +129,8 @@ class _Stage:
             worker.kill()
 
     def _done(self) -> int:
-        self.reader.read()
-        return len(self.reader.names)
+        self.notes.read()
+        return len(self.notes.names)
 
     def _wait_for_share(self, share: float) -> None:
         goal = int(share * len(self.expected.names))
@@ -151,9 +150,9 @@ class _Stage:
     def _show(self) -> None:
         done = self._done()
         if done:
-            seen = len({entry.pid for entry in self.reader.entries})
-            carrier = self.workers[min(seen, len(self.workers)) - 1]
-            self.screen.progress(done, len(self.expected.names), f"carried by {carrier.name}")
+            seen = len({entry.pid for entry in self.notes.entries})
+            worker_now = self.workers[min(seen, len(self.workers)) - 1]
+            self.screen.progress(done, len(self.expected.names), f"on {worker_now.name}")
 
     def _checkpoint_interval(self) -> float:
         from celery_graceful.runtime import runtime_of

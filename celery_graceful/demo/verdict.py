@@ -7,17 +7,30 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from celery_graceful.demo.ledger import Entry
-from celery_graceful.demo.survey import Expected
+from celery_graceful.demo.work import Done, Expected
 from celery_graceful.text.counting import counted
+from celery_graceful.text.terminal import prose_width, wrapped
 
 SCHEMA = 1
 
-#: A SIGKILL may repeat what ran during this many flush intervals.
+#: A SIGKILL may repeat what ran during this many checkpoint intervals.
 INTERVALS = 1.5
 #: A pause between two files counts as so many seconds at most: for the rest of it the process was
 #: not let run, and could not save either.
 STANDSTILL = 0.1
+_EPILOGUE = """
+What you have seen: one Celery task went over all these files under one task id. The first worker
+was asked to stop, as in every deploy: the task finished its present file, saved its cursor and its
+sums, and continued on the next worker; nothing was lost and nothing was done twice. The second
+worker was killed without a warning: when its lease had expired (3 s here, 30 s by default), the
+third resumed the run from the last saved checkpoint. A kill loses nothing and may repeat what ran
+since then, {intervals} checkpoint intervals of 1 s at most; the sums agree all the same, because
+they are saved together with the cursor.
+
+The task itself is a few lines: celery_graceful/demo/app.py
+
+Read on: README.md, then docs/tutorial.md; docs/ also has the guarantees and their limits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ class Verdict:
     lost: int
     repeated_after_sigterm: int
     repeated_after_sigkill: int
-    #: How many items ran in the last flush intervals before the SIGKILL.
+    #: How many items ran in the last checkpoint intervals before the SIGKILL.
     may_repeat: int
     executions: int
     seconds: Seconds
@@ -69,7 +82,7 @@ class Verdict:
 def judge(
     expected: Expected,
     reported: dict[str, Any],
-    entries: Sequence[Entry],
+    entries: Sequence[Done],
     at: Moments,
     checkpoint_interval: float,
 ) -> Verdict:
@@ -78,7 +91,7 @@ def judge(
     Args:
         expected: what the plain loop found.
         reported: the task's result.
-        entries: the ledger.
+        entries: the notes of the workers.
         at: when the workers were interrupted.
         checkpoint_interval: seconds between two checkpoints.
     """
@@ -102,7 +115,7 @@ def judge(
     return verdict
 
 
-def _failures(verdict: Verdict, names: set[str], entries: Sequence[Entry]) -> list[str]:
+def _failures(verdict: Verdict, names: set[str], entries: Sequence[Done]) -> list[str]:
     found = [
         f"{name}: the run reported {verdict.reported.get(name)}, a plain loop finds {value}"
         for name, value in verdict.expected.items()
@@ -120,7 +133,7 @@ def _failures(verdict: Verdict, names: set[str], entries: Sequence[Entry]) -> li
         items = counted(verdict.repeated_after_sigkill, "item")
         found.append(
             f"{items} repeated after the SIGKILL, more than the"
-            f" {verdict.may_repeat} of the last {INTERVALS} flush intervals"
+            f" {verdict.may_repeat} of the last {INTERVALS} checkpoint intervals"
         )
     if verdict.executions < 3:
         workers = counted(verdict.executions, "worker")
@@ -128,7 +141,7 @@ def _failures(verdict: Verdict, names: set[str], entries: Sequence[Entry]) -> li
     return found
 
 
-def _lately(entries: Sequence[Entry], moment: float, seconds: float) -> int:
+def _lately(entries: Sequence[Done], moment: float, seconds: float) -> int:
     """How many entries are in the ``seconds`` before ``moment``."""
     found = 0
     for at in sorted((entry.at for entry in entries), reverse=True):
@@ -139,11 +152,11 @@ def _lately(entries: Sequence[Entry], moment: float, seconds: float) -> int:
     return found
 
 
-def _repeated(entries: Sequence[Entry]) -> int:
+def _repeated(entries: Sequence[Done]) -> int:
     return sum(times - 1 for times in Counter(entry.name for entry in entries).values())
 
 
-def _resumed(entries: Sequence[Entry], moment: float) -> float | None:
+def _resumed(entries: Sequence[Done], moment: float) -> float | None:
     """Seconds from ``moment`` to the first item of a process that had none before it."""
     earlier = {entry.pid for entry in entries if entry.at <= moment}
     later = [entry.at for entry in entries if entry.at > moment and entry.pid not in earlier]
@@ -152,3 +165,51 @@ def _resumed(entries: Sequence[Entry], moment: float) -> float | None:
 
 def _rounded(seconds: float) -> float:
     return round(seconds, 2)
+
+
+# -- for people ------------------------------------------------------------------------------
+
+
+def text_of(verdict: Verdict) -> str:
+    """The verdict as lines for a terminal."""
+    seconds = verdict.seconds
+    lines = [
+        "",
+        _row("", "the run", "a plain loop"),
+        *(
+            _row(name, _short(verdict.reported.get(name)), _short(verdict.expected[name]))
+            for name in verdict.expected
+        ),
+        "",
+        f"  items lost                      {verdict.lost}",
+        f"  items repeated after SIGTERM    {verdict.repeated_after_sigterm}",
+        f"  items repeated after SIGKILL    {verdict.repeated_after_sigkill}"
+        f"  (up to {verdict.may_repeat} allowed)",
+        f"  SIGTERM to exit                 {_time(seconds.sigterm_to_exit)}",
+        f"  SIGTERM to first resumed item   {_time(seconds.sigterm_to_first_item)}",
+        f"  SIGKILL to first resumed item   {_time(seconds.sigkill_to_first_item)}",
+        f"  all in all                      {_time(seconds.total)}",
+        "",
+    ]
+    if verdict.passed:
+        lines.append("PASSED: stopped once, killed once, and the result is that of a plain loop.")
+        for paragraph in _EPILOGUE.format(intervals=INTERVALS).split("\n\n"):
+            lines += ["", *wrapped(" ".join(paragraph.split()), prose_width())]
+    else:
+        lines.append("FAILED:")
+        lines += [f"  - {failure}" for failure in verdict.failures]
+        lines.append("Run it again with --keep to look at the workers' logs.")
+    return "\n".join(lines).rstrip("\n")
+
+
+def _row(name: str, left: object, right: object) -> str:
+    return f"  {name:<10}{left!s:>22}{right!s:>22}".rstrip()
+
+
+def _short(value: object) -> str:
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return text if len(text) <= 20 else f"{text[:16]}…"
+
+
+def _time(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.2f} s"

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.demo import survey
+from celery_graceful.demo import work
 from tests.harness import Ledger, Worker, producer, wait_for
 from tests.harness.forkserver import run
 from tests.servers import Valkey
@@ -119,7 +119,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[Valkey, Valkey, dict[str, Any]]]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder of files to survey."""
+    """A folder of files to work."""
     folder = tmp_path / "files"
     for number in range(FILES):
         file = folder / f"part{number % 7}" / f"file{number}.py"
@@ -163,7 +163,7 @@ def test_a_run_outlives_a_stop_and_a_kill(
     assert {stopped, killed, left} == set(workers)
 
     *noted, sums = notes.items()
-    expected = survey.by_plain_loop(str(root))
+    expected = work.by_plain_loop(str(root))
     counts = Counter(noted)
     assert json.loads(sums) == expected.sums
     assert list(counts) == [f"whole:{name}" for name in expected.names]

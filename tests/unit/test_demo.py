@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.demo import ledger, servers, survey, words
+from celery_graceful.demo import servers, work
 from celery_graceful.demo.screen import Screen, screen
-from celery_graceful.demo.verdict import Moments, Verdict, judge
+from celery_graceful.demo.verdict import Moments, Verdict, judge, text_of
 
 NAMES = [f"{n}.py" for n in range(30)]
 SUMS = {"files": 30, "lines": 300, "digest": "abc"}
@@ -19,19 +19,19 @@ MOMENTS = Moments(began=0.0, terminated=1.0, exited=1.25, killed=2.0, ended=3.0)
 FLUSH = 0.2
 
 
-def entry(number: int, pid: int, at: float) -> ledger.Entry:
-    return ledger.Entry(NAMES[number], pid, at)
+def entry(number: int, pid: int, at: float) -> work.Done:
+    return work.Done(NAMES[number], pid, at)
 
 
-def good() -> list[ledger.Entry]:
+def good() -> list[work.Done]:
     """Three processes, ten items each, ten items a second."""
     return [entry(n, 1 + n // 10, n / 10 + 0.05) for n in range(30)]
 
 
 def judged(
-    entries: list[ledger.Entry], reported: dict[str, Any] | None = None, at: Moments = MOMENTS
+    entries: list[work.Done], reported: dict[str, Any] | None = None, at: Moments = MOMENTS
 ) -> Verdict:
-    return judge(survey.Expected(NAMES, SUMS), reported or SUMS, entries, at, FLUSH)
+    return judge(work.Expected(NAMES, SUMS), reported or SUMS, entries, at, FLUSH)
 
 
 def test_a_good_run_passes() -> None:
@@ -46,14 +46,14 @@ def test_a_good_run_passes() -> None:
     assert verdict.seconds.sigterm_to_first_item == 0.05
     assert verdict.seconds.sigkill_to_first_item == 0.05
     assert verdict.as_data()["schema"] == 1
-    assert "PASSED" in words.of(verdict)
-    assert max(map(len, words.of(verdict).splitlines())) <= 100
+    assert "PASSED" in text_of(verdict)
+    assert max(map(len, text_of(verdict).splitlines())) <= 100
 
 
 def test_a_lost_item_fails_it() -> None:
     verdict = judged(good()[:-1])
     assert verdict.failures == ["1 item lost"]
-    assert "FAILED" in words.of(verdict)
+    assert "FAILED" in text_of(verdict)
 
 
 def test_a_repeat_after_a_graceful_stop_fails_it() -> None:
@@ -97,18 +97,18 @@ def test_the_task_and_the_plain_loop_agree(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n\n")
     notes = tmp_path / "ledger"
-    expected = survey.by_plain_loop(str(tmp_path / "lib"))
+    expected = work.by_plain_loop(str(tmp_path / "lib"))
     assert survey_files(str(tmp_path / "lib"), str(notes), 0) == expected.sums
-    reader = ledger.Reader(notes)
+    reader = work.Notes(notes)
     reader.read()
     assert [each.name for each in reader.entries] == expected.names
     assert expected.names == ["a/z.py", "a-b/c.py", "a.py", "b.py"]
 
 
 def test_a_ledger_is_followed_without_torn_lines(tmp_path: Path) -> None:
-    reader = ledger.Reader(tmp_path / "ledger")
+    reader = work.Notes(tmp_path / "ledger")
     reader.read()
-    ledger.note(reader.path, "a")
+    work.note(reader.path, "a")
     with open(reader.path, "a") as file:
         file.write('["b", 1,')
     reader.read()

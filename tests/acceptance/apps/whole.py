@@ -17,7 +17,7 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.transport import Transport
 
 from celery_graceful import Graceful, IterableTask, sources
-from celery_graceful.demo import survey
+from celery_graceful.demo import work
 from tests.harness.ledger import Ledger
 
 #: What is sent to Sentry, an item a line.
@@ -69,7 +69,7 @@ def survey_files(
     for path, name in sources.files(root, "*.py", cursor=cursor):
         if not Path(f"{notes}.hurry").exists():
             time.sleep(pause)
-        self.carry.update(survey.add(self.carry, path.read_bytes()))
+        self.carry.update(work.add(self.carry, path.read_bytes()))
         Ledger(notes).add(f"{flask.current_app.name}:{name}")
         yield name
     Ledger(notes).add(json.dumps(dict(self.carry)))

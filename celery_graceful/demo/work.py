@@ -1,10 +1,15 @@
-"""The work of the demo: counting lines, and a digest that depends on every file and their order."""
+"""The work of the demo, the notes that it leaves, and the same work by a plain loop.
+
+It counts lines, and makes a digest that depends on every file and their order.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sysconfig
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +36,49 @@ def add(so_far: Mapping[str, Any], content: bytes) -> dict[str, Any]:
     }
 
 
+class Done(NamedTuple):
+    """A processed file, the process that did it, and when (monotonic seconds)."""
+
+    name: str
+    pid: int
+    at: float
+
+
+def note(path: str, name: str) -> None:
+    """Append a line to the notes, in one write: lines never mix, and no kill can tear one."""
+    line = json.dumps([name, os.getpid(), time.monotonic()]) + "\n"
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
+class Notes:
+    """Reads the notes as they grow."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.entries: list[Done] = []
+        self.names: set[str] = set()
+        self._offset = 0
+
+    def read(self) -> None:
+        """Read the lines that were added since the last time."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            return
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            entry = Done(*json.loads(line))
+            self.entries.append(entry)
+            self.names.add(entry.name)
+
+
 class Expected(NamedTuple):
     """What a plain loop finds: the files in their order, and the sums."""
 
@@ -39,7 +87,7 @@ class Expected(NamedTuple):
 
 
 def by_plain_loop(root: str) -> Expected:
-    """Walk ``root`` without Celery and without the package's sources: the demo's measure."""
+    """Walk ``root`` without Celery and without the package's sources, to compare with."""
     names = []
     for folder, _, found in os.walk(root):
         inside = Path(folder).relative_to(root)
