@@ -46,6 +46,12 @@ def format_seconds(seconds: float) -> str:
     return " ".join(parts) or "0s"
 
 
+def short(seconds: float) -> str:
+    """``seconds`` for people, in two units at most; a negative span is none."""
+    rounded = round(seconds, 1) if seconds < 10 else round(seconds)
+    return " ".join(format_seconds(max(0, rounded)).split()[:2])
+
+
 def _checked(seconds: float, given: object) -> float:
     try:
         number = float(seconds)

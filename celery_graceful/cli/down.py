@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,26 +11,31 @@ import click
 from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.exit_codes import INTERRUPTED, Refusal, TimedOut, Unavailable
 from celery_graceful.cli.options import duration, names_of, scope_options
-from celery_graceful.cli.output import print_json, print_table, say, whom
+from celery_graceful.cli.output import print_json, print_table, say
+from celery_graceful.cli.up import print_concerned, undo_commands, up_command
 
 if TYPE_CHECKING:
-    from celery_graceful.maintenance.barrier import BarrierState
-    from celery_graceful.maintenance.mode_changes import Change
-    from celery_graceful.model.maintenance.mode import Scope
+    from celery_graceful.maintenance.api import DownResult, Maintenance
+    from celery_graceful.maintenance.barrier import BarrierState, Block
+    from celery_graceful.maintenance.scopes import Awaited, Plan
+
+PLAN_HEADINGS = ("worker", "task", "id", "has run", "would", "for")
+#: Reasons to wait that are shown at once.
+_NAMED = 10
 
 
 @click.command()
 @scope_options
-@click.option("--reason", default="", help="What people are told.")
+@click.option("--reason", default="", help="Shown to people.")
 @click.option("--for", "seconds", type=duration, help="Ends by itself after this time: 30m.")
 @click.option(
     "--no-interrupt",
     is_flag=True,
-    help="Let iterable tasks go on to their end; else they leave at their next checkpoint.",
+    help="Let running iterable tasks finish; else they stop at their next checkpoint.",
 )
-@click.option("--wait", is_flag=True, help="Return when nothing runs any more that is held.")
-@click.option("-t", "--timeout", type=duration, help="Wait no longer than this: 60s.")
-@click.option("--dry-run", is_flag=True, help="Change nothing; tell what would happen.")
+@click.option("--wait", is_flag=True, help="Return when nothing that is held runs any more.")
+@click.option("-t", "--timeout", type=duration, help="Wait at most this long: 60s.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.pass_context
 def down(
@@ -45,10 +52,10 @@ def down(
     as_json: bool,
     **preload: Any,
 ) -> None:
-    """Begin the maintenance mode: nothing starts until `up`.
+    """Begin maintenance: nothing that is held starts until `up`.
 
-    Without -Q and -T for everything but the queues in graceful_maintenance_exempt_queues. Again,
-    it updates what is held.
+    Without -Q and -T it holds everything but the queues in graceful_maintenance_exempt_queues. Run
+    it again to change the terms of what is held.
     """
     named = names_of(queues, "-Q")
     if timeout is not None and not wait:
@@ -56,175 +63,187 @@ def down(
     if dry_run and wait:
         raise click.UsageError("--dry-run changes nothing that could be waited for: no --wait")
     with open_app(ctx) as at:
-        scopes = _introduced(at, named, tasks)
-        if dry_run:
-            _show_plan(at, scopes, not no_interrupt, as_json)
-            return
-        from celery_graceful.maintenance import mode_changes
+        from celery_graceful.maintenance.api import Maintenance
 
+        maintenance = Maintenance(lambda: at.runtime.app)
+        plan = maintenance.plan(named, tasks, interrupt=not no_interrupt)
+        print_concerned(at, maintenance.workers(), with_exempt=True)
+        if dry_run:
+            _print_plan(plan, as_json)
+            return
         try:
-            change = mode_changes.down(
-                at.runtime, scopes, reason=reason, seconds=seconds, interrupt=not no_interrupt
+            done = maintenance.down(
+                named, tasks, reason=reason, seconds=seconds, interrupt=not no_interrupt
             )
         except KeyboardInterrupt:
-            _say("", f"Broken off. Whether it is down: {at.line('status')}")
+            _say("", f"Stopped. To see whether it is down: {at.line('status')}")
             ctx.exit(INTERRUPTED)
-        done = _Done(at, change, scopes, as_json)
-        done.tell()
-        if wait:
-            done.wait(ctx, timeout)
-        done.end()
+        _Outcome(at, maintenance, done, as_json).finish(ctx, wait, timeout)
 
 
-def _introduced(at: OpenApp, queues: list[str], tasks: tuple[str, ...]) -> tuple[Scope, ...]:
-    """Check the names, and say whom it concerns."""
-    from celery_graceful.cli.workers_shown import roll_call
-    from celery_graceful.maintenance.api import consumed
-    from celery_graceful.maintenance.scopes import checked, scopes_of
-    from celery_graceful.maintenance.workers import known_workers, patience
-
-    scopes = scopes_of(queues, tasks)
-    checked(at.runtime, scopes, consumed(at.runtime))
-    lines = roll_call(known_workers(at.runtime.store), patience(at.runtime.settings))
-    exempt = sorted(at.runtime.settings.maintenance_exempt_queues)
-    whom(at, [*lines, *([f"Exempt queues: {', '.join(exempt)}"] if exempt else [])])
-    return scopes
-
-
-class _Done:
-    """A ``down`` that is written, and what is said of it."""
+class _Outcome:
+    """A ``down`` that is written, and what is printed about it."""
 
     def __init__(
-        self, at: OpenApp, change: Change, scopes: tuple[Scope, ...], as_json: bool
+        self, at: OpenApp, maintenance: Maintenance, done: DownResult, as_json: bool
     ) -> None:
-        from celery_graceful.cli.mode_shown import undo_down, up_command
-
-        self._at, self._change, self._scopes, self._as_json = at, change, scopes, as_json
-        self._undo = undo_down(at, change.before, change.mode, scopes, change.now)
-        self._lift = up_command(at, scopes)
-        self._seen: list[BarrierState] = []
+        self._maintenance, self._done, self._as_json = maintenance, done, as_json
+        self._undo = undo_commands(at, done)
+        self._stays = f"Maintenance stays on. End it with: {up_command(at, done.scopes)}"
+        self._end = f"It was held on these terms before. End it with: {up_command(at, done.scopes)}"
+        self._state: BarrierState | None = None
         self._waited = False
 
-    def tell(self) -> None:
-        """What is held now, and until when."""
-        from celery_graceful.cli.mode_shown import in_words, short
-
-        hold = self._change.mode.hold_of(self._scopes[0])
-        ends = hold.until if hold is not None else None
-        until = "until `up`" if ends is None else f"for {short(ends - self._change.now)}"
-        again = " (again)" if self._change.before.hold_of(self._scopes[0]) else ""
-        _say(f"Down{again}: {in_words(self._scopes)}, {until}.", *self._change.warnings)
-
-    def wait(self, ctx: click.Context, timeout: float | None) -> None:
-        """Wait for the workers.
-
-        Raises:
-            TimedOut: they were not paused in time.
-            Refusal: somebody has lifted it.
-            Unavailable: the store is away.
-        """
-        from celery_graceful import errors
-        from celery_graceful.cli.awaiting import shown_live
-        from celery_graceful.maintenance.barrier_wait import watch
-
-        self._waited = True
-        looks = watch(self._at.runtime, self._change.mode, self._scopes, timeout)
-        try:
-            shown_live(looks, self._seen)
-        except errors.MaintenanceEnded as exc:
-            self._print()
-            raise Refusal(str(exc)) from exc
-        except errors.WaitTimedOut as exc:
-            self._print()
-            raise TimedOut(f"{exc}\n{self._stays()}") from exc
-        except errors.StoreUnavailable as exc:
-            self._print()
-            raise Unavailable(f"{exc}\n{self._stays()}") from exc
-        except KeyboardInterrupt:
-            self._print()
-            _say("", f"No longer waiting. {self._stays()}")
-            ctx.exit(INTERRUPTED)
-
-    def end(self) -> None:
-        """How it stands in the end, and what undoes it."""
-        if self._waited:
-            _tell_paused(self._seen[-1])
+    def finish(self, ctx: click.Context, wait: bool, timeout: float | None) -> None:
+        """Say what is held, wait for the workers if asked to, and say how to undo it."""
+        self._print_held()
+        if wait:
+            self._wait(ctx, timeout)
         _say(*(f"Undo: {command}" for command in self._undo))
         if not self._undo:
-            _say(f"It was down on these terms before. End it with: {self._lift}")
-        self._print()
+            _say(self._end)
+        self._print_data()
 
-    def _stays(self) -> str:
-        return f"Maintenance stays on. End it with: {self._lift}"
+    def _print_held(self) -> None:
+        from celery_graceful.durations import short
 
-    def _print(self) -> None:
-        if not self._as_json:
+        done = self._done
+        hold = done.mode.hold_of(done.scopes[0])
+        ends = hold.until if hold is not None else None
+        until = "until `up`" if ends is None else f"for {short(ends - done.now)}"
+        again = " (again)" if done.before.hold_of(done.scopes[0]) else ""
+        _say(f"Down{again}: {', '.join(map(str, done.scopes))}, {until}.", *done.warnings)
+
+    def _wait(self, ctx: click.Context, timeout: float | None) -> None:
+        """Raises what ends the wait too early, as an exit code."""
+        from celery_graceful import errors
+
+        self._waited = True
+        try:
+            self._show(self._maintenance.watch(self._done, timeout))
+        except errors.MaintenanceEnded as exc:
+            self._print_data()
+            raise Refusal(str(exc)) from exc
+        except errors.WaitTimedOut as exc:
+            self._print_data()
+            raise TimedOut(f"{exc}\n{self._stays}") from exc
+        except errors.StoreUnavailable as exc:
+            self._print_data()
+            raise Unavailable(f"{exc}\n{self._stays}") from exc
+        except KeyboardInterrupt:
+            self._print_data()
+            _say("", f"No longer waiting. {self._stays}")
+            ctx.exit(INTERRUPTED)
+        if self._state is not None:
+            _print_paused(self._state)
+
+    def _show(self, states: Iterable[BarrierState]) -> None:
+        """Show the progress on stderr: live in a terminal, else a line when something changes."""
+        live = _live_text() if sys.stderr.isatty() else None
+        if live is None:
+            before: object = None
+            for self._state in states:
+                now = [_without_time(block) for block in self._state.blocks]
+                if now and now != before:
+                    _say(*_progress(self._state))
+                before = now
             return
-        from celery_graceful.cli import mode_shown, workers_shown
+        with live:
+            for self._state in states:
+                live.update("\n".join(_progress(self._state)))
 
-        standing = self._seen[-1] if self._seen else None
-        blocks = standing.blocks if standing else ()
-        print_json(
-            mode_shown.SCHEMA,
-            verb="down",
-            warnings=list(self._change.warnings),
-            undo=self._undo,
-            waited=self._waited,
-            paused=standing.clear if standing else None,
-            waited_for=[workers_shown.block_as_data(block) for block in blocks],
-            workers=[workers_shown.as_data(s) for s in standing.workers] if standing else None,
-            **mode_shown.mode_as_data(self._change.mode, self._change.now),
-        )
+    def _print_data(self) -> None:
+        if self._as_json:
+            from celery_graceful.views.maintenance import SCHEMA, down_as_data
+
+            view = down_as_data(self._done, self._undo, self._state, waited=self._waited)
+            print_json(SCHEMA, **view)
 
 
-def _tell_paused(standing: BarrierState) -> None:
-    from celery_graceful.cli.workers_shown import summary
+def _live_text() -> Any:
+    """A part of the terminal that is written again and again; ``None`` without rich."""
+    try:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+    except ImportError:
+        return None
+
+    class LiveText(Live):
+        def update(self, renderable: Any, *, refresh: bool = False) -> None:
+            super().update(Text(renderable), refresh=refresh)
+
+    return LiveText(console=Console(stderr=True), transient=True)
+
+
+def _without_time(block: Block) -> tuple[str, ...]:
+    return block.worker, block.task, block.id, "" if block.task else block.why[:30]
+
+
+def _progress(state: BarrierState) -> list[str]:
+    blocks = state.blocks
+    if not blocks:
+        return [_summary(state)]
+    more = [f"  and {len(blocks) - _NAMED} more"] if len(blocks) > _NAMED else []
+    return [f"{_summary(state)}; waiting for", *(f"  {b}" for b in blocks[:_NAMED]), *more]
+
+
+def _summary(state: BarrierState) -> str:
+    from celery_graceful.maintenance.barrier import WorkerState
+    from celery_graceful.text.counting import counted
+
+    awaited = {block.worker for block in state.blocks}
+    live = [worker for worker in state.live if worker.state is not WorkerState.FORCED]
+    done = [worker for worker in live if worker.hostname not in awaited]
+    return f"{len(done)} of {counted(len(live), 'worker')} paused"
+
+
+def _print_paused(state: BarrierState) -> None:
     from celery_graceful.maintenance.barrier import WorkerState
 
-    gone, forced = standing.in_state(WorkerState.GONE), standing.in_state(WorkerState.FORCED)
-    _say(f"{summary(standing)}; nothing that is held runs.")
+    gone, forced = state.in_state(WorkerState.GONE), state.in_state(WorkerState.FORCED)
+    _say(f"{_summary(state)}; nothing that is held runs.")
     if forced:
         _say(f"Forced, not waited for: {', '.join(forced)}")
     if gone:
         _say(f"Neither report nor answer, taken as gone: {', '.join(gone)}")
-    if standing.trouble:
+    if state.trouble:
         _say(
-            f"The broker could not be asked ({standing.trouble}): a worker without celery-graceful"
-            " would not have been seen."
+            f"The broker could not be asked ({state.trouble}): a worker without celery-graceful"
+            " would not have been found."
         )
 
 
-def _show_plan(at: OpenApp, scopes: tuple[Scope, ...], interrupt: bool, as_json: bool) -> None:
-    from celery_graceful.cli import mode_shown, workers_shown
-    from celery_graceful.maintenance import mode_changes
-    from celery_graceful.maintenance.scopes import plan
-
-    reading = mode_changes.read(at.runtime)
-    found = plan(at.runtime, scopes, now=reading.now, interrupt=interrupt)
-    _say("Nothing is changed: this is what would be.")
+def _print_plan(plan: Plan, as_json: bool) -> None:
+    _say("Nothing is changed: this is what would happen.")
     if as_json:
-        print_json(
-            mode_shown.SCHEMA,
-            verb="down",
-            dry_run=True,
-            queues=list(found.queues),
-            tasks=list(found.tasks),
-            beat=found.beat,
-            forced=list(found.forced),
-            awaited=[workers_shown.awaited_as_data(each) for each in found.awaited],
-        )
+        from celery_graceful.views.maintenance import SCHEMA, plan_as_data
+
+        print_json(SCHEMA, **plan_as_data(plan))
         return
-    say(f"Queues held: {', '.join(found.queues) or 'none'}")
-    say(f"Tasks held by name: {', '.join(found.tasks) or 'none'}")
-    beat = ", ".join(
-        f"{'all' if name == '*' else name} ({policy})" for name, policy in found.beat.items()
-    )
+    say(f"Queues held: {', '.join(plan.queues) or 'none'}")
+    say(f"Tasks held by name: {', '.join(plan.tasks) or 'none'}")
+    beat = ", ".join(f"{'all' if n == '*' else n} ({policy})" for n, policy in plan.beat.items())
     say(f"Beat entries that would be held: {beat or 'none'}")
-    if found.awaited:
-        rows = [workers_shown.awaited_as_row(each) for each in found.awaited]
-        print_table(workers_shown.AWAITED_HEADINGS, rows, solid=("id",))
+    if plan.awaited:
+        print_table(PLAN_HEADINGS, [_awaited_row(each) for each in plan.awaited], solid=("id",))
     else:
         say("Nothing runs that would have to be waited for.")
+
+
+def _awaited_row(awaited: Awaited) -> tuple[str, ...]:
+    from celery_graceful.durations import short
+
+    if awaited.interrupted:
+        would, left = "stop at its next checkpoint", "–"
+    elif awaited.left is None or awaited.longest is None:
+        would, left = "be waited for", "no history"
+    elif awaited.left == 0:
+        would, left = "be waited for", f"longer than ever: {short(awaited.longest)} so far"
+    else:
+        would, left = "be waited for", f"up to {short(awaited.left)}"
+    busy = awaited.busy
+    return (awaited.worker, busy.task, busy.id, short(busy.seconds), would, left)
 
 
 def _say(*lines: str) -> None:

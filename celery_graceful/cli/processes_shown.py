@@ -6,8 +6,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from celery_graceful.cli.mode_shown import short
 from celery_graceful.cli.output import print_table, say
+from celery_graceful.durations import short
 from celery_graceful.processes.registry import Entry, entries
 from celery_graceful.text.masking import mask_text
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from celery_graceful.cli.context import OpenApp, open_app
+from celery_graceful.cli.context import open_app
 from celery_graceful.cli.exit_codes import of_status
 from celery_graceful.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Status
+    from celery_graceful.maintenance.barrier import WorkerStatus
+    from celery_graceful.model.maintenance.mode import Hold, LogEntry, Mode
 
-#: Lines of the log that are shown.
+HOLD_HEADINGS = ("held", "since", "until", "by", "running runs", "reason")
+WORKER_HEADINGS = ("worker", "pool", "state", "mode version", "busy", "last seen")
+#: Entries of the log that are shown.
 LOG_LINES = 5
 
 
@@ -21,70 +26,104 @@ LOG_LINES = 5
 @click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
 @click.pass_context
 def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
-    """What is in maintenance, and what each worker does.
+    """Show what is in maintenance, and what each worker does.
 
     Exit code 10 in maintenance, with or without workers; else 0, or 69 when no worker is there.
     """
     with open_app(ctx) as at:
-        from celery_graceful.maintenance.api import status_of
+        from celery_graceful.cli import processes_shown
+        from celery_graceful.maintenance.api import Maintenance
+        from celery_graceful.views.maintenance import SCHEMA, status_as_data
 
-        found = status_of(at.runtime)
+        runtime = at.runtime
+        found = Maintenance(lambda: runtime.app).status()
         if as_json:
-            _print_data(at, found)
+            processes = processes_shown.as_data(runtime.namespace)
+            print_json(SCHEMA, **status_as_data(runtime, found), processes=processes)
         else:
-            _print(found, at.runtime.namespace)
+            _print(found, runtime.namespace)
         if found.trouble:
             say(f"The workers could not be asked over the broker: {found.trouble}", err=True)
-        workers = bool(found.standing.live)
+        workers = bool(found.barrier.live)
         if not workers:
-            whose = (
-                f"app {at.runtime.namespace}, broker {at.runtime.broker_shown}, store {at.store}"
-            )
+            whose = f"app {runtime.namespace}, broker {runtime.broker_shown}, store {at.store}"
             say(f"No worker is there ({whose}).", err=True)
         ctx.exit(of_status(down=found.down, workers=workers))
 
 
 def _print(found: Status, app: str) -> None:
-    from celery_graceful.cli import mode_shown, workers_shown
     from celery_graceful.cli.processes_shown import print_processes
 
-    mode = found.mode
-    if mode.down:
-        say(f"In maintenance (mode version {mode.version})")
-        rows = [mode_shown.hold_as_row(hold, found.now) for hold in mode.holds]
-        print_table(mode_shown.HOLD_HEADINGS, rows)
-    else:
-        say(f"Running (mode version {mode.version})")
-    if mode.ramp is not None and mode.ramp.until > found.now:
-        left, whole = mode.ramp.until - found.now, mode.ramp.seconds
-        done = f"{1 - left / whole:.0%} of {mode_shown.short(whole)}"
-        say(f"Work is taken up slowly: {done}")
+    _print_mode(found.mode, found.now)
     if found.workers:
         say()
-        print_table(workers_shown.HEADINGS, [workers_shown.as_row(each) for each in found.workers])
-        for each in found.workers:
-            if each.failure:
-                say(f"{each.hostname}: celery-graceful could not start: {each.failure}")
+        print_table(WORKER_HEADINGS, [worker_row(worker) for worker in found.workers])
+        for worker in found.workers:
+            if worker.failure:
+                say(f"{worker.hostname}: celery-graceful could not start: {worker.failure}")
     print_processes(app)
-    if mode.log:
+    if found.mode.log:
         say()
-        say("Lately:")
-        for deed in mode.log[-LOG_LINES:]:
-            say(f"  {mode_shown.log_line(deed)}")
+        say("Latest changes:")
+        for entry in found.mode.log[-LOG_LINES:]:
+            say(f"  {_log_line(entry)}")
 
 
-def _print_data(at: OpenApp, found: Status) -> None:
-    from celery_graceful.cli import mode_shown, workers_shown
-    from celery_graceful.cli.processes_shown import as_data
+def _print_mode(mode: Mode, now: float) -> None:
+    from celery_graceful.durations import short
 
-    print_json(
-        mode_shown.SCHEMA,
-        app=at.runtime.namespace,
-        broker=at.runtime.broker_shown,
-        store=at.store,
-        exempt_queues=sorted(at.runtime.settings.maintenance_exempt_queues),
-        trouble=found.trouble or None,
-        workers=[workers_shown.as_data(each) for each in found.workers],
-        processes=as_data(at.runtime.namespace),
-        **mode_shown.mode_as_data(found.mode, found.now),
+    if mode.down:
+        say(f"In maintenance (mode version {mode.version})")
+        print_table(HOLD_HEADINGS, [_hold_row(hold, now) for hold in mode.holds])
+    else:
+        say(f"Running (mode version {mode.version})")
+    if mode.ramp is not None and mode.ramp.until > now:
+        left, whole = mode.ramp.until - now, mode.ramp.seconds
+        say(f"Work resumes slowly: {1 - left / whole:.0%} of {short(whole)}")
+
+
+def _hold_row(hold: Hold, now: float) -> tuple[str, ...]:
+    from celery_graceful.durations import short
+
+    return (
+        str(hold.scope),
+        f"{_moment(hold.since)} ({short(now - hold.since)} ago)",
+        "up" if hold.until is None else f"{_moment(hold.until)} (in {short(hold.until - now)})",
+        hold.who,
+        "stop" if hold.interrupt else "finish",
+        hold.reason or "–",
     )
+
+
+def worker_row(worker: WorkerStatus) -> tuple[str, ...]:
+    """One line of the table, under :data:`WORKER_HEADINGS`."""
+    from celery_graceful.durations import short
+    from celery_graceful.maintenance.barrier import WorkerState
+    from celery_graceful.text.counting import counted
+
+    state, seen = str(worker.state), "now" if worker.age is None else f"{short(worker.age)} ago"
+    report = worker.report
+    if report is None:
+        return (worker.hostname, "–", state, "–", "–", seen)
+    forced = report.forced and worker.state is not WorkerState.FORCED
+    waiting = report.waiting_count
+    slots = f"{report.busy_count - waiting}/{report.slots}"
+    return (
+        worker.hostname,
+        report.pool,
+        f"{state}, forced" if forced else state,
+        "–" if report.version < 0 else str(report.version),
+        f"{slots}, {counted(waiting, 'waits', 'wait')}" if waiting else slots,
+        seen,
+    )
+
+
+def _log_line(entry: LogEntry) -> str:
+    what = f"{entry.verb} {', '.join(map(str, entry.scopes))}".rstrip()
+    until = f", until {_moment(entry.until)}" if entry.until is not None else ""
+    reason = f": {entry.reason}" if entry.reason else ""
+    return f"{_moment(entry.at)}  {entry.who}  {what}{until}{reason}"
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%d %H:%M:%S}Z"

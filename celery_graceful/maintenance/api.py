@@ -1,9 +1,12 @@
-"""``graceful.maintenance``: the maintenance mode from Python."""
+"""``graceful.maintenance``: the only way to change the maintenance mode, and to wait for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import getpass
+import os
+import socket
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,17 @@ from celery_graceful.durations import parse
 from celery_graceful.maintenance import barrier_wait, mode_changes
 from celery_graceful.maintenance.barrier import BarrierState, WorkerStatus
 from celery_graceful.maintenance.broker_replies import ask_workers
-from celery_graceful.maintenance.scopes import checked, scopes_of
-from celery_graceful.maintenance.workers import known_workers
-from celery_graceful.model.maintenance.mode import Mode, Scope
+from celery_graceful.maintenance.scopes import Plan, checked_scopes, plan_of, scopes_of
+from celery_graceful.maintenance.workers import KnownWorker, known_workers, live_workers
+from celery_graceful.model.maintenance.mode import (
+    LogEntry,
+    Mode,
+    Scope,
+    hold_scopes,
+    release_scopes,
+)
 from celery_graceful.runtime import runtime_of
+from celery_graceful.text.printable import printable
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -27,10 +37,12 @@ Duration = float | str | timedelta
 
 @dataclass(frozen=True, slots=True)
 class DownResult(mode_changes.Change):
-    """What came of a ``down``."""
+    """The result of a ``down``."""
 
-    #: The workers when all was paused; ``None`` when nobody waited.
-    standing: BarrierState | None = None
+    #: What was asked to be held.
+    scopes: tuple[Scope, ...] = ()
+    #: The workers when all was paused; ``None`` without ``wait``.
+    barrier: BarrierState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +52,8 @@ class Status:
     mode: Mode
     #: The store's time, in Unix seconds.
     now: float
-    #: Those that are there first.
-    workers: tuple[WorkerStatus, ...]
-    #: Why workers could not be asked over the broker; empty when they could.
-    trouble: str = ""
+    #: The workers, and what would still be waited for.
+    barrier: BarrierState
 
     @property
     def down(self) -> bool:
@@ -51,13 +61,18 @@ class Status:
         return self.mode.down
 
     @property
-    def standing(self) -> BarrierState:
-        """The workers, and what is still waited for."""
-        return BarrierState(self.workers, self.trouble)
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """Those that are there first."""
+        return self.barrier.workers
+
+    @property
+    def trouble(self) -> str:
+        """Why workers could not be asked over the broker; empty when they could."""
+        return self.barrier.trouble
 
 
 class Maintenance:
-    """The maintenance mode of an app, for its code and scripts.
+    """The maintenance mode of an app, for its code, its scripts and the command line.
 
     All of it may raise :exc:`~celery_graceful.errors.StoreUnavailable` when the store does not
     answer, and :exc:`~celery_graceful.errors.CorruptRecord` when the mode cannot be read.
@@ -83,35 +98,73 @@ class Maintenance:
         Args:
             queues: names of queues.
             tasks: names of tasks, or patterns such as ``"shop.mail.*"``.
-            reason: what people are told.
+            reason: shown to people.
             seconds: after how long it ends by itself, ``1800`` or ``"30m"``; ``None``: never.
-            interrupt: whether iterable tasks under way leave at their next checkpoint.
+            interrupt: whether running iterable tasks stop at their next checkpoint.
             who: by default the user and host of this process.
             wait: return only when each live worker is paused and runs nothing that is held.
             timeout: how long to wait for that; ``None``: as long as it takes.
 
         Returns:
-            The mode before and after, and what did not work beside it. Look at ``warnings``.
+            The mode before and after, and what did not work beside it. Check ``warnings``.
 
         Raises:
             UnknownScope: there is no such queue or task.
             ScopeRefused: the queue is exempt, or more would be held than can be kept.
             WaitTimedOut: it did not come to that in time. All stays held.
-            MaintenanceEnded: it was lifted while this waited.
+            MaintenanceEnded: it was released while this waited.
             ValueError: a duration cannot be read.
         """
         _check_names(queues, tasks)
-        runtime, ends = self._runtime(), seconds_of(seconds, "seconds")
+        lasts = _seconds_of(seconds)
         most = None if timeout is None else parse(timeout)
-        scopes = scopes_of(queues, tasks)
-        if tasks:
-            runtime.app.loader.import_default_modules()
-        checked(runtime, scopes, consumed(runtime))
-        done = mode_changes.down(
-            runtime, scopes, reason=reason, who=who, seconds=ends, interrupt=interrupt
-        )
-        standing = barrier_wait.wait(runtime, done.mode, scopes, most) if wait else None
-        return DownResult(done.before, done.mode, done.now, done.warnings, standing)
+        runtime = self._runtime()
+        scopes = checked_scopes(runtime, queues, tasks)
+        # What is stored is shown to everybody.
+        doer, why = printable(who or me()), printable(reason)
+
+        def held(mode: Mode, now: float) -> Mode:
+            until = None if lasts is None else now + lasts
+            after = hold_scopes(
+                mode, scopes, now=now, who=doer, reason=why, until=until, interrupt=interrupt
+            )
+            return mode_changes.check_size(after)
+
+        done = mode_changes.change(runtime, held)
+        result = DownResult(done.before, done.mode, done.now, done.warnings, scopes)
+        if wait:
+            *_, last = self.watch(result, most)
+            result = replace(result, barrier=last)
+        return result
+
+    def watch(self, result: DownResult, timeout: Duration | None = None) -> Iterator[BarrierState]:
+        """Look at the workers after a ``down``, several times a second, until all have paused.
+
+        The last value is the state then.
+
+        Args:
+            result: what ``down`` returned.
+            timeout: how long to wait; ``None``: as long as it takes.
+
+        Raises:
+            WaitTimedOut, MaintenanceEnded: as ``down`` with ``wait``.
+        """
+        most = None if timeout is None else parse(timeout)
+        return barrier_wait.watch(self._runtime(), result.mode, result.scopes, most)
+
+    def plan(
+        self, queues: Collection[str] = (), tasks: Collection[str] = (), *, interrupt: bool = True
+    ) -> Plan:
+        """What a ``down`` with these arguments would do now. Nothing is changed.
+
+        Raises:
+            UnknownScope, ScopeRefused: as ``down``.
+        """
+        _check_names(queues, tasks)
+        runtime = self._runtime()
+        scopes = checked_scopes(runtime, queues, tasks)
+        now = mode_changes.read(runtime).now
+        return plan_of(runtime, hold_scopes(Mode(), scopes, now=now, who="", interrupt=interrupt))
 
     def up(
         self,
@@ -121,57 +174,65 @@ class Maintenance:
         ramp: Duration | None = None,
         who: str | None = None,
     ) -> mode_changes.Change:
-        """Hold these queues and tasks no longer, or nothing at all. When nothing is, this is fine.
+        """Release these queues and tasks, or all that is held. When nothing is, this is fine.
+
+        Without names it also replaces a mode that cannot be read.
 
         Args:
             queues: names of queues that are held by name.
             tasks: names or patterns of tasks that are held, as they were given.
-            ramp: over how long work is taken up again, ``300`` or ``"5m"``; ``None``: at once.
+            ramp: over how long work resumes, ``300`` or ``"5m"``; ``None``: at once.
             who: by default the user and host of this process.
 
         Returns:
-            The mode before and after, and what did not work beside it. Look at ``warnings``.
+            The mode before and after, and what did not work beside it. Check ``warnings``.
 
         Raises:
-            ScopeNotDown: one of them is not held by itself.
+            ScopeNotDown: one of them is not held by its own name.
             ValueError: the duration cannot be read.
         """
         _check_names(queues, tasks)
-        scopes: tuple[Scope, ...] = scopes_of(queues, tasks) if queues or tasks else ()
-        seconds = 0.0 if ramp is None else parse(ramp)
-        return mode_changes.up(self._runtime(), scopes, ramp=seconds, who=who)
+        scopes = scopes_of(queues, tasks)
+        lasts, doer = 0.0 if ramp is None else parse(ramp), printable(who or me())
+
+        def released(mode: Mode, now: float) -> Mode:
+            return release_scopes(mode, scopes, now=now, who=doer, ramp=lasts)
+
+        def replaced(now: float) -> Mode:
+            # It is unknown what was held: it is released, and parked messages come back.
+            entry = LogEntry(now, doer, "up", (), "replaced a mode that could not be read")
+            return Mode(log=(entry,), parked=True)
+
+        return mode_changes.change(self._runtime(), released, None if scopes else replaced)
 
     def status(self) -> Status:
         """What is held, and what each worker does; takes a second, since the workers are asked."""
-        return status_of(self._runtime())
+        runtime = self._runtime()
+        replies = ask_workers(runtime, known_workers(runtime.store))
+        reading = mode_changes.read(runtime)
+        return Status(reading.mode, reading.now, barrier_wait.look(runtime, reading.mode, replies))
+
+    def workers(self) -> list[KnownWorker]:
+        """The workers that have reported to the store lately; none is asked."""
+        return live_workers(self._runtime())
 
     def _runtime(self) -> Runtime:
         return runtime_of(self._app())
 
 
-def status_of(runtime: Runtime) -> Status:
-    """What is held in an app, and what each of its workers does."""
-    heard = ask_workers(runtime, known_workers(runtime.store))
-    reading = mode_changes.read(runtime)
-    standing = barrier_wait.look(runtime, reading.mode, heard)
-    return Status(reading.mode, reading.now, standing.workers, standing.trouble)
+def me() -> str:
+    """The user and host of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user without a name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
-def consumed(runtime: Runtime) -> set[str]:
-    """The queues that workers report."""
-    reports = [member.report for member in known_workers(runtime.store)]
-    return {queue for report in reports if report is not None for queue in report.queues}
-
-
-def seconds_of(value: Duration | None, what: str) -> float | None:
-    """After how many seconds a hold ends.
-
-    Raises:
-        ValueError: it cannot be read, or is no time at all.
-    """
+def _seconds_of(value: Duration | None) -> float | None:
     seconds = None if value is None else parse(value)
     if seconds == 0:
-        raise ValueError(f"{what}: {value!r} is no time at all; leave it out to hold on until `up`")
+        raise ValueError(f"seconds: {value!r} is no time at all; leave it out to hold until `up`")
     return seconds
 
 

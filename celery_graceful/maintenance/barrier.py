@@ -1,4 +1,4 @@
-"""Who keeps a ``down`` from being complete: what was seen goes in, what it means comes out."""
+"""Who keeps a ``down`` from being complete: what is known goes in, what it means comes out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celery_graceful.maintenance.workers import (
     answer_of,
     is_of_another,
     is_replaced,
-    unknown,
+    not_known,
 )
 from celery_graceful.model.maintenance.held import Held, held_by
 from celery_graceful.model.maintenance.mode import Mode
@@ -29,7 +29,7 @@ class WorkerState(str, Enum):
     RESUMING = "resuming"
     PAUSING = "pausing"
     PAUSED = "paused"
-    #: Some of its queues or tasks are held, and others go on.
+    #: Some of its queues or tasks are held, and others continue.
     PARTLY = "partly paused"
     FORCED = "forced"
     #: It answers over the broker and does not reach the store.
@@ -68,9 +68,9 @@ class WorkerStatus:
 
     hostname: str
     state: WorkerState
-    #: The latest that it said; ``None``: nothing that can be read.
+    #: Its latest report; ``None``: none that can be read.
     report: Report | None = None
-    #: Seconds since then; ``None``: it never did.
+    #: Seconds since then; ``None``: it never reported to the store.
     age: float | None = None
     blocks: tuple[Block, ...] = ()
     #: Why the plugin could not start on it; empty when it could.
@@ -88,7 +88,7 @@ class BarrierState:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """What is still waited for."""
-        return tuple(block for seen in self.workers for block in seen.blocks)
+        return tuple(block for worker in self.workers for block in worker.blocks)
 
     @property
     def clear(self) -> bool:
@@ -98,17 +98,17 @@ class BarrierState:
     @property
     def live(self) -> tuple[WorkerStatus, ...]:
         """The workers that are there."""
-        return tuple(seen for seen in self.workers if seen.state is not WorkerState.GONE)
+        return tuple(w for w in self.workers if w.state is not WorkerState.GONE)
 
     def in_state(self, state: WorkerState) -> tuple[str, ...]:
         """The names of the workers in this state."""
-        return tuple(seen.hostname for seen in self.workers if seen.state is state)
+        return tuple(worker.hostname for worker in self.workers if worker.state is state)
 
 
 def judge(
     mode: Mode,
-    members: Sequence[KnownWorker],
-    heard: BrokerReplies,
+    known: Sequence[KnownWorker],
+    replies: BrokerReplies,
     *,
     lease: float,
     heartbeat: float,
@@ -119,77 +119,74 @@ def judge(
 
     Args:
         mode: without what has ended by itself.
-        members: what the store knows.
-        heard: what workers answered over the broker.
+        known: the workers that the store knows of.
+        replies: what workers answered over the broker.
         lease: seconds without a report after which a worker that gives no answer is gone.
         heartbeat: seconds without a report after which another start of the same name may have
             replaced a worker.
         queues: this app's queues, beside those in the reports.
-        exempt: queues that go on, for workers that do not say so themselves.
+        exempt: queues that are never held, for workers that do not say so themselves.
     """
-    seen = [_seen(mode, member, members, heard, lease, heartbeat) for member in members]
-    found = [worker for worker in seen if worker is not None]
-    ours = set(queues).union(*(m.report.queues for m in members if m.report))
-    found += [_answered(mode, report, None) for report in unknown(heard.reports, members)]
+    judged = [_judged(mode, worker, known, replies, lease, heartbeat) for worker in known]
+    found = [worker for worker in judged if worker is not None]
+    found += [_answered(mode, report, None) for report in not_known(replies.reports, known)]
     # A name that belonged to one that is gone may be that of a stranger by now.
-    known = {worker.hostname for worker in found if worker.state is not WorkerState.GONE}
+    hosts = {worker.hostname for worker in found if worker.state is not WorkerState.GONE}
+    ours = set(queues).union(*(w.report.queues for w in known if w.report))
     held = held_by(mode, exempt)
-    for host, consumed in heard.consuming.items():
-        if host not in known and consumed & ours:
-            failure = heard.failures.get(host)
-            found.append(
-                _failed(held, host, consumed & ours, failure)
-                if failure
-                else _stranger(held, host, consumed & ours, heard.elsewhere.get(host))
-            )
+    found += [
+        _without_plugin(held, host, consumed & ours, replies)
+        for host, consumed in replies.consuming.items()
+        if host not in hosts and consumed & ours
+    ]
     found = [replace(w, failure=w.report.failure) if w.report else w for w in found]
-    return BarrierState(tuple(sorted(found, key=_order)), heard.trouble)
+    found.sort(key=lambda worker: (worker.state is WorkerState.GONE, worker.hostname))
+    return BarrierState(tuple(found), replies.trouble)
 
 
-def _order(seen: WorkerStatus) -> tuple[bool, str]:
-    return seen.state is WorkerState.GONE, seen.hostname
-
-
-def _seen(
+def _judged(
     mode: Mode,
-    member: KnownWorker,
-    members: Sequence[KnownWorker],
-    heard: BrokerReplies,
+    worker: KnownWorker,
+    known: Sequence[KnownWorker],
+    replies: BrokerReplies,
     lease: float,
     heartbeat: float,
 ) -> WorkerStatus | None:
     """A worker of the store; ``None`` for one that is replaced, or gone for long."""
-    host, report, age = member.hostname, member.report, member.age
+    host, report, age = worker.hostname, worker.report, worker.age
     # Only when it could have answered for itself: it may be alive and share its name.
-    replaced = not heard.trouble and is_replaced(
-        member, members, heard.reports, heartbeat=heartbeat
+    replaced = not replies.trouble and is_replaced(
+        worker, known, replies.reports, heartbeat=heartbeat
     )
     if age <= lease and not replaced:
         if report is None:
             why = "its report cannot be read: another version of this package wrote it"
             return WorkerStatus(host, WorkerState.UNREADABLE, None, age, (Block(host, why),))
         return WorkerStatus(host, _state(mode, report), report, age, _blocks(mode, report))
-    answer = answer_of(member, heard.reports)
+    answer = answer_of(worker, replies.reports)
     if answer is not None:
         return _answered(mode, answer, age)
-    if replaced or any(m.hostname == host and m.age < age for m in members):
+    if replaced or any(w.hostname == host and w.age < age for w in known):
         return None
-    consumed = heard.consuming.get(host)
-    there = consumed is not None and not is_of_another(member, consumed, host in heard.elsewhere)
-    beats = host in (heard.beating or ())
-    if heard.trouble or there or beats:
-        said = "it sends heartbeats, and does not answer" if beats else _unasked(heard.trouble)
-        said = "it answers over the broker, not for this" if there else said
-        why = f"its last report came {age:.0f} s ago, and {said}"
-        forced = report is not None and report.forced
-        return WorkerStatus(
-            host, WorkerState.CUT_OFF, report, age, () if forced else (Block(host, why),)
-        )
+    doubt = _doubt(worker, replies)
+    if doubt:
+        why = f"its last report came {age:.0f} s ago, and {doubt}"
+        blocks = () if report is not None and report.forced else (Block(host, why),)
+        return WorkerStatus(host, WorkerState.CUT_OFF, report, age, blocks)
     return WorkerStatus(host, WorkerState.GONE, report, age) if age <= LISTED_FOR * lease else None
 
 
-def _unasked(trouble: str) -> str:
-    return f"nobody knows whether it is there (broker: {trouble})"
+def _doubt(worker: KnownWorker, replies: BrokerReplies) -> str:
+    """Why a worker that is silent may still be there; empty when it is surely gone."""
+    host = worker.hostname
+    consumed = replies.consuming.get(host)
+    if consumed is not None and not is_of_another(worker, consumed, host in replies.elsewhere):
+        return "it answers over the broker, not for this"
+    if host in (replies.beating or ()):
+        return "it sends heartbeats, and does not answer"
+    if replies.trouble:
+        return f"it is unknown whether it is there (broker: {replies.trouble})"
+    return ""
 
 
 def _answered(mode: Mode, report: Report, age: float | None) -> WorkerStatus:
@@ -206,14 +203,11 @@ def _state(mode: Mode, report: Report) -> WorkerState:
         return WorkerState.RUNNING if report.version >= mode.version else WorkerState.RESUMING
     if _blocks(mode, report):
         return WorkerState.PAUSING
-    return _paused(held_by(mode, report.exempt), report.queues)
-
-
-def _paused(held: Held, queues: Iterable[str]) -> WorkerState:
-    stands = [held.queue(queue) for queue in queues]
-    if all(stands) and (stands or held.everything):
+    held = held_by(mode, report.exempt)
+    paused = [held.queue(queue) for queue in report.queues]
+    if all(paused) and (paused or held.everything):
         return WorkerState.PAUSED
-    return WorkerState.PARTLY if any(stands) or held.tasks else WorkerState.RUNNING
+    return WorkerState.PARTLY if any(paused) or held.tasks else WorkerState.RUNNING
 
 
 def _blocks(mode: Mode, report: Report) -> tuple[Block, ...]:
@@ -222,7 +216,7 @@ def _blocks(mode: Mode, report: Report) -> tuple[Block, ...]:
     host, blocks = report.hostname, []
     if not report.cut_off:  # then it consumes nothing, and reads the mode before it does again
         if report.version < mode.version:
-            blocks.append(Block(host, "has not yet heard of it"))
+            blocks.append(Block(host, "does not know of it yet"))
         elif not report.paused:
             blocks.append(Block(host, "has not yet stopped consuming"))
     return (*blocks, *_busy(held_by(mode, report.exempt), report))
@@ -239,24 +233,19 @@ def _busy(held: Held, report: Report) -> Iterable[Block]:
         yield Block(host, f"runs {counted(more, 'task')} that it does not name")
 
 
-def _failed(held: Held, host: str, queues: Collection[str], failure: str) -> WorkerStatus:
-    named = _held_queues(held, queues)
-    why = f"celery-graceful could not start on it, and it consumes {', '.join(named)}: {failure}"
-    return WorkerStatus(
-        host, WorkerState.FAILED, blocks=(Block(host, why),) if named else (), failure=failure
-    )
-
-
-def _held_queues(held: Held, queues: Collection[str]) -> list[str]:
-    return [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
-
-
-def _stranger(
-    held: Held, host: str, queues: Collection[str], namespace: str | None
+def _without_plugin(
+    held: Held, host: str, queues: Collection[str], replies: BrokerReplies
 ) -> WorkerStatus:
-    named = _held_queues(held, queues)
-    whose = f"for another app ({namespace})" if namespace else "without celery-graceful"
-    why = f"runs {whose} and consumes {', '.join(named)}: it knows nothing of this"
-    return WorkerStatus(
-        host, WorkerState.STRANGER, None, None, (Block(host, why),) if named else ()
-    )
+    """A worker of which nobody knows what it does under the mode."""
+    named = [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
+    failure, namespace = replies.failures.get(host, ""), replies.elsewhere.get(host)
+    consumes = f"consumes {', '.join(named)}"
+    if failure:
+        why = f"celery-graceful could not start on it, and it {consumes}: {failure}"
+    elif namespace:
+        why = f"runs for another app ({namespace}) and {consumes}: it does not follow this mode"
+    else:
+        why = f"runs without celery-graceful and {consumes}: it does not follow this mode"
+    state = WorkerState.FAILED if failure else WorkerState.STRANGER
+    blocks = (Block(host, why),) if named else ()
+    return WorkerStatus(host, state, blocks=blocks, failure=failure)

@@ -35,56 +35,48 @@ logger = logging.getLogger("celery_graceful.maintenance")
 #: Seconds between two looks at the store.
 LOOK_EVERY = 0.2
 #: Seconds for which an answer over the broker counts.
-HEARD_FOR = 2.0
+REPLIES_COUNT_FOR = 2.0
 #: Where answers take longer than this, in seconds, others may take longer still.
 SLOW = 0.3
 _NAMED = 20
 
 
-def wait(
-    runtime: Runtime, mode: Mode, scopes: Collection[Scope], timeout: float | None = None
-) -> BarrierState:
-    """The state of the workers once :func:`watch` has ended."""
-    *_, last = watch(runtime, mode, scopes, timeout)
-    return last
-
-
 def watch(
     runtime: Runtime, mode: Mode, scopes: Collection[Scope], timeout: float | None = None
 ) -> Iterator[BarrierState]:
-    """Look at the workers until each one that lives has paused what ``scopes`` hold.
+    """Look at the workers until each live one has paused what ``scopes`` hold.
 
-    Ends when nothing is waited for any more; the last value is how it stands then.
+    Ends when nothing is waited for any more; the last value is the state then.
 
     Args:
-        mode: as it was when ``scopes`` were lowered.
+        mode: as it was when ``scopes`` were held.
         timeout: seconds; ``None``: as long as it takes.
 
     Raises:
-        WaitTimedOut: the time is over; the message names what is still waited for.
-        MaintenanceEnded: somebody has lifted one of ``scopes``, or it has ended by itself.
+        WaitTimedOut: the time is up; the message names what is still waited for.
+        MaintenanceEnded: somebody has released one of ``scopes``, or it has ended by itself.
         StoreUnavailable: the store did not answer for a whole lease.
     """
     started = time.monotonic()
-    watched = _Watched(runtime, mode, scopes)
+    barrier = _Barrier(runtime, mode, scopes)
     while True:
-        standing = watched.look()
-        if standing is not None:
-            yield standing
-            if standing.clear:
+        state = barrier.look()
+        if state is not None:
+            yield state
+            if state.clear:
                 return
         waited = time.monotonic() - started
         if timeout is not None and waited >= timeout:
-            raise WaitTimedOut(_timed_out(standing, waited))
+            raise WaitTimedOut(_timed_out(state, waited))
         time.sleep(LOOK_EVERY if timeout is None else min(LOOK_EVERY, timeout - waited))
 
 
-def look(runtime: Runtime, mode: Mode, heard: BrokerReplies) -> BarrierState:
-    """How the workers stand to a mode now, by the store and what they answered over the broker."""
+def look(runtime: Runtime, mode: Mode, replies: BrokerReplies) -> BarrierState:
+    """What the workers do under a mode, by the store and what they answered over the broker."""
     return judge(
         mode,
         known_workers(runtime.store),
-        heard,
+        replies,
         lease=patience(runtime.settings),
         heartbeat=heartbeat(runtime.settings),
         queues=own_queues(runtime),
@@ -92,7 +84,7 @@ def look(runtime: Runtime, mode: Mode, heard: BrokerReplies) -> BarrierState:
     )
 
 
-class _Watched:
+class _Barrier:
     """What is remembered from one look to the next."""
 
     def __init__(self, runtime: Runtime, mode: Mode, scopes: Collection[Scope]) -> None:
@@ -100,8 +92,8 @@ class _Watched:
         self._holds = tuple(hold for hold in mode.holds if hold.scope in scopes)
         # Others may hold more meanwhile; that is not waited for.
         self._mode = replace(mode, holds=self._holds)
-        self._heard = NOBODY
-        self._heard_at = float("-inf")
+        self._replies = NOBODY
+        self._asked_at = float("-inf")
         self._quiet = 0.0
         self._slow = False
         self._store_seen = time.monotonic()
@@ -109,39 +101,40 @@ class _Watched:
     def look(self) -> BarrierState | None:
         """One look; ``None`` when the store did not answer."""
         try:
-            self._check(read(self._runtime))
-            standing = look(self._runtime, self._mode, self._heard)
-            if self._has_to_ask(standing):
-                standing = self._ask(QUIET)
-            if standing.clear and self._may_have_missed(standing):
-                standing = self._ask(LONG_QUIET)
-            if (
-                standing.clear
-                and standing.in_state(WorkerState.GONE)
-                and self._heard.beating is None
-            ):
-                standing = self._listen()
+            state = self._look()
         except StoreUnavailable:
             if time.monotonic() - self._store_seen > patience(self._runtime.settings):
                 raise
             return None
         self._store_seen = time.monotonic()
-        return standing
+        return state
+
+    def _look(self) -> BarrierState:
+        """From the store; then over the broker, for longer, where silence would count as proof."""
+        self._check_still_held(read(self._runtime))
+        state = look(self._runtime, self._mode, self._replies)
+        if self._has_to_ask(state):
+            state = self._ask(QUIET)
+        if state.clear and self._may_have_missed(state):
+            state = self._ask(LONG_QUIET)
+        if state.clear and state.in_state(WorkerState.GONE) and self._replies.beating is None:
+            state = self._listen()
+        return state
 
     def _ask(self, quiet: float) -> BarrierState:
         known = known_workers(self._runtime.store)
         began = time.monotonic()
-        self._heard = ask_workers(self._runtime, known, self._heard, quiet=quiet)
-        self._heard_at, self._quiet = time.monotonic(), quiet
-        self._slow = self._heard_at - began > quiet + SLOW
+        self._replies = ask_workers(self._runtime, known, self._replies, quiet=quiet)
+        self._asked_at, self._quiet = time.monotonic(), quiet
+        self._slow = self._asked_at - began > quiet + SLOW
         reading = read(self._runtime)
-        self._check(reading)
-        self._tell(reading.mode)
-        return look(self._runtime, self._mode, self._heard)
+        self._check_still_held(reading)
+        self._tell_late_workers(reading.mode)
+        return look(self._runtime, self._mode, self._replies)
 
-    def _tell(self, mode: Mode) -> None:
-        """Whoever answers and does not reach the store hears of the mode in no other way."""
-        late = [report.hostname for report in self._heard.reports if report.version < mode.version]
+    def _tell_late_workers(self, mode: Mode) -> None:
+        """Workers that answer and do not reach the store learn of the mode in no other way."""
+        late = [r.hostname for r in self._replies.reports if r.version < mode.version]
         if late:
             try:
                 tell_workers(self._runtime, mode, late)
@@ -149,28 +142,28 @@ class _Watched:
                 logger.debug("%s could not be told: %s", late, exc)  # and is waited for
 
     def _listen(self) -> BarrierState:
-        self._heard = with_heartbeats(self._runtime, self._heard, HEARTBEATS)
-        self._check(read(self._runtime))
-        return look(self._runtime, self._mode, self._heard)
+        self._replies = with_heartbeats(self._runtime, self._replies, HEARTBEATS)
+        self._check_still_held(read(self._runtime))
+        return look(self._runtime, self._mode, self._replies)
 
-    def _may_have_missed(self, standing: BarrierState) -> bool:
+    def _may_have_missed(self, state: BarrierState) -> bool:
         """Whether it is too early to take the silence of some as proof that nobody else is there.
 
-        Where all that are known have answered at once, nobody waits for others to be slower.
+        Where all known workers have answered at once, there is no wait for slower ones.
         """
-        if self._quiet >= LONG_QUIET or self._heard.trouble:
+        if self._quiet >= LONG_QUIET or self._replies.trouble:
             return False
-        answered = self._heard.consuming.keys()
-        silent = [seen for seen in standing.workers if seen.hostname not in answered]
+        answered = self._replies.consuming.keys()
+        silent = [worker for worker in state.workers if worker.hostname not in answered]
         return self._slow or not answered or bool(silent)
 
-    def _has_to_ask(self, standing: BarrierState) -> bool:
-        if time.monotonic() - self._heard_at < HEARD_FOR:
+    def _has_to_ask(self, state: BarrierState) -> bool:
+        if time.monotonic() - self._asked_at < REPLIES_COUNT_FOR:
             return False
-        doubtful = any(s.state in (WorkerState.CUT_OFF, WorkerState.GONE) for s in standing.workers)
-        return self._heard is NOBODY or standing.clear or doubtful
+        doubtful = any(w.state in (WorkerState.CUT_OFF, WorkerState.GONE) for w in state.workers)
+        return self._replies is NOBODY or state.clear or doubtful
 
-    def _check(self, reading: Reading) -> None:
+    def _check_still_held(self, reading: Reading) -> None:
         for hold in self._holds:
             now = reading.mode.hold_of(hold.scope)
             if now is None or now.since != hold.since:
@@ -178,19 +171,19 @@ class _Watched:
 
 
 def _ended(mode: Mode, scope: Scope) -> str:
-    for deed in reversed(mode.log):
-        if deed.verb == "up" and (scope in deed.scopes or not deed.scopes):
-            return f"{deed.who} has lifted {scope} meanwhile: work goes on"
-        if deed.verb == "ended" and scope in deed.scopes:
-            return f"{scope} has ended by itself before all workers were paused: work goes on"
-    return f"{scope} is no longer held: work goes on"
+    for entry in reversed(mode.log):
+        if entry.verb == "up" and (scope in entry.scopes or not entry.scopes):
+            return f"{entry.who} has released {scope} meanwhile: work resumes"
+        if entry.verb == "ended" and scope in entry.scopes:
+            return f"{scope} has ended by itself before all workers were paused: work resumes"
+    return f"{scope} is no longer held: work resumes"
 
 
-def _timed_out(standing: BarrierState | None, waited: float) -> str:
+def _timed_out(state: BarrierState | None, waited: float) -> str:
     after = format_seconds(round(waited, 1))
-    if standing is None:
-        return f"The store did not answer within {after}: nobody knows whether the workers paused"
-    blocks = standing.blocks
-    named = "\n".join(f"  {block}" for block in blocks[:_NAMED])
-    more = f"\n  and {len(blocks) - _NAMED} more" if len(blocks) > _NAMED else ""
+    if state is None:
+        return f"The store did not answer within {after}: it is unknown whether the workers paused"
+    named = "\n".join(f"  {block}" for block in state.blocks[:_NAMED])
+    left = len(state.blocks) - _NAMED
+    more = f"\n  and {left} more" if left > 0 else ""
     return f"Not paused after {after}:\n{named}{more}"

@@ -1,4 +1,4 @@
-"""Asking workers over the broker: who is there, and what they say of themselves."""
+"""Asking workers over the broker: who is there, and what they report."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from celery_graceful.text.masking import mask_text
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
 
-#: Seconds after which a broker counts as away.
+Answers = Sequence[tuple[str, Any]]
+
+#: Seconds after which a broker counts as unavailable.
 BROKER_TIMEOUT = 3.0
-#: Seconds without an answer after which nobody else is expected to give one.
+#: Seconds without an answer after which no more are expected.
 QUIET = 1.0
-#: The same where it counts that somebody is silent: a busy machine may keep an answer that long.
+#: The same where silence counts as proof: a busy machine may delay an answer that long.
 LONG_QUIET = 3.0
 #: Seconds in which a worker sends a heartbeat; Celery sends one every two.
 HEARTBEATS = 5.0
@@ -40,7 +42,7 @@ HEARTBEATS = 5.0
 class BrokerReplies:
     """What workers answered over the broker, those of other apps included."""
 
-    #: Who answered at all, with the queues it consumes.
+    #: Those that answered at all, with the queues they consume.
     consuming: Mapping[str, frozenset[str]] = field(default_factory=dict)
     #: What workers of this namespace answered when they were asked for their report.
     reports: tuple[Report, ...] = ()
@@ -62,47 +64,55 @@ NOBODY = BrokerReplies(trouble="nobody was asked")
 
 def ask_workers(
     runtime: Runtime,
-    members: Collection[KnownWorker],
+    known: Collection[KnownWorker],
     before: BrokerReplies = NOBODY,
     *,
     quiet: float = QUIET,
 ) -> BrokerReplies:
     """Ask all workers of the broker what they consume, and some for their report.
 
-    For their report those are asked that consume queues of this app, and that the store knows
-    nothing of, or nothing new. Two workers of one name may share the queue of their commands: where
-    another one answers for a silent worker, both are asked again, and the broker takes turns.
+    Those are asked for their report that consume queues of this app, and of which the store has no
+    fresh report. Two workers of one name may share the queue of their commands: where another one
+    answers for a silent worker, both are asked again, and the broker takes turns.
 
     Args:
-        members: what the store knows of the workers.
-        before: what was heard before. Who had no report to give is not asked for it again, since
-            it logs each question that it does not know.
+        known: the workers that the store knows of.
+        before: earlier replies. A worker that had no report to give is not asked for it again,
+            since it logs each question that it does not know.
         quiet: seconds without an answer after which no more are waited for.
     """
     put = partial(ask, runtime.app, timeout=BROKER_TIMEOUT, quiet=quiet)
+    longest = LISTED_FOR * patience(runtime.settings)
+    lately = [worker for worker in known if worker.age <= longest]
     try:
         consuming = _consuming(put("active_queues"))
-        doubtful = sorted(_doubtful(runtime, members, consuming) - before.without)
+        doubtful = sorted(_doubtful(runtime, known, consuming) - before.without)
         answers = put("graceful", destination=doubtful) if doubtful else []
-        lately = _listed(runtime, members)
-        if again := _answered_by_others(lately, runtime, answers):
+        if again := _answered_by_others(runtime, lately, answers):
             answers += put("graceful", destination=again)
     except OperationalError as exc:
         return BrokerReplies(trouble=mask_text(str(exc)))
-    without = before.without.union(doubtful) - {m.hostname for m in lately}
+    without = before.without.union(doubtful) - {worker.hostname for worker in lately}
     return _sorted(runtime.namespace, BrokerReplies(consuming, without=without), answers)
 
 
-def with_heartbeats(runtime: Runtime, heard: BrokerReplies, seconds: float) -> BrokerReplies:
-    """The same with the workers that send heartbeats: one may not answer, and be there."""
+def with_heartbeats(runtime: Runtime, replies: BrokerReplies, seconds: float) -> BrokerReplies:
+    """The same with the workers that send heartbeats: one may be there and not answer."""
     try:
         beating = listen(runtime.app, "worker-heartbeat", timeout=BROKER_TIMEOUT, seconds=seconds)
     except OperationalError as exc:
-        return replace(heard, trouble=mask_text(str(exc)))
-    return replace(heard, beating=beating)
+        return replace(replies, trouble=mask_text(str(exc)))
+    return replace(replies, beating=beating)
 
 
-def _consuming(answers: Sequence[tuple[str, Any]]) -> dict[str, frozenset[str]]:
+def queue_names(answer: Any) -> list[str]:
+    """The names in an answer to ``active_queues``; none when a worker answers with an error."""
+    if not isinstance(answer, list):
+        return []
+    return [str(queue["name"]) for queue in answer if isinstance(queue, dict) and "name" in queue]
+
+
+def _consuming(answers: Answers) -> dict[str, frozenset[str]]:
     """The queues by node name; several nodes may have one name."""
     found: dict[str, frozenset[str]] = {}
     for host, answer in answers:
@@ -110,28 +120,12 @@ def _consuming(answers: Sequence[tuple[str, Any]]) -> dict[str, frozenset[str]]:
     return found
 
 
-def _listed(runtime: Runtime, members: Collection[KnownWorker]) -> list[KnownWorker]:
-    """Without those that are silent for so long that they are surely gone."""
-    longest = LISTED_FOR * patience(runtime.settings)
-    return [member for member in members if member.age <= longest]
-
-
-def _answered_by_others(
-    members: Collection[KnownWorker], runtime: Runtime, answers: Sequence[tuple[str, Any]]
-) -> list[str]:
-    """The names of silent workers that somebody answered to, and they did not."""
-    reports = _sorted(runtime.namespace, BrokerReplies(), answers).reports
-    silent = [m for m in members if m.age > heartbeat(runtime.settings)]
-    names = {m.hostname for m in silent if answer_of(m, reports) is None}
-    return sorted(names & {host for host, _ in answers})
-
-
 def _doubtful(
-    runtime: Runtime, members: Collection[KnownWorker], consuming: Mapping[str, frozenset[str]]
+    runtime: Runtime, known: Collection[KnownWorker], consuming: Mapping[str, frozenset[str]]
 ) -> set[str]:
-    ours = own_queues(runtime).union(*(m.report.queues for m in members if m.report))
-    fresh = {m.hostname for m in members if m.age <= patience(runtime.settings)}
-    silent = {m.hostname for m in members if m.age > heartbeat(runtime.settings)}
+    ours = own_queues(runtime).union(*(w.report.queues for w in known if w.report))
+    fresh = {w.hostname for w in known if w.age <= patience(runtime.settings)}
+    silent = {w.hostname for w in known if w.age > heartbeat(runtime.settings)}
     return {
         host
         for host, queues in consuming.items()
@@ -139,9 +133,17 @@ def _doubtful(
     }
 
 
-def _sorted(
-    namespace: str, heard: BrokerReplies, answers: Sequence[tuple[str, Any]]
-) -> BrokerReplies:
+def _answered_by_others(
+    runtime: Runtime, known: Collection[KnownWorker], answers: Answers
+) -> list[str]:
+    """The names of silent workers in whose place another one answered."""
+    reports = _sorted(runtime.namespace, BrokerReplies(), answers).reports
+    silent = [w for w in known if w.age > heartbeat(runtime.settings)]
+    names = {w.hostname for w in silent if answer_of(w, reports) is None}
+    return sorted(names & {host for host, _ in answers})
+
+
+def _sorted(namespace: str, replies: BrokerReplies, answers: Answers) -> BrokerReplies:
     reports: dict[tuple[str, str], Report] = {}
     elsewhere, failures = {}, {}
     for host, answer in answers:
@@ -152,28 +154,20 @@ def _sorted(
             continue
         if "report" not in answer and answer.get("failure"):
             failures[host] = str(answer["failure"])
-        report = _reported(answer.get("report"))
+        report = _report_in(answer.get("report"))
         if report is not None:
             reports[report.hostname, report.start] = report
-    without = heard.without - {host for host, answer in answers if isinstance(answer, dict)}
     return replace(
-        heard,
+        replies,
         reports=tuple(reports.values()),
         elsewhere=elsewhere,
         failures=failures,
-        without=without,
+        without=replies.without - {host for host, answer in answers if isinstance(answer, dict)},
     )
 
 
-def _reported(said: Any) -> Report | None:
+def _report_in(value: Any) -> Report | None:
     try:
-        return decode_report(said if isinstance(said, str) else json.dumps(said))
+        return decode_report(value if isinstance(value, str) else json.dumps(value))
     except (ValueError, TypeError, RecursionError):  # nothing that JSON could have brought
         return None
-
-
-def queue_names(answer: Any) -> list[str]:
-    """The names in the answer to ``active_queues``; anybody can answer, with anything."""
-    if not isinstance(answer, list):
-        return []  # an error of that worker; it is there all the same
-    return [str(queue["name"]) for queue in answer if isinstance(queue, dict) and "name" in queue]

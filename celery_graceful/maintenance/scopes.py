@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery_graceful.errors import ScopeRefused, UnknownScope
-from celery_graceful.maintenance.workers import Busy, Report, known_workers, patience
-from celery_graceful.model.maintenance.held import OF_CELERY, Held, held_by
-from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope, hold_scopes
+from celery_graceful.maintenance.workers import Busy, Report, known_workers, live_workers
+from celery_graceful.model.maintenance.held import OF_CELERY, held_by
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Mode, Scope
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
@@ -20,29 +20,81 @@ _NEAREST = 3
 _SHOWN = 8
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A running task that would have to stop or to finish."""
+
+    worker: str
+    busy: Busy
+    #: Whether it stops at its next checkpoint; else it is waited for.
+    interrupted: bool
+    #: The longest that this task was seen to take lately, in seconds; ``None``: no history.
+    longest: float | None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that it may still run, if it takes as long as the longest did."""
+        return None if self.longest is None else max(0.0, self.longest - self.busy.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a ``down`` would hold, and what it would wait for."""
+
+    queues: tuple[str, ...]
+    #: Held by name.
+    tasks: tuple[str, ...]
+    #: What becomes of each beat entry, by name or pattern, if entries may be held at all.
+    beat: dict[str, str]
+    awaited: tuple[Awaited, ...]
+    #: Workers that ignore maintenance.
+    forced: tuple[str, ...]
+
+
 def scopes_of(queues: Iterable[str] = (), tasks: Iterable[str] = ()) -> tuple[Scope, ...]:
-    """The scopes of these names, each once; everything when there are none."""
+    """The scopes of these names, each once."""
     named = [Scope(Kind.QUEUE, name) for name in queues] + [Scope(Kind.TASK, n) for n in tasks]
-    return tuple(dict.fromkeys(named)) or (EVERYTHING,)
+    return tuple(dict.fromkeys(named))
 
 
-def checked(runtime: Runtime, scopes: Collection[Scope], consumed: Collection[str]) -> None:
-    """Make sure that each scope means something, and may be held.
-
-    Args:
-        consumed: queues that workers report, beside those of the configuration.
+def checked_scopes(
+    runtime: Runtime, queues: Collection[str], tasks: Collection[str]
+) -> tuple[Scope, ...]:
+    """The scopes of these names, or everything when there are none.
 
     Raises:
         UnknownScope: no such queue or task; the message names those that come nearest.
         ScopeRefused: the queue is exempt from maintenance.
     """
-    exempt = runtime.settings.maintenance_exempt_queues
-    queues = own_queues(runtime) | set(consumed)
-    for scope in scopes:
-        if scope.kind is Kind.QUEUE:
-            _check_queue(scope.name, queues, exempt)
-        elif scope.kind is Kind.TASK:
-            _check_task(scope.name, runtime.app.tasks)
+    reports = [worker.report for worker in known_workers(runtime.store) if worker.report]
+    known = own_queues(runtime).union(*(report.queues for report in reports))
+    for name in queues:
+        _check_queue(name, known, runtime.settings.maintenance_exempt_queues)
+    if tasks:
+        runtime.app.loader.import_default_modules()
+    for pattern in tasks:
+        _check_task(pattern, list(runtime.app.tasks))
+    return scopes_of(queues, tasks) or (EVERYTHING,)
+
+
+def plan_of(runtime: Runtime, mode: Mode) -> Plan:
+    """What would happen if ``mode`` were in force now.
+
+    Raises:
+        StoreUnavailable: the store did not answer.
+    """
+    held = held_by(mode, runtime.settings.maintenance_exempt_queues)
+    live = [worker.report for worker in live_workers(runtime) if worker.report is not None]
+    queues = own_queues(runtime).union(*(report.queues for report in live))
+    patterns = [hold.scope.name for hold in mode.holds if hold.scope.kind is Kind.TASK]
+    named = {name for pattern in patterns for name in _matched(runtime.app.tasks, pattern)}
+    return Plan(
+        queues=tuple(sorted(queue for queue in queues if held.queue(queue))),
+        tasks=tuple(sorted(named)),
+        beat=dict(runtime.settings.maintenance_beat) or {"*": "skip"},
+        awaited=tuple(a for r in live if not r.forced for a in _awaited(mode, r)),
+        forced=tuple(report.hostname for report in live if report.forced),
+    )
 
 
 def own_queues(runtime: Runtime) -> set[str]:
@@ -50,12 +102,19 @@ def own_queues(runtime: Runtime) -> set[str]:
     return set(runtime.app.amqp.queues)
 
 
-def matched(tasks: Iterable[str], pattern: str) -> list[str]:
-    """The tasks that a name or pattern means; no pattern means Celery's own."""
-    names = sorted(tasks)
-    if pattern in names:
-        return [pattern]
-    return [n for n in names if not n.startswith(OF_CELERY) and fnmatchcase(n, pattern)]
+def _awaited(mode: Mode, report: Report) -> list[Awaited]:
+    held = held_by(mode, report.exempt)
+    interrupting = held_by(mode, report.exempt, interrupting=True)
+    return [
+        Awaited(
+            report.hostname,
+            busy,
+            busy.run and interrupting.covers(busy.task, busy.queue),
+            report.longest.get(busy.task),
+        )
+        for busy in report.running
+        if held.covers(busy.task, busy.queue)
+    ]
 
 
 def _check_queue(name: str, queues: Collection[str], exempt: Collection[str]) -> None:
@@ -70,13 +129,21 @@ def _check_queue(name: str, queues: Collection[str], exempt: Collection[str]) ->
         )
 
 
-def _check_task(pattern: str, tasks: Any) -> None:
-    if not matched(tasks, pattern):
+def _check_task(pattern: str, tasks: Collection[str]) -> None:
+    if not _matched(tasks, pattern):
         own = [name for name in tasks if not name.startswith(OF_CELERY)]
         raise UnknownScope(
             f"No task {pattern!r}: no task of the app has this name or fits this pattern."
             f" {_near(pattern, own)}"
         )
+
+
+def _matched(tasks: Iterable[str], pattern: str) -> list[str]:
+    """The tasks that a name or pattern means; no pattern means Celery's own."""
+    names = sorted(tasks)
+    if pattern in names:
+        return [pattern]
+    return [n for n in names if not n.startswith(OF_CELERY) and fnmatchcase(n, pattern)]
 
 
 def _near(name: str, known: Collection[str]) -> str:
@@ -87,71 +154,3 @@ def _near(name: str, known: Collection[str]) -> str:
         return f"Did you mean {' or '.join(near)}?"
     shown = ", ".join(sorted(known)[:_SHOWN])
     return f"There are: {shown}{', …' if len(known) > _SHOWN else ''}."
-
-
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """A task under way that would have to leave or to end."""
-
-    worker: str
-    busy: Busy
-    #: Whether it leaves at its next checkpoint; else it is waited for.
-    leaves: bool
-    #: The longest that this task was seen to take lately, in seconds; ``None``: no history.
-    longest: float | None
-
-    @property
-    def left(self) -> float | None:
-        """Seconds that it may still run, if it takes as long as the longest did."""
-        return None if self.longest is None else max(0.0, self.longest - self.busy.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What would be held, and what would be waited for."""
-
-    queues: tuple[str, ...]
-    #: Held by name.
-    tasks: tuple[str, ...]
-    #: What becomes of each beat entry, by name or pattern, if entries may be held at all.
-    beat: dict[str, str]
-    awaited: tuple[Awaited, ...]
-    forced: tuple[str, ...]
-
-
-def plan(
-    runtime: Runtime, scopes: Collection[Scope], *, now: float, interrupt: bool = True
-) -> Plan:
-    """What a ``down`` of these scopes would do now.
-
-    Args:
-        now: the store's time.
-
-    Raises:
-        StoreUnavailable: the store did not answer.
-    """
-    added = hold_scopes(Mode(), scopes, now=now, who="", interrupt=interrupt)
-    held = held_by(added, runtime.settings.maintenance_exempt_queues)
-    lease = patience(runtime.settings)
-    live = [
-        m.report for m in known_workers(runtime.store) if m.age <= lease and m.report is not None
-    ]
-    queues = own_queues(runtime).union(*(report.queues for report in live))
-    patterns = [scope.name for scope in scopes if scope.kind is Kind.TASK]
-    named = {name for pattern in patterns for name in matched(runtime.app.tasks, pattern)}
-    return Plan(
-        queues=tuple(sorted(queue for queue in queues if held.queue(queue))),
-        tasks=tuple(sorted(named)),
-        beat=dict(runtime.settings.maintenance_beat) or {"*": "skip"},
-        awaited=tuple(a for r in live if not r.forced for a in _awaited(added, r, interrupt)),
-        forced=tuple(report.hostname for report in live if report.forced),
-    )
-
-
-def _awaited(mode: Mode, report: Report, interrupt: bool) -> list[Awaited]:
-    held: Held = held_by(mode, report.exempt)
-    return [
-        Awaited(report.hostname, busy, busy.run and interrupt, report.longest.get(busy.task))
-        for busy in report.running
-        if held.covers(busy.task, busy.queue)
-    ]

@@ -13,9 +13,9 @@ from celery.result import AsyncResult
 from sqlalchemy import create_engine, text
 
 from celery_graceful.errors import CheckpointLost
-from celery_graceful.maintenance.mode_changes import down, read, up
+from celery_graceful.maintenance.api import Maintenance
+from celery_graceful.maintenance.mode_changes import read
 from celery_graceful.maintenance.workers import decode_report
-from celery_graceful.model.maintenance.mode import EVERYTHING
 from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.url import open_store
@@ -195,7 +195,8 @@ def test_a_mode_that_vanishes(own_valkey: Valkey, stage: Stage) -> None:
     app = Celery("items", broker=stage.broker, set_as_current=False)
     app.conf.graceful_store = own_valkey.url
     runtime = runtime_of(app)
-    version = down(runtime, [EVERYTHING]).mode.version
+    maintenance = Maintenance(lambda: app)
+    version = maintenance.down().mode.version
 
     def heard(least: int) -> bool:
         reports = [decode_report(found.report) for found in runtime.store.attendance()]
@@ -213,7 +214,7 @@ def test_a_mode_that_vanishes(own_valkey: Valkey, stage: Stage) -> None:
     wait_for(lambda: runtime.store.read_notice("maintenance").now > looked + 1.5, 20, "a while")
     assert len(run.ledger) == 0
     assert not plain.ready()
-    up(runtime)
+    maintenance.up()
     assert plain.get(timeout=20) is None
     check(run)
     runtime.store.close()

@@ -1,6 +1,6 @@
 """The maintenance mode: what is held, by whom, why, and until when.
 
-One value for all workers of a namespace. The store gives it its version and tells the time; what
+One frozen value for all workers of a namespace. The store gives it its version, and the time; what
 a ``down`` and an ``up`` make of it is decided here.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from enum import Enum
 
 from celery_graceful.errors import ScopeNotDown
 
-#: Deeds that are kept.
+#: Entries of the log that are kept.
 LOG_LENGTH = 50
 
 
@@ -43,7 +44,7 @@ EVERYTHING = Scope(Kind.ALL)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One thing that is down. Times are the store's own, in Unix seconds."""
+    """One scope that is held. Times are the store's own, in Unix seconds."""
 
     scope: Scope
     reason: str
@@ -51,8 +52,17 @@ class Hold:
     since: float
     #: When it ends by itself; ``None``: never.
     until: float | None = None
-    #: Whether iterable tasks under way leave at their next checkpoint.
+    #: Whether running iterable tasks stop at their next checkpoint.
     interrupt: bool = True
+
+    def __str__(self) -> str:
+        parts = [f"by {self.who}"]
+        if self.reason:
+            parts.append(self.reason)
+        if self.until is not None:
+            until = datetime.fromtimestamp(self.until, timezone.utc)
+            parts.append(f"until {until:%Y-%m-%d %H:%M:%S} UTC")
+        return f"{self.scope} ({', '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +75,17 @@ class Ramp:
 
     @property
     def until(self) -> float:
-        """When all slots work again."""
+        """When all slots are in use again."""
         return self.since + self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A line of the log: who did what, and when."""
+    """Who did what, and when."""
 
     at: float
     who: str
-    #: ``down``, ``up``, or ``ended`` (by itself).
+    #: ``down``, ``up``, ``ended`` (by itself), or ``written back``.
     verb: str
     scopes: tuple[Scope, ...]
     reason: str = ""
@@ -93,8 +103,11 @@ class Mode:
     parked: bool = False
     #: Raised at every change; 0 while nobody has changed it.
     version: int = 0
-    #: The version that it was, if it vanished and a worker has written it back; else 0.
+    #: The version it had before it vanished and a worker wrote it back; else 0.
     was: int = 0
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.holds)) or "nothing"
 
     @property
     def origin(self) -> int:
@@ -119,7 +132,7 @@ def first_version(now: float) -> int:
     """The version of a mode where there is none: above all that a vanished one can have had.
 
     Counted from 1, a ``down`` over an emptied store would look older than what workers know, and
-    nobody would carry it out. One change a millisecond is more than there ever are.
+    they would ignore it. There is never more than one change a millisecond.
     """
     return int(now * 1000)
 
@@ -129,8 +142,8 @@ def written_back(mode: Mode, now: float, who: str) -> Mode:
 
     Its version has still to be set: see :func:`version_back`.
     """
-    deed = LogEntry(now, who, "written back", (), "it had vanished from the store")
-    return replace(mode, was=mode.origin, log=_logged(mode.log, deed))
+    entry = LogEntry(now, who, "written back", (), "it had vanished from the store")
+    return replace(mode, was=mode.origin, log=_logged(mode.log, entry))
 
 
 def version_back(mode: Mode, found: int, now: float) -> int:
@@ -141,8 +154,8 @@ def version_back(mode: Mode, found: int, now: float) -> int:
 def is_older(found: Mode, known: Mode) -> bool:
     """Whether the mode in the store is from before the one that a worker knows.
 
-    It vanished (version 0), or an older state came back, or a worker that had not heard of the
-    last change was the first to write back what it knew.
+    It vanished (version 0), or an older state came back, or a worker that did not know the last
+    change was the first to write back what it knew.
     """
     if found.version < known.version:
         return True
@@ -154,9 +167,9 @@ def without_ended(mode: Mode, now: float) -> Mode:
     ended = [h for h in mode.holds if h.until is not None and h.until <= now]
     if not ended:
         return mode
-    deeds = tuple(LogEntry(h.until or now, h.who, "ended", (h.scope,), h.reason) for h in ended)
+    entries = [LogEntry(h.until or now, h.who, "ended", (h.scope,), h.reason) for h in ended]
     left = tuple(h for h in mode.holds if h not in ended)
-    return replace(mode, holds=left, log=_logged(mode.log, *deeds))
+    return replace(mode, holds=left, log=_logged(mode.log, *entries))
 
 
 def hold_scopes(
@@ -169,9 +182,9 @@ def hold_scopes(
     until: float | None = None,
     interrupt: bool = True,
 ) -> Mode:
-    """The mode after a ``down``; a scope that is down already is updated, since when it stays.
+    """The mode after a ``down``; a scope that is held already gets the new terms.
 
-    The ramp of an earlier ``up`` goes on for what is not held.
+    The ramp of an earlier ``up`` continues for what is not held.
     """
     mode = without_ended(mode, now)
     holds = {hold.scope: hold for hold in mode.holds}
@@ -191,42 +204,38 @@ def hold_scopes(
 def release_scopes(
     mode: Mode, scopes: Collection[Scope], *, now: float, who: str, ramp: float = 0.0
 ) -> Mode:
-    """The mode after an ``up`` of ``scopes``; of all that is down when there are none.
+    """The mode after an ``up`` of ``scopes``; of all that is held when there are none.
 
-    When nothing is down, an ``up`` without a ramp ends the ramp of an earlier one.
+    When nothing is held, an ``up`` without a ramp ends the ramp of an earlier one.
 
     Args:
-        ramp: seconds over which work is taken up again; 0: at once.
+        ramp: seconds over which work resumes; 0: at once.
 
     Raises:
-        ScopeNotDown: one of the scopes is not down by itself.
+        ScopeNotDown: one of the scopes is not held by its own name.
     """
     mode = without_ended(mode, now)
     for scope in scopes:
         if mode.hold_of(scope) is None:
             raise ScopeNotDown(_not_down(scope, mode))
-    gone = {hold.scope for hold in mode.holds} if not scopes else set(scopes)
+    released = {hold.scope for hold in mode.holds} if not scopes else set(scopes)
     ramping = mode.ramp is not None and now < mode.ramp.until
-    if not gone and (ramp > 0 or not ramping):
+    if not released and (ramp > 0 or not ramping):
         return mode
     return replace(
         mode,
-        holds=tuple(hold for hold in mode.holds if hold.scope not in gone),
+        holds=tuple(hold for hold in mode.holds if hold.scope not in released),
         ramp=Ramp(now, ramp) if ramp > 0 else None,
-        log=_logged(mode.log, LogEntry(now, who, "up", tuple(sorted(gone)))),
+        log=_logged(mode.log, LogEntry(now, who, "up", tuple(sorted(released)))),
     )
 
 
 def _not_down(scope: Scope, mode: Mode) -> str:
     if not mode.holds:
-        return f"{scope} is not down; nothing is"
-    in_force = ", ".join(
-        f"{hold.scope} (by {hold.who}{f': {hold.reason}' if hold.reason else ''})"
-        for hold in mode.holds
-    )
-    hint = "; lift that with `up`" if mode.hold_of(EVERYTHING) else ""
-    return f"{scope} is not down by itself; in force: {in_force}{hint}"
+        return f"{scope} is not held; nothing is"
+    hint = "; release that with `up`" if mode.hold_of(EVERYTHING) else ""
+    return f"{scope} is not held by its own name; held: {mode}{hint}"
 
 
-def _logged(log: tuple[LogEntry, ...], *deeds: LogEntry) -> tuple[LogEntry, ...]:
-    return (*log, *deeds)[-LOG_LENGTH:]
+def _logged(log: tuple[LogEntry, ...], *entries: LogEntry) -> tuple[LogEntry, ...]:
+    return (*log, *entries)[-LOG_LENGTH:]

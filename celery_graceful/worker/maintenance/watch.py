@@ -17,7 +17,7 @@ from celery_graceful._celery.threads.native import (
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.maintenance.workers import (
-    HEARTBEATS,
+    MISSED_REPORTS,
     Report,
     encode_report,
     is_replaced,
@@ -287,7 +287,7 @@ class ModeWatch:
         return decode_mode(text, version)
 
     def _find_place(self, store: Store) -> None:
-        there, beat = known_workers(store), HEARTBEATS * self._poll
+        there, beat = known_workers(store), MISSED_REPORTS * self._poll
         names = sorted(
             member.worker
             for member in there

@@ -12,9 +12,9 @@ import pytest
 from celery import Celery
 
 from celery_graceful.maintenance import barrier_wait
+from celery_graceful.maintenance.api import Maintenance, me
 from celery_graceful.maintenance.broker_replies import ask_workers
-from celery_graceful.maintenance.mode_changes import me, read
-from celery_graceful.model.maintenance.mode import EVERYTHING
+from celery_graceful.maintenance.mode_changes import NOTICE, read
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
 from tests.unit.cli.shop import TASK, Run, data_of
@@ -38,7 +38,7 @@ def test_down_says_whom_it_concerns_and_how_to_undo_it(call: Run, runtime: Runti
     whom, workers, forced, exempt, outcome, *_, undo = done.stderr.splitlines()
     assert re.match("App shop, broker memory://.*, store redis://", whom)
     assert workers == "Workers: w1@host"
-    assert forced == "Forced, they go on in any case: stubborn@host"
+    assert forced == "Forced, they ignore maintenance: stubborn@host"
     assert exempt == "Exempt queues: alerts"
     assert outcome == "Down: everything, for 30m."
     assert undo == "Undo: celery graceful up"
@@ -143,22 +143,20 @@ def test_a_wait_that_times_out_names_what_runs_and_stays_down(call: Run, runtime
 
 
 def test_a_wait_that_somebody_else_ends(call: Run, runtime: Runtime) -> None:
-    from celery_graceful.maintenance import mode_changes
-
     attend(runtime.store, version=0)
     other = runtime.open_store()
 
-    def lift() -> None:
-        wait_for(lambda: other.read_notice(mode_changes.NOTICE).version > 0, timeout=10)
-        mode_changes.up(runtime, (EVERYTHING,), who="bob@host")
+    def release() -> None:
+        wait_for(lambda: other.read_notice(NOTICE).version > 0, timeout=10)
+        Maintenance(lambda: runtime.app).up(who="bob@host")
         other.close()
 
-    thread = threading.Thread(target=lift)
+    thread = threading.Thread(target=release)
     thread.start()
     done = call("down", "--wait", "--timeout", "20s")
     thread.join()
     assert done.exit_code == 4
-    assert "bob@host has lifted everything meanwhile" in done.stderr
+    assert "bob@host has released everything meanwhile" in done.stderr
 
 
 def test_breaking_off_a_wait_leaves_it_down(
@@ -198,7 +196,7 @@ def test_down_again_on_the_same_terms_names_the_way_out(call: Run, runtime: Runt
     done = call("down", "-T", "shop.*", "--reason", "one", "-j")
     assert data_of(done.stdout)["undo"] == []
     assert done.stderr.splitlines()[-1] == (
-        "It was down on these terms before. End it with: celery graceful up -T 'shop.*'"
+        "It was held on these terms before. End it with: celery graceful up -T 'shop.*'"
     )
 
 
@@ -226,7 +224,7 @@ def test_a_dry_run_tells_and_changes_nothing(call: Run, runtime: Runtime) -> Non
     text = re.sub(" +", " ", done.stdout)
     assert "Queues held: celery, mail\n" in text
     assert "Beat entries that would be held: all (skip)" in text
-    assert "w1@host shop.import i1 12s leave at its next checkpoint –" in text
+    assert "w1@host shop.import i1 12s stop at its next checkpoint –" in text
     assert "w1@host shop.mail m1 3s be waited for up to 7s" in text
     assert "stubborn" not in text
     assert read(runtime).mode.version == 0
@@ -239,8 +237,8 @@ def test_a_dry_run_as_data(call: Run, runtime: Runtime) -> None:
     data = data_of(call("down", "-T", "shop.*", "--dry-run", "-j").stdout)
     assert (data["dry_run"], data["queues"], data["tasks"]) == (True, [], [TASK])
     assert [(each["task"], each["would"], each["left"]) for each in data["awaited"]] == [
-        ("shop.import", "leave", None),
-        ("shop.mail", "end", 7.0),
+        ("shop.import", "stop", None),
+        ("shop.mail", "finish", 7.0),
     ]
     assert read(runtime).mode.version == 0
 
@@ -269,7 +267,7 @@ def test_up_of_what_is_not_down_by_itself_is_refused(call: Run, runtime: Runtime
     call("down", "--reason", "deploy")
     done = call("up", "-Q", "mail")
     assert done.exit_code == 4
-    assert f"in force: everything (by {me()}: deploy); lift that with `up`" in done.stderr
+    assert f"held: everything (by {me()}, deploy); release that with `up`" in done.stderr
     assert held(runtime) == ["everything"]
 
 

@@ -44,7 +44,7 @@ def judged(
         ({"version": 9}, ALL, State.PAUSED, []),
         ({}, (), State.RUNNING, []),
         ({"version": 4}, (), State.RESUMING, []),
-        ({"version": 4}, ALL, State.PAUSING, ["has not yet heard of it"]),
+        ({"version": 4}, ALL, State.PAUSING, ["does not know of it yet"]),
         ({"paused": False}, ALL, State.PAUSING, ["has not yet stopped consuming"]),
         (
             {"busy": (IMPORT,)},
@@ -56,14 +56,14 @@ def judged(
             {"version": 4, "busy": (MAIL,)},
             ALL,
             State.PAUSING,
-            ["has not yet heard of it", "shop.mail[m1] has run for 3.0 s"],
+            ["does not know of it yet", "shop.mail[m1] has run for 3.0 s"],
         ),
         ({"busy": (IMPORT,)}, MAILS, State.PARTLY, []),
         ({"busy": (MAIL,)}, MAILS, State.PAUSING, ["shop.mail[m1] has run for 3.0 s"]),
         ({"busy": (MAIL,)}, IMPORTS, State.PARTLY, []),
         ({"busy": (IMPORT,)}, IMPORTS, State.PAUSING, ["shop.import[i1] has run for 12.0 s"]),
         ({"queues": ("celery",)}, MAILS, State.RUNNING, []),
-        ({"queues": ("celery",), "version": 4}, MAILS, State.PAUSING, ["has not yet heard of it"]),
+        ({"queues": ("celery",), "version": 4}, MAILS, State.PAUSING, ["does not know of it yet"]),
         ({"busy": (MAIL,), "exempt": ("mail",)}, ALL, State.PARTLY, []),
         ({"queues": ("mail",), "exempt": ("mail",)}, ALL, State.RUNNING, []),
         ({"busy": (MAIL,), "exempt": ("mail",)}, MAILS, State.RUNNING, []),
@@ -206,7 +206,7 @@ def test_one_that_sends_heartbeats_is_not_gone() -> None:
 
 def test_one_without_a_store_that_has_not_acknowledged_blocks() -> None:
     standing = judged(member(31.0, version=4), heard=answering(version=4, paused=False))
-    assert [str(block) for block in standing.blocks] == ["w1@host: has not yet heard of it"]
+    assert [str(block) for block in standing.blocks] == ["w1@host: does not know of it yet"]
 
 
 def test_one_whose_plugin_failed_is_named() -> None:

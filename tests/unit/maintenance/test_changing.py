@@ -18,8 +18,9 @@ from celery_graceful.errors import (
     StoreUnavailable,
     UnknownScope,
 )
-from celery_graceful.maintenance.mode_changes import NOTICE, down, me, read
-from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
+from celery_graceful.maintenance.api import me
+from celery_graceful.maintenance.mode_changes import NOTICE, change, read
+from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope, hold_scopes
 from celery_graceful.runtime import Runtime, forget
 from tests.harness.waiting import wait_for
 from tests.unit.maintenance.workers import attend
@@ -62,7 +63,7 @@ def test_queues_and_tasks_are_held_and_lifted_one_by_one(
     assert held(runtime) == ["queue mail", "task shop.imp*"]
     graceful.maintenance.up(["mail"])
     assert held(runtime) == ["task shop.imp*"]
-    with pytest.raises(ScopeNotDown, match="queue mail is not down by itself; in force: task sho"):
+    with pytest.raises(ScopeNotDown, match="queue mail is not held by its own name; held: task"):
         graceful.maintenance.up(["mail"])
     graceful.maintenance.up()
     assert held(runtime) == []
@@ -173,18 +174,18 @@ def test_a_mode_that_nobody_can_read(graceful: Graceful, runtime: Runtime) -> No
 
 def test_a_mode_of_a_later_version_is_left_alone(graceful: Graceful, runtime: Runtime) -> None:
     runtime.store.post_notice(NOTICE, 0, '{"schema": 99}')
-    for change in (graceful.maintenance.down, graceful.maintenance.up):
+    for call in (graceful.maintenance.down, graceful.maintenance.up):
         with pytest.raises(NewerRecord, match="update this program"):
-            change()
+            call()
     assert runtime.store.read_notice(NOTICE).version > 0
 
 
 def test_a_store_that_is_away_is_an_error(graceful: Graceful, app: Celery) -> None:
     app.conf.graceful_store = "redis://127.0.0.1:1/0"
     forget(app)
-    for change in (graceful.maintenance.down, graceful.maintenance.up, graceful.maintenance.status):
+    for call in (graceful.maintenance.down, graceful.maintenance.up, graceful.maintenance.status):
         with pytest.raises(StoreUnavailable):
-            change()
+            call()
 
 
 def test_a_broker_that_is_away_is_a_warning(graceful: Graceful, runtime: Runtime) -> None:
@@ -211,7 +212,8 @@ def test_reports_that_cannot_be_read_are_a_warning(
         raise CorruptRecord("no reports")
 
     monkeypatch.setattr(runtime.store, "attendance", fail)
-    (warning,) = down(runtime, [EVERYTHING]).warnings
+    done = change(runtime, lambda mode, now: hold_scopes(mode, [EVERYTHING], now=now, who="me"))
+    (warning,) = done.warnings
     assert "It is written, but" in warning
     assert "no reports" in warning
     assert held(runtime) == ["everything"]

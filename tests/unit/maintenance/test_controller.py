@@ -12,12 +12,16 @@ from celery.concurrency.prefork import TaskPool
 from celery.worker import state as celery_state
 from kombu.asynchronous.timer import Timer
 
-from celery_graceful.maintenance.mode_changes import down, up
-from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope
+from celery_graceful.maintenance.api import Maintenance
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.worker.maintenance import announce
 from celery_graceful.worker.maintenance.controller import MaintenanceController
+
+
+def change(runtime: Runtime) -> Maintenance:
+    """The API that an operator has."""
+    return Maintenance(lambda: runtime.app)
 
 
 class Begun:
@@ -87,7 +91,7 @@ def test_a_report_misses_nothing_that_began_while_it_was_written(
         found = look()
         monkeypatch.setattr(maintenance.gate, "begun", look)
         celery_state.reserved_requests.add(request)
-        maintenance.watch.learn(down(runtime, [EVERYTHING]).mode)
+        maintenance.watch.learn(change(runtime).down().mode)
         soon.pop()()
         return found
 
@@ -101,11 +105,11 @@ def test_a_report_misses_nothing_that_began_while_it_was_written(
 def test_a_ramp_does_not_undo_a_down_of_the_same_moment(
     maintenance: MaintenanceController, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    down(runtime, [EVERYTHING])
+    change(runtime).down()
     maintenance.watch.look()
-    up(runtime, ramp=600)
+    change(runtime).up(ramp=600)
     maintenance.watch.look()
-    held = down(runtime, [EVERYTHING]).mode
+    held = change(runtime).down().mode
     maintenance.watch.rank, maintenance.watch.workers = 0, 100  # what is allowed has changed
     broadcast = threading.Thread(target=maintenance.watch.learn, args=(held,))
     set_gate = maintenance.gate.set
@@ -132,9 +136,9 @@ def test_a_ramp_does_not_hold_up_exempt_queues(
     alert.message = SimpleNamespace(
         headers={}, delivery_info={"exchange": "", "routing_key": "alerts"}
     )
-    down(runtime, [EVERYTHING])
+    change(runtime).down()
     maintenance.watch.look()
-    up(runtime, ramp=600)
+    change(runtime).up(ramp=600)
     maintenance.watch.look()
     soon.pop()()
     maintenance.watch.rank, maintenance.watch.workers = 0, 100  # others have their turn first
@@ -154,12 +158,12 @@ def test_a_paused_worker_says_so_again_and_again(
     monkeypatch.setattr(announce, "REMIND", 0.0)
     maintenance.report()
     assert "Still in maintenance" not in caplog.text
-    maintenance.watch.learn(down(runtime, [EVERYTHING]).mode)
+    maintenance.watch.learn(change(runtime).down().mode)
     soon.pop()()
     maintenance.report()
     maintenance.report()
     assert caplog.text.count("Still in maintenance") >= 2
-    up(runtime)
+    change(runtime).up()
     maintenance.watch.look()
     soon.pop()()
     caplog.clear()
@@ -177,7 +181,7 @@ def test_what_is_held_and_arrives_makes_no_reports(
     rings: list[int] = []
     monkeypatch.setattr(maintenance.watch, "ring", lambda: rings.append(1))
     monkeypatch.setattr(maintenance.gate, "_park", lambda requests: [])
-    maintenance.watch.learn(down(runtime, [Scope(Kind.TASK, "shop.mail")]).mode)
+    maintenance.watch.learn(change(runtime).down(tasks=["shop.mail"]).mode)
     soon.pop()()
     assert len(rings) == 1, "it is in force"
     for _ in range(5):
@@ -186,6 +190,6 @@ def test_what_is_held_and_arrives_makes_no_reports(
     assert len(rings) == 1
     maintenance.reconnected(worker.consumer)
     assert len(rings) == 2
-    maintenance.watch.learn(up(runtime).mode)
+    maintenance.watch.learn(change(runtime).up().mode)
     soon.pop()()
     assert len(rings) == 3

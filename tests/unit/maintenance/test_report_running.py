@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.cli.workers_shown import as_row
+from celery_graceful.cli.status import worker_row
 from celery_graceful.maintenance.barrier import WorkerState, WorkerStatus
 from celery_graceful.maintenance.workers import Busy, Report
 
@@ -27,5 +27,5 @@ def report(*seconds: float, slots: int = 2) -> Report:
 )
 def test_only_as_many_run_as_there_are_slots(found: Report, ids: list[str], shown: str) -> None:
     assert [each.id for each in found.running] == ids
-    row = as_row(WorkerStatus(found.hostname, WorkerState.RUNNING, found, age=1.0))
+    row = worker_row(WorkerStatus(found.hostname, WorkerState.RUNNING, found, age=1.0))
     assert row[4] == shown

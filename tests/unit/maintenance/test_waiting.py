@@ -43,9 +43,9 @@ def test_it_ends_when_the_last_one_has_paused(graceful: Graceful, runtime: Runti
     meanwhile.start()
     done = graceful.maintenance.down(wait=True, timeout=20)
     meanwhile.join()
-    assert done.standing is not None
-    assert done.standing.clear
-    assert [(seen.hostname, str(seen.state)) for seen in done.standing.workers] == [
+    assert done.barrier is not None
+    assert done.barrier.clear
+    assert [(seen.hostname, str(seen.state)) for seen in done.barrier.workers] == [
         ("forced@host", "forced"),
         ("w1@host", "paused"),
     ]
@@ -90,7 +90,7 @@ def test_nobody_is_waited_for_where_all_that_are_known_answer(
     attend(runtime.store, version=LATEST)
     asked = Asked(("w1@host",))
     monkeypatch.setattr(barrier_wait, "ask_workers", asked)
-    assert graceful.maintenance.down(wait=True, timeout=20).standing is not None
+    assert graceful.maintenance.down(wait=True, timeout=20).barrier is not None
     assert asked.quiets == [QUIET]
 
 
@@ -107,8 +107,8 @@ def test_a_lost_worker_is_waited_for_a_lease_at_most(graceful: Graceful, runtime
     forget(runtime.app)
     attend(runtime.store, version=0, paused=False, busy=(MAIL,))
     done = graceful.maintenance.down(wait=True, timeout=30)
-    assert done.standing is not None
-    assert [str(seen.state) for seen in done.standing.workers] == ["not heard from"]
+    assert done.barrier is not None
+    assert [str(seen.state) for seen in done.barrier.workers] == ["not heard from"]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["up", "up and down again"])
@@ -117,14 +117,14 @@ def test_whoever_lifts_it_meanwhile_is_named(
 ) -> None:
     attend(runtime.store, version=0)
 
-    def lift() -> None:
+    def release() -> None:
         graceful.maintenance.up(who="bob@host")
         if again:
             graceful.maintenance.down()
 
-    meanwhile = Meanwhile(runtime, lift)
+    meanwhile = Meanwhile(runtime, release)
     meanwhile.start()
-    with pytest.raises(MaintenanceEnded, match="bob@host has lifted everything meanwhile"):
+    with pytest.raises(MaintenanceEnded, match="bob@host has released everything meanwhile"):
         graceful.maintenance.down(wait=True, timeout=20)
     meanwhile.join()
 
@@ -138,7 +138,7 @@ def test_what_ends_by_itself_is_not_waited_for(graceful: Graceful, runtime: Runt
 def test_what_others_hold_besides_is_not_waited_for(graceful: Graceful, runtime: Runtime) -> None:
     attend(runtime.store, version=LATEST, busy=(IMPORT,))
     graceful.maintenance.down(["celery"])
-    assert graceful.maintenance.down(["mail"], wait=True, timeout=20).standing is not None
+    assert graceful.maintenance.down(["mail"], wait=True, timeout=20).barrier is not None
 
 
 def test_each_look_is_shown(graceful: Graceful, runtime: Runtime) -> None:
