@@ -121,7 +121,7 @@ class RunRefused(GracefulError):
 
 
 class NotSent(GracefulError):
-    """A run was put back, but the broker did not take its message yet; a worker sends it again."""
+    """The broker did not accept the message of a run yet; a worker sends it again."""
 
 
 class StoreError(GracefulError):

@@ -1,7 +1,7 @@
 """``celery -A proj graceful …``: what operators type.
 
-Imported at every start of ``celery``, so it imports click alone; each command is loaded when it is
-asked for.
+Imported at every start of ``celery``, so it imports only click; each command is imported when it is
+used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 
 __all__ = ["graceful"]
 
-#: Where each command lives, in the order of the help.
+#: The module of each command, in the order of the help.
 COMMANDS = {
     "down": "celery_graceful.cli.down:down",
     "up": "celery_graceful.cli.up:up",

@@ -1,4 +1,4 @@
-"""What every command begins with: the app, checked, and its store."""
+"""What every command starts with: the app, checked, and its store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OpenApp:
     """The app an operator works on."""
 
     runtime: Runtime
-    #: How its commands begin: ``celery -A proj graceful``.
+    #: How its commands start: ``celery -A proj graceful``.
     command: str
 
     @property
@@ -60,7 +60,7 @@ def open_app(ctx: click.Context) -> Iterator[OpenApp]:
         runtime = loaded(ctx)
         if given is None and runtime.store_is_fallback:
             raise WrongApp("Which app? Write: celery -A proj graceful …")
-        _tell_faults(runtime.app)
+        _report_faults(runtime.app)
         _check_reach(runtime)
         start = f"celery -A {shlex.quote(given)}" if isinstance(given, str) else "celery"
         try:
@@ -76,27 +76,19 @@ def loaded(ctx: click.Context) -> Runtime:
         WrongApp: the tasks cannot be imported.
         SettingsError: a setting is wrong.
     """
+    from celery_graceful.runtime import runtime_of
+
     app = ctx.obj.app
-    _load_tasks(app)
-    return _checked(app)
-
-
-def _load_tasks(app: Any) -> None:
     try:
         app.loader.import_default_modules()
         app.finalize(auto=True)
     except ImportError as exc:
         raise WrongApp(f"The app's tasks cannot be imported: {exc}") from exc
-
-
-def _checked(app: Any) -> Runtime:
-    from celery_graceful.runtime import runtime_of
-
     return runtime_of(app)
 
 
-def _tell_faults(app: Any) -> None:
-    """Name the tasks that cannot run as they are written; they keep no others from being held."""
+def _report_faults(app: Any) -> None:
+    """Name the tasks that cannot run as they are written; all other tasks can be operated."""
     from celery_graceful.tasks import definitions
 
     for fault in definitions.faults_in(app):
@@ -106,14 +98,14 @@ def _tell_faults(app: Any) -> None:
 def _check_reach(runtime: Runtime) -> None:
     if not runtime.store.shared_between_processes:
         raise WrongApp(
-            f"graceful_store is {runtime.store_address}: its runs live inside the worker's"
-            " process and cannot be seen from here. Set it to a Redis or a database."
+            f"graceful_store is {runtime.store_address}: its runs are kept in the worker's"
+            " memory and cannot be seen from here. Set it to a Redis or a database."
         )
     if runtime.store_caveat:
         say(runtime.store_caveat, err=True)
     if runtime.store_is_fallback:
         say(
-            f"Looking into {runtime.store_url}, since neither graceful_store nor broker nor result"
-            " backend names a shared store: this is right only in the workers' own folder.",
+            f"Reading {runtime.store_url}, since neither graceful_store nor broker nor result"
+            " backend names a shared store. This is right only in the workers' own folder.",
             err=True,
         )

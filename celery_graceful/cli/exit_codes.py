@@ -1,4 +1,4 @@
-"""What ends a command: one line on stderr, and an exit code."""
+"""How a command fails: one line on stderr, and an exit code."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import click
 from celery_graceful.text.masking import mask_text
 from celery_graceful.text.printable import printable_lines
 
-#: What ``status`` ends with while anything is held, and a wait that somebody broke off.
+#: Exit codes of ``status`` while anything is held, and of a wait that Ctrl-C ended.
 IN_MAINTENANCE, INTERRUPTED = 10, 130
 
 
 class WrongApp(click.ClickException):
-    """The app, its settings or its tasks are not as they have to be."""
+    """The app, its settings or its tasks are wrong."""
 
     exit_code = 2
 
 
 class TimedOut(click.ClickException):
-    """What was waited for did not come in time."""
+    """What was waited for did not happen in time."""
 
     exit_code = 3
 
@@ -39,9 +39,9 @@ class Unavailable(click.ClickException):
 
 
 def of_status(*, down: bool, workers: bool) -> int:
-    """What ``status`` ends with when the store answers.
+    """The exit code of ``status`` when the store answers.
 
-    Maintenance comes first: scripts that stop the workers during it still have to see it.
+    Maintenance comes first: scripts that stop the workers meanwhile still have to see it.
     """
     if down:
         return IN_MAINTENANCE
@@ -50,7 +50,7 @@ def of_status(*, down: bool, workers: bool) -> int:
 
 @contextmanager
 def exits() -> Iterator[None]:
-    """Turn what a command may run into to a message and an exit code."""
+    """Turn the errors of a command into a message and an exit code."""
     from kombu.exceptions import OperationalError
 
     from celery_graceful import errors
@@ -58,17 +58,21 @@ def exits() -> Iterator[None]:
     try:
         yield
     except (errors.SettingsError, errors.DefinitionError, errors.UnknownScope) as exc:
-        raise WrongApp(_said(exc)) from exc
-    except (errors.RunRefused, errors.UnknownRun, errors.CorruptRecord) as exc:
-        raise Refusal(_said(exc)) from exc
-    except (errors.ScopeNotDown, errors.ScopeRefused) as exc:
-        raise Refusal(_said(exc)) from exc
+        raise WrongApp(_shown(exc)) from exc
+    except (
+        errors.RunRefused,
+        errors.UnknownRun,
+        errors.CorruptRecord,
+        errors.ScopeNotDown,
+        errors.ScopeRefused,
+    ) as exc:
+        raise Refusal(_shown(exc)) from exc
     except (errors.StoreError, errors.NotSent, errors.PublishUncertain) as exc:
-        raise Unavailable(_said(exc)) from exc
+        raise Unavailable(_shown(exc)) from exc
     except OperationalError as exc:
-        raise Unavailable(f"The broker does not answer: {_said(exc)}") from exc
+        raise Unavailable(f"The broker does not answer: {_shown(exc)}") from exc
 
 
-def _said(exc: Exception) -> str:
-    """It may quote what others wrote, and a driver's text with a password in it."""
+def _shown(exc: Exception) -> str:
+    """The message: it may quote what others wrote, or a driver's text with a password."""
     return printable_lines(mask_text(str(exc)), "  ")

@@ -25,7 +25,7 @@ Row = Sequence[str]
 
 
 def whom(at: OpenApp, lines: Sequence[str] = ()) -> None:
-    """Say on stderr whom a change concerns."""
+    """Print on stderr what a change is about: the app, and more lines."""
     runtime = at.runtime
     say(f"App {runtime.namespace}, broker {runtime.broker_shown}, store {at.store}", err=True)
     for line in lines:
@@ -33,10 +33,12 @@ def whom(at: OpenApp, lines: Sequence[str] = ()) -> None:
 
 
 def say(line: str = "", *, err: bool = False, styled: bool = False) -> None:
-    """One line, on stdout or stderr: what others wrote into it stays within it.
+    """Print one line, on stdout or stderr; control characters in it are escaped.
 
     Args:
-        styled: It has colours, and is made safe already.
+        line: the text.
+        err: on stderr.
+        styled: the line has colours, and is escaped already.
     """
     _write(line if styled else printable(line), err=err)
 
@@ -49,7 +51,7 @@ def _write(text: str, *, err: bool = False) -> None:
 
 
 def print_json(schema: int, **data: Any) -> None:
-    """One JSON object on stdout, beginning with the number of its schema."""
+    """Print a JSON object on stdout, with the number of its schema."""
     _write(printable_json(json.dumps({"schema": schema, **data}, indent=2, ensure_ascii=False)))
 
 
@@ -60,13 +62,13 @@ def print_table(
     solid: Collection[str] = (),
     spare: Sequence[str] = (),
 ) -> None:
-    """A table on stdout that fits the terminal; elsewhere plain columns that no width cuts.
+    """Print a table that fits the terminal; into a pipe or file, each row on one line.
 
     Args:
         headings: of the columns.
         rows: their cells.
-        solid: headings of columns that are for copying, and not wrapped.
-        spare: headings of columns that may be left out where the terminal is narrow, in this order.
+        solid: headings of columns that are copied, and so not wrapped.
+        spare: headings of columns that may be left out in a narrow terminal, in this order.
     """
     safe = [[printable(cell) for cell in row] for row in rows]
     for line in laid_out(headings, safe, terminal_width(), solid=solid, spare=spare):
@@ -74,7 +76,7 @@ def print_table(
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values, one pair a line."""
+    """Print names and values, one pair a line."""
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         say(f"{name.ljust(width)}  {value}")

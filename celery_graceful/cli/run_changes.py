@@ -18,43 +18,29 @@ if TYPE_CHECKING:
 UNDO = {"pause": "resume", "resume": "pause", "resend": "pause"}
 
 
-def _command(function: Any) -> click.Command:
-    """The argument and option that all changes share."""
-    function = click.argument("run_id", metavar="ID")(json_option(click.pass_context(function)))
-    return click.command()(function)
+def _change_command(verb: str, help: str) -> click.Command:
+    """A command that calls the method ``verb`` of ``graceful.runs`` for one run."""
+
+    @click.command(verb, help=help)
+    @click.argument("run_id", metavar="ID")
+    @json_option
+    @click.pass_context
+    def command(ctx: click.Context, /, run_id: str, as_json: bool, **preload: Any) -> None:
+        _change(ctx, verb, run_id, as_json)
+
+    return command
 
 
-@_command
-def pause(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
-    """Take a run out until it is resumed.
-
-    A running one stops at its next checkpoint.
-    """
-    _change(ctx, "pause", run_id, as_json)
-
-
-@_command
-def resume(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
-    """Put a paused run back in its queue."""
-    _change(ctx, "resume", run_id, as_json)
-
-
-@_command
-def cancel(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
-    """End a run for good.
-
-    A running one stops at its next checkpoint.
-    """
-    _change(ctx, "cancel", run_id, as_json)
-
-
-@_command
-def resend(ctx: click.Context, run_id: str, as_json: bool, **preload: Any) -> None:
-    """Send the message of a waiting run again.
-
-    Use it after a purge of its queue.
-    """
-    _change(ctx, "resend", run_id, as_json)
+pause = _change_command(
+    "pause", "Stop a run until it is resumed.\n\nA running one stops at its next checkpoint."
+)
+resume = _change_command("resume", "Put a paused run back in its queue.")
+cancel = _change_command(
+    "cancel", "End a run for good.\n\nA running one stops at its next checkpoint."
+)
+resend = _change_command(
+    "resend", "Send the message of a waiting run again.\n\nUse it after a purge of its queue."
+)
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""The life of runs across workers: admission, checkpoints, hand-over, rescue."""
+"""The life of runs across executions: admission, transitions, rescue, what operators do."""

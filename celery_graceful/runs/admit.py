@@ -20,7 +20,7 @@ from celery_graceful.runtime import Runtime
 
 
 class Admission(NamedTuple):
-    """The answer to a message: a verdict and, unless it is dropped, the right to carry the run."""
+    """The answer to a message: a verdict and, unless it is dropped, the right to run it."""
 
     verdict: Verdict
     why: str
@@ -36,18 +36,18 @@ def admit(
     max_crashes: int | None = None,
     patience: Patience | None = None,
 ) -> Admission:
-    """Ask the store whether the message behind ``request`` may carry its run.
+    """Ask the store whether the message behind ``request`` may continue its run.
 
     Args:
         task: the task's name.
         request: the task's request (``self.request``).
-        worker: names the worker, whose main process will keep the lease alive.
+        worker: the name of the worker, whose main process renews the lease.
         max_crashes: the task's own option, ``None`` for the setting.
-        patience: how long to ask a store that does not answer; ``None``: as long as a lease.
+        patience: how long to retry while the store does not answer; ``None``: as long as a lease.
 
     Raises:
         NotResumable: no message can be made of the request.
-        StoreUnavailable: patience was at its end.
+        StoreUnavailable: the store did not answer in time.
         NewerRecord: a later version of this package wrote the run's record.
         CorruptRecord: the run's record cannot be read.
         StoreError: the store refused.
@@ -61,12 +61,12 @@ def admit(
             "this worker can write"
         )
     now = time.time()
-    left, steps = _left(request)
+    left, steps = _stopped_without_store(request)
     message = ev.Admit(
         generation=wire.generation_of(request),
         owner=worker,
         redelivered=_may_be_a_copy(request),
-        checkpoint=_travelled(request),
+        checkpoint=_checkpoint_of(request),
         envelope=wire.pack(envelope),
         at=now,
         waited=_waited(request),
@@ -90,7 +90,7 @@ def admit(
         who=worker,
     )
     done = ask(message, guess=guess)
-    if _nobody_would(runtime, done):
+    if _beyond_rescue(runtime, done):
         message = replace(message, takes_over=True)
         done = ask(message)
     verdict = done.decision.verdict
@@ -103,13 +103,13 @@ def admit(
 
 
 def _may_be_a_copy(request: Any) -> bool:
-    """Whether there may have been another delivery: the broker's, or one that was parked."""
+    """Whether there may be another delivery: redelivered by the broker, or parked."""
     info = request.delivery_info or {}
     return bool(info.get("redelivered") or request.get(wire.WAITED))
 
 
-def _nobody_would(runtime: Runtime, done: Transition) -> bool:
-    """Whether a message was dropped for the sake of a runner that no worker here would rescue."""
+def _beyond_rescue(runtime: Runtime, done: Transition) -> bool:
+    """Whether the message was dropped in favour of an owner that no worker here can rescue."""
     record = done.record
     if done.decision.verdict is not Verdict.DROP or record is None or record.owner is None:
         return False
@@ -125,8 +125,8 @@ def _waited(request: Any) -> float:
     return max(0.0, wire.uptime() - received) if isinstance(received, float) else 0.0
 
 
-def _left(request: Any) -> tuple[int | None, int]:
-    """The fence of an owner that left while the store was away, and the items it had done."""
+def _stopped_without_store(request: Any) -> tuple[int | None, int]:
+    """The fence of an owner that stopped while the store was away, and the items it had done."""
     fence, checkpoint = request.get(wire.LEFT), request.get(wire.CHECKPOINT)
     if type(fence) is not int or not isinstance(checkpoint, str):
         return None, 0
@@ -136,7 +136,7 @@ def _left(request: Any) -> tuple[int | None, int]:
         return None, 0
 
 
-def _travelled(request: Any) -> str | None:
-    """The checkpoint in the message. What is none is told of when an execution reads it."""
+def _checkpoint_of(request: Any) -> str | None:
+    """The checkpoint in the message. An invalid one is reported when an execution reads it."""
     checkpoint = request.get(wire.CHECKPOINT)
     return checkpoint if checkpoint is None or isinstance(checkpoint, str) else repr(checkpoint)

@@ -76,8 +76,8 @@ class Runs:
 
         Returns:
             Up to ``limit`` runs. No run is on two pages, and none is missed, whatever happens to
-            runs meanwhile; those begun after the first page may be left out. Of more than 10,000
-            runs, those are looked at that are due first.
+            runs meanwhile; those begun after the first page may be left out. Where the
+            store has more than 10,000 runs, only those that are due first are read.
 
         Raises:
             ValueError: an argument cannot be what it is; the message says which and why.
@@ -132,11 +132,11 @@ class Runs:
     # -- operating ----------------------------------------------------------------------------
 
     def pause(self, id: str, *, who: str | None = None) -> Change:
-        """Take a run out until it is resumed: a running one at its next checkpoint.
+        """Stop a run until it is resumed: a running one at its next checkpoint.
 
         Args:
             id: of the run.
-            who: does it; by default the user and host of this process.
+            who: the operator; by default the user and host of this process.
 
         Raises:
             RunRefused: it has ended, is ending, or is paused.
@@ -148,7 +148,7 @@ class Runs:
 
         Raises:
             RunRefused: it is not paused, or belongs to another broker.
-            NotSent: it is back, but the broker did not take its message; a worker repeats that.
+            NotSent: it is resumed, but the broker did not accept its message; a worker retries.
         """
         return self._apply(id, ev.Resume(), who)
 
@@ -167,7 +167,7 @@ class Runs:
 
         Raises:
             RunRefused: no message of it is under way, or it belongs to another broker.
-            NotSent: the broker did not take the message; a worker repeats that.
+            NotSent: the broker did not accept the message; a worker retries.
         """
         return self._apply(id, ev.Resend(), who)
 

@@ -15,18 +15,18 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runs.plain_run import queue_of, state_of
 from celery_graceful.runtime import Runtime
 
-#: Runs that are read for a listing. Of more, the store gives those that are due first.
+#: The most runs that are read for a listing: those that are due first.
 MOST_LISTED = 10_000
 #: Runs that are named where an id was shortened too much.
 _CANDIDATES = 10
-#: Ids that are looked at for a prefix, at most.
+#: The most ids that are read for a prefix.
 _MOST_NAMED = 250
 
 #: What ``state=`` may be.
 STATES = (*map(str, State), *map(str, Outcome))
 
 
-#: No run has this key: it is looked up for the store's time.
+#: No run has this key; loading it gives the store's time.
 _NOBODY = RunKey("", "")
 
 

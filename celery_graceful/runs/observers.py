@@ -1,4 +1,4 @@
-"""What every change of a run passes: signals, metrics and a history of runs can be hung here.
+"""Observers of runs: every change of a run is reported here, for signals, metrics or a history.
 
 An observer is a callable in :attr:`.Runtime.observers`. It is called once for each transition that
 was written, by whoever made it: a worker's execution, its main process, a rescuer or an operator.
@@ -46,7 +46,7 @@ class Observer(Protocol):
 
 
 def notify(observers: Sequence[Observer], change: Observed) -> None:
-    """Call every observer; one that fails keeps neither the run nor the others from going on."""
+    """Call every observer; one that fails stops neither the run nor the others."""
     for observer in tuple(observers):
         try:
             observer(change)

@@ -29,7 +29,7 @@ class Change:
     #: The run before and after.
     before: Run
     run: Run
-    #: ``done``; ``publish``: its message was sent; ``asked``: it follows at its next checkpoint.
+    #: ``done``; ``publish``: its message was sent; ``asked``: it stops at its next checkpoint.
     verdict: Verdict
     why: str
     #: What did not work beside the change itself; empty when all did.
@@ -41,7 +41,7 @@ def apply(runtime: Runtime, found: Found, event: ev.Event, who: str) -> Change:
 
     Raises:
         RunRefused: its state does not allow it, or it belongs to another broker.
-        NotSent: it is back, but the broker did not take its message; a worker repeats that.
+        NotSent: the broker did not accept its message; a worker retries.
     """
     key, before, now = found
     if isinstance(event, (ev.Resume, ev.Resend)) and before.envelope:
@@ -77,7 +77,7 @@ def _publish(runtime: Runtime, key: RunKey, record: Record, who: str) -> None:
         publish_record(runtime, key, record, who=who)
     except (OperationalError, PublishUncertain) as exc:
         raise NotSent(
-            f"{key} is put back, but the broker {runtime.broker} did not take its message:"
+            f"{key} is interrupted, and the broker {runtime.broker} did not accept its message:"
             f" {mask_text(str(exc)).rstrip('.')}."
             f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s."
         ) from exc
@@ -116,7 +116,7 @@ def _store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:
     except Exception as exc:  # any result backend, with errors of its own
         return (
             f"the result backend could not store that {run} is REVOKED ({mask_text(repr(exc))}):"
-            " whoever waits for its result goes on waiting"
+            " callers that wait for its result keep waiting"
         )
     return ""
 

@@ -55,10 +55,10 @@ class Run:
     #: Crashes in a row without progress, and how the last execution was lost.
     crashes: int
     last_crash: str | None
-    #: How many times its message was sent again, and why no worker can take it.
+    #: How many times its message was sent again, and why no worker can accept it.
     republished: int
     unroutable: str | None
-    #: Its worker did not renew the lease, or nobody took its message in time.
+    #: Its worker did not renew the lease, or no worker admitted its message in time.
     overdue: bool
     #: It waits for a message that should have arrived long ago: a purge, or a long queue.
     orphaned: bool

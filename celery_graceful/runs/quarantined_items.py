@@ -1,4 +1,4 @@
-"""Items that a run has quarantined: listing them, and sending them to be tried again."""
+"""Items that a run has quarantined: listing them, and trying them again."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ENVELOPE = -1
 #: Items beyond so many are not counted.
 MOST_COUNTED = 100_000
 _AT_ONCE = 100
-#: Seconds; what comes later, no calendar of Python shows.
+#: Seconds; Python's calendar has no later moment.
 _END_OF_TIME = 200_000_000_000
-#: Items remembered as warned of.
+#: The most items that are remembered as logged.
 _MOST_WARNED = 1000
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -50,23 +50,15 @@ class QuarantinedItem:
     at: float
 
 
-def found(
-    store: Store, run: RunKey, limit: int | None = None, *, first: int = 0
-) -> Iterator[QuarantinedItem]:
+def found(store: Store, run: RunKey, *, first: int = 0) -> Iterator[QuarantinedItem]:
     """The items that ``run`` has quarantined, in their order, from the ordinal ``first`` on.
 
-    One that cannot be read is logged once and passed over: it stays in the store, and hides no
-    other.
+    An item that cannot be read is logged once and skipped; it stays in the store.
     """
-    left = limit
-    while left is None or left > 0:
-        page = store.quarantined(run, first, _AT_ONCE if left is None else min(left, _AT_ONCE))
+    while page := store.quarantined(run, first, _AT_ONCE):
         for ordinal, entry in page:
             yield from _readable(run, ordinal, entry)
-        if not page:
-            return
         first = page[-1][0] + 1
-        left = None if left is None else left - len(page)
 
 
 def chosen(store: Store, run: RunKey, ordinals: Collection[int]) -> Iterator[QuarantinedItem]:
@@ -85,18 +77,14 @@ def count(store: Store, run: RunKey) -> int:
 _warned: set[tuple[RunKey, int]] = set()
 
 
-def _warn_of(run: RunKey, ordinal: int, exc: CorruptRecord) -> None:
-    if (run, ordinal) not in _warned and len(_warned) < _MOST_WARNED:
-        _warned.add((run, ordinal))
-        logger.warning("%s", exc)
-
-
 def _readable(run: RunKey, ordinal: int, entry: str) -> Iterator[QuarantinedItem]:
     """The item, or nothing where it cannot be read."""
     try:
         yield _read(run, ordinal, entry)
     except CorruptRecord as exc:
-        _warn_of(run, ordinal, exc)
+        if (run, ordinal) not in _warned and len(_warned) < _MOST_WARNED:
+            _warned.add((run, ordinal))
+            logger.warning("%s", exc)
 
 
 def envelope_entry(envelope: bytes) -> str:
@@ -105,10 +93,12 @@ def envelope_entry(envelope: bytes) -> str:
 
 
 def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str | None:
-    """Send what ``run`` has quarantined to be tried again, as a task of its own.
+    """Send a task that tries again what ``run`` has quarantined.
 
     Args:
-        ordinals: those wanted; empty: all.
+        runtime: of the app.
+        run: that quarantined the items.
+        ordinals: of the items wanted; empty: all.
 
     Returns:
         The id of that task; ``None`` when nothing is quarantined.
@@ -129,7 +119,7 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         runtime.app,
         wire.unpack(packed),
         {REPLAY: [run.id, sorted(ordinals)]},
-        without="cursor",  # where the run began is not where its items lie
+        without="cursor",  # the items lie elsewhere
     )
     publish(runtime.app, message, timeout=runtime.settings.release_timeout)
     return str(message.headers["id"])

@@ -1,4 +1,4 @@
-"""Taking up runs whose runner is gone, or whose message nobody admitted."""
+"""Resuming runs whose owner is gone, or whose message no worker has admitted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from celery_graceful.text.counting import counted
 
 logger = logging.getLogger("celery_graceful.rescue")
 
-#: Overdue runs looked at in one go.
+#: Overdue runs read at a time.
 BATCH = 100
 MOST_PASSED_OVER = 5000
 #: Seconds between two looks while maintenance holds all that is overdue; a part of a lease at most.
@@ -40,23 +40,23 @@ def _never(task: str, queue: str) -> bool:
 
 @dataclass
 class Rescuer:
-    """One worker's look at overdue runs: one store call, whatever the number of runs."""
+    """One worker's search for overdue runs: one store call, whatever the number of runs."""
 
     runtime: Runtime
     store: Store
     #: Whether the maintenance mode holds a task of a queue: such runs wait for its end.
     held: Callable[[str, str], bool] = _never
-    #: The worker that looks.
+    #: The worker that rescues.
     worker: str = ""
     _held_at: dict[RunKey, float] = field(default_factory=dict)
     _not_before: float = float("-inf")
     _seen: dict[RunKey, int] = field(default_factory=dict)
     _healthy_since: float | None = None
-    #: Runs that this worker cannot publish, by the version that was looked at.
+    #: Runs that this worker cannot publish, by the version that was read.
     _foreign: dict[RunKey, int] = field(default_factory=dict)
-    #: Runs with which something is wrong, by the version that was told of.
+    #: Runs that cannot be rescued, by the version that was logged.
     _faulty: dict[RunKey, int] = field(default_factory=dict)
-    #: How many runs a store that answers would not write in this look.
+    #: How many runs a store that answers has refused to write in this round.
     _refused: int = 0
     _broker_away: bool = False
 
@@ -105,8 +105,8 @@ class Rescuer:
 
     def _rescue_all(self, runs: list[Entry]) -> None:
         self._refused = 0
-        # Connected first: a run that is told to be on its way while the broker is away would wait
-        # longer each time.
+        # Connected first: a run that is marked as sent again while the broker is away waits longer
+        # each time.
         try:
             with Sender(self.runtime.app, timeout=self.runtime.settings.release_timeout) as send:
                 for run, record in runs:
@@ -114,7 +114,7 @@ class Rescuer:
         except OperationalError as exc:
             if not self._broker_away:
                 logger.error(
-                    "The broker is away; %s for it (%s first): %s",
+                    "The broker does not answer; %s for it (%s first): %s",
                     counted(len(runs), "overdue run waits", "overdue runs wait"),
                     runs[0][0],
                     exc,
@@ -126,9 +126,9 @@ class Rescuer:
             self.store.check()  # raises where it takes no writes at all: then no run is faulty
 
     def _each(self, deal_with: Callable[..., Any], run: RunKey, record: Record, *more: Any) -> Any:
-        """Deal with one run; what is wrong with it is logged once, and no other waits for it.
+        """Call for one run; what is wrong with it is logged once, and stops no other run.
 
-        Only a store or broker that is away is everybody's trouble.
+        Only a store or broker that does not answer concerns all of them.
         """
         try:
             return deal_with(run, record, *more)
@@ -158,21 +158,19 @@ class Rescuer:
         try:
             publish_record(self.runtime, run, done.record, send, who=self.worker)
         except (OperationalError, PublishUncertain, CorruptRecord) as exc:
-            logger.error(
-                "%s could not be sent on its way again; tried once more later: %s", run, exc
-            )
+            logger.error("%s could not be published again, trying later: %s", run, exc)
             if isinstance(exc, OperationalError):
                 raise
             return
         crashed = record.owner is not None or done.record.crashes_without_progress > 0
         logger.log(
-            # Else nobody had time for its message, or there was no worker: no trouble of the run.
+            # Else no worker had a free slot for its message: nothing is wrong with the run.
             logging.WARNING if crashed else logging.INFO,
             "Rescued %s (%s): sent again after %s; %s",
             run,
             done.decision.why,
             counted(record.steps, "item"),
-            _how_it_stood(record.owner, done.record),
+            _last_owner(record.owner, done.record),
         )
 
     def _without_held(self, runs: list[Entry], now: float) -> list[Entry]:
@@ -213,7 +211,7 @@ class Rescuer:
         return True
 
 
-def _how_it_stood(owner: str | None, record: Record) -> str:
+def _last_owner(owner: str | None, record: Record) -> str:
     """Why somebody else had to send the run's message."""
     who = f"owned last by {owner}" if owner else "its message was not admitted by any worker"
     if not record.crashes_without_progress:

@@ -1,4 +1,4 @@
-"""Sending the message that a run waits for."""
+"""Publishing the message that a run waits for."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from celery_graceful.stop.hold import queue_of_delivery
 
 logger = logging.getLogger("celery_graceful.runs")
 
-#: Who stops for one of these has given way on purpose, and queues up again.
-_GAVE_WAY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
+#: These stops are voluntary: the run joins the end of its queue again.
+_VOLUNTARY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
 Send = Callable[[wire.Envelope], None]
 
@@ -31,13 +31,13 @@ Send = Callable[[wire.Envelope], None]
 def publish_record(
     runtime: Runtime, run: RunKey, record: Record, send: Send | None = None, *, who: str
 ) -> None:
-    """Send the message that ``record`` waits for.
+    """Publish the message that ``record`` waits for.
 
     An uncertain publish is repeated, since a duplicate is harmless.
 
     Args:
-        send: sends an envelope; by default on a connection of its own.
-        who: publishes it.
+        send: publishes an envelope; by default on a connection of its own.
+        who: the worker or operator that publishes.
 
     Raises:
         kombu.exceptions.OperationalError: the broker refused every connection.
@@ -58,7 +58,7 @@ def publish_record(
 
 
 def broker_answers(runtime: Runtime) -> bool:
-    """Whether the broker can be reached now; asked for as long as a store would be."""
+    """Whether the broker answers within ``store_timeout``."""
     try:
         with Sender(runtime.app, timeout=runtime.settings.store_timeout, bounded=True) as send:
             send.check()
@@ -69,7 +69,7 @@ def broker_answers(runtime: Runtime) -> bool:
 
 
 def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: int) -> None:
-    """Send the successor of a run whose owner leaves while the store is away; once.
+    """Publish the successor of a run whose owner stops while the store is away; once.
 
     Args:
         record: as the store should have it.
@@ -96,19 +96,19 @@ def _send_ahead(
     if queue is not None and _would_lose_exemption(runtime, envelope, queue):
         queue = None
     # Once: where that queue is consumed by nobody, a broker may not say so.
-    ahead = record.reason not in _GAVE_WAY and not record.republished
+    ahead = record.reason not in _VOLUNTARY and not record.republished
     if not ahead or (queue is None and priority is None):
         send(envelope)
         return
     try:
         send(envelope.by_way_of(queue, priority))
     except Unroutable as exc:
-        logger.warning("%s goes to its own queue, not ahead of the others: %s", run, exc)
+        logger.warning("%s goes to its own queue, without precedence: %s", run, exc)
         send(envelope)
 
 
 def _would_lose_exemption(runtime: Runtime, envelope: wire.Envelope, queue: str) -> bool:
-    """Whether maintenance may hold ``queue``, and not the run's own."""
+    """Whether maintenance may hold ``queue`` and never holds the run's own queue."""
     exempt = runtime.settings.maintenance_exempt_queues
     if not exempt or queue in exempt:
         return False
@@ -137,4 +137,4 @@ def _mark_unroutable(runtime: Runtime, run: RunKey, record: Record, why: str, wh
     try:
         transition(runtime.store, run, event, runtime.policy, observers=runtime.observers, who=who)
     except StoreError as exc:
-        logger.error("%s is unroutable (%s), and the store does not know: %s", run, why, exc)
+        logger.error("%s is unroutable (%s), which could not be stored: %s", run, why, exc)

@@ -1,10 +1,9 @@
-"""An execution's right to carry a run: what it may write, under its fence."""
+"""A ticket is an execution's right to a run: what it may write under its fence."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from typing import TypeVar
 
 from celery_graceful._celery.message import wire
@@ -15,11 +14,11 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey, State, rep
 from celery_graceful.model.run.verdict import Decision, Verdict, raised, refuse
 from celery_graceful.runs.successors import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
+    Attempt,
     Patience,
     Transition,
     keep_items,
     patiently,
-    repeatable,
     transition,
 )
 from celery_graceful.runs.vanished import fresh_fence, warn_written_back
@@ -34,22 +33,21 @@ Own = TypeVar("Own", ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End)
 
 
 class Ticket:
-    """One execution's hold on a run. Its calls raise ``StoreUnavailable`` when patience ends."""
+    """One execution's right to a run. Writes raise ``StoreUnavailable`` when patience ends."""
 
     def __init__(self, runtime: Runtime, run: RunKey, record: Record, owner: str) -> None:
         self.runtime = runtime
         self.run = run
         self.record = record
         self.owner = owner
-        #: How long writes wait for a store that is away; as long as the lease, unless the execution
-        #: knows better.
+        #: How long writes wait for a store that is away; by default as long as the lease.
         self.patience: Patience = runtime.settings.lease_ttl
         #: Why the last write was refused.
         self.refused = "its checkpoint was refused"
-        #: When the store last accepted something, by a clock that goes on while the host sleeps.
-        self._heard_at = uptime()
+        #: When the store last accepted a write, by a clock that counts while the host sleeps.
+        self._accepted_at = uptime()
         #: A write of the record that vanished, whose answer has still to come.
-        self._restore: Callable[[Patience], Transition] | None = None
+        self._restore: Attempt | None = None
 
     @property
     def fence(self) -> int:
@@ -75,7 +73,7 @@ class Ticket:
         if answer.gone and self._write_back(0.0):
             answer = self._checkpoint(checkpoint, steps)
         if answer.accepted:
-            self._heard_at = uptime()
+            self._accepted_at = uptime()
             self.record = replace(
                 self.record,
                 checkpoint=checkpoint,
@@ -95,21 +93,17 @@ class Ticket:
         return patiently(lambda: self.flush(checkpoint, steps), self.patience, what=str(self.run))
 
     def quarantine(self, ordinal: int, entry: str) -> bool:
-        """Keep an item that failed; returns whether the run is still carried here.
+        """Keep an item that failed; returns whether the run is still owned here.
 
         Tried once; does not wait for a store that is away.
         """
         keep, store = KEPT_WHILE_LIVE + self.runtime.settings.run_retention, self.runtime.store
-
-        def put() -> bool:
-            if self._restore is not None:
-                self._write_back(0.0)
-            kept = store.quarantine(self.run, self.fence, ordinal, entry, keep=keep)
-            if not kept and store.load(self.run).record is None and self._write_back(0.0):
-                return store.quarantine(self.run, self.fence, ordinal, entry, keep=keep)
-            return kept
-
-        return put()
+        if self._restore is not None:
+            self._write_back(0.0)
+        kept = store.quarantine(self.run, self.fence, ordinal, entry, keep=keep)
+        if not kept and store.load(self.run).record is None and self._write_back(0.0):
+            return store.quarantine(self.run, self.fence, ordinal, entry, keep=keep)
+        return kept
 
     def begin_quarantined(self, steps: int) -> None:
         """Quarantined items after the last checkpoint run again: forget them, keep the others."""
@@ -139,17 +133,17 @@ class Ticket:
         stalls: int = 0,
         patience: Patience | None = None,
     ) -> Decision:
-        """Let go of the run; with verdict ``publish`` its successor has still to be sent."""
+        """Give up the run; with verdict ``publish`` its successor has still to be published."""
         return self._apply(
             ev.HandOver(self.fence, checkpoint, steps, reason, successor, stalls), patience
         )
 
     def wait(self, checkpoint: str | None, steps: int, reason: str, delay: float) -> Decision:
-        """Let go of the run until a retry, ``delay`` seconds from now."""
+        """Give up the run until a retry, ``delay`` seconds from now."""
         return self._apply(ev.Wait(self.fence, checkpoint, steps, reason, delay))
 
     def reclaim(self) -> Decision:
-        """Take back a run whose successor the broker did not take."""
+        """Take back a run whose successor the broker did not accept."""
         return self._apply(ev.Reclaim(self.fence, self.owner))
 
     def finish(self, checkpoint: str | None, steps: int, result: str, outcome: Outcome) -> Decision:
@@ -186,13 +180,13 @@ class Ticket:
         done = self._transition(event, patience)
         if done.decision.verdict is Verdict.GONE and self._write_back(patience):
             done = self._transition(dataclasses.replace(event, fence=self.fence), patience)
-        if done.decision.verdict is Verdict.GONE:  # again: it is deleted as fast as it is written
+        if done.decision.verdict is Verdict.GONE:  # deleted again
             done = Transition(refuse(done.decision.why), None)
         if done.decision.verdict is Verdict.REFUSED:
             self.refused = done.decision.why
         elif done.record is not None:
             self.record = done.record
-            self._heard_at = uptime()
+            self._accepted_at = uptime()
         return done.decision
 
     def _transition(self, event: ev.Event, patience: Patience) -> Transition:
@@ -213,16 +207,16 @@ class Ticket:
     def _write_back(self, patience: Patience) -> bool:
         """Write back a record that vanished; returns whether the run is this execution's again.
 
-        What was away for as long as the store remembers an ended run does not: it may have ended.
+        Not after an absence as long as the store keeps an ended run: the run may have ended.
         """
         settings = self.runtime.settings
-        away = uptime() - self._heard_at
+        away = uptime() - self._accepted_at
         if away > settings.lease_ttl + settings.run_retention:
             self.refused = f"the store has no record of it, and was not reached for {away:.0f} s"
             return False
         if self._restore is None:
             event = ev.Restore(self.fence, self.record, fresh_fence(time.time()))
-            self._restore = repeatable(
+            self._restore = Attempt(
                 self.runtime.store,
                 self.run,
                 event,
@@ -230,17 +224,18 @@ class Ticket:
                 observers=self.runtime.observers,
                 who=self.owner,
             )
-        done = self._restore(patience)
+        restore = self._restore
+        done = patiently(lambda: restore(None, True), patience, what=str(self.run))
         self._restore = None
         if done.record is None or done.decision.verdict is not Verdict.DONE:
             self.refused = done.decision.why
             return False
-        self.record, self._heard_at = done.record, uptime()
+        self.record, self._accepted_at = done.record, uptime()
         warn_written_back(self.run, self.record)
         return True
 
     def check_successor(self) -> None:
-        """Raise where no message can be made of the record; it is not looked at in the store.
+        """Check that a message can be made of the record, without asking the store.
 
         Raises:
             CorruptRecord: the saved message cannot be read, or there is none.
@@ -248,7 +243,7 @@ class Ticket:
         wire.unpack(self.record.envelope).continued(self.record.generation, None)
 
     def publish(self) -> None:
-        """Send the successor of a run that was handed over.
+        """Publish the successor of an interrupted run.
 
         An uncertain publish is repeated, since a duplicate is harmless.
 
@@ -258,12 +253,12 @@ class Ticket:
         """
         publish_record(self.runtime, self.run, self.record, who=self.owner)
 
-    # -- leaving without the store ------------------------------------------------------------
+    # -- stopping without the store ------------------------------------------------------------
 
     def may_leave(self, checkpoint: str) -> bool:
-        """Whether the run can go on by a message alone, while the store is away.
+        """Whether the run can continue by a message alone while the store is away.
 
-        Asks the broker for an answer, which takes as long as a call to the store at most.
+        Asks the broker, which takes at most as long as a call to the store.
         """
         # A record that is being written back has a fence that nobody knows here.
         if self._restore is not None or len(checkpoint) > wire.HEADER_LIMIT:
@@ -275,9 +270,9 @@ class Ticket:
         return broker_answers(self.runtime)
 
     def leave_without_store(self, checkpoint: str, steps: int, reason: str) -> None:
-        """Send the successor, whose admission tells the store of this checkpoint.
+        """Publish the successor, whose admission stores this checkpoint.
 
-        Nothing of the run may be done here afterwards.
+        The execution must not continue afterwards.
 
         Raises:
             kombu.exceptions.OperationalError, Unroutable: nothing was sent.

@@ -1,4 +1,4 @@
-"""From decision to record: decide, compare and set, and decide again if another was quicker."""
+"""From event to record: decide, compare and set, and decide again after a conflict."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MAX_ROUNDS = 50
 
 T = TypeVar("T")
 
-#: How long to go on asking a store that does not answer: seconds, or whether the seconds waited
-#: are enough.
+#: How long to retry while the store does not answer: seconds, or a function that says whether the
+#: seconds waited are enough.
 Patience = Union[float, Callable[[float], bool]]  # noqa: UP007 - evaluated on Python 3.10
 
 
@@ -52,19 +52,17 @@ def transition(
 
     Args:
         known: the record as last seen, to save a look-up.
-        guess: take ``known`` (also ``None``: no record) for what stands there; a wrong guess costs
-            nothing, the store answers with the truth.
-        patience: how long to go on asking a store that does not answer.
-        observers: are told of the change, if one is written.
-        who: makes the change.
+        guess: assume that ``known`` (also ``None``: no record) is current; the store corrects a
+            wrong guess.
+        patience: how long to retry while the store does not answer.
+        observers: called with the change, if one is written.
+        who: the worker or operator that makes the change.
 
     Raises:
         StoreUnavailable: the store did not answer; the event may or may not have been applied.
     """
-    attempt = Attempt(store, run, event, policy)
+    attempt = Attempt(store, run, event, policy, observers, who)
     done = patiently(lambda: attempt(known, guess), patience, what=str(run))
-    if observers:
-        attempt.report(observers, done, who)
     if done.decision.keep is not None and not isinstance(event, End):
         keep_items(store, run, done.decision.keep)
     return done
@@ -84,38 +82,24 @@ def keep_items(store: Store, run: RunKey, keep: float) -> None:
         logger.warning("%s: its quarantined items are kept longer than its summary: %s", run, exc)
 
 
-def repeatable(
-    store: Store,
-    run: RunKey,
-    event: Event,
-    policy: Policy,
-    *,
-    observers: Sequence[Observer] = (),
-    who: str = "",
-) -> Callable[[Patience], Transition]:
-    """An event for a run of which there is no record, to be tried until the store has answered.
-
-    Called again after :exc:`StoreUnavailable`, it knows what it has written itself.
-    """
-    attempt = Attempt(store, run, event, policy)
-
-    def again(patience: Patience) -> Transition:
-        done = patiently(lambda: attempt(None, True), patience, what=str(run))
-        if observers:
-            attempt.report(observers, done, who)
-        return done
-
-    return again
-
-
 class Attempt:
     """One event on its way into the store; called again, it knows what it wrote itself."""
 
-    def __init__(self, store: Store, run: RunKey, event: Event, policy: Policy) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: RunKey,
+        event: Event,
+        policy: Policy,
+        observers: Sequence[Observer] = (),
+        who: str = "",
+    ) -> None:
         self.store = store
         self.run = run
         self.event = event
         self.policy = policy
+        self.observers = observers
+        self.who = who
         self.stamp = os.urandom(8).hex()
         #: What was last written, or might have been, and the record that it was to replace.
         self.tried: Decision | None = None
@@ -128,7 +112,7 @@ class Attempt:
             (record, now), guess = self._look(), False
         for _ in range(MAX_ROUNDS):
             if self.tried is not None and record is not None and record.stamp == self.stamp:
-                return Transition(self.tried, record)  # an earlier answer was lost on its way
+                return self._done(self.tried, record)  # an earlier answer was lost on its way
             decision = decide(record, self._as_of_now(), now, self.policy)
             if decision.record is None:
                 if not guess:
@@ -139,21 +123,18 @@ class Attempt:
             written = replace(decision.record, stamp=self.stamp, kept_for=kept_for, ended_at=None)
             swapped = self._swap(record, written, decision)
             if swapped.done:
-                return Transition(decision, _stored(written, decision, swapped))
+                return self._done(decision, _stored(written, decision, swapped))
             record, now, guess = swapped.record, swapped.now, False
         raise StoreError(
             f"gave up on {self.run} after {MAX_ROUNDS} conflicting writes for {self.event!r:.200}"
         )
 
-    def report(self, observers: Sequence[Observer], done: Transition, who: str) -> None:
-        """Tell observers of the change; of an event that changed nothing, nobody is told."""
-        if done.decision.record is None or done.record is None:
-            return
-        verdict, why, *_ = done.decision
-        notify(
-            observers,
-            Observed(self.run, self.event, self.replaced, done.record, verdict, why, who),
-        )
+    def _done(self, decision: Decision, record: Record) -> Transition:
+        if self.observers:
+            verdict, why, *_ = decision
+            change = Observed(self.run, self.event, self.replaced, record, verdict, why, self.who)
+            notify(self.observers, change)
+        return Transition(decision, record)
 
     def _as_of_now(self) -> Event:
         event = self.event
@@ -186,18 +167,18 @@ def _stored(written: Record, decision: Decision, swapped: Swapped) -> Record:
 
 
 def patiently(call: Callable[[], T], patience: Patience, *, what: str) -> T:
-    """Call until the store answers or patience is at its end; then raise what the store raised."""
+    """Call until the store answers or patience ends; then raise what the store raised."""
     began_at = time.monotonic()
-    pause, told = 0.05, False
+    pause, logged = 0.05, False
     while True:
         try:
             return call()
         except StoreUnavailable as exc:
             if _enough(patience, time.monotonic() + pause - began_at):
                 raise
-            if not told:
+            if not logged:
                 logger.warning("%s: the store does not answer, trying again: %s", what, exc)
-                told = True
+                logged = True
             time.sleep(pause)
             pause = min(pause * 2, 1.0)
 

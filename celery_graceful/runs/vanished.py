@@ -24,7 +24,7 @@ def fresh_fence(now: float) -> int:
 
 
 def warn_written_back(run: RunKey, record: Record) -> None:
-    """Say that the owner has written the record of its run back."""
+    """Log that the owner has written the record of its run back."""
     logger.warning(
         "%s: its record vanished from the store (%s). It is written back and the run continues;"
         " last saved: cursor %s, %s done. See the how-to on operating runs",
@@ -36,11 +36,11 @@ def warn_written_back(run: RunKey, record: Record) -> None:
 
 
 def warn_begun(run: RunKey, record: Record) -> None:
-    """Say that a message that is not the run's first has found no record."""
+    """Log that a message that is not the run's first has found no record."""
     if record.checkpoint is not None:
         where = f"continues after cursor {_cursor(record)}, from the checkpoint in its message"
     else:
-        where = "starts anew: its message carries no checkpoint"
+        where = "starts from the beginning: its message has no checkpoint"
     logger.warning(
         "%s: a message of generation %d came and the store has no record of the run. Either it"
         " ended and was forgotten, or its record vanished (%s). It %s",

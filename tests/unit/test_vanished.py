@@ -140,7 +140,7 @@ def test_who_was_away_for_as_long_as_an_ended_run_is_remembered_stops(
     """It may have ended and been forgotten meanwhile."""
     vanish(runtime)
     settings = runtime.settings
-    later = ticket._heard_at + settings.run_retention + settings.lease_ttl + 1
+    later = ticket._accepted_at + settings.run_retention + settings.lease_ttl + 1
     monkeypatch.setattr("celery_graceful.runs.ticket.uptime", lambda: later)
     assert not ticket.flush(saved(4), 4).accepted
     assert ticket.end(Outcome.COMPLETED).verdict is Verdict.REFUSED

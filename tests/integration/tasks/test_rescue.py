@@ -325,7 +325,7 @@ def test_a_run_without_a_queue_is_unroutable(
     for round_ in (1, 2):
         with caplog.at_level(logging.ERROR):
             looks(rescuer, 2 if round_ == 1 else 1)  # it is due again soon
-        assert caplog.text.count(f"{run} could not be sent on its way again") == round_
+        assert caplog.text.count(f"{run} could not be published again") == round_
         record = runtime.store.load(run).record
         assert record is not None
         assert (record.state, record.republished) == (State.INTERRUPTED, 0)

@@ -6,7 +6,6 @@ import ast
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from celery_graceful.model.run.record import Outcome, Record, Request, RunKey, S
 from celery_graceful.model.run.verdict import Policy
 from celery_graceful.runs.observers import Observed
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.runs.transition import Transition, repeatable, transition
+from celery_graceful.runs.transition import Attempt, transition
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.base import Found, Swapped
 from celery_graceful.stores.memory.store import MemoryStore
@@ -172,12 +171,10 @@ def test_what_changes_nothing_is_not_observed(state: State | None, kind: type[ev
 @pytest.mark.parametrize("trouble", ["none", "away", "lost answer"])
 def test_a_record_that_is_written_back_is_observed_once(trouble: str) -> None:
     store, seen = Troubled(None, trouble), list[Observed]()
-    again: Callable[[float], Transition] = repeatable(
-        store, RUN, EVENTS[ev.Restore], POLICY, observers=[seen.append], who="w1"
-    )
+    attempt = Attempt(store, RUN, EVENTS[ev.Restore], POLICY, [seen.append], "w1")
     for _ in range(3):
         try:
-            done = again(0.0)
+            done = attempt(None, True)
             break
         except StoreUnavailable:
             assert seen == []
@@ -236,7 +233,7 @@ def test_whoever_changes_a_run_names_observers_and_itself() -> None:
                 continue
             assert getattr(node.func, "attr", "") != "swap", f"{place}:{node.lineno}"
             names = {getattr(each, "id", "") for each in (node.func, *node.args)}
-            if names & {"transition", "repeatable"}:
+            if names & {"transition", "Attempt"}:
                 calls += 1
                 keywords = {keyword.arg for keyword in node.keywords}
                 assert {"observers", "who"} <= keywords, f"{place}:{node.lineno}"
