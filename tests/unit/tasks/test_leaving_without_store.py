@@ -262,4 +262,4 @@ def test_what_a_message_can_carry(
     ],
 )
 def test_headers_that_hold_garbage(headers: dict[str, Any], left: tuple[Any, int]) -> None:
-    assert admit._left(headers) == left
+    assert admit._stopped_without_store(headers) == left
