@@ -6,18 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from celery_graceful.testing.partial import PartialRun, run_until
-    from celery_graceful.testing.resumable import assert_resumable
-    from celery_graceful.testing.stops import simulate_stop
+    from celery_graceful.testing.partial_runs import PartialRun, run_until
+    from celery_graceful.testing.resumability import assert_resumable
+    from celery_graceful.testing.simulated_stop import simulate_stop
 
 __all__ = ["PartialRun", "assert_resumable", "run_until", "simulate_stop"]
 
 # pytest imports this package at its start, through the plugin: it must cost nothing.
 _HOMES = {
-    "PartialRun": "celery_graceful.testing.partial",
-    "assert_resumable": "celery_graceful.testing.resumable",
-    "run_until": "celery_graceful.testing.partial",
-    "simulate_stop": "celery_graceful.testing.stops",
+    "PartialRun": "celery_graceful.testing.partial_runs",
+    "assert_resumable": "celery_graceful.testing.resumability",
+    "run_until": "celery_graceful.testing.partial_runs",
+    "simulate_stop": "celery_graceful.testing.simulated_stop",
 }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from celery_graceful.testing.staged import Ending, How
+from celery_graceful.testing.staged_execution import Ending, How
 
 #: Items that are killed with a half-changed carry, of those that could be.
-MOST_TOLD_TO_DIE = 5
+MOST_TERMINATED = 5
 
 
 class Trial(NamedTuple):
@@ -69,13 +69,13 @@ def _killed(place: int, items: int, inside: bool, flush_every: int) -> Iterator[
         yield Trial(what, [Ending(How.KILLED_INSIDE, place, before)])
 
 
-def told_to_die(found: Collection[int], items: int) -> Iterator[Trial]:
-    """Trials of items that change the carry and go on working."""
+def terminated_trials(found: Collection[int], items: int) -> Iterator[Trial]:
+    """Trials of items that change the carry and then still work."""
     numbers = sorted(number for number in found if number <= items)
-    for index in spread(0, len(numbers) - 1, MOST_TOLD_TO_DIE):
+    for index in spread(0, len(numbers) - 1, MOST_TERMINATED):
         place = numbers[index]
-        what = f"told to die (SIGTERM) inside item {place} of {items}, after a change of its carry"
-        yield Trial(what, [Ending(How.TOLD_TO_DIE, place)])
+        what = f"terminated (SIGTERM) inside item {place} of {items}, after a change of its carry"
+        yield Trial(what, [Ending(How.TERMINATED, place)])
 
 
 def _after(place: int, items: int) -> str:

@@ -145,7 +145,7 @@ def carry_loses_its_type(app):
     return work, {}
 
 
-@planted("interrupted after item 3 of 5", "stood still", "coarse_cursor")
+@planted("interrupted after item 3 of 5", "did not change", "coarse_cursor")
 def a_page_has_one_cursor(app):
     @app.task(base=IterableTask, shared=False)
     def work(n, *, cursor=0):

@@ -20,7 +20,7 @@ def carry_after_the_yield(app):
     return work, {}
 
 
-@planted("told to die (SIGTERM) inside item 1 of 5", "carry:", "do it last")
+@planted("terminated (SIGTERM) inside item 1 of 5", "carry:", "do it last")
 def carry_before_the_work_class(app):
     done = set()
 
@@ -35,7 +35,7 @@ def carry_before_the_work_class(app):
     return app.register_task(Work()), {"outcome": lambda: done, "reset": done.clear}
 
 
-@planted("told to die (SIGTERM) inside item 1 of 5", "result:", "do it last")
+@planted("terminated (SIGTERM) inside item 1 of 5", "result:", "do it last")
 def carry_before_the_work_generator(app):
     done = set()
 

@@ -95,7 +95,7 @@ def test_the_message_shows_the_executions(app: Any) -> None:
     assert str(failed.value).splitlines() == [
         "inclusive comes out differently when interrupted after item 2 of 3.",
         "",
-        "  items of the execution that goes on after 2 of 3:",
+        "  items of the execution that continues after 2 of 3:",
         "    undisturbed:  2",
         "    here:         1, 2",
         "",

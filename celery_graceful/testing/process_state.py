@@ -13,7 +13,7 @@ from types import CellType
 from typing import Any, NamedTuple
 
 from celery_graceful.tasks.iterable import IterableTask
-from celery_graceful.testing.reach import (
+from celery_graceful.testing.reachable_names import (
     CONTAINERS,
     Reach,
     World,
@@ -44,7 +44,7 @@ class _Kept(NamedTuple):
     content: Any
 
 
-class Memory:
+class ProcessState:
     """What a task keeps in its process, as it was when this was made.
 
     Args:

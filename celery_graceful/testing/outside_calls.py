@@ -1,8 +1,8 @@
 """Calls that an item makes to the outside after it has changed the carry.
 
-A process that is told to die there saves a carry that counts the item, and a cursor that does
-not: the item runs again and is counted twice. What is called tells what may be work: functions of
-other modules, methods of objects that are no plain data, and whatever the test calls its world.
+A process that is terminated there saves a carry that counts the item, and a cursor that does not:
+the item runs again and is counted twice. What may be work: functions of other modules, methods of
+objects that are no plain data, and whatever ``outcome`` and ``reset`` of the test name.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import Any
 
-from celery_graceful.testing.memory import Memory
-from celery_graceful.testing.staged import Died, How, Stage
+from celery_graceful.testing.process_state import ProcessState
+from celery_graceful.testing.staged_execution import Died, How, Stage
 
 _NO_WORK = frozenset({"celery", "celery_graceful", "kombu", "logging"})
 _PLAIN_DATA = frozenset(
@@ -20,16 +20,16 @@ _PLAIN_DATA = frozenset(
     | {"uuid", "zoneinfo", "_contextvars", "_struct"}
 )
 
-#: Struck there, a ``with`` block would not be left properly, as it is when a process dies.
+#: Raised there, a ``with`` block would not be left properly, as it is when a process dies.
 _END_OF_BLOCK = "__exit__"
 
 
-class Outward:
-    """Finds the items that make such calls, and strikes at the first of an item that shall die."""
+class OutsideCalls:
+    """Finds the items that make such calls, and ends an execution at the first call of one."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._modules = memory.modules
-        self._world = memory.world
+    def __init__(self, state: ProcessState) -> None:
+        self._modules = state.modules
+        self._world = state.world
         #: The numbers of the items, from 1.
         self.items: set[int] = set()
 
@@ -38,25 +38,25 @@ class Outward:
 
         def called(frame: FrameType, event: str, arg: Any) -> None:
             if event == "c_call":
-                outward = id(frame.f_globals) in self._modules and self._is_work(arg)
+                outside_calls = id(frame.f_globals) in self._modules and self._is_work(arg)
             elif event == "call":
-                outward = self._leads_out(frame)
+                outside_calls = self._is_outside_call(frame)
             else:
                 return
-            if outward and stage.carry_changed:
+            if outside_calls and stage.carry_changed:
                 self.items.add(stage.here + 1)
                 ending = stage.ending
-                if ending and ending.how is How.TOLD_TO_DIE and ending.at == stage.here + 1:
+                if ending and ending.how is How.TERMINATED and ending.at == stage.here + 1:
                     raise Died
 
         return called
 
-    def _leads_out(self, frame: FrameType) -> bool:
+    def _is_outside_call(self, frame: FrameType) -> bool:
         caller = frame.f_back
         if caller is None or id(caller.f_globals) not in self._modules:
             return False
         if id(frame.f_globals) in self._modules:
-            return False  # within the task's own module: what that calls counts
+            return False  # within the task's own module: only its own calls count
         if frame.f_code.co_name == _END_OF_BLOCK:
             return False
         name = str(frame.f_globals.get("__name__", ""))

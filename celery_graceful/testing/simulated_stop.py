@@ -1,4 +1,4 @@
-"""A worker that stops, as the code of a task sees it."""
+"""``simulate_stop``: a worker that stops, as the code of a task sees it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from celery_graceful.stop import flag
 
 
 class _LateFlag(flag.StopFlag):
-    """A flag that is down for a number of looks, and then up."""
+    """A flag that is raised after it was read a number of times."""
 
     def __init__(self, reason: StopReason, after: int) -> None:
         super().__init__(mmap.mmap(-1, flag.SIZE), os.getpid(), "test")
         self._reason = reason
-        self._looks_left = after
+        self._reads_left = after
 
     @property
     def stop(self) -> flag.Stop | None:
-        if self._looks_left:
-            self._looks_left -= 1
+        if self._reads_left:
+            self._reads_left -= 1
             return None
         self.raise_(self._reason)
         return super().stop
@@ -35,8 +35,8 @@ def simulate_stop(
 ) -> Iterator[None]:
     """Within this block the worker is about to stop: ``stopping()`` returns ``reason``.
 
-    ``sleep()`` returns early. Of eager tasks and direct calls, ``GracefulTask.continue_as`` goes on
-    with the next execution at once, which sees no stop. Iterable tasks called this way run to
+    ``sleep()`` returns early. Of eager tasks and direct calls, ``GracefulTask.continue_as`` runs
+    the next execution at once, which sees no stop. Iterable tasks called this way run to
     their end, as always; interrupt them with :func:`~celery_graceful.testing.run_until`.
 
     Args:
@@ -51,7 +51,7 @@ def simulate_stop(
     if reason not in known:
         raise ValueError(f"a worker stops for {' or '.join(known)}, not for {reason!r}")
     if after < 0:
-        raise ValueError(f"after is a number of looks, 0 or more, not {after}")
+        raise ValueError(f"after is a number of calls, 0 or more, not {after}")
     late = _LateFlag(StopReason(reason), after)
     if time_left is not None:
         late.set_deadline(time.monotonic() + time_left)

@@ -1,4 +1,4 @@
-"""What a failed trial tells: where, what differed, each execution, and what to look at."""
+"""The message of a failed trial: where, what differed, each execution, and what to look at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model.run.cursor import decode
-from celery_graceful.testing.marks import Seen, mark
-from celery_graceful.testing.staged import How, Stage
+from celery_graceful.testing.seen_items import Seen, mark
+from celery_graceful.testing.staged_execution import How, Stage
 from celery_graceful.text.counting import counted
 
 #: Items shown of a longer row.
@@ -61,7 +61,7 @@ def _story(execution: Stage) -> str:
     if execution.seen:
         items += f" ({_row(execution.seen)})"
     if execution.endless:
-        return f"{began}, {items}, given up, it seemed to have no end"
+        return f"{began}, {items}, ended by the test, it seemed to have no end"
     if execution.how is How.FAILED:
         return f"{began}, {items}, failed with {type(execution.error).__name__}"
     saved = "nothing" if execution.saved is None else f"cursor {_cursor(execution.saved)}"
@@ -96,7 +96,7 @@ def items_differ(wanted: Sequence[Seen], place: int, execution: Stage) -> Differ
     ):
         return None
     return Difference(
-        f"items of the execution that goes on after {place} of {len(wanted)}",
+        f"items of the execution that continues after {place} of {len(wanted)}",
         _row(rest),
         _row(execution.seen),
         _items_hint(wanted, place, execution.seen),
@@ -108,8 +108,8 @@ def _items_hint(wanted: Sequence[Seen], place: int, got: Sequence[Seen]) -> str:
     before = wanted[place - 1] if place else None
     if place and before is not None and len(wanted) > 1 and _still(wanted, place):
         return (
-            "the cursor, which stood still before the interruption: items that share one run again "
-            "or are lost. Give each item a cursor of its own; if items may run again, pass "
+            "the cursor, which did not change before the interruption: items that share one run "
+            "again or are lost. Give each item a cursor of its own; if items may run again, pass "
             "coarse_cursor=True."
         )
     if sorted(map(_name, got)) == sorted(map(_name, rest)):
@@ -164,7 +164,7 @@ def advice(part: str, how: How | None, changed: Collection[str]) -> str:
             "what only the first execution sets up: on_start is not called again. Set up in "
             "build_enumerator, at the beginning of the generator, or in on_resume as well."
         )
-    if how is How.TOLD_TO_DIE:
+    if how is How.TERMINATED:
         return "the place where self.carry is changed: do it last, when the item's work is done."
     if changed and part in ("result", "carry"):
         return (

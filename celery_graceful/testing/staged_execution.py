@@ -1,4 +1,4 @@
-"""One execution of a run, run here and now by the engine itself and ended where a test wants it."""
+"""One execution of a run, by the engine itself in this process, ended where a test wants it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from celery_graceful.execution.journal.atomic import AtomicExecution
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.tasks.iterable import IterableTask
-from celery_graceful.testing.marks import Seen, mark
+from celery_graceful.testing.seen_items import Seen, mark
 
 
 class Died(BaseException):
@@ -35,10 +35,10 @@ class How(str, Enum):
     STOPPED = "interrupted"
     #: Killed between two items; what was not saved is forgotten.
     KILLED = "crashed"
-    #: Killed when the work of an item was done, and before the engine knew.
+    #: Killed when the work of an item was done, before the engine noticed.
     KILLED_INSIDE = "crashed inside"
-    #: Told to die within an item: the checkpoint is saved, carry included.
-    TOLD_TO_DIE = "told to die inside"
+    #: SIGTERM to the pool child within an item: the checkpoint is saved, carry included.
+    TERMINATED = "terminated inside"
 
 
 class Ending(NamedTuple):
@@ -51,7 +51,7 @@ class Ending(NamedTuple):
 
 
 class StagedExecution(Execution):
-    """An execution that shows its stage every item."""
+    """An execution that calls its stage at every item."""
 
     def __init__(
         self,
@@ -97,11 +97,11 @@ class Stage:
 
     Args:
         task: the task, as :func:`task_of` returns it.
-        start: the encoded checkpoint it goes on from; ``None``: from the beginning.
+        start: the encoded checkpoint it continues from; ``None``: from the beginning.
         place: how many items of the run lie before it.
         ending: how it is to end; ``None``: when all items are done.
         most: items after which it counts as endless.
-        profile: called with the stage for what ``sys.setprofile`` is to call while it runs.
+        profile: returns what ``sys.setprofile`` is to call while it runs.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Stage:
     # -- while it runs ----------------------------------------------------------------------
 
     def boundary(self, execution: Execution, done: int) -> None:
-        """The execution stands between two items; raises to end it."""
+        """The execution is between two items; raises to end it."""
         if done:
             self.seen.append(Seen(mark(execution.cursor), self._item))
         try:
@@ -180,7 +180,7 @@ class Stage:
 
     @property
     def carry_changed(self) -> bool:
-        """Whether the item under way has changed the carry already."""
+        """Whether the present item has changed the carry."""
         return self.execution is not None and self.carry not in (None, repr(self.execution.carry))
 
     def _make_execution(
@@ -229,7 +229,7 @@ class Stage:
 
     def _died(self) -> None:
         self.how = self.ending.how if self.ending is not None else How.FAILED
-        if self.how is How.TOLD_TO_DIE and self.execution is not None:
+        if self.how is How.TERMINATED and self.execution is not None:
             self.saved = encode(self.execution.checkpoint)  # as a pool child does that gets SIGTERM
         if isinstance(self.execution, AtomicExecution):
             self.saved = self.execution.kept  # the rest was rolled back

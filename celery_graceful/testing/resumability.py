@@ -1,4 +1,4 @@
-"""``assert_resumable``: interrupted and crashed anywhere, a task comes out the same."""
+"""``assert_resumable``: interrupted and crashed anywhere, a task has the same outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import uuid4
 from celery_graceful.errors import CursorError, TransactionError
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.tasks.iterable import IterableTask
-from celery_graceful.testing.findings import (
+from celery_graceful.testing.failure_message import (
     LEFT_BEHIND,
     Difference,
     advice,
@@ -20,11 +20,11 @@ from celery_graceful.testing.findings import (
     error_hint,
     items_differ,
 )
-from celery_graceful.testing.marks import Seen, moved_in, snapshot
-from celery_graceful.testing.memory import Memory
-from celery_graceful.testing.outward import Outward
-from celery_graceful.testing.staged import Ending, How, Stage, task_of
-from celery_graceful.testing.trials import Trial, told_to_die, trials
+from celery_graceful.testing.outside_calls import OutsideCalls
+from celery_graceful.testing.process_state import ProcessState
+from celery_graceful.testing.seen_items import Seen, moved_in, snapshot
+from celery_graceful.testing.staged_execution import Ending, How, Stage, task_of
+from celery_graceful.testing.trials import Trial, terminated_trials, trials
 from celery_graceful.text.counting import counted
 
 #: What is compared, and may be left out.
@@ -44,11 +44,11 @@ def assert_resumable(
     coarse_cursor: bool = False,
     ignore: Collection[str] = (),
 ) -> None:
-    """Interrupt and crash an iterable task after each of its items; it has to come out the same.
+    """Interrupt and crash an iterable task after each of its items, and expect the same outcome.
 
-    Runs the task many times, here and now, without broker and store, and compares with an
+    Runs the task many times in this process, without broker and store, and compares with an
     undisturbed run: items, carry, result and ``outcome()``. Before each execution, what the task
-    keeps on itself, in globals and in variables of enclosing functions is put back, as a new
+    keeps on itself, in globals and in variables of enclosing functions is restored, as a new
     process would not have it; what ``outcome`` and ``reset`` name is left alone.
 
     Args:
@@ -65,8 +65,7 @@ def assert_resumable(
             ``"outcome"``.
 
     Raises:
-        AssertionError: it came out differently; the message says where, in what, and what to look
-            at.
+        AssertionError: the outcome differs; the message says where, in what, and what to look at.
         TypeError: ``task`` is no iterable task, or the arguments cannot be sent in a message.
         ValueError: an option makes no sense.
     """
@@ -76,35 +75,34 @@ def assert_resumable(
     if limit < 2 or flush_every < 1:
         raise ValueError(f"limit is at least 2, flush_every 1: {limit=}, {flush_every=}")
     the_task = task_of(task)
-    memory = Memory(the_task, [thing for thing in (outcome, reset) if thing is not None])
+    state = ProcessState(the_task, [thing for thing in (outcome, reset) if thing is not None])
     examination = _Examination(
-        the_task, tuple(args), dict(kwargs or {}), outcome, reset, frozenset(ignore), memory
+        the_task, tuple(args), dict(kwargs or {}), outcome, reset, frozenset(ignore), state
     )
     examination.coarse = coarse_cursor
-    outward = Outward(memory)
-    examination.undisturbed(outward)
-    items = len(examination.course.seen)
+    outside_calls = OutsideCalls(state)
+    examination.undisturbed(outside_calls)
+    items = len(examination.expected.seen)
     for trial in trials(
         items,
-        examination.course.moved,
+        examination.expected.moved,
         limit=limit,
         crashes=crashes,
         inside=the_task.body is None,
         flush_every=flush_every,
     ):
-        examination.hold(trial)
+        examination.check(trial)
     if crashes:
-        for trial in told_to_die(outward.items, items):
-            examination.hold(trial, outward)
+        for trial in terminated_trials(outside_calls.items, items):
+            examination.check(trial, outside_calls)
 
 
-class _Course(NamedTuple):
-    """What a run came to, from its beginning to its end."""
+class _Outcome(NamedTuple):
+    """What an undisturbed run did, from its beginning to its end."""
 
     seen: list[Seen]
     #: Without the items: part → value.
     values: dict[str, Any]
-
     #: The places where the cursor is another than an item before.
     moved: frozenset[int]
 
@@ -117,15 +115,15 @@ class _Examination:
     outcome: Callable[[], Any] | None
     reset: Callable[[], Any] | None
     ignored: frozenset[str]
-    memory: Memory
+    state: ProcessState
     coarse: bool = False
     task_id: str = field(default_factory=lambda: str(uuid4()))
-    course: _Course = field(default_factory=lambda: _Course([], {}, frozenset()))
+    expected: _Outcome = field(default_factory=lambda: _Outcome([], {}, frozenset()))
 
-    # -- the measure ------------------------------------------------------------------------
+    # -- without interruptions --------------------------------------------------------------
 
-    def undisturbed(self, outward: Outward) -> None:
-        """Run it twice as it is: the first is the measure, the second has to come out the same."""
+    def undisturbed(self, outside_calls: OutsideCalls) -> None:
+        """Run it twice as it is: the second outcome has to be that of the first."""
         self._begin()
         execution = Stage(self.task)
         execution.run(self.args, self.kwargs, self.task_id)
@@ -138,8 +136,8 @@ class _Examination:
                 [wrong],
                 [execution],
             )
-        self.course = _Course(execution.seen, self._values(execution), moved_in(execution.seen))
-        total = self.course.values.get("total")
+        self.expected = _Outcome(execution.seen, self._values(execution), moved_in(execution.seen))
+        total = self.expected.values.get("total")
         if total is not None and total != len(execution.seen) and "cursor" not in self.kwargs:
             done, said = (
                 f"{counted(len(execution.seen), 'item was', 'items were')} done",
@@ -150,15 +148,15 @@ class _Examination:
                 f"counts wrong, as seen undisturbed at its end, after item {len(execution.seen)}."
             )
             self._fail(title, [Difference("total", done, said, hint)], [execution])
-        self.hold(Trial("run undisturbed a second time", ()), outward)
+        self.check(Trial("run undisturbed a second time", ()), outside_calls)
         if self.coarse and self._begins_again_after_one():
-            self.course = self.course._replace(moved=self.course.moved - {1})
+            self.expected = self.expected._replace(moved=self.expected.moved - {1})
 
     def _begins_again_after_one(self) -> bool:
         """Whether the first cursor of a page that is not done yet means: from the beginning."""
         self._begin()
         *_, execution = self._executions(Trial("", [Ending(How.STOPPED, 1)]), None)
-        return execution.seen == self.course.seen
+        return execution.seen == self.expected.seen
 
     def _values(self, execution: Stage) -> dict[str, Any]:
         checkpoint = decode(execution.saved or "")
@@ -170,18 +168,18 @@ class _Examination:
     def _begin(self) -> None:
         if self.reset is not None:
             self.reset()
-        self.memory.forget()
+        self.state.forget()
 
     # -- a trial ----------------------------------------------------------------------------
 
-    def hold(self, trial: Trial, outward: Outward | None = None) -> None:
-        """Run one trial; raises if it comes out differently."""
+    def check(self, trial: Trial, outside_calls: OutsideCalls | None = None) -> None:
+        """Run one trial; raises if the outcome differs."""
         self._begin()
         executions: list[Stage] = []
         changed: set[str] = set()
-        for execution in self._executions(trial, outward):
+        for execution in self._executions(trial, outside_calls):
             executions.append(execution)
-            changed |= self.memory.forget()
+            changed |= self.state.forget()
             found = self._wrong_in(execution, trial, changed)
             if found:
                 self._fail(_differs(self._where(trial, execution)), found, executions, changed)
@@ -189,7 +187,7 @@ class _Examination:
         if found:
             self._fail(_differs(trial.what), found, executions, changed)
 
-    def _executions(self, trial: Trial, outward: Outward | None) -> Iterator[Stage]:
+    def _executions(self, trial: Trial, outside_calls: OutsideCalls | None) -> Iterator[Stage]:
         place, start = 0, None
         for number, ending in enumerate([*trial.endings, None]):
             execution = Stage(
@@ -198,8 +196,8 @@ class _Examination:
                 place=place,
                 ending=ending,
                 resumptions=number,
-                most=2 * len(self.course.seen) + 2,
-                profile=outward.watch if outward is not None else None,
+                most=2 * len(self.expected.seen) + 2,
+                profile=outside_calls.watch if outside_calls is not None else None,
             )
             execution.run(self.args, self.kwargs, self.task_id)
             yield execution
@@ -209,19 +207,19 @@ class _Examination:
             place = ending.saved_at
             if ending.how is How.STOPPED:
                 place = ending.at
-            elif ending.how is How.TOLD_TO_DIE:
+            elif ending.how is How.TERMINATED:
                 place = ending.at - 1
             if execution.saved_at is not None and ending.how is not How.STOPPED:
                 place = execution.saved_at
             if self.coarse:
-                place = max((p for p in self.course.moved if p <= place), default=0)
+                place = max((p for p in self.expected.moved if p <= place), default=0)
 
     def _wrong_in(self, execution: Stage, trial: Trial, changed: set[str]) -> list[Difference]:
         if execution.how is How.FAILED and not execution.endless:
             return [self._raised(execution, changed)]
         if "items" in self.ignored and not execution.endless:
             return []
-        wrong = items_differ(self.course.seen, execution.place, execution)
+        wrong = items_differ(self.expected.seen, execution.place, execution)
         if wrong is None:
             return []
         return [
@@ -234,7 +232,7 @@ class _Examination:
         how = trial.endings[-1].how if trial.endings else None
         found = []
         for part, got in self._values(executions[-1]).items():
-            wanted = self.course.values[part]
+            wanted = self.expected.values[part]
             wrong = differ(part, wanted, got, advice(part, how, changed))
             found += [wrong] if wrong is not None else []
         return found
@@ -248,7 +246,7 @@ class _Examination:
     def _where(self, trial: Trial, execution: Stage) -> str:
         if trial.endings:
             return trial.what
-        pairs = zip(self.course.seen, execution.seen)  # noqa: B905 - as far as both go
+        pairs = zip(self.expected.seen, execution.seen)  # noqa: B905 - as far as both go
         alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         return f"{trial.what}, from item {alike + 1} on"
 

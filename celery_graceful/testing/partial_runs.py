@@ -1,4 +1,4 @@
-"""Running a task for some of its items, and on from there."""
+"""``run_until``: running a task for some of its items, and resuming it from there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.tasks.iterable import IterableTask
-from celery_graceful.testing.staged import Ending, How, Stage, task_of
+from celery_graceful.testing.staged_execution import Ending, How, Stage, task_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PartialRun:
         return decode(self.checkpoint)
 
     def resume(self, items: int | None = None) -> PartialRun:
-        """Go on from the checkpoint, as another worker would.
+        """Resume from the checkpoint, as another worker would.
 
         Args:
             items: how many items more; ``None``: to the end.
@@ -93,7 +93,7 @@ def run_until(
             it runs to its end. A run with fewer items finishes.
 
     Returns:
-        How far it came; ``resume()`` goes on from there.
+        How far it came; ``resume()`` continues from there.
 
     Raises:
         ValueError: ``items`` is negative.
