@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery
 
-from celery_graceful._celery.message.wire import RAW
+from celery_graceful._celery.message.headers import RAW
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.runtime import runtime_of

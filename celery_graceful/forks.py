@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import TypeVar
 
-logger = logging.getLogger("celery_graceful.forks")
+logger = logging.getLogger("celery_graceful.stores")
 
 _Call = TypeVar("_Call", bound=Callable[[], object])
 

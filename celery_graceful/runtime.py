@@ -19,7 +19,7 @@ from celery_graceful._celery.connections import (
     redis_of_backend,
     redis_of_broker,
 )
-from celery_graceful._celery.message.wire import broker_identity, broker_shown
+from celery_graceful._celery.message.brokers import broker_identity, broker_shown
 from celery_graceful.errors import SettingsError
 from celery_graceful.model.run.verdict import Policy
 from celery_graceful.stores.base import Store

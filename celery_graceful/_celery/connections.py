@@ -17,7 +17,7 @@ from celery.app import backends as _typed_backends
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.url import url_to_parts
 
-from celery_graceful._celery.message.failover import several
+from celery_graceful._celery.message.brokers import several
 from celery_graceful.errors import SettingsError
 from celery_graceful.forks import after_fork
 from celery_graceful.text.masking import mask_text, mask_url

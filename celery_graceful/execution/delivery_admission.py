@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
 
-from celery_graceful._celery.consumer.request import NotAdmitted
-from celery_graceful._celery.task.delivery import Delivery, Left, Returned, delivery_of
+from celery_graceful._celery.task.delivery import (
+    Delivery,
+    Left,
+    NotAdmitted,
+    Returned,
+    delivery_of,
+)
 from celery_graceful.errors import (
     CorruptRecord,
     NewerRecord,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful import signals
-from celery_graceful._celery.message.wire import QUEUE
+from celery_graceful._celery.message.headers import QUEUE
 from celery_graceful._celery.pool.children import TERM_SIGNAL
 from celery_graceful.execution import results
 from celery_graceful.execution.execution import Interrupted

@@ -59,6 +59,7 @@ class Handle:
         self.began = time.monotonic()
         self.file: process_output.FileOutput | None = None
         self._task, self._app = task_now(), app_now()
+        self._owner = os.getpid()
         self._running = False
         self._error: BaseException | None = None
         self._link: GuardianLink | None = None
@@ -182,8 +183,7 @@ class Handle:
     def stop(self) -> None:
         """End all; an exception meanwhile means SIGKILL at once, and is raised."""
         report = self.report
-        in_fork = self._link is not None and self._link.inherited
-        if report.over or in_fork:
+        if report.over or os.getpid() != self._owner:
             return
         report.asked = True
         if not report.wait(lambda: self._running, _ANSWER):

@@ -7,7 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import capture, pack, unpack
+from celery_graceful._celery.message.headers import (
+    CHECKPOINT,
+    LEFT,
+    LEFT_OUT,
+    RECEIVED,
+    WAITED,
+    generation_of,
+    uptime,
+)
 from celery_graceful.errors import CorruptRecord, CursorError, NotResumable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
@@ -53,7 +62,7 @@ def admit(
         StoreError: the store refused.
     """
     run = RunKey(task, request.id)
-    envelope = wire.capture(request, runtime.broker)
+    envelope = capture(request, runtime.broker)
     if envelope is None:
         raise NotResumable(
             f"{run} came without a message that could be published again after an interruption. "
@@ -63,15 +72,15 @@ def admit(
     now = time.time()
     left, steps = _stopped_without_store(request)
     message = ev.Admit(
-        generation=wire.generation_of(request),
+        generation=generation_of(request),
         owner=worker,
         redelivered=_may_be_a_copy(request),
         checkpoint=_checkpoint_of(request),
-        envelope=wire.pack(envelope),
+        envelope=pack(envelope),
         at=now,
         waited=_waited(request),
         fresh_fence=fresh_fence(now),
-        left_out=request.get(wire.LEFT_OUT) is not None,
+        left_out=request.get(LEFT_OUT) is not None,
         left=left,
         steps=steps,
     )
@@ -105,7 +114,7 @@ def admit(
 def _may_be_a_copy(request: Any) -> bool:
     """Whether there may be another delivery: redelivered by the broker, or parked."""
     info = request.delivery_info or {}
-    return bool(info.get("redelivered") or request.get(wire.WAITED))
+    return bool(info.get("redelivered") or request.get(WAITED))
 
 
 def _beyond_rescue(runtime: Runtime, done: Transition) -> bool:
@@ -114,20 +123,20 @@ def _beyond_rescue(runtime: Runtime, done: Transition) -> bool:
     if done.decision.verdict is not Verdict.DROP or record is None or record.owner is None:
         return False
     try:
-        return wire.unpack(record.envelope).broker != runtime.broker
+        return unpack(record.envelope).broker != runtime.broker
     except CorruptRecord:
         return True
 
 
 def _waited(request: Any) -> float:
     """Seconds since this worker received the message."""
-    received = (request.properties or {}).get(wire.RECEIVED)
-    return max(0.0, wire.uptime() - received) if isinstance(received, float) else 0.0
+    received = (request.properties or {}).get(RECEIVED)
+    return max(0.0, uptime() - received) if isinstance(received, float) else 0.0
 
 
 def _stopped_without_store(request: Any) -> tuple[int | None, int]:
     """The fence of an owner that stopped while the store was away, and the items it had done."""
-    fence, checkpoint = request.get(wire.LEFT), request.get(wire.CHECKPOINT)
+    fence, checkpoint = request.get(LEFT), request.get(CHECKPOINT)
     if type(fence) is not int or not isinstance(checkpoint, str):
         return None, 0
     try:
@@ -138,5 +147,5 @@ def _stopped_without_store(request: Any) -> tuple[int | None, int]:
 
 def _checkpoint_of(request: Any) -> str | None:
     """The checkpoint in the message. An invalid one is reported when an execution reads it."""
-    checkpoint = request.get(wire.CHECKPOINT)
+    checkpoint = request.get(CHECKPOINT)
     return checkpoint if checkpoint is None or isinstance(checkpoint, str) else repr(checkpoint)

@@ -8,8 +8,8 @@ from typing import Any
 from celery.app.task import Context
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message import wire
 from celery_graceful._celery.message.bodies import read_body
+from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful.errors import NotSent, PublishUncertain, RunRefused
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
@@ -64,7 +64,7 @@ def apply(runtime: Runtime, found: Found, event: ev.Event, who: str) -> Change:
 
 
 def _check_broker(runtime: Runtime, key: RunKey, record: Record) -> None:
-    broker = wire.unpack(record.envelope).broker
+    broker = unpack(record.envelope).broker
     if broker != runtime.broker:
         raise RunRefused(
             f"{key} belongs to the broker {mask_url(broker)}, and this app publishes to"
@@ -105,7 +105,7 @@ def _store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:
         What went wrong, for people; empty when all went well. The run is cancelled either way.
     """
     try:
-        message = wire.unpack(envelope)
+        message = unpack(envelope)
         request = Context(_request(app, message))
         app.backend.mark_as_revoked(
             run.id,
@@ -121,7 +121,7 @@ def _store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:
     return ""
 
 
-def _request(app: Any, message: wire.Envelope) -> dict[str, Any]:
+def _request(app: Any, message: Envelope) -> dict[str, Any]:
     args, kwargs, embed = read_body(app, message)
     headers = {name: value for name, value in message.headers.items() if name != "compression"}
     properties = dict(message.properties)

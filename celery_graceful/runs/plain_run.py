@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import unpack
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
@@ -140,7 +140,7 @@ def queue_of(runtime: Runtime, record: Record) -> str | None:
     if not record.envelope:
         return None
     try:
-        envelope = wire.unpack(record.envelope)
+        envelope = unpack(record.envelope)
     except CorruptRecord:
         return None
     delivery = {"exchange": envelope.exchange, "routing_key": envelope.routing_key}

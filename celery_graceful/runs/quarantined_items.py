@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from celery_graceful._celery.message import wire
 from celery_graceful._celery.message.bodies import on_its_own
+from celery_graceful._celery.message.envelope import unpack
 from celery_graceful._celery.message.publish import publish
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model.run.cursor import decode
@@ -117,7 +117,7 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         raise CorruptRecord(f"the message kept for {run} cannot be read: {exc}") from exc
     message = on_its_own(
         runtime.app,
-        wire.unpack(packed),
+        unpack(packed),
         {REPLAY: [run.id, sorted(ordinals)]},
         without="cursor",  # the items lie elsewhere
     )

@@ -10,8 +10,8 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.message.bodies import check_accepted
+from celery_graceful._celery.message.envelope import unpack
 from celery_graceful._celery.message.publish import Sender
-from celery_graceful._celery.message.wire import unpack
 from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record, RunKey

@@ -9,8 +9,8 @@ from functools import partial
 
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message import wire
 from celery_graceful._celery.message.bodies import check_accepted
+from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful._celery.message.publish import Sender, publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
 from celery_graceful.model.run import events as ev
@@ -25,7 +25,7 @@ logger = logging.getLogger("celery_graceful.runs")
 #: These stops are voluntary: the run joins the end of its queue again.
 _VOLUNTARY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
-Send = Callable[[wire.Envelope], None]
+Send = Callable[[Envelope], None]
 
 
 def publish_record(
@@ -47,7 +47,7 @@ def publish_record(
     """
     seconds = runtime.settings.release_timeout
     send = send or partial(publish, runtime.app, timeout=seconds)
-    message = wire.unpack(record.envelope)
+    message = unpack(record.envelope)
     check_accepted(runtime.app, message)
     envelope = message.continued(record.generation, record.checkpoint)
     try:
@@ -81,7 +81,7 @@ def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: i
         PublishUncertain: nobody knows whether the broker has it.
         CorruptRecord: the saved message cannot be read, or its content type is not accepted.
     """
-    message = wire.unpack(record.envelope)
+    message = unpack(record.envelope)
     check_accepted(runtime.app, message)
     envelope = message.continued(record.generation, record.checkpoint).left_by(left)
     timeout = runtime.settings.release_timeout
@@ -90,7 +90,7 @@ def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: i
 
 
 def _send_ahead(
-    runtime: Runtime, run: RunKey, record: Record, envelope: wire.Envelope, send: Send
+    runtime: Runtime, run: RunKey, record: Record, envelope: Envelope, send: Send
 ) -> None:
     queue, priority = runtime.way_of_resumed(run.task)
     if queue is not None and _would_lose_exemption(runtime, envelope, queue):
@@ -107,7 +107,7 @@ def _send_ahead(
         send(envelope)
 
 
-def _would_lose_exemption(runtime: Runtime, envelope: wire.Envelope, queue: str) -> bool:
+def _would_lose_exemption(runtime: Runtime, envelope: Envelope, queue: str) -> bool:
     """Whether maintenance may hold ``queue`` and never holds the run's own queue."""
     exempt = runtime.settings.maintenance_exempt_queues
     if not exempt or queue in exempt:
@@ -116,7 +116,7 @@ def _would_lose_exemption(runtime: Runtime, envelope: wire.Envelope, queue: str)
     return queue_of_delivery(runtime.app, own) in exempt
 
 
-def _repeat_uncertain(send: Send, seconds: float, envelope: wire.Envelope) -> None:
+def _repeat_uncertain(send: Send, seconds: float, envelope: Envelope) -> None:
     until, pause = time.monotonic() + seconds, 0.1
     while True:
         try:

@@ -6,8 +6,8 @@ import dataclasses
 import time
 from typing import TypeVar
 
-from celery_graceful._celery.message import wire
-from celery_graceful._celery.message.wire import uptime
+from celery_graceful._celery.message.envelope import unpack
+from celery_graceful._celery.message.headers import HEADER_LIMIT, uptime
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
@@ -240,7 +240,7 @@ class Ticket:
         Raises:
             CorruptRecord: the saved message cannot be read, or there is none.
         """
-        wire.unpack(self.record.envelope).continued(self.record.generation, None)
+        unpack(self.record.envelope).continued(self.record.generation, None)
 
     def publish(self) -> None:
         """Publish the successor of an interrupted run.
@@ -261,7 +261,7 @@ class Ticket:
         Asks the broker, which takes at most as long as a call to the store.
         """
         # A record that is being written back has a fence that nobody knows here.
-        if self._restore is not None or len(checkpoint) > wire.HEADER_LIMIT:
+        if self._restore is not None or len(checkpoint) > HEADER_LIMIT:
             return False
         try:
             self.check_successor()

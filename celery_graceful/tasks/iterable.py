@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 from celery import shared_task
 from celery.exceptions import Ignore, Reject, Retry
 
+from celery_graceful._celery.consumer.run_hooks import mark_received
+from celery_graceful._celery.task.current_app import share
 from celery_graceful._celery.task.delivery import Delivery
-from celery_graceful._celery.task.shared_registration import share
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
 from celery_graceful.execution import delivery_admission, making
@@ -51,6 +52,10 @@ class IterableTask(RunTask, GracefulTask):
         elif cls.body is not None or found.source is cls.build_enumerator:
             return
         cls._define_run()
+
+    def start_strategy(self, app: Any, consumer: Any, **kwargs: Any) -> Any:
+        """Called by Celery for each consumer: it makes requests that know their worker."""
+        return mark_received(super().start_strategy(app, consumer, **kwargs), consumer)
 
     @classmethod
     def _define_run(cls) -> None:

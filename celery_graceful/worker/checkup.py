@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals
 
+from celery_graceful._celery.pool.kind import pool_kind
 from celery_graceful._celery.threads.native import start_native_thread
 from celery_graceful.errors import StoreError
 from celery_graceful.runtime import Runtime, runtime_of
@@ -69,15 +70,15 @@ class CheckupStep(ContainedStep):
 
         levels = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING}
         worker, grace = self._worker, self._grace
-        pool = getattr(worker.pool_cls, "__module__", "").rpartition(".")[2]
+        pool = pool_kind(worker)
         findings = configuration_findings(
             worker.app,
             grace=None if grace is None else grace.seconds,
-            pool=pool,
+            pool=pool.name,
             queues=tuple(worker.app.amqp.queues.consume_from),
             seen=_seen(runtime_of(worker.app)),
             # It matters to children only; and gevent starts no programs from other threads.
-            unit=ask_unit(os.environ) if pool == "prefork" else "",
+            unit=ask_unit(os.environ) if pool.children else "",
             ancestry=processes.own_ancestry() if processes.readable() else (),
         )
         for finding in findings:

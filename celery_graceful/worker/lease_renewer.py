@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from celery_graceful._celery.consumer import held_requests
+from celery_graceful._celery.consumer import running
 from celery_graceful._celery.threads.native import StillChanging, start_native_thread
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
@@ -127,7 +127,7 @@ class LeaseRenewer:
 
     def _beat(self, store: Store) -> None:
         try:
-            self._beaten = [RunKey(*run) for run in held_requests.active_runs()]
+            self._beaten = [RunKey(*run) for run in running.active_runs()]
         except StillChanging:
             logger.debug("The leases of the last beat are kept: what runs changes all the time")
         if not self._beaten:
@@ -161,7 +161,7 @@ class LeaseRenewer:
     def _cancel_revoked(self, store: Store) -> None:
         """``revoke`` without ``terminate`` leaves a running task alone; a run it ends."""
         try:
-            revoked = held_requests.revoked_active_runs()
+            revoked = running.revoked_active_runs()
         except StillChanging:
             return  # looked at again in the next round
         for run in revoked:
@@ -286,6 +286,6 @@ def _has_to_wait(run: RunKey, event: ev.Event) -> bool:
     """
     unnamed = isinstance(event, ev.Release) and event.fence is None
     try:
-        return unnamed and tuple(run) in held_requests.active_runs()
+        return unnamed and tuple(run) in running.active_runs()
     except StillChanging:
         return True

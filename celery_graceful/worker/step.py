@@ -11,19 +11,19 @@ from typing import Any
 
 from celery import signals as celery_signals
 
-from celery_graceful._celery.consumer.acknowledge import next_job_first
-from celery_graceful._celery.consumer.release import (
-    notice_lost_connection,
-    stop_consuming,
-    wake_poll,
-)
-from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.consumer.unknown_tasks import leave_unknown_runs
+from celery_graceful._celery.consumer.lost_connection import notice_lost_connection
+from celery_graceful._celery.consumer.run_hooks import hooks_of, leave_unknown_runs
+from celery_graceful._celery.consumer.stop_consuming import stop_consuming, wake_poll
 from celery_graceful._celery.consumer.visibility import Renewals
-from celery_graceful._celery.message import failover
+from celery_graceful._celery.message import brokers
 from celery_graceful._celery.pool.in_process import report_base_exceptions
-from celery_graceful._celery.pool.prefork import hear_of_accepted_jobs, look_for_dead_children
-from celery_graceful._celery.pool.signal_handlers import interrupt_main_thread, watch_signals
+from celery_graceful._celery.pool.kind import pool_kind
+from celery_graceful._celery.pool.main_process import interrupt_main_thread, watch_signals
+from celery_graceful._celery.pool.prefork import (
+    hear_of_accepted_jobs,
+    look_for_dead_children,
+    next_job_first,
+)
 from celery_graceful._celery.task.app_task import rebuild_tasks
 from celery_graceful._celery.threads.native import snapshot
 from celery_graceful.errors import SettingsError
@@ -68,7 +68,8 @@ class GracefulStep(ContainedStep):
         self._loop_thread = 0
         name = f"{worker.hostname}/{uuid.uuid4().hex[:12]}"
         self.flag = stop_flag.owned(name)
-        if _is_solo(worker):
+        self.pool = pool_kind(worker)
+        if self.pool.main_thread:
             self.flag.set_solo()
         self.grace = grace_of(worker)
         self.hand_over = HandOver(
@@ -89,14 +90,14 @@ class GracefulStep(ContainedStep):
         leaks.install(
             worker.app,
             self.runtime.settings.leaked_processes,
-            tasks_overlap=not (self.flag.solo or _is_prefork(worker)),
+            tasks_overlap=self.pool.tasks_overlap,
         )
         self.lease_renewer = LeaseRenewer(
             self.runtime, self.flag, partial(wake_poll, worker), self._held, self._store_is_away
         )
         self.renewals = Renewals(worker)
-        RunRequest.listener = self.lease_renewer
-        RunRequest.next_job_first = None
+        self.hooks = hooks_of(worker)
+        self.hooks.listener = self.lease_renewer
 
     def start(self, worker: Any) -> None:
         celery_signals.worker_shutting_down.connect(
@@ -110,7 +111,7 @@ class GracefulStep(ContainedStep):
         )
         logger.info("%s", in_force(self.runtime, self.grace))
         watch_signals(self._on_stop_signal)
-        if self.flag.solo:
+        if self.pool.main_thread:
             self.interrupter.start()
         if self.grace is not None:
             self.last_moment.start()
@@ -122,7 +123,7 @@ class GracefulStep(ContainedStep):
             )
         if self.runtime.store_caveat:
             logger.warning(self.runtime.store_caveat)
-        failover.follow(worker)
+        brokers.follow(worker)
         leave_unknown_runs(worker, self.lease_renewer.is_run)
         report_base_exceptions(worker.pool)
         self.lease_renewer.start()
@@ -134,18 +135,18 @@ class GracefulStep(ContainedStep):
         self._hub, self._loop_thread = hub, threading.get_ident()
         look_for_dead_children(worker, hub, every=0.5)
         notice_lost_connection(worker, hub, every=1.0)
-        if not self.flag.solo:  # there the loop stands still during each task
+        if not self.pool.main_thread:  # there the loop stands still during each task
             self.renewals.watch(hub)
-        if RunRequest.next_job_first is None:  # also called again after each reconnect
-            RunRequest.next_job_first = next_job_first(worker, hub)
+        if self.hooks.next_job_first is None:  # also called again after each reconnect
+            self.hooks.next_job_first = next_job_first(worker, hub)
 
     def close(self, worker: Any) -> None:
         """Every stop comes by here, also those without a signal (remote control, embedded)."""
         self.stops.asked("shutdown")
         self.renewals.unwatch()
         if self._loop_has_ended():
-            if RunRequest.next_job_first is not None:
-                RunRequest.next_job_first.close()
+            if self.hooks.next_job_first is not None:
+                self.hooks.next_job_first.close()
             hear_of_accepted_jobs(worker, self._hub, ACCEPTED)
         given_back = 0
         if self._hub is None or self._loop_has_ended():
@@ -178,7 +179,7 @@ class GracefulStep(ContainedStep):
 
     def terminate(self, worker: Any) -> None:
         self.stops.asked("terminate", cold=True)
-        if getattr(worker.pool, "uses_semaphore", False):
+        if self.pool.children:
             self.stops.cut_now()
             self._end_tasks()
         else:
@@ -210,7 +211,7 @@ class GracefulStep(ContainedStep):
         self.last_moment.stop()
         self.lease_renewer.stop()
         self.renewals.stop()
-        RunRequest.listener = RunRequest.next_job_first = None
+        self.hooks.listener = self.hooks.next_job_first = None
         leaks.forget()
         stop_flag.withdraw()
 
@@ -260,18 +261,9 @@ def _log_faults(app: Any) -> None:
 def _check_store(runtime: Runtime, worker: Any) -> None:
     """Raise where the store cannot serve this kind of worker; connects to nothing."""
     store = runtime.open_store()
-    if _is_prefork(worker) and not store.shared_between_processes:
+    if pool_kind(worker).children and not store.shared_between_processes:
         raise SettingsError(
             f"graceful_store = {runtime.store_address!r} lives in one process, and a prefork"
             " worker has several: use redis://, sqlite:/// or another database, or start with -P"
             " threads"
         )
-
-
-def _is_prefork(worker: Any) -> bool:
-    return getattr(worker.pool_cls, "__module__", "").endswith(".prefork")
-
-
-def _is_solo(worker: Any) -> bool:
-    pool = getattr(worker, "pool_cls", None)
-    return getattr(pool, "__module__", "").endswith(".solo")

@@ -11,6 +11,8 @@ from typing import Any
 import celery
 
 import celery_graceful
+from celery_graceful._celery.pool.kind import pool_kind
+from celery_graceful._celery.worker_parts import consumer_of, slots_of
 from celery_graceful.doctor.running import Running
 from celery_graceful.durations import format_seconds
 from celery_graceful.runtime import Runtime, runtime_of
@@ -32,8 +34,8 @@ def vitals(worker: Any) -> dict[str, Any]:
             host=socket.gethostname(),
             app=str(worker.app.main or ""),
             namespace=runtime.namespace,
-            pool=getattr(worker.pool_cls, "__module__", "").rpartition(".")[2],
-            slots=int(worker.max_concurrency or worker.concurrency or 1),
+            pool=pool_kind(worker).name,
+            slots=slots_of(worker),
             queues=tuple(sorted(worker.app.amqp.queues.consume_from)),
             version=celery_graceful.__version__,
             celery=celery.__version__,
@@ -43,7 +45,7 @@ def vitals(worker: Any) -> dict[str, Any]:
             seconds_left=_seconds_left(),
             soft_shutdown_timeout=float(worker.app.conf.get("worker_soft_shutdown_timeout") or 0),
             remap_sigterm=os.environ.get("REMAP_SIGTERM", ""),
-            prefetch=int(getattr(worker.consumer, "initial_prefetch_count", 0) or 0),
+            prefetch=int(getattr(consumer_of(worker), "initial_prefetch_count", 0) or 0),
             forced=bool(maintenance is not None and maintenance.forced),
             settings=_shared(runtime),
         )

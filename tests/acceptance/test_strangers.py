@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery.message.wire import CHECKPOINT, GENERATION
+from celery_graceful._celery.message.headers import CHECKPOINT, GENERATION
 from celery_graceful.errors import CursorError
 from tests.acceptance.runs import STYLES, Stage
 

@@ -11,7 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import Envelope, pack, unpack
+from celery_graceful._celery.message.headers import (
+    CHECKPOINT,
+    GENERATION,
+    HOME,
+    MOST_GENERATIONS,
+    generation_of,
+    sent_home,
+)
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.parse import workers_in_script, workers_in_text
 from celery_graceful.doctor.readers.reading import read_text
@@ -158,28 +166,26 @@ REPORT = Report(
 
 # -- messages ----------------------------------------------------------------------------------
 
-ENVELOPE = wire.Envelope(
-    b"[[], {}, {}]", "application/json", "utf-8", {"id": "1", "task": "a", wire.GENERATION: 2},
+ENVELOPE = Envelope(
+    b"[[], {}, {}]", "application/json", "utf-8", {"id": "1", "task": "a", GENERATION: 2},
     {"priority": 3, "correlation_id": "1"}, "", "celery", "redis://h:1/0",
 )  # fmt: skip
-PACKED = wire.pack(ENVELOPE).decode()
-PACKED_BY_KOMBU = wire.pack(
-    wire.Envelope(b"x", "a/b", "utf-8", {"eta": MOMENT}, {}, "", "q", "b")
-).decode()
-HEADERS = (wire.GENERATION, wire.CHECKPOINT, wire.HOME, "id", "task", "eta")
+PACKED = pack(ENVELOPE).decode()
+PACKED_BY_KOMBU = pack(Envelope(b"x", "a/b", "utf-8", {"eta": MOMENT}, {}, "", "q", "b")).decode()
+HEADERS = (GENERATION, CHECKPOINT, HOME, "id", "task", "eta")
 
 
 def headers(mutator: Mutator) -> dict[str, Any]:
     home = [mutator.pick(["", "x", mutator.value()]) for _ in range(mutator.pick([2, 3, 3, 4]))]
     made = {name: mutator.value() for name in HEADERS}
-    return {**made, wire.HOME: mutator.pick([home, mutator.value()])}
+    return {**made, HOME: mutator.pick([home, mutator.value()])}
 
 
 def read_headers(given: dict[str, Any]) -> None:
-    generation = wire.generation_of(given)
+    generation = generation_of(given)
     assert type(generation) is int
-    assert 0 <= generation <= wire.MOST_GENERATIONS
-    home = wire.sent_home(given)
+    assert 0 <= generation <= MOST_GENERATIONS
+    home = sent_home(given)
     assert all(
         home[name] is None or isinstance(home[name], str) for name in home if "i" not in name
     )
@@ -270,7 +276,7 @@ TARGETS: dict[str, Target] = {
     "mode": Target(read_mode, MODES, (CorruptRecord,)),
     "report": Target(decode_report, [encode_report(REPORT)]),
     "message": Target(
-        lambda text: wire.unpack(bytes_of(text)), [PACKED, PACKED_BY_KOMBU], (CorruptRecord,)
+        lambda text: unpack(bytes_of(text)), [PACKED, PACKED_BY_KOMBU], (CorruptRecord,)
     ),
     "headers": Target(read_headers, make=headers),
     "control message": Target(ask_workers, make=control_message),

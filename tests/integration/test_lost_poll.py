@@ -13,8 +13,8 @@ from celery import Celery
 from celery.worker.consumer import Consumer as _Consumer
 from kombu import Connection, Consumer, Exchange, Queue
 
-from celery_graceful._celery.consumer.lost_poll import end_polls_before_closing
-from celery_graceful._celery.consumer.release import polling
+from celery_graceful._celery.consumer.lost_connection import end_polls_before_closing
+from celery_graceful._celery.consumer.stop_consuming import polling
 from tests.servers import Valkey
 
 CeleryConsumer: Any = _Consumer  # the stubs leave out what this is about

@@ -6,7 +6,8 @@ from typing import Any
 
 from celery import Celery
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import Envelope, pack
+from celery_graceful._celery.message.headers import generation_of
 from celery_graceful.runtime import Runtime, runtime_of
 
 #: Seconds; long beside the real time that a life takes on a real store.
@@ -27,7 +28,7 @@ class Project:
             task_default_queue="lives",
         )
         self.runtime: Runtime = runtime_of(self.app)
-        message = wire.Envelope(
+        message = Envelope(
             body=b"[]",
             content_type="application/json",
             content_encoding="utf-8",
@@ -37,7 +38,7 @@ class Project:
             routing_key="lives",
             broker=self.runtime.broker,
         )
-        self.envelope = wire.pack(message)
+        self.envelope = pack(message)
         self._connection = self.app.connection_for_read()
         self._channel: Any = self._connection.default_channel
         self.app.amqp.queues["lives"](self._channel).declare()
@@ -46,7 +47,7 @@ class Project:
     def sent(self) -> list[int]:
         """The generations of the messages that were published since the last call."""
         taken = iter(lambda: self._channel.basic_get("lives", no_ack=True), None)
-        return [wire.generation_of(message.headers) for message in taken]
+        return [generation_of(message.headers) for message in taken]
 
     def close(self) -> None:
         """Give back the connection."""

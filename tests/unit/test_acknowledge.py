@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from celery_graceful._celery.consumer.acknowledge import NextJobFirst
+from celery_graceful._celery.pool.prefork import NextJobFirst
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message import failover
+from celery_graceful._celery.message import brokers
 
 A, B = "redis://a.invalid/1", "redis://b.invalid/1"
 
@@ -23,7 +23,7 @@ def worker_at(app: Celery, url: str | None) -> Worker:
     if connection is not None and url is not None:
         connection.switch(url)
     worker = Worker(app=app, consumer=Worker(connection=connection))
-    failover.follow(worker)
+    brokers.follow(worker)
     return worker
 
 
@@ -34,7 +34,7 @@ def app_with(**settings: Any) -> Celery:
 
 
 def host(app: Celery) -> str:
-    return str(failover.connection_for_write(app, 1).hostname)
+    return str(brokers.connection_for_write(app, 1).hostname)
 
 
 @pytest.mark.parametrize("form", [f"{A};{B}", [A, B]])
@@ -44,7 +44,7 @@ def test_it_is_where_the_worker_is(form: Any) -> None:
     for url in (A, B):
         worker = worker_at(app, url)
         assert host(app) == url[8:17]
-        assert not failover.connection_for_write(app, 1).alt  # nowhere else
+        assert not brokers.connection_for_write(app, 1).alt  # nowhere else
     del worker
     assert host(app) == "a.invalid"
 
@@ -80,7 +80,7 @@ def test_each_of_several_is_tried(strategy: str) -> None:
     for _ in range(3):
         connection = app.connection_for_write()
         try:
-            failover.connect(connection, 5)
+            brokers.connect(connection, 5)
             assert connection.connected
             assert connection.transport.driver_type == "memory"
         except OperationalError:

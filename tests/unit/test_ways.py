@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from kombu.transport.native_delayed_delivery import calculate_routing_key
 
-from celery_graceful._celery.message.wire import HOME, QUEUE, RAW, Envelope, capture, envelope_of
+from celery_graceful._celery.message.envelope import Envelope, capture, envelope_of
+from celery_graceful._celery.message.headers import HOME, QUEUE, RAW
 
 DELAYED = "celery_delayed_delivery"
 

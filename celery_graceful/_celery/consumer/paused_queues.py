@@ -8,10 +8,10 @@ the consumer's queues, and looked after. Tried on Celery 5.5 to 5.7 with kombu 5
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from celery_graceful._celery.consumer.late_messages import name_late_messages
+from celery_graceful._celery.consumer.stop_consuming import name_late_messages
 from celery_graceful._celery.threads.native import snapshot
 
 logger = logging.getLogger("celery_graceful.worker")
@@ -93,14 +93,3 @@ class Intake:
             return cancel(queue)
 
         consumer.add_task_queue, consumer.cancel_task_queue = add_task_queue, cancel_task_queue
-
-
-def entries_of(timer: Any) -> Iterator[tuple[Any, Any]]:
-    """Each entry of a worker's timer, with what the timer wants to cancel it."""
-    queue = getattr(timer, "queue", None)
-    if queue is None:
-        queue = timer.schedule.queue
-    for item in list(queue):
-        entry = getattr(item, "entry", None)
-        if entry is not None:
-            yield entry, item if hasattr(item, "kill") else entry

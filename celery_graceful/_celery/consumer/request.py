@@ -7,20 +7,23 @@ code of the task runs. ``Task.Request`` is Celery's documented place to hook in.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import states
-from celery.worker import state as _typed_state
 from celery.worker.request import Request as _Request
 from celery.worker.state import task_ready
 
-from celery_graceful._celery.consumer.acknowledge import NextJobFirst, acks_on_timeout
-from celery_graceful._celery.message.protocol_1 import Raw, written_anew
-from celery_graceful._celery.message.wire import (
+from celery_graceful._celery.consumer.outcomes import (
+    acks_on_timeout,
+    how_it_died,
+    is_stopping,
+    stored_state,
+)
+from celery_graceful._celery.consumer.run_hooks import hooks_for
+from celery_graceful._celery.message.bodies import Raw, written_anew
+from celery_graceful._celery.message.headers import (
     QUEUE,
     RAW,
     RECEIVED,
@@ -28,76 +31,20 @@ from celery_graceful._celery.message.wire import (
     sent_home,
     uptime,
 )
+from celery_graceful._celery.pool.kind import kind_of_pool
 from celery_graceful._celery.task.backend_guard import expect
-from celery_graceful._celery.task.delivery import Returned
+from celery_graceful._celery.task.delivery import ExecutionLeft, NotAdmitted
 from celery_graceful.errors import BaseExceptionRaised
 
 logger = logging.getLogger("celery_graceful.worker")
 
 # Celery's type stubs leave out what is private in it, which is what this module is about.
 Request: Any = _Request
-state: Any = _typed_state
-
-
-class Listener(Protocol):
-    """What the main process tells the runs it carries. Set once per worker."""
-
-    def killed(
-        self, task: str, run_id: str, outcome: str, reason: str, generation: int | None
-    ) -> bool:
-        """Celery ends the run (``outcome`` is ``failed`` or ``cancelled``); does it end?
-
-        False when another delivery carries it by now: Celery must not store an outcome then.
-        """
-
-    def left(self, task: str, run_id: str, generation: int, fence: int) -> None:
-        """The execution with this fence gives its message back, and could not tell the store."""
-
-    def child_lost(
-        self, task: str, run_id: str, generation: int, how: str, *, crashed: bool = True
-    ) -> None:
-        """The child that carried this generation died; ``how`` is for people.
-
-        ``crashed`` is false when the worker has ended it itself, at a stop.
-        """
-
-
-class ExecutionLeft(Returned):
-    """An execution gives its message back without having told the store."""
-
-    def __init__(self, reason: str, fence: int) -> None:
-        super().__init__(reason)
-        self.fence = fence
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ExecutionLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
-
-
-class NotAdmitted(Returned):
-    """Nobody can say now whether a message may carry its run; nothing of it has run here.
-
-    Args:
-        reason: for people.
-        store: whether the store is the cause, so that other runs would fare the same.
-    """
-
-    def __init__(self, reason: str, store: bool = True) -> None:
-        super().__init__(reason)
-        self.store = store
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return NotAdmitted, (self.reason, self.store)  # type: ignore[attr-defined]
 
 
 class RunRequest(Request):  # type: ignore[misc]
     """A request for an iterable task."""
 
-    listener: ClassVar[Listener | None] = None
-    next_job_first: ClassVar[NextJobFirst | None] = None
-    #: Which queue a message came from, if that is known.
-    queue_of: ClassVar[Callable[[Any], str | None] | None] = None
-    #: Takes a request that was not admitted, in any thread.
-    postpone: ClassVar[Callable[[Any], None] | None] = None
     #: It was not admitted here: it must not start again before its message was parked.
     postponed = False
     #: The cause is its own run, and not the store.
@@ -112,6 +59,8 @@ class RunRequest(Request):  # type: ignore[misc]
     failed_at_limit = False
 
     def __init__(self, message: Any, **options: Any) -> None:
+        #: Of the worker that has received the message.
+        self.hooks = hooks_for(message)
         super().__init__(message, **options)
         headers = self._request_dict
         if self._decoded:  # protocol 1: Celery leaves the message's headers aside
@@ -130,7 +79,7 @@ class RunRequest(Request):  # type: ignore[misc]
         raw = self._raw(message)
         if raw is not None:
             own = {RAW: raw, RECEIVED: uptime()}
-            queue_of = RunRequest.queue_of
+            queue_of = self.hooks.queue_of
             if queue_of is not None and not sent_home(headers):
                 own[QUEUE] = queue_of(message)
             headers["properties"] = {**(headers.get("properties") or {}), **own}
@@ -143,10 +92,10 @@ class RunRequest(Request):  # type: ignore[misc]
         return self._body, self._content_type, self._content_encoding, dict(message.headers)
 
     def acknowledge(self) -> None:
-        if self.next_job_first is None:
+        if self.hooks.next_job_first is None:
             super().acknowledge()
         else:
-            self.next_job_first(super().acknowledge)
+            self.hooks.next_job_first(super().acknowledge)
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         # Only a fresh message expires, and that one carries no run yet.
@@ -164,7 +113,7 @@ class RunRequest(Request):  # type: ignore[misc]
     def cancel(self, pool: Any, signal: Any = None, *args: Any, **options: Any) -> None:
         # Only prefork can end a task without harm: on the other pools the execution, which has seen
         # the flag, would be killed while it hands over.
-        if getattr(pool, "uses_semaphore", False):
+        if kind_of_pool(pool).children:
             super().cancel(pool, signal, *args, **options)
 
     def _announce_cancelled(self, *args: Any, **options: Any) -> None:
@@ -199,8 +148,7 @@ class RunRequest(Request):  # type: ignore[misc]
             self.name,
             self.id,
         )
-        if self.listener is not None:  # first: whoever gets the message has to find no lease
-            self.listener.child_lost(self.type, self.id, self.generation, "hard time limit")
+        self._tell_lost("hard time limit")  # first: whoever gets the message has to find no lease
         task_ready(self)
         self.reject(requeue=True)
 
@@ -214,18 +162,17 @@ class RunRequest(Request):  # type: ignore[misc]
             return self._fail(exc)
         if isinstance(exc, NotAdmitted) and self._waits_here():
             self.postponed, self.postponed_alone = True, not exc.store
-            return RunRequest.postpone(self)  # type: ignore[misc]
+            return self.hooks.postpone(self)  # type: ignore[misc]
         if isinstance(exc, TimeLimitExceeded) and not return_ok and not acks_on_timeout(self.task):
             return self._resume_after_limit(exc)  # prefork: the child is about to be killed
         lost = isinstance(exc, (WorkerLostError, SystemExit, KeyboardInterrupt))
         lost = lost or (self.cut_off and isinstance(exc, Terminated))
-        if lost and self.listener is not None:
+        if lost:
             # Before the message goes back to the broker: whoever gets it has to find no lease.
-            self.listener.child_lost(
-                self.type, self.id, self.generation, _how(exc), crashed=not self.cut_off
-            )
-        if isinstance(exc, ExecutionLeft) and self.listener is not None:
-            self.listener.left(self.type, self.id, self.generation, exc.fence)
+            self._tell_lost(how_it_died(exc), crashed=not self.cut_off)
+        listener = self.hooks.listener
+        if isinstance(exc, ExecutionLeft) and listener is not None:
+            listener.left(self.type, self.id, self.generation, exc.fence)
         # ``on_timeout`` comes next and stores this one; Celery does so twice, errbacks included.
         return_ok = return_ok or isinstance(exc, TimeLimitExceeded)
         return super().on_failure(exc_info, send_failed_event, return_ok)
@@ -236,8 +183,8 @@ class RunRequest(Request):  # type: ignore[misc]
         Delivered again at once it would be refused at once, and quorum queues drop a message that
         was delivered too often.
         """
-        return RunRequest.postpone is not None and not (
-            self.acknowledged or self._already_cancelled or self._already_revoked or _is_stopping()
+        return self.hooks.postpone is not None and not (
+            self.acknowledged or self._already_cancelled or self._already_revoked or is_stopping()
         )
 
     def _drop(self) -> None:
@@ -251,7 +198,7 @@ class RunRequest(Request):  # type: ignore[misc]
         What a run raises itself is an ``Exception`` when it leaves the loop. Delivering the message
         again would meet the same code again, without an end.
         """
-        if self.cut_off or self._already_cancelled or self._already_revoked or _is_stopping():
+        if self.cut_off or self._already_cancelled or self._already_revoked or is_stopping():
             return False
         if isinstance(exc, WorkerLostError):
             return self.raised_here
@@ -276,33 +223,11 @@ class RunRequest(Request):  # type: ignore[misc]
             return super().on_failure(ExceptionInfo())
 
     def _tell_killed(self, outcome: str, reason: str, generation: int | None = None) -> bool:
-        if self.listener is None:
-            return True
-        return self.listener.killed(self.type, self.id, outcome, reason, generation)
+        listener = self.hooks.listener
+        return listener is None or listener.killed(self.type, self.id, outcome, reason, generation)
 
-
-def stored_state(request: Any) -> str | None:
-    """What the result backend says of a request's task; ``None`` where it says nothing.
-
-    May raise what the result backend raises.
-    """
-    backend = request.task.backend
-    if request.ignore_result or backend.as_uri() in ("rpc://", "disabled://"):
-        return None  # never written, or not to be read here
-    return str(backend.get_task_meta(request.id, cache=False)["status"])
-
-
-def _is_stopping() -> bool:
-    """Whether a signal stops this worker."""
-    wishes = (state.should_stop, state.should_terminate)  # exit codes, 0 among them
-    return any(wish is not None and wish is not False for wish in wishes)
-
-
-#: In the words of billiard, whose error tells it in no other way.
-_ENDED_BY = re.compile(r"signal \d+(?: \(\w+\))?|exitcode -?\d+")
-
-
-def _how(exc: BaseException) -> str:
-    """How a child died: its signal or exit code, as far as is known."""
-    found = _ENDED_BY.search(str(exc))
-    return found.group() if found else f"{type(exc).__name__}: {exc}"[:200]
+    def _tell_lost(self, how: str, *, crashed: bool = True) -> None:
+        if self.hooks.listener is not None:
+            self.hooks.listener.child_lost(
+                self.type, self.id, self.generation, how, crashed=crashed
+            )

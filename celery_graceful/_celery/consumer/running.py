@@ -1,4 +1,4 @@
-"""Requests that run in this worker now: telling of them, ending them, what became of them.
+"""Requests that run in this process now: which they are, ending them, what became of them.
 
 Tried on Celery 5.5 to 5.7 with billiard 4.2 and 4.3.
 """
@@ -11,12 +11,16 @@ from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, WorkerLostError
+from celery.platforms import EX_FAILURE, EX_OK
 from celery.states import SUCCESS
 from celery.worker import state as _typed_state
 from kombu.utils.encoding import safe_repr
 
-from celery_graceful._celery.consumer.request import RunRequest, stored_state
+from celery_graceful._celery.consumer.outcomes import stored_state
+from celery_graceful._celery.consumer.request import RunRequest
 from celery_graceful._celery.consumer.unstarted import begun, hand_back
+from celery_graceful._celery.threads.native import StillChanging, snapshot
+from celery_graceful._celery.worker_parts import events_of
 
 state: Any = _typed_state
 
@@ -133,8 +137,8 @@ class UnderWay:
 
 def flush_events(worker: Any) -> None:
     """Send the monitoring events that wait for the event loop's next turn."""
-    dispatcher = getattr(worker.consumer, "event_dispatcher", None)
-    if dispatcher is not None and dispatcher.enabled:
+    dispatcher = events_of(worker)
+    if dispatcher is not None:
         dispatcher.flush()
 
 
@@ -146,3 +150,36 @@ def under_way(worker: Any, held_here: Iterable[Any] = ()) -> list[UnderWay]:
     """
     found = [r for r in begun(worker, held_here) if getattr(r, "time_start", None)]
     return [UnderWay(request) for request in sorted(found, key=lambda r: r.time_start)]
+
+
+def active_runs() -> list[tuple[str, str]]:
+    """Task name and id of the iterable tasks that run in this worker now.
+
+    Raises:
+        StillChanging: nobody can say.
+    """
+    runs = [r for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
+    return [(r.type, r.id) for r in runs if isinstance(r.id, str)]  # a stranger's id may be a list
+
+
+def revoked_active_runs() -> list[tuple[str, str]]:
+    """Those of :func:`active_runs` whose id was revoked."""
+    return [run for run in active_runs() if run[1] in state.revoked]
+
+
+def something_runs() -> bool:
+    """Whether any task, of whatever kind, runs in this worker now; also when that is not known."""
+    try:
+        return bool(snapshot(state.active_requests))
+    except StillChanging:
+        return True
+
+
+def stop_when_idle() -> None:
+    """Have the worker's loop end it (a warm stop) at its next turn."""
+    state.should_stop = EX_OK
+
+
+def terminate_when_idle() -> None:
+    """Have the worker's loop end it (a cold stop) when the task it is in has returned."""
+    state.should_terminate = EX_FAILURE

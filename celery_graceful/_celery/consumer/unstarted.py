@@ -14,8 +14,9 @@ from celery.worker import state as _typed_state
 from celery.worker.request import Request
 from kombu.transport.virtual.base import QoS as VirtualQoS
 
-from celery_graceful._celery.consumer.paused_queues import entries_of
+from celery_graceful._celery.pool.kind import pool_kind
 from celery_graceful._celery.threads.native import snapshot
+from celery_graceful._celery.worker_parts import executor_queue_of, jobs_of, slot_queue_of
 
 state: Any = _typed_state
 
@@ -45,17 +46,16 @@ def begun(worker: Any, held_here: Iterable[Any]) -> list[Any]:
     known = (
         *snapshot(state.reserved_requests),
         *snapshot(state.active_requests),
-        *_in_children(worker.pool),
+        *_in_children(worker),
     )
     return list({id(r): r for r in known if id(r) not in here}.values())
 
 
-def _in_children(pool: Any) -> list[Any]:
+def _in_children(worker: Any) -> list[Any]:
     """The requests behind what a prefork pool's children are at."""
-    jobs = getattr(getattr(pool, "_pool", None), "_cache", None) or {}
     owners = [
         getattr(getattr(job, "_callback", None), "__self__", None)
-        for job in snapshot(jobs.values())
+        for job in snapshot(jobs_of(worker).values())
         if not job.ready()
     ]
     return [owner for owner in owners if isinstance(owner, Request)]
@@ -65,8 +65,8 @@ def take_back(worker: Any, wanted: Wanted) -> list[Any]:
     """Take those requests that are ``wanted`` from wherever they wait to be begun."""
     consumer = worker.consumer
     return [
-        *_from_semaphore(getattr(worker, "semaphore", None), wanted),
-        *_from_executor(getattr(worker.pool, "executor", None), wanted),
+        *_from_semaphore(slot_queue_of(worker), wanted),
+        *_from_executor(executor_queue_of(worker), wanted),
         *_from_buckets(consumer.task_buckets.values(), wanted),
         *_from_timer(consumer, wanted),
     ]
@@ -74,9 +74,9 @@ def take_back(worker: Any, wanted: Wanted) -> list[Any]:
 
 def left_by_closed_pool(worker: Any) -> list[Any]:
     """What waited for a prefork pool's slots, which have forgotten it when the pool was closed."""
-    if not getattr(worker.pool, "uses_semaphore", False):
+    if not pool_kind(worker).children:
         return []
-    sent = {id(request) for request in _in_children(worker.pool)}
+    sent = {id(request) for request in _in_children(worker)}
     return [
         request
         for request in snapshot(state.reserved_requests)
@@ -111,8 +111,7 @@ def not_begun_after_all(request: Any) -> None:
     state.task_reserved(request)
 
 
-def _from_semaphore(semaphore: Any, wanted: Wanted) -> list[Any]:
-    waiting = getattr(semaphore, "_waiting", None)
+def _from_semaphore(waiting: Any, wanted: Wanted) -> list[Any]:
     if not waiting:
         return []
     found = []
@@ -134,8 +133,7 @@ def _in_turn(entries: Any) -> Iterator[Any]:
             return
 
 
-def _from_executor(executor: Any, wanted: Wanted) -> list[Any]:
-    waiting = getattr(executor, "_work_queue", None)
+def _from_executor(waiting: Any, wanted: Wanted) -> list[Any]:
     if waiting is None:
         return []
     found, items = [], []
@@ -155,7 +153,7 @@ def _from_executor(executor: Any, wanted: Wanted) -> list[Any]:
 
 def waits_for_thread(worker: Any) -> bool:
     """Whether a pool of threads has something to begin, which it does with or without a broker."""
-    waiting = getattr(getattr(worker.pool, "executor", None), "_work_queue", None)
+    waiting = executor_queue_of(worker)
     return waiting is not None and not waiting.empty()
 
 
@@ -183,7 +181,7 @@ def _from_buckets(buckets: Iterable[Any], wanted: Wanted) -> list[Any]:
 
 def _from_timer(consumer: Any, wanted: Wanted) -> list[Any]:
     found = []
-    for entry, handle in entries_of(consumer.timer):
+    for entry, handle in _entries_of(consumer.timer):
         args = getattr(entry, "args", None)
         request = args[0] if args else None
         if getattr(entry, "canceled", False) or not isinstance(request, Request):
@@ -193,6 +191,17 @@ def _from_timer(consumer: Any, wanted: Wanted) -> list[Any]:
             consumer.qos.decrement_eventually()
             found.append(request)
     return found
+
+
+def _entries_of(timer: Any) -> Iterator[tuple[Any, Any]]:
+    """Each entry of a worker's timer, with what the timer wants to cancel it."""
+    queue = getattr(timer, "queue", None)
+    if queue is None:
+        queue = timer.schedule.queue
+    for item in list(queue):
+        entry = getattr(item, "entry", None)
+        if entry is not None:
+            yield entry, item if hasattr(item, "kill") else entry
 
 
 def _as_delivered(requests: list[Any]) -> list[Any]:

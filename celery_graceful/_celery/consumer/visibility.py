@@ -17,10 +17,11 @@ from typing import Any
 from celery.worker import state as _typed_state
 
 from celery_graceful._celery.threads.native import native_sleep, snapshot, start_native_thread
-
-logger = logging.getLogger("celery_graceful.worker")
+from celery_graceful._celery.worker_parts import connection_of, task_consumer_of
 
 state: Any = _typed_state
+
+logger = logging.getLogger("celery_graceful.worker")
 
 #: Times are renewed this often before a message would be delivered again, and after this many
 #: seconds at the latest.
@@ -91,9 +92,8 @@ class Renewals:
 
     def _renew(self) -> float:
         """Renew once; returns the seconds until the next time."""
-        consumer = getattr(self._worker, "consumer", None)
-        channel = getattr(getattr(consumer, "task_consumer", None), "channel", None)
-        connection = getattr(consumer, "connection", None)
+        channel = getattr(task_consumer_of(self._worker), "channel", None)
+        connection = connection_of(self._worker)
         if channel is None or connection is None:
             return 1.0  # not connected
         if not getattr(channel, "unacked_index_key", None) or not channel.ack_emulation:

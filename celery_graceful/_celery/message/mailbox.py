@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message.failover import connect, connection_for_write, limit_silence
+from celery_graceful._celery.message.brokers import connect, connection_for_write, limit_silence
 from celery_graceful.text.masking import mask_text
 
 Answer = TypeVar("Answer")

@@ -13,11 +13,11 @@ from amqp.exceptions import NotFound
 from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message.failover import connect, connection_for_write
-from celery_graceful._celery.message.protocol_1 import task_and_id
+from celery_graceful._celery.message.bodies import task_and_id
+from celery_graceful._celery.message.brokers import connect, connection_for_write
+from celery_graceful._celery.message.envelope import Envelope, envelope_of
+from celery_graceful._celery.message.headers import is_name
 from celery_graceful._celery.message.publish import Sender
-from celery_graceful._celery.message.wire import Envelope, envelope_of, is_name
 from celery_graceful.errors import PublishUncertain, Unroutable
 from celery_graceful.text.masking import mask_text
 
@@ -29,6 +29,10 @@ PARKED = "graceful_parked"
 _NO_QUEUE = (NotFound, ChannelError)
 
 
+def unknown_queue(message: Any) -> None:
+    """Which queue a message came from, where nobody knows."""
+
+
 class Lot:
     """A parking queue of one app.
 
@@ -38,6 +42,7 @@ class Lot:
         broker: the broker's name, without credentials.
         timeout: seconds for connecting, and for each confirmation.
         headers: added to each message that is parked, and kept when it is sent back.
+        queue_of: which queue a message came from, if the worker knows it.
     """
 
     def __init__(
@@ -48,12 +53,14 @@ class Lot:
         *,
         timeout: float,
         headers: Mapping[str, Any] | None = None,
+        queue_of: Callable[[Any], str | None] = unknown_queue,
     ) -> None:
         self.name = name
         self._app = app
         self._broker = broker
         self._timeout = timeout
         self._headers = headers or {}
+        self._queue_of = queue_of
         self._sender: Sender | None = None
         self._declared = False
 
@@ -78,7 +85,7 @@ class Lot:
         try:
             send = self._connected(declare=changed == self._parked)
             for request in requests:
-                envelope = self._read(request.message, RunRequest.queue_of)
+                envelope = self._read(request.message)
                 if envelope is not None and self._arrives(changed(envelope), send, what):
                     sent.append(request)
         except (OperationalError, PublishUncertain) as exc:
@@ -86,12 +93,9 @@ class Lot:
             self.close()
         return sent
 
-    def _read(
-        self, message: Any, queue_of: Callable[[Any], str | None] | None = None
-    ) -> Envelope | None:
+    def _read(self, message: Any) -> Envelope | None:
         try:
-            queue = queue_of(message) if queue_of is not None else None
-            return envelope_of(message, self._broker, queue)
+            return envelope_of(message, self._broker, self._queue_of(message))
         except Exception as exc:  # whatever a stranger wrote: the others have to go their way
             logger.error("A message stays where it is, since it cannot be read: %.400r", exc)
             return None

@@ -9,9 +9,9 @@ from amqp.exceptions import NotFound
 from kombu import Producer, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
-from celery_graceful._celery.message.failover import connect, connection_for_write, limit_silence
-from celery_graceful._celery.message.protocol_1 import task_and_id
-from celery_graceful._celery.message.wire import PROPERTIES, Envelope
+from celery_graceful._celery.message.bodies import task_and_id
+from celery_graceful._celery.message.brokers import connect, connection_for_write, limit_silence
+from celery_graceful._celery.message.envelope import PROPERTIES, Envelope
 from celery_graceful.errors import PublishUncertain, Unroutable
 from celery_graceful.text.masking import mask_text, mask_url
 

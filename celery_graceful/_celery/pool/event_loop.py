@@ -13,6 +13,8 @@ from typing import Any
 
 from billiard.pool import CLOSE
 
+from celery_graceful._celery.worker_parts import connection_of, processes_of
+
 logger = logging.getLogger("celery_graceful.worker")
 
 #: Seconds between two looks where there is no event loop.
@@ -70,14 +72,14 @@ class Service:
             self._go_on_without_broker(exc)
 
     def _pool_is_watched(self) -> bool:
-        pool: Any = getattr(self._worker.pool, "_pool", None)
+        pool = processes_of(self._worker)
         pipes = getattr(pool, "_fileno_to_outq", None)
         return not pipes or any(pipe in self._hub.readers for pipe in tuple(pipes))
 
     def _watch_again(self) -> None:
         """Celery 5.5 forgets readers and timers when its loop ends, in whatever way."""
         self._watch_pool_again()
-        connection = getattr(self._worker.consumer, "connection", None)
+        connection = connection_of(self._worker)
         if connection is None or connection.transport.driver_type != "amqp":
             return
         connection.register_with_event_loop(self._hub)
@@ -103,7 +105,7 @@ class Service:
 
     def _watch_pool_again(self) -> None:
         self._worker.pool.register_with_event_loop(self._hub)
-        pool: Any = getattr(self._worker.pool, "_pool", None)
+        pool = processes_of(self._worker)
         if not hasattr(pool, "on_timeout_set"):
             return
         for job in tuple(pool._cache.values()):
@@ -113,13 +115,13 @@ class Service:
 
     def _let_go_of_connection(self) -> None:
         """Else an AMQP message would be given back into a dead socket, without an error."""
-        connection = getattr(self._worker.consumer, "connection", None)
+        connection = connection_of(self._worker)
         if connection is not None and connection.transport.driver_type == "amqp":
             connection.collect(socket_timeout=_LOOK)
 
     def _bury_children(self) -> None:
         """A closed pool looks after dead children only in its join."""
-        pool: Any = getattr(self._worker.pool, "_pool", None)
+        pool = processes_of(self._worker)
         if getattr(pool, "_state", None) == CLOSE and hasattr(pool, "_join_exited_workers"):
             pool._join_exited_workers()
 

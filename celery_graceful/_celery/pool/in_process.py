@@ -14,6 +14,7 @@ from billiard.einfo import ExceptionInfo
 from celery.worker.state import task_ready
 
 from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.pool.kind import kind_of_pool
 
 
 def report_base_exceptions(pool: Any) -> None:
@@ -23,9 +24,9 @@ def report_base_exceptions(pool: Any) -> None:
     would wait for it for ever.
 
     Args:
-        pool: Celery's pool; a prefork pool, which reports such tasks itself, is left alone.
+        pool: Celery's pool; one with child processes, which report such tasks, is left alone.
     """
-    if getattr(pool, "uses_semaphore", False):
+    if kind_of_pool(pool).children:
         return
     apply = pool.on_apply
 

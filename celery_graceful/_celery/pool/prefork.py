@@ -1,12 +1,76 @@
-"""The prefork pool: noticing dead children soon, and knowing at a stop what they have begun."""
+"""The prefork pool: dead children are noticed soon, and a child's next job goes out first.
+
+The pool hands the next job to a child after the main process has dealt with the last one's
+result. A late acknowledgement belongs to that, and on Redis it is a round trip that the child
+waits for: as long as a short task takes. Tried on Celery 5.5 to 5.7 with kombu 5.5 to 5.7.
+"""
 
 from __future__ import annotations
 
+import logging
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import isgenerator
 from typing import Any
+
+from celery_graceful._celery.worker_parts import processes_of
+
+logger = logging.getLogger("celery_graceful.worker")
+
+
+class NextJobFirst:
+    """Puts off what can wait until the pool's next job is on its way to its child.
+
+    The event loop writes jobs at the end of the turn after the one that brought a result, so what
+    is put off waits for the beginning of the turn after that. Nothing waits when no job does, or
+    when the worker stops.
+
+    Args:
+        jobs: what the pool has still to hand out; only looked at.
+    """
+
+    def __init__(self, jobs: Any) -> None:
+        self._jobs = jobs
+        self._put_off: list[Callable[[], None]] = []
+        self._seen = 0
+        self._closed = False
+
+    def __call__(self, act: Callable[[], None]) -> None:
+        if self._closed or not self._jobs:
+            act()
+        else:
+            self._put_off.append(act)
+
+    def tick(self) -> None:
+        """A turn of the event loop begins."""
+        due, self._seen = self._seen, len(self._put_off)
+        if due:
+            self._seen -= due
+            self._act(due)
+
+    def close(self) -> None:
+        """Nothing waits any longer: the worker stops."""
+        self._closed, self._seen = True, 0
+        self._act(len(self._put_off))
+
+    def _act(self, count: int) -> None:
+        for _ in range(count):
+            act = self._put_off.pop(0)
+            try:
+                act()
+            except Exception:  # else one would keep back the others, or end the event loop
+                logger.exception("What was put off could not be done: %r", act)
+
+
+def next_job_first(worker: Any, hub: Any) -> NextJobFirst | None:
+    """For a worker's pool, if that is a prefork pool on an event loop."""
+    jobs = getattr(processes_of(worker), "outbound_buffer", None)
+    if jobs is None:
+        return None
+    later = NextJobFirst(jobs)
+    hub.on_tick.add(later.tick)
+    return later
 
 
 def look_for_dead_children(worker: Any, hub: Any, every: float) -> None:
@@ -15,7 +79,7 @@ def look_for_dead_children(worker: Any, hub: Any, every: float) -> None:
     The pool hears of a death when the child's pipe closes, looks whether the child has ended, and
     on a busy machine it has not quite; the next look would come with a timer of 5 s.
     """
-    maintain = getattr(getattr(worker.pool, "_pool", None), "maintain_pool", None)
+    maintain = getattr(processes_of(worker), "maintain_pool", None)
     if maintain is not None:
         hub.call_repeatedly(every, maintain)
 
@@ -34,7 +98,7 @@ def hear_of_accepted_jobs(worker: Any, hub: Any, at_most: float) -> None:
         hub: its event loop.
         at_most: seconds; a child that gets jobs in advance (``-O fast``) accepts them one by one.
     """
-    pool = getattr(worker.pool, "_pool", None)
+    pool = processes_of(worker)
     if hub is None or not hasattr(pool, "handle_result_event"):
         return
     until = time.monotonic() + at_most

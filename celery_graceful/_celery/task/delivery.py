@@ -36,6 +36,33 @@ class Returned(Reject):
         super().__init__(reason, requeue=requeue)
 
 
+class ExecutionLeft(Returned):
+    """An execution gives its message back without having told the store."""
+
+    def __init__(self, reason: str, fence: int) -> None:
+        super().__init__(reason)
+        self.fence = fence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExecutionLeft, (self.reason, self.fence)  # type: ignore[attr-defined]
+
+
+class NotAdmitted(Returned):
+    """Nobody can say now whether a message may carry its run; nothing of it has run here.
+
+    Args:
+        reason: for people.
+        store: whether the store is the cause, so that other runs would fare the same.
+    """
+
+    def __init__(self, reason: str, store: bool = True) -> None:
+        super().__init__(reason)
+        self.store = store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NotAdmitted, (self.reason, self.store)  # type: ignore[attr-defined]
+
+
 class Stores(Enum):
     """Which states may be stored for a task on behalf of an execution."""
 

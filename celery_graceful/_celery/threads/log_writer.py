@@ -12,7 +12,7 @@ import logging
 import sys
 from typing import Any
 
-from celery_graceful._celery.threads.originals import original
+from celery_graceful._celery.threads.greenlets import original, threads_are_greenlets
 
 OURS = "celery_graceful"
 #: How long the main thread may take to come to a line, and to write it, in seconds.
@@ -24,8 +24,7 @@ def send_lines_to_main_thread() -> None:
 
     Called before each thread is started: by then the loggers that it uses are there.
     """
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
+    if not threads_are_greenlets():
         return
     hub = sys.modules["gevent"].get_hub()
     if not hub.main_hub:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from celery_graceful._celery.threads.greenlets import original
 from celery_graceful._celery.threads.log_writer import send_lines_to_main_thread
-from celery_graceful._celery.threads.originals import original
 
 T = TypeVar("T")
 

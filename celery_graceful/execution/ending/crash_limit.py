@@ -6,7 +6,7 @@ import logging
 from typing import NoReturn
 
 from celery_graceful import signals
-from celery_graceful._celery.message.wire import LEFT_OUT
+from celery_graceful._celery.message.headers import LEFT_OUT
 from celery_graceful.errors import CheckpointLost, MaxCrashesExceeded
 from celery_graceful.execution.owned import OwnedExecution
 from celery_graceful.text.counting import counted

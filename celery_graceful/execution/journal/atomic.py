@@ -9,7 +9,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any
 
-from celery_graceful._celery.consumer.request import ExecutionLeft
+from celery_graceful._celery.task.delivery import ExecutionLeft
 from celery_graceful.atomic import Atomic, Busy, Claim, Mark, Row, Work
 from celery_graceful.errors import CursorError, NoRunError, StoreUnavailable
 from celery_graceful.execution import results

@@ -11,8 +11,8 @@ from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from celery_graceful import signals
-from celery_graceful._celery.consumer.request import ExecutionLeft
 from celery_graceful._celery.task.delivery import (
+    ExecutionLeft,
     Left,
     Returned,
     Stores,

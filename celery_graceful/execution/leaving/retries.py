@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.saferepr import saferepr
 
-from celery_graceful._celery.consumer.request import ExecutionLeft
-from celery_graceful._celery.message import wire
-from celery_graceful._celery.task.delivery import Stores, delivery_of, limit_stores
+from celery_graceful._celery.message.headers import (
+    CHECKPOINT,
+    GENERATION,
+    HOME,
+    LEFT,
+    LEFT_OUT,
+    travelling,
+)
+from celery_graceful._celery.task.delivery import ExecutionLeft, Stores, delivery_of, limit_stores
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution import ending, leaving
 from celery_graceful.execution.making import EXECUTION
@@ -75,10 +81,10 @@ def send(execution: OwnedExecution) -> None:
     if decision.verdict is not Verdict.PUBLISH:
         leaving.taken_out(execution)
     headers = dict(options.get("headers") or {})
-    for name in (wire.CHECKPOINT, wire.LEFT, wire.LEFT_OUT, wire.HOME):
+    for name in (CHECKPOINT, LEFT, LEFT_OUT, HOME):
         headers.pop(name, None)
-    headers.update(wire.travelling(execution.ticket.record.checkpoint))
-    headers[wire.GENERATION] = execution.ticket.record.generation
+    headers.update(travelling(execution.ticket.record.checkpoint))
+    headers[GENERATION] = execution.ticket.record.generation
     headers["parent_id"] = (
         execution.request.parent_id
     )  # Celery would make a root task its own parent

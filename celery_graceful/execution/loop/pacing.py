@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils.encoding import safe_repr
 
-from celery_graceful._celery.threads.own_thread import gevent_loop, run_in_own_thread
+from celery_graceful._celery.threads.greenlets import loop_here, run_in_own_thread
 from celery_graceful.durations import format_seconds
 from celery_graceful.execution.loop.ticker import TICK
 from celery_graceful.model.run import pace as decisions
@@ -49,7 +49,7 @@ class Pacing:
 
     def enter(self) -> None:
         """The execution begins, in the thread that runs it."""
-        self._loop = gevent_loop()
+        self._loop = loop_here()
         options, need = self._execution.options, self._execution.pace.need
         limit = options.max_execution_time or options.time_limit
         if limit and need > limit:

@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.utils.saferepr import saferepr
 
+from celery_graceful._celery.task.current_app import with_request
 from celery_graceful._celery.task.delivery import Returned
-from celery_graceful._celery.threads.own_thread import gevent_loop, run_in_own_thread, with_request
-from celery_graceful._celery.threads.throwing import Edge
+from celery_graceful._celery.threads.greenlets import loop_here, run_in_own_thread
+from celery_graceful._celery.threads.interruption import Edge
 from celery_graceful.errors import CutOff, CutOffError
 from celery_graceful.execution.loop import ticker
 from celery_graceful.model.run.reasons import StopReason
@@ -78,7 +79,7 @@ class Attended:
         self._request = request
         self._flag = flag
         self._hook = hook
-        self._loop = gevent_loop() if hook else None
+        self._loop = loop_here() if hook else None
         self._began = time.monotonic()
         self._ended = self._is_cut = False
         self._held_number = b""

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from celery_graceful import signals
+from celery_graceful._celery.worker_parts import events_of
 from celery_graceful.durations import format_seconds
 from celery_graceful.model.maintenance.mode import Hold
 from celery_graceful.text.counting import counted
@@ -93,8 +94,8 @@ class Announcer:
         entered = what == "entered"
         signal = signals.maintenance_entered if entered else signals.maintenance_left
         signals.emit(signal, self._worker.app, **details)
-        events = getattr(self._worker.consumer, "event_dispatcher", None)
-        if events is not None and events.enabled:
+        events = events_of(self._worker)
+        if events is not None:
             details.pop("worker")
             events.send(f"graceful-maintenance-{what}", **details)
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from celery_graceful._celery.consumer import unstarted
 from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.consumer.run_hooks import hooks_of
+from celery_graceful._celery.pool.kind import pool_kind
 from celery_graceful._celery.threads.native import native_lock
+from celery_graceful._celery.worker_parts import connection_of, slots_of
 from celery_graceful.maintenance.workers import MOST_BUSY, Busy, Report, report_every
 from celery_graceful.model.maintenance.held import NOTHING, Held, held_by, slots_allowed
 from celery_graceful.model.maintenance.mode import Mode
@@ -81,14 +84,19 @@ class MaintenanceController:
         )
         peers = Peers(runtime.app, runtime.namespace, worker.hostname)
         self._from_peers = ModeFromPeers(peers, self.watch.learn, every=settings.lease_ttl)
-        self.parking = TaskParking(runtime, flag.worker, self.held_by_name)
+        self.parking = TaskParking(runtime, flag.worker, self.held_by_name, self._queue_of)
         self.run_parking = RunParking(
-            runtime, flag.worker, faulty.__contains__, lambda: self.starts_runs, peers
+            runtime,
+            flag.worker,
+            faulty.__contains__,
+            lambda: self.starts_runs,
+            peers,
+            self._queue_of,
         )
         self.gate = Gate(
             worker, self._park, self.watch.look_since, self._on_settled, self._exempt, faulty
         )
-        RunRequest.postpone = self._postpone
+        hooks_of(worker).postpone = self._postpone
         self._on_change()
 
     # -- what is held -----------------------------------------------------------------------
@@ -126,6 +134,10 @@ class MaintenanceController:
         self.parking.mode_changed(mode)
         if not (could_start or self.gate.runs_wait):
             self.run_parking.can_start_again()
+
+    def _queue_of(self, message: Any) -> str | None:
+        """Which queue a message came from, where the broker says it; for those that are parked."""
+        return None if self.gate.intake is None else self.gate.intake.queue_by_tag(message)
 
     def _set_gate(self) -> None:
         known = self.watch.known
@@ -222,7 +234,7 @@ class MaintenanceController:
     @property
     def slots(self) -> int:
         """How many tasks the worker can run at once."""
-        return int(self._worker.max_concurrency or self._worker.concurrency or 1)
+        return slots_of(self._worker)
 
     def report(self) -> Report:
         """The worker at this moment; in any thread."""
@@ -247,7 +259,7 @@ class MaintenanceController:
         return Report(
             hostname=worker.hostname,
             pid=self._flag.owner_pid,
-            pool=getattr(worker.pool_cls, "__module__", "").rpartition(".")[2],
+            pool=pool_kind(worker).name,
             slots=self.slots,
             queues=tuple(gate.intake.names) if gate.intake is not None else (),
             exempt=tuple(sorted(self._exempt)),
@@ -267,8 +279,7 @@ class MaintenanceController:
     def _disconnected(self) -> bool:
         """Without a connection nothing starts, but what threads were given before; the next
         connection finds the gate as it is."""
-        consumer = getattr(self._worker, "consumer", None)
-        if consumer is not None and consumer.connection is not None:
+        if connection_of(self._worker) is not None:
             return False
         return not unstarted.waits_for_thread(self._worker)
 

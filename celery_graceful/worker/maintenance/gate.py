@@ -12,8 +12,11 @@ from typing import Any
 from celery_graceful._celery.consumer import unstarted
 from celery_graceful._celery.consumer.paused_queues import Intake
 from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message.wire import sent_home
+from celery_graceful._celery.consumer.run_hooks import hooks_of
+from celery_graceful._celery.message.headers import sent_home
+from celery_graceful._celery.pool.kind import pool_kind
 from celery_graceful._celery.threads.native import StillChanging, snapshot
+from celery_graceful._celery.worker_parts import consumer_of
 from celery_graceful.model.maintenance.held import NOTHING, Held
 from celery_graceful.stop.hold import Binding, bindings, queue_of, queue_of_delivery
 
@@ -70,7 +73,7 @@ class Gate:
         #: On solo, when a long task has ended and the mode was not read since.
         self._stale: float | None = None
         self._bindings: list[Binding] = []
-        self._solo = getattr(worker.pool_cls, "__module__", "").endswith(".solo")
+        self._solo = pool_kind(worker).main_thread
         self._scheduled = threading.Event()
         self._start = unstarted.intercept(worker, self._admit_solo if self._solo else self._admit)
 
@@ -85,7 +88,7 @@ class Gate:
 
     def call_soon(self) -> None:
         """Have :meth:`enforce` called in the thread that consumes."""
-        consumer = getattr(self._worker, "consumer", None)
+        consumer = consumer_of(self._worker)
         if consumer is None or self.intake is None or self._scheduled.is_set():
             return
         self._scheduled.set()
@@ -136,7 +139,7 @@ class Gate:
         self._scheduled.clear()
         if self.intake is None:
             self.intake = Intake(consumer, self.call_soon)
-            RunRequest.queue_of = self.intake.queue_by_tag
+            hooks_of(self._worker).queue_of = self.intake.queue_by_tag
         self.intake.reconnected()
         self.enforce()
 

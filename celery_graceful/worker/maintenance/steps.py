@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import signals as celery_signals
 
-from celery_graceful._celery.consumer.lost_poll import end_polls_before_closing
+from celery_graceful._celery.consumer.lost_connection import end_polls_before_closing
 from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag

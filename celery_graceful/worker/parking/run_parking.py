@@ -13,8 +13,9 @@ from typing import Any
 
 from celery_graceful._celery.consumer import unstarted
 from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message.parking_queue import Lot
-from celery_graceful._celery.message.wire import WAITED, broker_identity
+from celery_graceful._celery.message.brokers import broker_identity
+from celery_graceful._celery.message.headers import WAITED
+from celery_graceful._celery.message.parking_queue import Lot, unknown_queue
 from celery_graceful._celery.threads.native import native_lock
 from celery_graceful.runtime import Runtime, namespace_in
 from celery_graceful.text.counting import counted
@@ -32,13 +33,15 @@ AGAIN = 60.0
 TIMEOUT, RETRY = 3.0, 1.0
 
 
-def queue_for_runs(app: Any, broker: str, timeout: float) -> Lot:
+def queue_for_runs(
+    app: Any, broker: str, timeout: float, queue_of: Callable[[Any], str | None] = unknown_queue
+) -> Lot:
     """The parking queue of an app's runs.
 
     Its name depends on no setting: a worker whose settings are wrong parks messages as well.
     """
     name = f"{app.main or 'celery'}.graceful.waiting"
-    return Lot(app, name, broker, timeout=timeout, headers={WAITED: True})
+    return Lot(app, name, broker, timeout=timeout, headers={WAITED: True}, queue_of=queue_of)
 
 
 class RunParking:
@@ -50,6 +53,7 @@ class RunParking:
         stays: whether messages of a task wait for another worker, whatever the store does.
         can_start: whether this worker can start runs now.
         peers: other workers, asked for help while this one cannot.
+        queue_of: which queue a message came from, if that is known.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class RunParking:
         stays: Callable[[str], bool],
         can_start: Callable[[], bool],
         peers: Peers,
+        queue_of: Callable[[Any], str | None] = unknown_queue,
     ) -> None:
-        self._queue = queue_for_runs(runtime.app, runtime.broker, runtime.settings.release_timeout)
+        timeout = runtime.settings.release_timeout
+        self._queue = queue_for_runs(runtime.app, runtime.broker, timeout, queue_of)
         self._stays = stays
         self._can_start = can_start
         self._help = HelpFromPeers(peers, lambda: self._again_at is not None or not can_start())

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from celery_graceful._celery.message.parking_queue import Lot
-from celery_graceful._celery.message.wire import sent_home
+from celery_graceful._celery.message.headers import sent_home
+from celery_graceful._celery.message.parking_queue import Lot, unknown_queue
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.mode import Kind, Mode
@@ -31,15 +31,23 @@ class TaskParking:
         runtime: of the app.
         worker: names the worker.
         held: whether a task is held by name, by what is known now.
+        queue_of: which queue a message came from, if that is known.
     """
 
-    def __init__(self, runtime: Runtime, worker: str, held: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        worker: str,
+        held: Callable[[str], bool],
+        queue_of: Callable[[Any], str | None] = unknown_queue,
+    ) -> None:
         self._held = held
         self._queue = Lot(
             runtime.app,
             f"{runtime.namespace}.graceful.parked",
             runtime.broker,
             timeout=runtime.settings.release_timeout,
+            queue_of=queue_of,
         )
         self.unparker = Unparker(
             runtime, worker, self._queue, held, claim=CLAIM, done=self._sent_back

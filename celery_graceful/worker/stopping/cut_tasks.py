@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from celery_graceful import signals
-from celery_graceful._celery.consumer.request import RunRequest
 from celery_graceful._celery.consumer.running import UnderWay, flush_events
 from celery_graceful._celery.threads.native import where_main_thread_is
 
@@ -86,9 +85,9 @@ class CutTasks:
 
     def _release(self, task: UnderWay) -> None:
         """Whoever gets the run's message next has to find no lease."""
-        listener = RunRequest.listener
+        request = task.request
+        listener = request.hooks.listener
         if listener is not None and not task.ended:
-            request = task.request
             listener.child_lost(
                 request.type, task.id, request.generation, "cut off at a stop", crashed=False
             )

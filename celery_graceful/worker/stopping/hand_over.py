@@ -13,7 +13,8 @@ from celery_graceful._celery.consumer.running import UnderWay, under_way
 from celery_graceful._celery.consumer.unstarted import hand_back, left_by_closed_pool, take_back
 from celery_graceful._celery.pool.children import TERM_SIGNAL
 from celery_graceful._celery.pool.event_loop import Service
-from celery_graceful._celery.pool.process_exit import leave_anyway, leave_now
+from celery_graceful._celery.pool.kind import pool_kind
+from celery_graceful._celery.pool.main_process import leave_anyway, leave_now
 from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.grace.deadlines import own_end
 from celery_graceful.model.run.reasons import StopReason
@@ -54,6 +55,8 @@ class HandOver:
         self._waiting = waiting
         self._before_leaving = before_leaving
         self._spares_plain = spares_plain
+        #: Whether the pool can end a task without harm to others.
+        self._can_end = pool_kind(worker).children
         self._cut_off = CutTasks(worker)
         #: What was cut off and is not dealt with; read by another thread.
         self._in_hand: list[UnderWay] = []
@@ -61,11 +64,6 @@ class HandOver:
         self._told_to_end: set[str] = set()
         #: Ids of those that were given back or reported.
         self._settled: set[str] = set()
-
-    @property
-    def _prefork(self) -> bool:
-        """Whether the pool can end a task without harm to others."""
-        return bool(getattr(self._worker.pool, "uses_semaphore", False))
 
     def running(self) -> list[UnderWay]:
         """What runs in the worker now. From any thread.
@@ -130,11 +128,11 @@ class HandOver:
             return running
         runs = [task for task in running if task.is_run]
         # Where tasks cannot be ended one by one, those that are spared keep the others.
-        return runs if self._prefork or len(runs) == len(running) else []
+        return runs if self._can_end or len(runs) == len(running) else []
 
     def cut_without_main_thread(self) -> None:
         """The cut has come and the main thread has not: ``finally`` blocks run all the same."""
-        if self._prefork and (due := self.due()):
+        if self._can_end and (due := self.due()):
             self._flag.raise_(StopReason.SHUTDOWN, cold=True)
             self._tell_to_end(due)
 
@@ -162,7 +160,7 @@ class HandOver:
             return
         with leave_anyway():
             left = {task.id: task for task in (*self.running(), *self._in_hand)}
-            if self._prefork:
+            if self._can_end:
                 _end(self._worker, list(left.values()), SIGKILL)
             self._cut_off.tell_of_the_rest(list(left.values()))
             self._before_leaving()
@@ -170,7 +168,7 @@ class HandOver:
     def leave(self) -> None:
         """Give back what runs, report the rest, and end this process, here and now."""
         running = self.running()
-        if self._prefork:
+        if self._can_end:
             _end(self._worker, running, SIGKILL)
         self._deal_with(running)
         self._before_leaving()
@@ -180,11 +178,11 @@ class HandOver:
         own_time = self._own_time()
         self._flag.raise_(StopReason.SHUTDOWN, cold=True)
         self._in_hand = list(running)
-        if self._prefork:
+        if self._can_end:
             self._tell_to_end(running)
         service.hurry()
         left = running if self._flag.solo else self._settle(running, service, own_time)
-        if left and self._prefork:
+        if left and self._can_end:
             _end(self._worker, left, SIGKILL)
             left = self._settle(left, service, DEAD)
         self._deal_with(left)

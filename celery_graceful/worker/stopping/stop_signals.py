@@ -9,8 +9,9 @@ from typing import Any
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.platforms import EX_FAILURE, EX_OK
 
-from celery_graceful._celery.consumer import held_requests
-from celery_graceful._celery.pool.signal_handlers import say_cold
+from celery_graceful._celery.consumer import running
+from celery_graceful._celery.pool.kind import pool_kind
+from celery_graceful._celery.pool.main_process import say_cold
 from celery_graceful.execution.stopping.stop_hooks import raise_if_cut
 from celery_graceful.grace.deadlines import Grace
 from celery_graceful.model.run.reasons import StopReason
@@ -93,18 +94,17 @@ class StopSignals:
     def _stop_cold(self, name: str, now: float) -> None:
         """Celery would sleep and end the pool here, in the handler; its loop would stand still."""
         soft = float(self._worker.app.conf.worker_soft_shutdown_timeout or 0)
-        prefork = bool(getattr(self._worker.pool, "uses_semaphore", False))
         if self._cold_signals > 1:
             soft = 0.0
-        if soft or prefork:
+        if soft or pool_kind(self._worker).children:
             # Only children can be ended; elsewhere a cold stop waits for its tasks, as Celery's.
             self._cut_by(now + soft)
         self.asked(name, cold=not soft)
         if self._flag.solo and not soft:
             # Celery would raise in the middle of the task's item. Ended by the loop instead.
-            held_requests.terminate_when_idle()
+            running.terminate_when_idle()
         else:
-            held_requests.stop_when_idle()
+            running.stop_when_idle()
         if self._cold_signals == 1:
             say_cold(self._worker, name)
         self._ring()
@@ -116,7 +116,7 @@ class StopSignals:
 
     def _interrupt(self) -> None:
         """On solo: raise in the task, as Celery's cold stop does; a second time, leave."""
-        if not held_requests.something_runs():
+        if not running.something_runs():
             return
         if self._interrupted:
             self._give_up()

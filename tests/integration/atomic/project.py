@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.headers import GENERATION, RAW
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.transition import transition
@@ -155,9 +155,9 @@ class Project:
             },
             "properties": {
                 "correlation_id": run,
-                wire.RAW: (body.encode(), "application/json", "utf-8", headers),
+                RAW: (body.encode(), "application/json", "utf-8", headers),
             },
-            **({wire.GENERATION: generation} if generation else {}),
+            **({GENERATION: generation} if generation else {}),
         }
         made = self.app.tasks[task]
         done: Any = build_tracer(task, made, app=self.app)(run, list(args), {}, request)

@@ -15,7 +15,7 @@ from kombu import Exchange, Queue
 
 from celery_graceful import IterableTask
 from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import Envelope, capture, pack, unpack
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.base import Store
@@ -83,11 +83,11 @@ def as_seen_by_a_child(app: Any, message: Any) -> Context:
     return Context(request._request_dict)
 
 
-def envelope_of(app: Any, message: Any) -> wire.Envelope:
+def envelope_of(app: Any, message: Any) -> Envelope:
     """What a run keeps of its message, through the store's text and back."""
-    captured = wire.capture(as_seen_by_a_child(app, message), runtime_of(app).broker)
+    captured = capture(as_seen_by_a_child(app, message), runtime_of(app).broker)
     assert captured is not None
-    return wire.unpack(wire.pack(captured))
+    return unpack(pack(captured))
 
 
 class Faulty:

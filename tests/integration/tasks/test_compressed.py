@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from celery.result import AsyncResult
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import capture, pack
 from celery_graceful.model.run.record import State
 from celery_graceful.runs import quarantined_items
 from celery_graceful.runs.api import Runs
@@ -35,9 +35,9 @@ def sent(app: Any, name: str) -> bytes:
     app.tasks[TASK].apply_async(ARGS, {"cursor": 5}, task_id=name)
     message = take(app)
     assert (message.headers.get("compression") is None) == (app.conf.task_compression is None)
-    captured = wire.capture(as_seen_by_a_child(app, message), runtime_of(app).broker)
+    captured = capture(as_seen_by_a_child(app, message), runtime_of(app).broker)
     assert captured is not None
-    return wire.pack(captured)
+    return pack(captured)
 
 
 def test_whoever_waits_for_a_cancelled_run_hears_of_it(app: Any, runtime: Runtime) -> None:

@@ -13,7 +13,7 @@ from celery.worker import state as _typed_state
 from kombu.message import Message
 
 from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import pack
 from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -160,7 +160,7 @@ def test_a_silent_broker_does_not_hold_up_the_beats(
     runtime = runtime_of(app)
     mine, lost = RunKey(TASK, "mine"), RunKey(TASK, "lost")
     message, request = received(app, "mine")
-    envelope = wire.pack(replace(envelope_of(app, message), broker=runtime.broker))
+    envelope = pack(replace(envelope_of(app, message), broker=runtime.broker))
     running = Record(State.RUNNING, fence=1, owner="w@host/1", envelope=envelope)
     assert runtime.store.swap(mine, 0, running, due_in=5).done
     waiting = replace(running, state=State.INTERRUPTED, owner=None)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import Envelope, pack, unpack
+from celery_graceful._celery.message.headers import CHECKPOINT, GENERATION
 from celery_graceful._celery.message.publish import publish
 from celery_graceful.errors import CorruptRecord, PublishUncertain
 from celery_graceful.runtime import runtime_of
@@ -49,7 +50,7 @@ def assert_same(first: Any, second: Any) -> None:
         first.content_type,
         first.content_encoding,
     )
-    ours = {wire.GENERATION: 3, wire.CHECKPOINT: '{"cursor":1}', "eta": None, "expires": None}
+    ours = {GENERATION: 3, CHECKPOINT: '{"cursor":1}', "eta": None, "expires": None}
     assert second.headers == {**first.headers, **ours}
     for name in ("correlation_id", "reply_to", "delivery_mode"):
         assert second.properties.get(name) == first.properties.get(name)
@@ -101,11 +102,12 @@ def test_another_queue_and_exchange(app: Any) -> None:
 PUBLISH = """
 import sys
 from celery import Celery
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import Envelope, pack, unpack
+from celery_graceful._celery.message.headers import CHECKPOINT, GENERATION
 from celery_graceful._celery.message.publish import publish
 app = Celery("proj", broker=sys.argv[1], set_as_current=False)
 app.conf.task_queues = eval(sys.argv[3], {**vars(__import__("kombu"))})
-publish(app, wire.unpack(bytes.fromhex(sys.argv[2])), timeout=5)
+publish(app, unpack(bytes.fromhex(sys.argv[2])), timeout=5)
 """
 
 
@@ -124,7 +126,7 @@ def test_from_a_process_that_has_declared_nothing(
     app.tasks[TASK].apply_async((1,), queue="imports", routing_key=key)
     first = take(app, "imports")
     assert first is not None
-    packed = wire.pack(envelope_of(app, first).continued(3, '{"cursor":1}')).hex()
+    packed = pack(envelope_of(app, first).continued(3, '{"cursor":1}')).hex()
     queues = f"[Queue('imports', Exchange({exchange!r}, type={kind!r}), routing_key={binding!r})]"
     done = subprocess.run(
         [sys.executable, "-c", PUBLISH, broker_url, packed, queues],
@@ -142,7 +144,7 @@ def test_from_a_process_that_has_declared_nothing(
 # -- what cannot be sent ----------------------------------------------------------------------
 
 
-def some_envelope(app: Any, **changes: Any) -> wire.Envelope:
+def some_envelope(app: Any, **changes: Any) -> Envelope:
     fields: dict[str, Any] = {
         "body": b"[[], {}, {}]",
         "content_type": "application/json",
@@ -153,7 +155,7 @@ def some_envelope(app: Any, **changes: Any) -> wire.Envelope:
         "routing_key": "celery",
         "broker": runtime_of(app).broker,
     }
-    return wire.Envelope(**{**fields, **changes})
+    return Envelope(**{**fields, **changes})
 
 
 def test_an_exchange_that_leads_nowhere(app: Any) -> None:
@@ -245,7 +247,7 @@ def test_the_same_broker_written_in_two_ways(make_app: MakeApp) -> None:
 def test_packed_and_unpacked(make_app: MakeApp, headers: Any, body: bytes) -> None:
     app = make_app("memory://")
     envelope = some_envelope(app, headers=headers, body=body, properties={"priority": 3})
-    assert wire.unpack(wire.pack(envelope)) == envelope
+    assert unpack(pack(envelope)) == envelope
 
 
 @pytest.mark.parametrize(
@@ -268,13 +270,13 @@ def test_packed_and_unpacked(make_app: MakeApp, headers: Any, body: bytes) -> No
 )
 def test_corrupt_envelopes(data: bytes) -> None:
     with pytest.raises(CorruptRecord, match="saved message of a run cannot be read"):
-        wire.unpack(data)
+        unpack(data)
 
 
 def test_a_continuation_forgets_what_the_broker_added(make_app: MakeApp) -> None:
     app = make_app("memory://")
-    added = {"redelivered": True, "x-death": [{}], "x-delivery-count": 2, wire.CHECKPOINT: "old"}
+    added = {"redelivered": True, "x-death": [{}], "x-delivery-count": 2, CHECKPOINT: "old"}
     before = some_envelope(app, headers={"id": "1", "expires": "soon", **added})
     after = before.continued(2, None)
-    assert after.headers == {"id": "1", "eta": None, "expires": None, wire.GENERATION: 2}
+    assert after.headers == {"id": "1", "eta": None, "expires": None, GENERATION: 2}
     assert before.headers["redelivered"], "the first one stays as it was"

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import capture, pack, unpack
+from celery_graceful._celery.message.headers import CHECKPOINT as CHECKPOINT_HEADER
+from celery_graceful._celery.message.headers import GENERATION
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, Request, RunKey, State
 from celery_graceful.runs.rescue import BATCH, Rescuer
@@ -65,9 +67,9 @@ def envelope(app: Any, broker: str | None = None, **options: Any) -> tuple[Any, 
     """A message of a real call, and what a run keeps of it."""
     app.tasks[TASK].apply_async((1, "ü"), **options)
     message = take(app)
-    captured = wire.capture(as_seen_by_a_child(app, message), broker or runtime_of(app).broker)
+    captured = capture(as_seen_by_a_child(app, message), broker or runtime_of(app).broker)
     assert captured is not None
-    return message, wire.pack(captured)
+    return message, pack(captured)
 
 
 #: More than a lease from one look to the next, as the rescuer sees it.
@@ -155,8 +157,8 @@ def test_published_again_with_a_higher_generation(
     (second,) = drained(app)
     assert second.body == first.body
     assert second.headers["id"] == first.headers["id"]
-    assert second.headers[wire.GENERATION] == 1
-    assert second.headers[wire.CHECKPOINT] == CHECKPOINT
+    assert second.headers[GENERATION] == 1
+    assert second.headers[CHECKPOINT_HEADER] == CHECKPOINT
     assert second.properties["priority"] == first.properties["priority"]
     record = runtime.store.load(run).record
     assert record is not None
@@ -173,12 +175,12 @@ def test_the_rescued_message_can_be_rescued_in_turn(
     overdue(runtime, "id-1", packed)
     looks(rescuer)
     (second,) = drained(app)
-    again = wire.pack(envelope_of(app, second))
+    again = pack(envelope_of(app, second))
     overdue(runtime, "id-2", again, generation=1, fence=2)
     looks(rescuer)
     (third,) = drained(app)
     assert third.body == first.body
-    assert third.headers[wire.GENERATION] == 2
+    assert third.headers[GENERATION] == 2
 
 
 def test_only_what_stood_still(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
@@ -291,9 +293,9 @@ def test_while_the_broker_is_away_runs_stay_as_they_are(
     url = f"redis://127.0.0.1:{free_port()}/0"
     runtime = runtime_of(make_app(url, graceful_release_timeout=0.3, graceful_lease_ttl=5))
     message, _ = envelope(here)
-    captured = wire.capture(as_seen_by_a_child(here, message), runtime.broker)
+    captured = capture(as_seen_by_a_child(here, message), runtime.broker)
     assert captured is not None
-    run = overdue(runtime, "id-1", wire.pack(captured))
+    run = overdue(runtime, "id-1", pack(captured))
     before = runtime.store.load(run).record
     with caplog.at_level(logging.ERROR):
         looks(Rescuer(runtime, runtime.store), 4)
@@ -319,8 +321,8 @@ def test_a_run_without_a_queue_is_unroutable(
     app = make_app(request.getfixturevalue(f"{kind}_url"), graceful_lease_ttl=1)
     declare(app, "imports", "media", "direct", "import")
     runtime = runtime_of(app)
-    captured = replace(wire.unpack(envelope(app)[1]), **way)
-    run = overdue(runtime, "id-1", wire.pack(captured))
+    captured = replace(unpack(envelope(app)[1]), **way)
+    run = overdue(runtime, "id-1", pack(captured))
     rescuer = Rescuer(runtime, runtime.store)
     for round_ in (1, 2):
         with caplog.at_level(logging.ERROR):

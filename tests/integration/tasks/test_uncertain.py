@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery.app.task import Context
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.headers import GENERATION, RAW
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
@@ -35,9 +35,9 @@ def lose(faulty: Faulty, lost: str, times: int = 1) -> None:
 
 
 def message(generation: int = 0, redelivered: bool = False) -> Context:
-    headers: dict[str, Any] = {wire.GENERATION: generation} if generation else {}
+    headers: dict[str, Any] = {GENERATION: generation} if generation else {}
     raw = (b"[]", "application/json", "utf-8", {"id": RUN.id, "task": RUN.task})
-    about = {"delivery_info": {"redelivered": redelivered}, "properties": {wire.RAW: raw}}
+    about = {"delivery_info": {"redelivered": redelivered}, "properties": {RAW: raw}}
     return Context({"id": RUN.id, **about, **headers})
 
 
@@ -259,5 +259,5 @@ def test_a_fenced_execution_is_refused_everything(
 def test_a_wrong_header_is_no_generation(runtime: Runtime, faulty: Faulty) -> None:
     """Whatever a stranger put into the header: a clear error, or no generation."""
     request = message()
-    setattr(request, wire.GENERATION, "7")
+    setattr(request, GENERATION, "7")
     assert ask(runtime, request).verdict is Verdict.START

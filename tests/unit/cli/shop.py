@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from click.testing import Result
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import Envelope, pack
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import RunKey, State
@@ -26,7 +26,7 @@ def begin(runtime: Runtime, run: RunKey = RUN) -> None:
     """A worker takes the run up, and saves a checkpoint."""
     runtime.app.tasks[TASK].apply_async(("a.csv",), task_id=run.id)
     (message,) = queued(runtime.app)
-    envelope = wire.Envelope(
+    envelope = Envelope(
         body=message.body.encode() if isinstance(message.body, str) else message.body,
         content_type=message.content_type,
         content_encoding=message.content_encoding,
@@ -36,7 +36,7 @@ def begin(runtime: Runtime, run: RunKey = RUN) -> None:
         routing_key="celery",
         broker=runtime.broker,
     )
-    admit = ev.Admit(generation=0, owner="w1/abc", envelope=wire.pack(envelope), at=1.0)
+    admit = ev.Admit(generation=0, owner="w1/abc", envelope=pack(envelope), at=1.0)
     done = transition(runtime.store, run, admit, runtime.policy)
     assert done.record is not None
     saved = encode(Checkpoint(cursor=41, carry={"rows": 42}, steps=42, total=100))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.headers import GENERATION
 from celery_graceful.model.run.record import State
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, leave, queued, result_state, state
@@ -38,7 +38,7 @@ def test_resuming_publishes_the_next_generation(call: Run, runtime: Runtime) -> 
     call("pause", ID)
     assert call("resume", ID).exit_code == 0
     (message,) = queued(runtime.app)
-    assert (message.headers["id"], message.headers[wire.GENERATION]) == (ID, 3)
+    assert (message.headers["id"], message.headers[GENERATION]) == (ID, 3)
     assert state(runtime) is State.INTERRUPTED
 
 
@@ -57,7 +57,7 @@ def test_a_purged_run_shows_as_orphaned_and_is_sent_again(call: Run, runtime: Ru
         "publish",
         f"celery graceful pause {ID}",
     )
-    assert [each.headers[wire.GENERATION] for each in queued(runtime.app)] == [2]
+    assert [each.headers[GENERATION] for each in queued(runtime.app)] == [2]
     assert "orphaned" not in call("runs").stdout
 
 

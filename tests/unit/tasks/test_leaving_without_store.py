@@ -9,7 +9,7 @@ import pytest
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message.wire import HEADER_LIMIT
+from celery_graceful._celery.message.headers import HEADER_LIMIT
 from celery_graceful.errors import (
     CorruptRecord,
     PublishUncertain,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from celery.exceptions import Reject
 
-from celery_graceful._celery.consumer.request import NotAdmitted
+from celery_graceful._celery.task.delivery import NotAdmitted
 from celery_graceful.errors import (
     CorruptRecord,
     NewerRecord,

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from celery_graceful._celery.threads.throwing import Edge
+from celery_graceful._celery.threads.interruption import Edge
 from celery_graceful.errors import CutOff
 from tests.harness import wait_for
 
@@ -156,7 +156,7 @@ def test_nothing_is_left_behind_in_the_interpreter() -> None:
     """Python 3.11 looks for ever for an exception that is taken back."""
     code = (
         "import sys, threading\n"
-        "from celery_graceful._celery.threads.throwing import Edge\n"
+        "from celery_graceful._celery.threads.interruption import Edge\n"
         "from celery_graceful.errors import CutOff\n"
         "def run():\n"
         "    edge = Edge(CutOff)\n"

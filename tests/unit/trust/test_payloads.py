@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from celery_graceful._celery.message.bodies import check_accepted, on_its_own, read_body
-from celery_graceful._celery.message.wire import Envelope
+from celery_graceful._celery.message.envelope import Envelope
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.execution import results
 
@@ -131,7 +131,7 @@ class Inner:
         ("builtins", "KeyboardInterrupt"), ("builtins", "GeneratorExit"), ("builtins", "dict"),
         ("celery.exceptions", "Ignore"), ("celery.exceptions", "Reject"),
         ("celery.exceptions", "Retry"), ("celery.exceptions", "WorkerShutdown"),
-        ("celery_graceful._celery.consumer.request", "ExecutionLeft"),
+        ("celery_graceful._celery.task.delivery", "ExecutionLeft"),
         ("billiard.exceptions", "WorkerLostError"), ("celery_graceful.errors", "CutOff"),
     ],
 )  # fmt: skip

@@ -5,17 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.consumer.run_hooks import RunHooks
 from celery_graceful.worker.stopping.cut_tasks import CutTasks
 
 
-def test_a_run_is_released_by_its_real_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_released_by_its_real_name() -> None:
     lost: list[tuple[Any, ...]] = []
     listener: Any = SimpleNamespace(child_lost=lambda *args, **options: lost.append(args))
-    monkeypatch.setattr(RunRequest, "listener", listener)
-    request = SimpleNamespace(type="shop.import", name="shown as this", generation=3)
+    request = SimpleNamespace(
+        type="shop.import", name="shown as this", generation=3, hooks=RunHooks(listener)
+    )
     task: Any = SimpleNamespace(
         is_run=True, ended=False, can_go_back=False, was_revoked=False, id="1", request=request
     )

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.concurrency import prefork, solo
 
 from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message.wire import HOME
+from celery_graceful._celery.message.headers import HOME
 from celery_graceful.model.maintenance.held import Held
 from celery_graceful.worker.maintenance import gate as gate_module
 from celery_graceful.worker.maintenance.gate import Gate
@@ -22,6 +23,9 @@ def request(queue: str, home: str | None = None, task: str = "shop.mail") -> Any
     info = {"exchange": "", "routing_key": queue}
     message = SimpleNamespace(headers=headers, delivery_info=info)
     return SimpleNamespace(type=task, name="shown as this", message=message, acknowledged=False)
+
+
+POOLS = {"prefork": prefork.TaskPool, "solo": solo.TaskPool}
 
 
 class Yard:
@@ -39,7 +43,7 @@ class Yard:
         self.begin: Callable[[Any], None] = self.started.append
         self.worker: Any = SimpleNamespace(
             app=Celery("shop", set_as_current=False),
-            pool_cls=SimpleNamespace(__module__=f"celery.concurrency.{pool}"),
+            pool_cls=POOLS[pool],
             pool=None,
             process_task=lambda request: self.begin(request),
         )

@@ -18,6 +18,7 @@ from celery.worker import strategy as _typed_strategy
 from kombu.serialization import dumps
 
 from celery_graceful import IterableTask
+from celery_graceful._celery.consumer import run_hooks
 from celery_graceful._celery.consumer.request import RunRequest
 
 state: Any = _typed_state
@@ -43,7 +44,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         app.backend.forget("the-id")
         listener = Mock()
         listener.killed.return_value = True
-        monkeypatch.setattr(RunRequest, "listener", listener)
+        monkeypatch.setattr(run_hooks, "_NONE", run_hooks.RunHooks(listener=listener))
         return _request(app), listener
 
     yield make

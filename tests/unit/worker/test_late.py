@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kombu import Connection, Consumer, Queue
 
-from celery_graceful._celery.consumer.late_messages import name_late_messages
+from celery_graceful._celery.consumer.stop_consuming import name_late_messages
 
 
 def test_it_is_named_and_goes_back(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
-from celery_graceful._celery.consumer import held_requests
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.consumer import running as running_here
+from celery_graceful._celery.message.envelope import Envelope, pack
 from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
@@ -71,7 +71,7 @@ def lease_renewer(runtime: Runtime) -> LeaseRenewer:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *runs: RunKey) -> None:
-    monkeypatch.setattr(held_requests, "active_runs", lambda: [tuple(run) for run in runs])
+    monkeypatch.setattr(running_here, "active_runs", lambda: [tuple(run) for run in runs])
 
 
 # -- leases ------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_leases_are_kept_while_nobody_knows_what_runs(
     def unknown() -> list[tuple[str, str]]:
         raise StillChanging("a set changed all the time")
 
-    monkeypatch.setattr(held_requests, "active_runs", unknown)
+    monkeypatch.setattr(running_here, "active_runs", unknown)
     lease_renewer._beat(store)
     lease_renewer._cancel_revoked(store)
     assert store.beaten == [GOOD, GOOD]
@@ -125,10 +125,10 @@ def test_something_runs_while_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> N
         def __iter__(self) -> Iterator[Any]:
             raise RuntimeError("Set changed size during iteration")
 
-    monkeypatch.setattr(held_requests.state, "active_requests", Never())
-    assert held_requests.something_runs()
+    monkeypatch.setattr(running_here.state, "active_requests", Never())
+    assert running_here.something_runs()
     with pytest.raises(StillChanging):
-        held_requests.active_runs()
+        running_here.active_runs()
 
 
 def test_a_doubt_that_cannot_be_settled_does_not_hold_up_the_others(
@@ -150,8 +150,8 @@ def test_a_doubt_that_cannot_be_settled_does_not_hold_up_the_others(
 
 
 def envelope(runtime: Runtime) -> bytes:
-    sent = wire.Envelope(b"[]", "application/json", "utf-8", {}, {}, "", "celery", runtime.broker)
-    return wire.pack(sent)
+    sent = Envelope(b"[]", "application/json", "utf-8", {}, {}, "", "celery", runtime.broker)
+    return pack(sent)
 
 
 class Sent:

@@ -14,7 +14,7 @@ from celery import Celery
 from kombu import Connection, Producer, Queue
 from kombu.exceptions import OperationalError
 
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import envelope_of
 from celery_graceful._celery.message.parking_queue import PARKED, Lot
 from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.maintenance.mode_changes import NOTICE
@@ -194,10 +194,10 @@ def test_a_message_that_cannot_be_read_is_in_nobodys_way(
     for number in range(3):
         messages.protocol_2("shop.import", str(number))
 
-    def envelope_of(message: Any, *args: Any) -> Any:
-        return wire.envelope_of(UNREADABLE if message.headers["id"] == "0" else message, *args)
+    def read(message: Any, *args: Any) -> Any:
+        return envelope_of(UNREADABLE if message.headers["id"] == "0" else message, *args)
 
-    monkeypatch.setattr("celery_graceful._celery.message.parking_queue.envelope_of", envelope_of)
+    monkeypatch.setattr("celery_graceful._celery.message.parking_queue.envelope_of", read)
     assert lot.empty(is_held) == (2, 1)
     assert [headers["id"] for headers, _ in messages.at_home()] == ["1", "2"]
     assert messages.left() == 1

@@ -19,8 +19,10 @@ from celery.worker.request import Request
 from kombu.serialization import dumps, loads
 
 from celery_graceful import IterableTask
+from celery_graceful._celery.consumer import run_hooks
 from celery_graceful._celery.consumer.request import RunRequest
-from celery_graceful._celery.message import wire
+from celery_graceful._celery.message.envelope import capture
+from celery_graceful._celery.message.headers import GENERATION
 from celery_graceful._celery.pool.in_process import report_base_exceptions
 from celery_graceful.errors import BaseExceptionRaised, NotResumable
 from celery_graceful.runs.admit import admit
@@ -49,7 +51,7 @@ def app() -> Any:
 def listener(monkeypatch: pytest.MonkeyPatch) -> Any:
     listener = Mock()
     listener.killed.return_value = True
-    monkeypatch.setattr(RunRequest, "listener", listener)
+    monkeypatch.setattr(run_hooks, "_NONE", run_hooks.RunHooks(listener=listener))
     return listener
 
 
@@ -119,7 +121,7 @@ def test_a_message_of_protocol_1_can_be_published_again(
     body = BODY if convert is proto1_to_proto2 else {**BODY, "group": "a-group"}
     message = message_of(body, headers={"custom": 1}, serializer=serializer)
     request = request_of(app, message, convert)
-    envelope = wire.capture(Context(request._request_dict), "memory://")
+    envelope = capture(Context(request._request_dict), "memory://")
     assert envelope is not None
     again = envelope.continued(1, "{}")
     headers = again.headers
@@ -136,13 +138,13 @@ def test_a_message_of_protocol_1_can_be_published_again(
 
 
 def test_a_bare_message_of_another_client(app: Any) -> None:
-    envelope = wire.capture(Context(request_of(app, message_of(BARE))._request_dict), "memory://")
+    envelope = capture(Context(request_of(app, message_of(BARE))._request_dict), "memory://")
     assert envelope is not None
     assert envelope.headers["id"] == "the-id"
 
 
 def test_the_generation_of_a_retry_by_protocol_1_is_seen(app: Any) -> None:
-    message = message_of(BODY, headers={wire.GENERATION: 3})
+    message = message_of(BODY, headers={GENERATION: 3})
     assert request_of(app, message).generation == 3
 
 

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.concurrency import prefork as prefork_pool
+from celery.concurrency import thread as thread_pool
 
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.worker.stopping import hand_over
@@ -30,7 +32,7 @@ def made(
     spares: bool = True,
 ) -> HandOver:
     monkeypatch.setattr(hand_over, "under_way", lambda *_: list(running))
-    worker = SimpleNamespace(pool=SimpleNamespace(uses_semaphore=prefork))
+    worker = SimpleNamespace(pool_cls=(prefork_pool if prefork else thread_pool).TaskPool)
     return HandOver(worker, flag, list, lambda: None, lambda: spares)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.consumer.run_hooks import RunHooks
+from celery_graceful._celery.pool.kind import PoolKind
 from celery_graceful.worker import step
 
 
@@ -17,10 +18,11 @@ def test_only_where_tasks_run_elsewhere_the_loop_is_watched(
 ) -> None:
     for name in ("look_for_dead_children", "notice_lost_connection", "next_job_first"):
         monkeypatch.setattr(step, name, lambda *args, **options: None)
-    monkeypatch.setattr(RunRequest, "next_job_first", None)
     watched: list[Any] = []
     own: Any = SimpleNamespace(
-        flag=SimpleNamespace(solo=solo), renewals=SimpleNamespace(watch=watched.append)
+        pool=PoolKind("solo" if solo else "thread", main_thread=solo),
+        hooks=RunHooks(),
+        renewals=SimpleNamespace(watch=watched.append),
     )
     hub = object()
     step.GracefulStep.register_with_event_loop(own, object(), hub)

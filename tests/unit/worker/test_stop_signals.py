@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.concurrency import prefork as prefork_pool
+from celery.concurrency import thread as thread_pool
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.worker import state as _typed_state
 
@@ -45,7 +47,7 @@ def made(flag: stop_flag.StopFlag, left: list[str]) -> Made:
         worker = SimpleNamespace(
             hostname="worker@test",
             app=SimpleNamespace(conf=SimpleNamespace(worker_soft_shutdown_timeout=soft)),
-            pool=SimpleNamespace(uses_semaphore=prefork),
+            pool_cls=(prefork_pool if prefork else thread_pool).TaskPool,
         )
         known = None if grace is None else Grace(grace, 6, "a test", learnt)
         return StopSignals(worker, flag, known, lambda: None, lambda: left.append("left"))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful._celery.consumer.unknown_tasks import leave_unknown_runs
-from celery_graceful._celery.message.wire import GENERATION
+from celery_graceful._celery.consumer.run_hooks import leave_unknown_runs
+from celery_graceful._celery.message.headers import GENERATION
 
 ASKED = ("shop.walk", "seven")
 

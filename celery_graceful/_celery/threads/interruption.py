@@ -10,8 +10,9 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from typing import Any, Protocol
+from typing import Protocol
 
+from celery_graceful._celery.threads.greenlets import greenlet_here, loop_here
 from celery_graceful._celery.threads.native import native_sleep
 
 #: Seconds between two looks at whether a throw is done.
@@ -122,9 +123,9 @@ class _Threaded:
 class _Greenlet:
     """Code in a greenlet of gevent; one that never yields is not interrupted."""
 
-    def __init__(self, gevent: Any) -> None:
-        self._greenlet = gevent.getcurrent()
-        self._loop = gevent.get_hub().loop
+    def __init__(self) -> None:
+        self._greenlet = greenlet_here()
+        self._loop = loop_here()
 
     def throw(self, edge: Edge) -> None:
         self._loop.run_callback_threadsafe(self._throw, edge)
@@ -149,21 +150,13 @@ class _Unreachable:
 
 
 def _here() -> _Target:
-    gevent = _gevent()
-    if gevent is not None:
-        return _Greenlet(gevent)
+    if greenlet_here() is not None:
+        return _Greenlet()
     if _in_greenlet():
         return _Unreachable()
     if threading.current_thread() is threading.main_thread():
         return _Signalled()
     return _Threaded()
-
-
-def _gevent() -> Any:
-    """The module, where this is one of its greenlets."""
-    gevent = sys.modules.get("gevent")
-    here = gevent is not None and isinstance(gevent.getcurrent(), gevent.Greenlet)
-    return gevent if here else None
 
 
 def _in_greenlet() -> bool:

@@ -1,4 +1,4 @@
-"""Several brokers, of which messages travel by the one that answers.
+"""Which broker an app's messages travel by: its name, and of several the one that answers.
 
 kombu turns to the next one when a broker is away, each connection by itself. Servers that are no
 copies of each other have queues of their own then: what a worker quarantines, or sends to resume a
@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+from celery_graceful._celery.worker_parts import connection_of
 from celery_graceful.forks import after_fork
+from celery_graceful.text.masking import mask_url
 
 #: kombu's strategy "shuffle" may draw the same one again and again.
 _ROUNDS = 3
@@ -29,6 +31,31 @@ def several(given: Any) -> tuple[str, ...]:
 def follow(worker: Any) -> None:
     """From now on this process connects to the broker that ``worker`` consumes from."""
     _workers[worker.app] = ref(worker)
+
+
+def broker_identity(app: Any) -> str:
+    """Names the broker and virtual host of an app, without user or password.
+
+    Some transports of kombu take the whole URL for the host, password included.
+    """
+    connection = app.connection_for_write()
+    transport = connection.transport.driver_type
+    host = connection.hostname or "localhost"
+    if "://" in host or "@" in host:
+        host = mask_url(host)
+    port = connection.port or connection.transport.default_port or ""
+    return f"{transport}://{host}:{port}/{connection.virtual_host or ''}"
+
+
+def broker_shown(app: Any) -> str:
+    """The same for people: it tells TLS, as ``rediss://`` or ``amqps://``.
+
+    The identity does not: a broker is the same one with and without.
+    """
+    scheme, sep, rest = broker_identity(app).partition("://")
+    connection = app.connection_for_write()
+    secured = connection.ssl or str(connection.transport_cls) == f"{scheme}s"
+    return f"{scheme}{'s' if secured else ''}{sep}{rest}"
 
 
 def connection_for_write(app: Any, timeout: float) -> Any:
@@ -77,7 +104,7 @@ def _consumed_from(app: Any) -> str | None:
     worker = None if known is None else known()
     if worker is None or len(urls) < 2 or _are_sentinels(urls):
         return None
-    connection = getattr(getattr(worker, "consumer", None), "connection", None)
+    connection = connection_of(worker)
     if connection is None or several(app.conf.broker_read_url) != urls:
         return None
     there = _server(connection)
