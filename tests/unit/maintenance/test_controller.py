@@ -40,6 +40,7 @@ def soon() -> list[Callable[[], None]]:
 @pytest.fixture
 def worker(runtime: Runtime, soon: list[Callable[[], None]]) -> Any:
     """What the maintenance needs of Celery's worker, connected."""
+    celery_state.reserved_requests.clear()  # what tests before this one have left
     worker: Any = SimpleNamespace(
         app=runtime.app,
         hostname="w1@host",
