@@ -77,7 +77,7 @@ def _figures(
         f"{what}: all kept longer", [timed(lambda: store.expire_quarantined(RUN, keep=KEEP))], None
     )
     scattered = [
-        timed(lambda n=n: store.drop_quarantined(RUN, range(n, n + 100), fence=1))  # type: ignore[misc]
+        timed(lambda n=n: store.drop_quarantined(RUN, range(n, n + 100)))  # type: ignore[misc]
         for n in range(0, size, size // 50)
     ]
     yield _figure(f"{what}: a hundred dropped", scattered, None)

@@ -26,7 +26,7 @@ RATES = (10, 1000, 0)
 NAMES = {
     scripts.SWAP.sha.decode(): "swap",
     scripts.CHECKPOINT.sha.decode(): "checkpoint",
-    scripts.BEAT.sha.decode(): "beat",
+    scripts.RENEW.sha.decode(): "renewal",
 }
 
 Written = tuple[float, str, str]
@@ -102,7 +102,7 @@ def _figure(rate: int, run: str, steps: int, found: list[Written]) -> Figure:
     during = Counter(kind for at, kind in ours if began < at < ended)
     per_second = during.total() / (ended - began)
     print(f"  {rate}/s: {dict(during)} in {ended - began:.1f} s, {steps} items", file=sys.stderr)
-    flushes, beats, swaps = during["checkpoint"], during["beat"], len(times)
+    checkpoints, renewals, swaps = during["checkpoint"], during["renewal"], len(times)
     return Figure(
         "writes",
         f"{f'{rate:,} items' if rate else 'all items possible'} per second",
@@ -110,6 +110,6 @@ def _figure(rate: int, run: str, steps: int, found: list[Written]) -> Figure:
         per_second,
         BOUND,
         unit="/s",
-        note=f"{flushes} checkpoints, {beats} beats in {ended - began:.1f} s, {steps:,} items; "
-        f"{swaps} more writes begin and end the run",
+        note=f"{checkpoints} checkpoints, {renewals} renewals in {ended - began:.1f} s, "
+        f"{steps:,} items; {swaps} more writes begin and end the run",
     )

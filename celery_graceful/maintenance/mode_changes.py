@@ -21,12 +21,13 @@ from celery_graceful.maintenance.broker_replies import BROKER_TIMEOUT
 from celery_graceful.maintenance.workers import known_workers
 from celery_graceful.model.maintenance.mode import Mode, first_version, without_ended
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
+from celery_graceful.stores.base import NOTICES
 from celery_graceful.text.counting import counted
 from celery_graceful.text.masking import mask_text
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
-    from celery_graceful.stores.board import Notice
+    from celery_graceful.stores.base import Text
 
 #: The notice that holds the mode, and the control command that brings a change to a worker.
 NOTICE, COMMAND = "maintenance", "graceful_maintenance"
@@ -65,7 +66,7 @@ def read(runtime: Runtime) -> Reading:
         StoreUnavailable: the store did not answer.
         CorruptRecord: it cannot be read.
     """
-    notice = runtime.store.read_notice(NOTICE)
+    notice = runtime.store.read_text(NOTICES, NOTICE)
     return Reading(without_ended(decode_mode(notice.text, notice.version), notice.now), notice.now)
 
 
@@ -85,7 +86,7 @@ def change(
         CorruptRecord: the mode cannot be read, and nothing takes its place; nothing was changed.
     """
     for _ in range(MOST_ROUNDS):
-        notice = runtime.store.read_notice(NOTICE)
+        notice = runtime.store.read_text(NOTICES, NOTICE)
         stored = _decoded(notice, unreadable)
         before = without_ended(stored, notice.now)
         after = changed(before, notice.now)
@@ -95,7 +96,9 @@ def change(
             return Change(stored, stored, notice.now)
         try:
             version = None if notice.version else first_version(notice.now)
-            posted = runtime.store.post_notice(NOTICE, notice.version, text, version=version)
+            posted = runtime.store.write_text(
+                NOTICES, NOTICE, text, expected=notice.version, version=version
+            )
         except StoreUnavailable as exc:
             raise StoreUnavailable(
                 f"{exc}. Whether the change was written is unknown: see `graceful status`"
@@ -135,7 +138,7 @@ def tell_workers(runtime: Runtime, mode: Mode, hosts: Sequence[str]) -> None:
     tell(runtime.app, COMMAND, arguments, timeout=BROKER_TIMEOUT, destination=hosts)
 
 
-def _decoded(notice: Notice, unreadable: Callable[[float], Mode] | None) -> Mode:
+def _decoded(notice: Text, unreadable: Callable[[float], Mode] | None) -> Mode:
     try:
         return decode_mode(notice.text, notice.version)
     except NewerRecord:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from celery_graceful.stores.base import REPORTS
 from celery_graceful.text import strict_json
 
 if TYPE_CHECKING:
     from celery_graceful.runtime import Runtime
     from celery_graceful.settings import Settings
-    from celery_graceful.stores.board import Board
+    from celery_graceful.stores.base import Store
 
 SCHEMA = 1
 #: Tasks that a report names; their number is reported in any case.
@@ -108,9 +109,9 @@ class KnownWorker:
         return self.report.hostname if self.report else self.worker.rpartition("/")[0]
 
 
-def known_workers(board: Board) -> list[KnownWorker]:
+def known_workers(store: Store) -> list[KnownWorker]:
     """All workers whose reports are kept, those that were lost lately included."""
-    return [KnownWorker(who, decode_report(text), age) for who, text, age in board.attendance()]
+    return [KnownWorker(it.name, decode_report(it.text), it.age) for it in store.texts(REPORTS)]
 
 
 def live_workers(runtime: Runtime) -> list[KnownWorker]:

@@ -141,7 +141,7 @@ def parse_options(value: object) -> Mapping[str, Any]:
 def parse_url(value: object) -> str:
     """A URL, by its scheme; whether it can be used, the store says."""
     text = parse_text(value)
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", text):
+    if not re.match(r"([\w.:]+\+)?[A-Za-z][\w+.\-]*://", text):
         raise ValueError("it does not begin with a scheme such as redis:// or sqlite:///")
     return text
 

@@ -1,15 +1,18 @@
-"""What a store does, and the errors it may raise."""
+"""What a store does: the protocol that every store keeps, and what its calls return."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from celery_graceful.model.run.record import Record, Request, RunKey
-from celery_graceful.stores.board import Board
 
-__all__ = ["Durability", "Flushed", "Found", "Store", "Swapped", "next_version"]
+#: Kinds of texts; names of one kind have nothing to do with those of another. Notices are replaced
+#: by compare-and-set and kept for ever: the maintenance mode is one. Reports are written by one
+#: worker each, every few seconds, and expire.
+NOTICES: Final = "notices"
+REPORTS: Final = "reports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Flushed:
 
 
 class Durability(NamedTuple):
-    """Whether a store keeps what it was given; a store may tell by ``durability()``."""
+    """Whether a store keeps its data; a store may answer it by ``durability()``."""
 
     #: Redis's ``maxmemory-policy``; empty: not known.
     eviction: str = ""
@@ -58,9 +61,28 @@ class Durability(NamedTuple):
     persistent: bool | None = None
 
 
+class Text(NamedTuple):
+    """A named text. Version 0 and an empty text: there is none."""
+
+    name: str
+    text: str
+    version: int
+    #: When it was written, and the store's present time, in Unix seconds.
+    written_at: float
+    now: float
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was written, by the store's clock."""
+        return max(0.0, self.now - self.written_at)
+
+
 @runtime_checkable
-class Store(Board, Protocol):
-    """Compare-and-set on the records of runs, and the notice board of their workers.
+class Store(Protocol):
+    """What workers share: the records of runs, quarantined items, and named texts.
+
+    ``load``, ``swap`` (compare-and-set), ``checkpoint`` (a patch under a fence) and ``renew`` (a
+    touch) concern single runs; ``due``, ``runs`` and ``named`` list them.
 
     There may be a million records. A call reads and writes a few hundred of them at a time, so that
     none holds up the server, and finds them by an index.
@@ -108,7 +130,7 @@ class Store(Board, Protocol):
         ``due_in``) and raises the version. Without a record the answer is ``gone``.
         """
 
-    def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
+    def renew(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
         """Renew the leases ``owner`` holds among ``runs``: ``due_at`` becomes now + ``due_in``.
 
         Runs that are not ``running`` or ``finishing``, or that another owns, are left alone.
@@ -132,11 +154,11 @@ class Store(Board, Protocol):
         """Keep a quarantined item, if the run is ``running`` under exactly this fence.
 
         A run may have a million of them, so no call below may hold up the server by their number,
-        nor may their end when their time is over.
+        nor may their expiry.
 
         ``ordinal`` (below 2**53) names it within the run; an entry of the same name is replaced.
-        It is kept for ``keep`` seconds from now, and no other of the run is forgotten sooner for
-        it. Returns whether it was kept.
+        It is kept for ``keep`` seconds from now, and shortens the life of no other. Returns whether
+        it was kept.
         """
 
     def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
@@ -145,24 +167,55 @@ class Store(Board, Protocol):
     def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
         """How many entries of the run there are from ``first`` on, counted up to ``limit``."""
 
-    def drop_quarantined(
-        self, run: RunKey, ordinals: Collection[int], *, fence: int | None = None
-    ) -> None:
-        """Forget these entries of the run; those that are not there do not matter.
-
-        With ``fence``, nothing is forgotten unless the run is ``running`` under exactly that.
-        """
+    def drop_quarantined(self, run: RunKey, ordinals: Collection[int]) -> None:
+        """Forget these entries of the run; those that are not there do not matter."""
 
     def drop_quarantined_range(
         self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
     ) -> None:
         """Forget the entries from ``first`` up to and including ``last`` (``None``: to the end).
 
-        ``fence`` as for :meth:`drop_quarantined`. May take long, step by step.
+        With ``fence``, nothing is forgotten unless the run is ``running`` under exactly that.
+        May take long, step by step.
         """
 
     def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
         """Keep all entries of the run for ``keep`` seconds from now."""
+
+    def read_text(self, kind: str, name: str) -> Text:
+        """The text of this name."""
+
+    def write_text(
+        self,
+        kind: str,
+        name: str,
+        text: str,
+        *,
+        expected: int | None = None,
+        version: int | None = None,
+        keep: float | None = None,
+    ) -> Text | None:
+        """Write a text; others see it before this returns.
+
+        Args:
+            kind: :data:`NOTICES`, :data:`REPORTS`, or another short name.
+            name: What names it among those of its kind.
+            text: What to write.
+            expected: Replace nothing but this version (0: write it only if there is none);
+                ``None``: whatever is there.
+            version: The version that it gets, above ``expected``; ``None``: one more than
+                ``expected``.
+            keep: Seconds after which it is forgotten, unless it is written again; ``None``: never.
+
+        Returns:
+            The text as it is now; ``None``: it has another version, and nothing was written.
+        """
+
+    def delete_text(self, kind: str, name: str) -> None:
+        """Forget the text of this name, if there is one."""
+
+    def texts(self, kind: str) -> list[Text]:
+        """All texts of a kind, by name. One that cannot be read is logged and left out."""
 
     def check(self) -> None:
         """Reach the store once; raises when it cannot be used (wrong address, rights, version)."""

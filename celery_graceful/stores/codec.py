@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 from celery_graceful import __version__
@@ -18,7 +19,7 @@ from celery_graceful.text import strict_json
 _FORMAT: Final = 1
 #: The oldest format that can still be read.
 _OLDEST: Final = 1
-#: The version is there for people: a worker that refuses the format says who wrote it.
+#: The version is for people: a worker that refuses the format names who wrote it.
 _BEGIN: Final = f'{{"format":{_FORMAT},"by":"{__version__}"'
 _INTS: Final = (
     "generation",
@@ -30,17 +31,26 @@ _INTS: Final = (
     "republished",
 )
 #: Fields that version 0.1 did not write, and what they are when they are missing. What a later
-#: version adds in the same way is passed over here.
+#: version adds in the same way is ignored here.
 _ADDED: Final = {"last_crash": "", "unroutable": ""}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 #: The most that a count may be, and where it is less than that of :mod:`strict_json`: a generation
-#: has to be one that a message may carry.
+#: has to be one that a message may have.
 _MOST: Final = {"generation": MOST_GENERATIONS}
 _LEAST: Final = {"crash_steps": -1}
 #: Times are the store's own, whose clock a test or a person may have set; seconds.
 _FARTHEST: Final = 1e12
 #: How long a summary is, at most; a reason is all of it that has no bound of its own.
 _LONGEST: Final = 1024 * 1024
+#: What reading a damaged part may raise.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class Unreadable(ValueError):
@@ -59,6 +69,14 @@ def utf8(value: str) -> bytes:
 def text(value: bytes) -> str:
     """The inverse of :func:`utf8`."""
     return value.decode("utf-8", "surrogatepass")
+
+
+def readable(value: bytes) -> str:
+    """``value`` as text: one wrong byte, in a reason say, must not hide all the rest."""
+    try:
+        return text(value)
+    except UnicodeDecodeError:
+        return value.decode("utf-8", "replace")
 
 
 def extra_of(record: Record) -> str:
@@ -86,31 +104,50 @@ def _added(record: Record) -> str:
     return added
 
 
-def build(fields: dict[str, Any], extra: str | bytes) -> Record:
+def record_of(parts: Sequence[Any]) -> Record:
     """Make a record of its stored parts.
 
     Args:
-        fields: Every field of the record that is not in ``extra``; ``state`` and ``requested`` as
-            text.
-        extra: What :func:`extra_of` wrote.
+        parts: In this order: version, state, fence, owner, due_at, checkpoint, steps, requested,
+            result, envelope, what :func:`extra_of` wrote, ended_at. Texts may be ``str`` or UTF-8,
+            numbers may be digits.
 
     Raises:
         Unreadable: A part does not hold what this version writes.
     """
+    version, state, fence, owner, due_at, checkpoint, steps, requested, result, *rest = parts
+    envelope, extra, ended_at = rest
+    if None in (version, state, fence, steps, extra):
+        raise Unreadable("a field is missing")
     try:
         text_of_rest = extra if isinstance(extra, str) else extra.decode("ascii")
-        rest = _checked(strict_json.loads(text_of_rest, _LONGEST))
-        _check_fields(fields)
-        fields["state"] = State(fields["state"])
-        if fields["requested"] is not None:
-            fields["requested"] = Request(fields["requested"])
-        if rest["outcome"] is not None:
-            rest["outcome"] = Outcome(rest["outcome"])
-        return Record(**fields, **rest)
+        summary = _checked(strict_json.loads(text_of_rest, _LONGEST))
+        return Record(
+            version=strict_json.whole(whole(version), "version"),
+            state=State(_text(state)),
+            fence=strict_json.whole(whole(fence), "fence"),
+            owner=_text(owner),
+            due_at=_time(due_at, "due_at"),
+            checkpoint=_text(checkpoint),
+            steps=strict_json.whole(whole(steps), "steps"),
+            requested=request_of(requested),
+            result=_text(result),
+            envelope=bytes(envelope or b""),
+            ended_at=_time(ended_at, "ended_at"),
+            **summary,
+        )
     except Unreadable:
         raise
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as exc:
+    except _UNREADABLE as exc:
         raise Unreadable(f"{type(exc).__name__}: {exc}") from exc
+
+
+def request_of(value: Any) -> Request | None:
+    """The request in a field; raises :exc:`Unreadable`."""
+    try:
+        return None if value is None else Request(_text(value))
+    except _UNREADABLE as exc:
+        raise Unreadable(str(exc)) from exc
 
 
 def whole(digits: Any) -> int:
@@ -120,18 +157,21 @@ def whole(digits: Any) -> int:
         ValueError: It is none; a text of more than 20 characters is not even looked at.
     """
     if isinstance(digits, (bytes, str)) and len(digits) > 20:
-        raise ValueError(f"{digits[:20]!r}… is no number that is kept")
+        raise ValueError(f"{digits[:20]!r}… is no number of this package")
     return int(digits)
 
 
-def _check_fields(fields: dict[str, Any]) -> None:
-    """What a store compares by itself: numbers that another would not take, times that are none."""
-    for name in ("version", "fence", "steps"):
-        strict_json.whole(fields[name], name)
-    for name in ("due_at", "ended_at"):
-        value = fields.get(name)
-        if value is not None and not (math.isfinite(value) and abs(value) <= _FARTHEST):
-            raise Unreadable(f"its {name} is {value!r}")
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else text(value)
+
+
+def _time(value: Any, name: str) -> float | None:
+    if value is None:
+        return None
+    seconds = float(value)
+    if not (math.isfinite(seconds) and abs(seconds) <= _FARTHEST):
+        raise Unreadable(f"its {name} is {value!r}")
+    return seconds
 
 
 def _checked(rest: Any) -> dict[str, Any]:
@@ -147,7 +187,7 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept["reason"] = _typed(rest, "reason", str)
     kept["started_at"] = strict_json.number(rest["started_at"], "started_at")
     kept["stamp"] = _typed(rest, "stamp", str)
-    kept["outcome"] = rest["outcome"]
+    kept["outcome"] = None if rest["outcome"] is None else Outcome(rest["outcome"])
     for name, missing in _ADDED.items():
         kept[name] = _typed({name: missing, **rest}, name, str)
     kept["after"] = strict_json.whole(rest.get("after", 0), "after")

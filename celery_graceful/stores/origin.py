@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from celery_graceful.text.masking import mask_url
+from celery_graceful.stores.third_party import address
 
 #: The setting that names a store.
 SETTING = "graceful_store"
@@ -16,14 +16,14 @@ class Derived(NamedTuple):
 
     #: The setting that its address was read from, such as ``broker_url``.
     setting: str
-    #: Reads what the client is told, anew for each process: a credential provider may have a
+    #: Reads the options of the client, anew for each process: a credential provider may have a
     #: thread, which a fork does not copy.
     options: Callable[[], Mapping[str, Any]]
 
 
 def address_of(url: str, derived: Derived | None) -> str:
     """A store's address for people: without its password, and with where it was read."""
-    shown = mask_url(url)
+    shown = address(url)
     return shown if derived is None else f"{shown} (derived from {derived.setting})"
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from celery_graceful.errors import SettingsError
+from celery_graceful.stores import third_party
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.stores.origin import Derived, address_of, setting_of
 from celery_graceful.text.masking import mask_url
 
@@ -54,10 +55,11 @@ def open_store(
             ``sentinel://host1:26379;sentinel://host2:26379/0?master_name=name``,
             ``redis+cluster://host``, ``rediss+cluster://host``, ``sqlite:///file``,
             ``postgresql+psycopg://…``, any other URL of SQLAlchemy, or ``memory://``, which is one
-            store per URL and namespace within a process.
+            store per URL and namespace within a process. Also the scheme of an entry point of
+            another package, or ``package.module.Class+`` before any URL.
         namespace: Separates the apps that share a store.
         timeout: Seconds to connect, and seconds to wait for an answer.
-        options: What the client is told beside the URL: ``graceful_store_options``.
+        options: Further options of the client: ``graceful_store_options``.
         derived: Where the store was found, if no setting names it.
 
     Raises:
@@ -65,16 +67,19 @@ def open_store(
             instead.
     """
     match = _SCHEME.match(url)
+    scheme = "" if match is None else match["scheme"].lower()
+    if match is not None and scheme in _REDIS:
+        known = _as_redis(url, match["scheme"])
+        return _redis(known, namespace, timeout, options, derived)
+    if scheme == "memory":
+        return _memory(url, namespace)
+    store = third_party.opened(url, namespace, timeout, options)
+    if store is not None:
+        return store
     if match is None:
         raise SettingsError(
             f"graceful_store: {mask_url(url)!r} is no URL. Write one that begins with {_KNOWN}."
         )
-    scheme = match["scheme"].lower()
-    if scheme == "memory":
-        return _memory(url, namespace)
-    if scheme in _REDIS:
-        known = _as_redis(url, match["scheme"])
-        return _redis(known, namespace, timeout, options, derived)
     return _sql(url, scheme, namespace, timeout, options, derived)
 
 
@@ -140,7 +145,8 @@ def _sql(
     if scheme in ("http", "https", "amqp", "amqps", "pyamqp", "rpc", "mongodb", "file", "cache"):
         raise SettingsError(
             f"graceful_store: {mask_url(url)} cannot hold the records of runs. Write a URL "
-            f"that begins with {_KNOWN}."
+            f"that begins with {_KNOWN}, or install the package whose entry point "
+            f"({third_party.GROUP}) makes stores of {scheme}://."
         )
     try:
         import sqlalchemy  # noqa: F401

@@ -134,7 +134,7 @@ class LeaseRenewer:
             return
         lease = self.runtime.settings.lease_ttl
         try:
-            store.beat(self.worker, self._beaten, due_in=lease)
+            store.renew(self.worker, self._beaten, due_in=lease)
         except StoreUnavailable:
             raise
         except Exception:
@@ -145,7 +145,7 @@ class LeaseRenewer:
         failed = 0
         for run in self._beaten:
             try:
-                store.beat(self.worker, [run], due_in=self.runtime.settings.lease_ttl)
+                store.renew(self.worker, [run], due_in=self.runtime.settings.lease_ttl)
             except StoreUnavailable:
                 raise
             except Exception as why:

@@ -21,7 +21,7 @@ from celery_graceful.maintenance import mode_changes
 from celery_graceful.maintenance.workers import Report, decode_report
 from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.runtime import runtime_of
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import REPORTS, Store
 from celery_graceful.stores.url import open_store
 from tests.acceptance.scene import Scene
 from tests.harness import Worker, producer, wait_for
@@ -142,7 +142,7 @@ class Closing:
 
     def reports(self) -> dict[str, Report]:
         """The last report of each worker, by its name in the test."""
-        found = [decode_report(a.report) for a in self.store.attendance()]
+        found = [decode_report(a.text) for a in self.store.texts(REPORTS)]
         return {r.hostname.partition("@")[0]: r for r in found if r is not None}
 
     def paused(self, *workers: Worker, version: int) -> bool:

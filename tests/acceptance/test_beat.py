@@ -28,6 +28,7 @@ from celery_graceful.model.maintenance.mode import (
     release_scopes,
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
+from celery_graceful.stores.base import NOTICES
 from celery_graceful.stores.url import open_store
 from tests.harness import Worker, wait_for
 from tests.harness.beat import Beat
@@ -106,9 +107,11 @@ class Scene:
 
     def change(self, change: Callable[[Mode, float], Mode]) -> None:
         """Change the maintenance mode as ``graceful down`` and ``up`` do."""
-        notice = self._store.read_notice("maintenance")
+        notice = self._store.read_text(NOTICES, "maintenance")
         mode = change(decode_mode(notice.text, notice.version), notice.now)
-        assert self._store.post_notice("maintenance", notice.version, encode_mode(mode))
+        assert self._store.write_text(
+            NOTICES, "maintenance", encode_mode(mode), expected=notice.version
+        )
 
     def down(self, *scopes: Scope) -> None:
         self.change(
@@ -119,7 +122,7 @@ class Scene:
         self.change(lambda mode, now: release_scopes(mode, [], now=now, who="test"))
 
     def owed(self) -> dict[str, int]:
-        return decode_owed(self._store.read_notice(NOTICE).text)[0]
+        return decode_owed(self._store.read_text(NOTICES, NOTICE).text)[0]
 
     def sent(self) -> Counter[str]:
         """How often each entry was sent."""

@@ -18,6 +18,7 @@ from celery_graceful.maintenance.mode_changes import read
 from celery_graceful.maintenance.workers import decode_report
 from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runtime import runtime_of
+from celery_graceful.stores.base import NOTICES, REPORTS
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import STYLES, Run, Stage
 from tests.harness import Ledger, Worker, wait_for
@@ -199,7 +200,7 @@ def test_a_mode_that_vanishes(own_valkey: Valkey, stage: Stage) -> None:
     version = maintenance.down().mode.version
 
     def heard(least: int) -> bool:
-        reports = [decode_report(found.report) for found in runtime.store.attendance()]
+        reports = [decode_report(found.text) for found in runtime.store.texts(REPORTS)]
         return any(report is not None and report.version >= least for report in reports)
 
     wait_for(lambda: heard(version), 20, "that the worker has paused")
@@ -210,8 +211,10 @@ def test_a_mode_that_vanishes(own_valkey: Valkey, stage: Stage) -> None:
     assert read(runtime).mode.down
     run = stage.start(STYLES[0], 10, 0)
     plain = stage.send("items.tell", 1, str(stage.folder / "plain"))
-    looked = runtime.store.read_notice("maintenance").now
-    wait_for(lambda: runtime.store.read_notice("maintenance").now > looked + 1.5, 20, "a while")
+    looked = runtime.store.read_text(NOTICES, "maintenance").now
+    wait_for(
+        lambda: runtime.store.read_text(NOTICES, "maintenance").now > looked + 1.5, 20, "a while"
+    )
     assert len(run.ledger) == 0
     assert not plain.ready()
     maintenance.up()

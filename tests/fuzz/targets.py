@@ -44,8 +44,8 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.processes.registry import decode_entry
 from celery_graceful.runs import quarantined_items
 from celery_graceful.stop import flag
-from celery_graceful.stores.codec import Unreadable, extra_of, utf8
-from celery_graceful.stores.redis import fields
+from celery_graceful.stores.codec import Unreadable, extra_of, record_of, utf8
+from celery_graceful.stores.redis.encoding import fields_of
 from celery_graceful.worker.maintenance import remote
 from celery_graceful.worker.parking.unparking import read_claim
 from tests.fuzz.mutate import Mutator
@@ -103,13 +103,13 @@ FIELDS = ("v", "s", "f", "o", "d", "c", "n", "q", "r", "e", "m", "x")
 
 
 def stored() -> dict[str, str]:
-    flat = fields.fields_of(RECORD)
+    flat = fields_of(RECORD)
     given = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
     return {"v": "9", "d": "2000.5", "x": "1999.0", "q": "pause", **given}
 
 
 def record_summary(text: str) -> object:
-    return fields.record_of(hash_of({**stored(), "m": text}))
+    return record_of(hash_of({**stored(), "m": text}))
 
 
 def hash_of(flat: dict[str, str]) -> list[bytes | None]:
@@ -269,7 +269,7 @@ def read_shell(text: str) -> None:
 TARGETS: dict[str, Target] = {
     "record": Target(record_summary, [extra_of(RECORD)], (Unreadable,)),
     "record's fields": Target(
-        lambda changed: fields.record_of(hash_of(changed)), refuses=(Unreadable,),
+        lambda changed: record_of(hash_of(changed)), refuses=(Unreadable,),
         make=changed_hash,
     ),
     "cursor": Target(decode, CHECKPOINTS, (CursorError,)),

@@ -16,6 +16,7 @@ BEGIN = """
 import io, json, logging, os, time
 from datetime import timedelta
 import redis
+from celery_graceful.stores.base import NOTICES
 from celery_graceful.maintenance.beat.schedule import install_gate
 from celery_graceful.model.maintenance.mode import EVERYTHING, release_scopes, hold_scopes
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
@@ -28,9 +29,9 @@ client = redis.Redis.from_url(os.environ["BROKER_URL"])
 board = runtime_of(app).open_store()
 
 def change(how):
-    notice = board.read_notice("maintenance")
+    notice = board.read_text(NOTICES, "maintenance")
     mode = how(decode_mode(notice.text, notice.version), notice.now)
-    assert board.post_notice("maintenance", notice.version, encode_mode(mode))
+    assert board.write_text(NOTICES, "maintenance", encode_mode(mode), expected=notice.version)
 
 def down():
     change(lambda mode, now: hold_scopes(mode, [EVERYTHING], now=now, who="me"))

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 
 
 class Place(Protocol):

@@ -181,7 +181,7 @@ class World(Executions):
             return
         silent = worker.cut or self.away or self.refuses
         if not silent and worker.beat_next and executions:
-            self.place.store.beat(worker.name, [RUN], due_in=LEASE)
+            self.place.store.renew(worker.name, [RUN], due_in=LEASE)
         worker.beat_next = not worker.beat_next or silent
         self.look(worker, lost=lost)
 
@@ -190,7 +190,7 @@ class World(Executions):
         worker.cut = worker.frozen = False
         worker.loses, worker.blind_for, worker.beat_next = 0, 0.0, False
         if any(execution.worker is worker for execution in self.executions) and not self.refuses:
-            self.place.store.beat(worker.name, [RUN], due_in=LEASE)
+            self.place.store.renew(worker.name, [RUN], due_in=LEASE)
 
     def damage_neighbour(self, message: bytes, summary: str | None) -> None:
         """Another run becomes overdue whose message, or whose record, nobody can read."""

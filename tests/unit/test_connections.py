@@ -44,7 +44,7 @@ def pool_of(app: Celery) -> Any:
     """What the store's connections are made from; nothing is connected."""
     store = runtime_of(app).store
     assert isinstance(store, RedisStore)
-    return store._line.server(b"").connection_pool
+    return store._own_caller().server(b"").connection_pool
 
 
 def told(app: Celery) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_each_process_has_a_provider_of_its_own() -> None:
     def provider() -> Any:
         store = runtime.open_store()
         assert isinstance(store, RedisStore)
-        pool: Any = store._line.server(b"").connection_pool
+        pool: Any = store._own_caller().server(b"").connection_pool
         return pool.connection_kwargs["credential_provider"]
 
     before = provider()

@@ -16,7 +16,7 @@ from celery_graceful.model.run.verdict import Policy, Verdict
 from celery_graceful.runs.ticket import KEPT_WHILE_LIVE, Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 
 #: Seconds that ended runs are kept.
 KEPT = 7200.0

@@ -19,7 +19,7 @@ from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runs.vanished import fresh_fence
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 
 RUN = RunKey("task", "id")
 

@@ -12,7 +12,7 @@ from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.held import NOTHING, Held, held_by
 from celery_graceful.model.maintenance.mode import Mode, is_older, without_ended
 from celery_graceful.model.maintenance.mode_text import decode_mode
-from celery_graceful.stores.board import Board
+from celery_graceful.stores.base import NOTICES, Store
 
 #: How long a store that did not answer is left alone, in seconds.
 RESPITE = 5.0
@@ -24,7 +24,7 @@ Clock = Callable[[], float]
 class BeatBoard:
     """Asks the board, but not again at once when it did not answer."""
 
-    def __init__(self, board: Board, clock: Clock = time.monotonic) -> None:
+    def __init__(self, board: Store, clock: Clock = time.monotonic) -> None:
         self._board = board
         self._clock = clock
         self._not_before = float("-inf")
@@ -35,7 +35,7 @@ class BeatBoard:
         """Whether a call is under way: a signal's handler must not make another."""
         return self._asking
 
-    def ask(self, question: Callable[[Board], T]) -> T:
+    def ask(self, question: Callable[[Store], T]) -> T:
         """What ``question`` returns.
 
         Raises:
@@ -146,6 +146,6 @@ class BeatMode:
             )
 
 
-def _mode(board: Board) -> tuple[Mode, float]:
-    notice = board.read_notice(NOTICE)
+def _mode(store: Store) -> tuple[Mode, float]:
+    notice = store.read_text(NOTICES, NOTICE)
     return decode_mode(notice.text, notice.version), notice.now

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreError
 from celery_graceful.maintenance.beat.mode_cache import BeatBoard
+from celery_graceful.stores.base import NOTICES
 from celery_graceful.text import strict_json
 
 logger = logging.getLogger("celery_graceful.beat")
@@ -101,7 +102,7 @@ class OwedEntries:
         return ", ".join(f"{name} × {counts[name]}" for name in sorted(counts)) or "nothing"
 
     def _read(self) -> None:
-        notice = self._board.ask(lambda board: board.read_notice(NOTICE))
+        notice = self._board.ask(lambda board: board.read_text(NOTICES, NOTICE))
         saved, mark = self._decoded(notice.text)
         changes, attempt = self._state.changes, self._state.attempt
         if attempt is not None and mark == attempt.mark:  # its answer was lost, the write was not
@@ -124,7 +125,9 @@ class OwedEntries:
         wanted = _positive(_sum(before.saved, before.changes))
         text = json.dumps({"schema": SCHEMA, "owed": wanted, "mark": attempt.mark})
         self._state = before._replace(sure=False, attempt=attempt)
-        posted = self._board.ask(lambda board: board.post_notice(NOTICE, before.version, text))
+        posted = self._board.ask(
+            lambda board: board.write_text(NOTICES, NOTICE, text, expected=before.version)
+        )
         if posted is not None:  # else another beat has written meanwhile; the next turn reads what
             self._state = _State(wanted, posted.version, True)
 

@@ -111,7 +111,7 @@ class Record:
     #: Unix time at the runner that started the run, in seconds.
     started_at: float = 0.0
     #: Names the transition that made the record what it is, so that whoever lost the answer to
-    #: a write can tell its own from another's; beats and checkpoints leave it alone.
+    #: a write can tell its own from another's; renewals and checkpoints leave it alone.
     stamp: str = ""
     #: Raised by the store at every write; what compare-and-set compares.
     version: int = 0

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from celery_graceful.errors import SettingsError
-from celery_graceful.stores.credentials import provider_of
 from celery_graceful.stores.origin import Derived, address_of, setting_of
 from celery_graceful.stores.redis.script_calls import ClusterCaller, ScriptCaller, ServerCaller
 from celery_graceful.stores.redis.url import NODES, SENTINELS, parsed
@@ -116,7 +117,7 @@ def _read(
     else:
         found = {k: v for k, v in derived.options().items() if k not in _NOT_DERIVED}
     found.update(_flat(options))
-    provider = provider_of(found.pop("credential_provider", None))
+    provider = _provider_of(found.pop("credential_provider", None))
     if provider is not None:
         # As kombu and Celery do: redis-py takes either of the two.
         found = {k: v for k, v in found.items() if k not in ("username", "password")}
@@ -183,7 +184,7 @@ def _sentinel(
     min_other_sentinels: Any,
 ) -> ScriptCaller:
     if not master_name:
-        raise ValueError("Sentinel has to be told which master it is about (master_name)")
+        raise ValueError("Sentinel needs the name of its master (master_name)")
     hosts = rest.pop(SENTINELS)
     waits = {name: rest[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
     login = {
@@ -218,3 +219,32 @@ def _cluster(rest: dict[str, Any]) -> ScriptCaller:
 def _make(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:
     # redis-py types some constructors only in part.
     return kind(*args, **options)
+
+
+def _provider_of(named: Any) -> CredentialProvider | None:
+    """The provider that ``named`` is or names (``module.Class``); a new one for each call.
+
+    Raises:
+        ImportError: there is no such class.
+        ValueError: it is no credential provider.
+    """
+    if named is None or isinstance(named, CredentialProvider):
+        return named
+    made = _named(named)() if isinstance(named, str) else named
+    if not isinstance(made, CredentialProvider):
+        raise ValueError(f"{_called(named)} is not a redis.CredentialProvider")
+    return made
+
+
+def _called(named: Any) -> str:
+    return f"the credential provider {named if isinstance(named, str) else type(named).__name__}"
+
+
+def _named(path: str) -> Any:
+    module, dot, name = path.replace(":", ".").rpartition(".")
+    if not dot:
+        raise ImportError(f"the credential provider is {path!r}; write module.Class")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except AttributeError:
+        raise ImportError(f"{module} has no {name}, which is to provide credentials") from None

@@ -8,12 +8,13 @@ of them and answers where to continue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from celery_graceful.model.run.record import RunKey
-from celery_graceful.stores.codec import text, utf8
-from celery_graceful.stores.redis.keys import Keys, member_of
+from celery_graceful.stores.codec import readable, utf8
+from celery_graceful.stores.redis.calls import RedisCalls, milliseconds
+from celery_graceful.stores.redis.encoding import member_of
 from celery_graceful.stores.redis.scripts import Script
 
 #: Entries in a page.
@@ -130,7 +131,6 @@ return {count, ''}
 # ARGV: ordinals.
 _DROP = Script(
     _HEAD
-    + _GUARD
     + """
 for i = 4, #ARGV do
   local start = page_of(ARGV[i])
@@ -180,31 +180,22 @@ return ''
 )
 
 
-class RedisQuarantine:
-    """What a store does for quarantined items.
+class RedisQuarantine(RedisCalls):
+    """What a store does for quarantined items."""
 
-    Args:
-        call: Runs a script: the script, the key it is about, how many keys, keys and arguments.
-        keys: The names of the namespace.
-    """
+    def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        given = (b"%d" % ordinal, utf8(entry), milliseconds(keep))
+        return self._on_items(_PUT, run, b"%d" % fence, *given) is not None
 
-    def __init__(self, call: Callable[..., Any], keys: Keys) -> None:
-        self._call = call
-        self._keys = keys
-
-    def put(self, run: RunKey, fence: int, ordinal: int, entry: str, keep: float) -> bool:
-        """Keep an entry while the fence stands; returns whether it stood."""
-        given = (b"%d" % ordinal, utf8(entry), _milliseconds(keep))
-        return self._run(_PUT, run, b"%d" % fence, *given) is not None
-
-    def listing(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
-        """Entries by their ordinals."""
+    def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         entries: list[tuple[int, str]] = []
         at = b"%d" % first
         while len(entries) < limit:
             wanted = min(limit - len(entries), _ENTRIES_AT_ONCE)
-            onward, *found = self._run(_LIST, run, b"", at, b"%d" % wanted, b"%d" % _PAGES_AT_ONCE)
-            entries += [(int(found[i]), _text(found[i + 1])) for i in range(0, len(found), 2)]
+            given = (at, b"%d" % wanted, b"%d" % _PAGES_AT_ONCE)
+            onward, *found = self._on_items(_LIST, run, b"", *given)
+            # Whoever reads an entry says which of them is not as it was written.
+            entries += [(int(found[i]), readable(found[i + 1])) for i in range(0, len(found), 2)]
             if len(found) == 2 * wanted:
                 onward = b"%d" % (entries[-1][0] + 1)
             if not onward:
@@ -212,52 +203,37 @@ class RedisQuarantine:
             at = onward
         return entries
 
-    def count(self, run: RunKey, first: int, limit: int) -> int:
-        """How many there are, up to ``limit``."""
+    def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
         count, at = 0, b"%d" % first
         while count < limit and at:
             left = b"%d" % (limit - count)
-            found, at = self._run(_COUNT, run, b"", at, left, b"%d" % _PAGES_AT_ONCE)
+            found, at = self._on_items(_COUNT, run, b"", at, left, b"%d" % _PAGES_AT_ONCE)
             count += found
         return max(min(count, limit), 0)
 
-    def drop(self, run: RunKey, ordinals: Collection[int], fence: int | None) -> None:
-        """Forget entries, if the fence (``None``: whatever it is) stands."""
-        gone, guard = [b"%d" % ordinal for ordinal in ordinals], _guard(fence)
+    def drop_quarantined(self, run: RunKey, ordinals: Collection[int]) -> None:
+        gone = [b"%d" % ordinal for ordinal in ordinals]
         for first in range(0, len(gone), _ORDINALS_AT_ONCE):
-            self._run(_DROP, run, guard, *gone[first : first + _ORDINALS_AT_ONCE])
+            self._on_items(_DROP, run, b"", *gone[first : first + _ORDINALS_AT_ONCE])
 
-    def drop_range(self, run: RunKey, first: int, last: int | None, fence: int | None) -> None:
-        """Forget the entries from ``first`` to ``last``, if the fence stands."""
+    def drop_quarantined_range(
+        self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
+    ) -> None:
+        guard = b"" if fence is None else b"%d" % fence
         until, at = b"+inf" if last is None else b"%d" % last, b"%d" % first
         while at:
-            at = self._run(_DROP_RANGE, run, _guard(fence), at, until, b"%d" % _PAGES_AT_ONCE)
+            at = self._on_items(_DROP_RANGE, run, guard, at, until, b"%d" % _PAGES_AT_ONCE)
 
-    def keep(self, run: RunKey, keep: float) -> None:
-        """Keep the entries for so many seconds more."""
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
         at = b"-inf"
         while at:
-            at = self._run(_KEEP, run, b"", _milliseconds(keep), at, b"%d" % _PROLONGED_AT_ONCE)
+            given = (milliseconds(keep), at, b"%d" % _PROLONGED_AT_ONCE)
+            at = self._on_items(_KEEP, run, b"", *given)
 
-    def _run(self, script: Script, run: RunKey, fence: bytes, *args: bytes) -> Any:
+    def _on_items(self, script: Script, run: RunKey, fence: bytes, *args: bytes) -> Any:
         member, keys = member_of(run), self._keys
         about = keys.quarantine_prefix + member
         prefix = keys.quarantine_page_prefix
         return self._call(
             script, about, 2, keys.run_prefix + member, about, fence, prefix, member, *args
         )
-
-
-def _guard(fence: int | None) -> bytes:
-    return b"" if fence is None else b"%d" % fence
-
-
-def _milliseconds(seconds: float) -> bytes:
-    return b"%d" % (seconds * 1000)
-
-
-def _text(entry: bytes) -> str:
-    try:
-        return text(entry)
-    except UnicodeDecodeError:
-        return entry.decode(errors="replace")  # whoever reads the entry says which it is

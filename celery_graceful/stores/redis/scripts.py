@@ -87,7 +87,7 @@ local function put_back(failure)
 end
 if ARGV[5] ~= '' then
   -- A server without memory refuses a script at its first write unless that is a removal: so a
-  -- run can end, and give memory back, while none can begin or go on.
+  -- run can end, and give memory back, while none can begin or continue.
   redis.call('ZREM', KEYS[2], member)
   local kept = redis.pcall('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
   if type(kept) == 'table' then return put_back(kept) end
@@ -147,7 +147,7 @@ return {1, version, r[3]}
 
 # KEYS: live, then the runs. ARGV: owner, due_in, then the members of the runs.
 # Answers the positions of the runs that could not be read.
-BEAT = Script(
+RENEW = Script(
     NOW
     + """
 local due = string.format('%.6f', now + ARGV[2])

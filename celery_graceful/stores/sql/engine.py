@@ -1,19 +1,26 @@
-"""SQLAlchemy engines of store URLs, set up so that no call waits much longer than it may."""
+"""SQLAlchemy engines of store URLs: safe to fork, and no call waits much longer than it may."""
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from celery_graceful.errors import SettingsError
+from celery_graceful.forks import ForkGate
 from celery_graceful.stores.origin import Derived, address_of
+from celery_graceful.stores.sql.tables import metadata
 from celery_graceful.text.masking import mask_text, mask_url
+
+logger = logging.getLogger("celery_graceful.stores")
 
 #: Among the options: a function that is given the engine, as Celery's
 #: ``database_engine_callback`` (it may fetch a password for each connection).
@@ -33,7 +40,7 @@ def make_engine(
     Args:
         url: A URL of SQLAlchemy.
         timeout: Seconds to connect, to wait for a lock and to wait for an answer.
-        options: ``graceful_store_options``: what ``create_engine`` is told besides.
+        options: ``graceful_store_options``: further arguments of ``create_engine``.
         derived: Where the database was found, if no setting names it.
 
     Raises:
@@ -60,7 +67,7 @@ def make_engine(
 
 
 def _options(url: URL, timeout: float, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``create_engine`` is told: our own, unless something else is given."""
+    """The arguments of ``create_engine``: our own, unless something else is given."""
     own: dict[str, Any] = {} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
     if "poolclass" not in given and "pool" not in given:
         own.update(pool_size=5, max_overflow=10, pool_timeout=timeout)
@@ -124,3 +131,62 @@ def _wrong(url: str, address: str, why: str) -> SettingsError:
         " sqlite:////path/to/file, postgresql+psycopg://user:password@host/database (with "
         "psycopg installed), or another URL of SQLAlchemy whose driver is installed."
     )
+
+
+class ForkSafeEngine:
+    """Hands out connections of ``engine`` that belong to the present process.
+
+    A child never uses nor closes a connection of its parent, since both would talk over one
+    socket. SQLite's connections are closed before each fork: its locks are not inherited, but its
+    belief to hold them is, which ends in lost writes.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._ready = False
+        # Pools of parents: kept, since collecting them would close the parent's sockets.
+        self._abandoned: list[object] = []
+        self._gate = ForkGate(before=self._before_fork, after_in_child=self._after_fork)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection, on which the tables exist."""
+        with self._gate.inside():
+            if not self._ready:
+                with self._lock:
+                    if not self._ready:
+                        self._make_tables()
+            with self._engine.connect() as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Close the connections that this process opened."""
+        with self._gate.inside():
+            self._engine.dispose()
+
+    def _before_fork(self) -> None:
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            self._engine.dispose()
+        except SQLAlchemyError as exc:
+            logger.warning("Connections to SQLite could not be closed before a fork: %s", exc)
+
+    def _after_fork(self) -> None:
+        self._abandoned.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._lock = threading.Lock()
+
+    def _make_tables(self) -> None:
+        for _ in metadata.tables:
+            try:
+                metadata.create_all(self._engine)
+                break
+            except DBAPIError as exc:
+                # Another process was quicker by a moment, with one of them: on to the next.
+                if "already exists" not in str(exc):
+                    raise
+        else:
+            metadata.create_all(self._engine)
+        self._ready = True

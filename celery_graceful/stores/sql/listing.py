@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
+    Engine,
+    Row,
     Select,
     String,
     bindparam,
@@ -22,10 +23,9 @@ from sqlalchemy import (
 )
 
 from celery_graceful.model.run.record import Record, RunKey
-from celery_graceful.stores.codec import Unreadable
-from celery_graceful.stores.listing import AT_ONCE, Entry, Page, Skipped, collect, joined
-from celery_graceful.stores.sql.fields import record_of
-from celery_graceful.stores.sql.statements import Statements
+from celery_graceful.stores.codec import Unreadable, record_of
+from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect, joined
+from celery_graceful.stores.sql.calls import SqlCalls
 from celery_graceful.stores.sql.tables import RECORD_COLUMNS, id_in_bytes, table
 
 _t = table.c
@@ -62,7 +62,7 @@ class _Walk:
             )
         )
         self.first: Select[Any] = (
-            select(_t.task, _t.id, *RECORD_COLUMNS)
+            select(_t.task, _t.id, _t.expires_at, *RECORD_COLUMNS)
             .where(_t.namespace == bindparam("ns"), which)
             .order_by(*order)
             .limit(bindparam("count"))
@@ -71,36 +71,31 @@ class _Walk:
 
     def page(
         self, connection: Connection, given: dict[str, Any], after: tuple[Any, ...] | None
-    ) -> tuple[list[RowMapping], tuple[Any, ...] | None]:
+    ) -> tuple[list[Row[Any]], tuple[Any, ...] | None]:
         """The rows behind ``after``, and the key of the last of them; ``None``: it is the end."""
         if after is not None:
             given = {**given, **dict(zip(self._names, after, strict=True))}
         statement = self.first if after is None else self.onward
-        rows = list(connection.execute(statement, given).mappings())
+        rows = list(connection.execute(statement, given))
         if len(rows) < given["count"]:
             return rows, None
-        return rows, tuple(rows[-1][column] for column in self._by)
+        return rows, tuple(rows[-1]._mapping[column] for column in self._by)
 
 
-class SqlListing:
-    """What a store answers about many runs at once.
+class SqlListing(SqlCalls):
+    """What a store answers about many runs at once."""
 
-    Args:
-        statements: Those of the store, which know the time.
-        skipped: Warns of records that cannot be read.
-    """
-
-    def __init__(self, statements: Statements, skipped: Skipped) -> None:
-        self._skipped = skipped
-        live, now = _t.expires_at.is_(None), statements.moment
+    def __init__(self, engine: Engine, namespace: str, *, address: str) -> None:
+        super().__init__(engine, namespace, address=address)
+        live, now = _t.expires_at.is_(None), self._moment
         key = (_t.task, _t.id)
-        self._due = _Walk(live & (_t.due_at <= now), _t.due_at, *key)
+        self._due_runs = _Walk(live & (_t.due_at <= now), _t.due_at, *key)
         # Two walks, as databases differ on where NULL comes.
-        self._timed = _Walk(live & _t.due_at.is_not(None), _t.due_at, *key)
-        self._never_due = _Walk(live & _t.due_at.is_(None), *key, null=(_t.due_at,))
-        self._ended = _Walk(_t.expires_at > now, _t.expires_at, *key, descending=True)
-        run_id = id_in_bytes(statements.dialect)
-        self._named = (
+        self._timed_runs = _Walk(live & _t.due_at.is_not(None), _t.due_at, *key)
+        self._never_due_runs = _Walk(live & _t.due_at.is_(None), *key, null=(_t.due_at,))
+        self._ended_runs = _Walk(_t.expires_at > now, _t.expires_at, *key, descending=True)
+        run_id = id_in_bytes(self._dialect.name)
+        self._named_runs = (
             select(_t.task, _t.id)
             .where(
                 _t.namespace == bindparam("ns"),
@@ -116,51 +111,50 @@ class SqlListing:
             .limit(bindparam("count"))
         )
 
-    def due(
-        self, connection: Connection, given: dict[str, Any], limit: int
-    ) -> list[tuple[RunKey, Record]]:
-        """Runs whose ``due_at`` has passed."""
-        return collect(limit, self._pages(connection, given, self._due))
+    def due(self, limit: int) -> list[tuple[RunKey, Record]]:
+        with self._connected("the runs that are due") as connection:
+            return collect(limit, self._pages(connection, self._due_runs))
 
-    def runs(
-        self, connection: Connection, given: dict[str, Any], limit: int
-    ) -> list[tuple[RunKey, Record]]:
-        """Runs that have not ended, then those that have."""
+    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+        with self._connected("the list of runs") as connection:
 
-        def read(walk: _Walk) -> Callable[[int], list[tuple[RunKey, Record]]]:
-            return lambda left: collect(left, self._pages(connection, given, walk))
+            def read(walk: _Walk) -> Callable[[int], list[tuple[RunKey, Record]]]:
+                return lambda left: collect(left, self._pages(connection, walk))
 
-        live = joined(limit, read(self._timed)(limit), read(self._never_due))
-        return joined(limit, live, read(self._ended))
+            timed = read(self._timed_runs)(limit)
+            live = joined(limit, timed, read(self._never_due_runs))
+            return joined(limit, live, read(self._ended_runs))
 
-    def named(
-        self, connection: Connection, given: dict[str, Any], prefix: str, limit: int
-    ) -> list[RunKey]:
-        """Runs whose id begins with ``prefix``."""
+    def named(self, prefix: str, limit: int) -> list[RunKey]:
         found: list[RunKey] = []
-        bounds = {**given, "first": prefix, "beyond": prefix + _LAST}
+        given = {**self._given(), "first": prefix, "beyond": prefix + _LAST}
         after = {"after_id": "", "after_task": ""}
-        while (count := min(limit - len(found), AT_ONCE)) > 0:
-            rows = connection.execute(self._named, {**bounds, **after, "count": count}).all()
-            found += [RunKey(row.task, row.id) for row in rows]
-            if len(rows) < count:
-                break
-            after = {"after_id": found[-1].id, "after_task": found[-1].task}
+        with self._connected("the ids of runs") as connection:
+            while (count := min(limit - len(found), AT_ONCE)) > 0:
+                rows = connection.execute(
+                    self._named_runs, {**given, **after, "count": count}
+                ).all()
+                found += [RunKey(row.task, row.id) for row in rows]
+                if len(rows) < count:
+                    break
+                after = {"after_id": found[-1].id, "after_task": found[-1].task}
         return found
 
     def _pages(
-        self, connection: Connection, given: dict[str, Any], walk: _Walk
+        self, connection: Connection, walk: _Walk
     ) -> Callable[[tuple[Any, ...] | None, int], Page]:
+        given = self._given()
+
         def fetch(after: tuple[Any, ...] | None, count: int) -> Page:
             rows, after = walk.page(connection, {**given, "count": count}, after)
             return Page([self._entry(row) for row in rows], after)
 
         return fetch
 
-    def _entry(self, row: RowMapping) -> Entry:
-        run = RunKey(row["task"], row["id"])
+    def _entry(self, row: Row[Any]) -> Entry:
+        run = RunKey(row.task, row.id)
         try:
-            return run, record_of(row)
+            return run, record_of(row[3:])
         except Unreadable as exc:
-            self._skipped.warn(f"{run[0]}[{run[1]}] of graceful_runs", exc)
+            self._skipped.warn(f"{run} of graceful_runs", exc)
             return None

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    Engine,
     LargeBinary,
     Table,
     and_,
@@ -28,9 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from celery_graceful.model.run.record import State
+from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.stores.codec import text, utf8
-from celery_graceful.stores.sql.statements import Statements
+from celery_graceful.stores.sql.calls import SqlCalls
 from celery_graceful.stores.sql.tables import quarantine_expiry, quarantined, table
 
 #: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
@@ -56,17 +57,14 @@ def _of(which: Table) -> ColumnElement[bool]:
     )
 
 
-class SqlQuarantine:
-    """The statements on quarantined items, and what is asked of them.
+class SqlQuarantine(SqlCalls):
+    """What a store does for quarantined items."""
 
-    Args:
-        statements: Those of the store, which know the time.
-    """
-
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, engine: Engine, namespace: str, *, address: str) -> None:
+        super().__init__(engine, namespace, address=address)
         #: Where the sweep of an expired run continues, by the run and the time it expired.
         self._swept: dict[tuple[str, str, float], int] = {}
-        now = statements.clock
+        now = self._now
         until = now + bindparam("keep", type_=Double)
         running = and_(
             _of(table), _t.state == State.RUNNING.value, _t.fence == bindparam("expected_fence")
@@ -78,25 +76,25 @@ class SqlQuarantine:
         key = (_t.namespace, _t.task, _t.id)
 
         held = and_(_of(quarantine_expiry), _e.expires_at > now)
-        self._keep = update(quarantine_expiry).where(held).values(expires_at=until)
+        self._keep_items = update(quarantine_expiry).where(held).values(expires_at=until)
         # A little more than asked for, so that not every item writes this row.
         more = now + bindparam("keep", type_=Double) * _AHEAD
-        self._prolong = (
+        self._prolong_items = (
             update(quarantine_expiry)
             .where(held, _e.expires_at < until, owned)
             .values(expires_at=more)
         )
-        self._begin = insert(quarantine_expiry).from_select(
+        self._begin_items = insert(quarantine_expiry).from_select(
             [c.name for c in quarantine_expiry.columns], select(*key, until).where(running)
         )
-        self._insert = insert(quarantined).from_select(
+        self._insert_items = insert(quarantined).from_select(
             [c.name for c in quarantined.columns],
             select(*key, ordinal, entry).where(running, alive),
         )
-        self._replace = (
+        self._replace_items = (
             update(quarantined).where(mine, _q.ordinal == ordinal, owned).values(entry=entry)
         )
-        self._list = (
+        self._list_items = (
             select(_q.ordinal, _q.entry)
             .where(mine, from_first, alive)
             .order_by(_q.ordinal)
@@ -108,8 +106,8 @@ class SqlQuarantine:
             .order_by(_q.ordinal)
             .limit(bindparam("count"))
         ).subquery()
-        self._count = select(func.count(), func.max(counted.c.ordinal))
-        self._next = (
+        self._count_items = select(func.count(), func.max(counted.c.ordinal))
+        self._next_items = (
             select(_q.ordinal)
             .where(mine, from_first, _q.ordinal <= bindparam("last", type_=BigInteger))
             .order_by(_q.ordinal)
@@ -124,40 +122,35 @@ class SqlQuarantine:
             ),
             _q.ordinal.in_(bindparam("gone", expanding=True)),
         )
-        self._delete, self._delete_owned, self._delete_over = (
+        self._delete_items, self._delete_owned_items, self._delete_expired_items = (
             gone,
             gone.where(owned),
             gone.where(not_(alive)),
         )
-        self._expired = (
+        self._expired_items = (
             select(_e.task, _e.id, _e.expires_at)
-            .where(_e.namespace == bindparam("ns"), _e.expires_at <= statements.moment)
+            .where(_e.namespace == bindparam("ns"), _e.expires_at <= self._moment)
             .limit(bindparam("count"))
         )
-        self._forget = delete(quarantine_expiry).where(_of(quarantine_expiry), _e.expires_at <= now)
-
-    def put(
-        self,
-        connection: Connection,
-        of: dict[str, Any],
-        fence: int,
-        ordinal: int,
-        entry: str,
-        keep: float,
-    ) -> bool:
-        """Keep an entry while the fence stands; returns whether it stood."""
-        given = {**of, "expected_fence": fence, "keep": keep}
-        row = {**of, "expected_fence": fence, "at": ordinal, "entry": utf8(entry)}
-        connection.execute(self._prolong, given)
-        return self._write(connection, row) or (
-            self._opened(connection, given) and self._write(connection, row)
+        self._forget_items = delete(quarantine_expiry).where(
+            _of(quarantine_expiry), _e.expires_at <= now
         )
 
-    def _write(self, connection: Connection, row: dict[str, Any]) -> bool:
+    def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:
+        owner = {**self._of(run), "expected_fence": fence}
+        row = {**owner, "at": ordinal, "entry": utf8(entry)}
+        with self._connected(str(run)) as connection:
+            connection.execute(self._prolong_items, {**owner, "keep": keep})
+            return self._write_item(connection, row) or (
+                self._opened(connection, {**owner, "keep": keep})
+                and self._write_item(connection, row)
+            )
+
+    def _write_item(self, connection: Connection, row: dict[str, Any]) -> bool:
         try:
-            return _written(connection, self._insert, row)
+            return _written(connection, self._insert_items, row)
         except IntegrityError:
-            return _written(connection, self._replace, row)
+            return _written(connection, self._replace_items, row)
 
     def _opened(self, connection: Connection, given: dict[str, Any]) -> bool:
         """Begin the run's list, without what an expired run of the same id has left."""
@@ -165,74 +158,62 @@ class SqlQuarantine:
         while at is not None:
             at = self._forget_some(connection, given, at)
         try:
-            return _written(connection, self._begin, given)
+            return _written(connection, self._begin_items, given)
         except IntegrityError:
             return True  # another thread has begun it meanwhile
 
-    def listing(
-        self, connection: Connection, of: dict[str, Any], first: int, limit: int
-    ) -> list[tuple[int, str]]:
-        """Entries by their ordinals."""
+    def quarantined(self, run: RunKey, first: int, limit: int) -> list[tuple[int, str]]:
         entries: list[tuple[int, str]] = []
-        while len(entries) < limit:
-            wanted = min(limit - len(entries), _READ_AT_ONCE)
-            page = {**of, "first": first, "count": wanted}
-            rows = connection.execute(self._list, page).all()
-            entries += [(row.ordinal, text(row.entry)) for row in rows]
-            if len(rows) < wanted:
-                break
-            first = entries[-1][0] + 1
+        with self._connected(str(run)) as connection:
+            while len(entries) < limit:
+                wanted = min(limit - len(entries), _READ_AT_ONCE)
+                page = {**self._of(run), "first": first, "count": wanted}
+                rows = connection.execute(self._list_items, page).all()
+                entries += [(row.ordinal, text(row.entry)) for row in rows]
+                if len(rows) < wanted:
+                    break
+                first = entries[-1][0] + 1
         return entries
 
-    def count(self, connection: Connection, of: dict[str, Any], first: int, limit: int) -> int:
-        """How many there are, up to ``limit``."""
+    def count_quarantined(self, run: RunKey, first: int, limit: int) -> int:
         count = 0
-        while count < limit:
-            wanted = min(limit - count, _COUNTED_AT_ONCE)
-            given = {**of, "first": first, "count": wanted}
-            found, last = connection.execute(self._count, given).one()
-            count += found
-            if found < wanted:
-                break
-            first = last + 1
+        with self._connected(str(run)) as connection:
+            while count < limit:
+                wanted = min(limit - count, _COUNTED_AT_ONCE)
+                page = {**self._of(run), "first": first, "count": wanted}
+                found, last = connection.execute(self._count_items, page).one()
+                count += found
+                if found < wanted:
+                    break
+                first = last + 1
         return count
 
-    def drop(
-        self,
-        connection: Connection,
-        of: dict[str, Any],
-        ordinals: Collection[int],
-        fence: int | None,
-    ) -> None:
-        """Forget entries, if the fence (``None``: whatever it is) stands."""
+    def drop_quarantined(self, run: RunKey, ordinals: Collection[int]) -> None:
         gone = sorted(ordinals)
-        for first in range(0, len(gone), _AT_ONCE):
-            self._drop(connection, of, gone[first : first + _AT_ONCE], fence)
+        with self._connected(str(run)) as connection:
+            for first in range(0, len(gone), _AT_ONCE):
+                self._drop(connection, self._of(run), gone[first : first + _AT_ONCE], None)
 
-    def drop_range(
-        self,
-        connection: Connection,
-        of: dict[str, Any],
-        first: int,
-        last: int | None,
-        fence: int | None,
+    def drop_quarantined_range(
+        self, run: RunKey, first: int, last: int | None = None, *, fence: int | None = None
     ) -> None:
-        """Forget the entries from ``first`` to ``last``, if the fence stands."""
         at, until = first, _LAST if last is None else last
-        while gone := self._some(connection, of, at, until):
-            if not self._drop(connection, of, gone, fence) and fence is not None:
-                return
-            at = gone[-1] + 1
+        with self._connected(str(run)) as connection:
+            of = self._of(run)
+            while gone := self._some(connection, of, at, until):
+                if not self._drop(connection, of, gone, fence) and fence is not None:
+                    return
+                at = gone[-1] + 1
 
-    def keep(self, connection: Connection, of: dict[str, Any], keep: float) -> None:
-        """Keep the entries for so many seconds more."""
-        connection.execute(self._keep, {**of, "keep": keep})
+    def expire_quarantined(self, run: RunKey, *, keep: float) -> None:
+        with self._connected(str(run)) as connection:
+            connection.execute(self._keep_items, {**self._of(run), "keep": keep})
 
-    def forget(self, connection: Connection, parameters: dict[str, Any]) -> bool:
-        """Delete some of those whose time is over; returns whether there are more."""
+    def _forget_quarantined(self, connection: Connection, parameters: dict[str, Any]) -> bool:
+        """Delete some that have expired; returns whether there are more."""
         page = {**parameters, "count": _RUNS_AT_ONCE}
         swept: dict[tuple[str, str, float], int] = {}
-        for task, id_, expires_at in connection.execute(self._expired, page).all():
+        for task, id_, expires_at in connection.execute(self._expired_items, page).all():
             of, head = {**parameters, "run_task": task, "run_id": id_}, (task, id_, expires_at)
             onward = self._forget_some(connection, of, self._swept.get(head, -_LAST))
             if onward is not None:
@@ -248,23 +229,23 @@ class SqlQuarantine:
         """
         gone = self._some(connection, of, first, _LAST)
         if gone:
-            connection.execute(self._delete_over, _these(of, gone))
+            connection.execute(self._delete_expired_items, _these(of, gone))
         if len(gone) == _AT_ONCE:  # also where another worker has just deleted these
             return gone[-1] + 1
-        connection.execute(self._forget, of)
+        connection.execute(self._forget_items, of)
         return None
 
     def _some(self, connection: Connection, of: dict[str, Any], first: int, last: int) -> list[int]:
         page = {**of, "first": first, "last": last, "count": _AT_ONCE}
-        return list(connection.execute(self._next, page).scalars())
+        return list(connection.execute(self._next_items, page).scalars())
 
     def _drop(
         self, connection: Connection, of: dict[str, Any], gone: list[int], fence: int | None
     ) -> bool:
         given = _these(of, gone)
         if fence is None:
-            return _written(connection, self._delete, given)
-        return _written(connection, self._delete_owned, {**given, "expected_fence": fence})
+            return _written(connection, self._delete_items, given)
+        return _written(connection, self._delete_owned_items, {**given, "expected_fence": fence})
 
 
 def _these(of: dict[str, Any], ordinals: list[int]) -> dict[str, Any]:

@@ -30,8 +30,9 @@ def _name(length: int) -> String:
 
 
 _KEY = _name(255)
-#: As long as MySQL can have it beside a namespace in one key.
-_LONG_KEY = _name(500)
+_SHORT_KEY = _name(16)
+#: As long as MySQL can have it beside the two others in one key.
+_LONG_KEY = _name(490)
 _BYTES = LargeBinary(2**32 - 1)
 
 table = Table(
@@ -51,6 +52,7 @@ table = Table(
     Column("result", _BYTES),
     Column("envelope", _BYTES),
     Column("extra", Text, nullable=False),
+    Column("ended_at", Double),
     Column("expires_at", Double),
 )
 
@@ -100,7 +102,7 @@ quarantined = Table(
     Column("entry", _BYTES, nullable=False),
 )
 
-# A row for each run that has any: a million items are kept longer, or are over, by one write.
+# A row for each run that has any: a million items are kept longer, or expire, by one write.
 quarantine_expiry = Table(
     "graceful_quarantine_expiry",
     metadata,
@@ -111,24 +113,17 @@ quarantine_expiry = Table(
     Index("graceful_quarantine_expires", "namespace", "expires_at"),
 )
 
-notices = Table(
-    "graceful_notices",
+# Few rows, most of them written every few seconds: no index but the key.
+texts = Table(
+    "graceful_texts",
     metadata,
     Column("namespace", _KEY, primary_key=True),
+    Column("kind", _SHORT_KEY, primary_key=True),
     Column("name", _LONG_KEY, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("text", _BYTES, nullable=False),
-)
-
-# Few rows, each written every few seconds: no index but the key.
-reports = Table(
-    "graceful_reports",
-    metadata,
-    Column("namespace", _KEY, primary_key=True),
-    Column("worker", _LONG_KEY, primary_key=True),
-    Column("report", _BYTES, nullable=False),
     Column("written_at", Double, nullable=False),
-    Column("expires_at", Double, nullable=False),
+    Column("expires_at", Double),
 )
 
 
@@ -137,6 +132,7 @@ def id_in_bytes(dialect: str) -> ColumnElement[str]:
     return collate(_t.id, "C") if dialect == "postgresql" else _t.id
 
 
+#: In the order of :func:`celery_graceful.stores.codec.record_of`.
 RECORD_COLUMNS = (
     _t.version,
     _t.state,
@@ -149,5 +145,5 @@ RECORD_COLUMNS = (
     _t.result,
     _t.envelope,
     _t.extra,
-    _t.expires_at,
+    _t.ended_at,
 )

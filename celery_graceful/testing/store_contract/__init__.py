@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from celery_graceful.stores.base import Store
-from celery_graceful.testing.store_contract.board import BoardContract
+from celery_graceful.testing.store_contract.named_texts import TextContract
 from celery_graceful.testing.store_contract.quarantine import QuarantineContract
 from celery_graceful.testing.store_contract.reads import LifeContract, ListContract
 from celery_graceful.testing.store_contract.writes import LeaseContract, SwapContract
@@ -19,7 +19,7 @@ __all__ = ["StoreContract"]
 
 
 class StoreContract(
-    SwapContract, LeaseContract, ListContract, LifeContract, QuarantineContract, BoardContract
+    SwapContract, LeaseContract, ListContract, LifeContract, QuarantineContract, TextContract
 ):
     """Tests that every store has to pass. They take about a second each at most."""
 

@@ -39,7 +39,7 @@ class QuarantineContract:
         assert store.quarantine(RUN, 1, 3, "other", keep=LONG)
         assert store.quarantined(RUN, 0, 9) == [(3, "other")]
 
-    def test_only_the_runner_puts_aside(self, store: Store) -> None:
+    def test_only_the_owner_quarantines(self, store: Store) -> None:
         put(store)
         assert not store.quarantine(RUN, 2, 3, "entry", keep=LONG), "another fence"
         other = RunKey("other", "run")
@@ -56,12 +56,12 @@ class QuarantineContract:
         assert ordinals(store) == [0, 2, 4]
         store.drop_quarantined(RunKey("no", "run"), [1])
 
-    def test_only_the_runner_drops_under_its_fence(self, store: Store) -> None:
+    def test_only_the_owner_drops_under_its_fence(self, store: Store) -> None:
         put(store)
         kept(store, 1, 2)
-        store.drop_quarantined(RUN, [1], fence=2)
+        store.drop_quarantined_range(RUN, 1, 1, fence=2)
         assert ordinals(store) == [1, 2]
-        store.drop_quarantined(RUN, [1], fence=1)
+        store.drop_quarantined_range(RUN, 1, 1, fence=1)
         assert ordinals(store) == [2]
 
     def test_entries_outlive_the_run_and_end_by_themselves(self, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""What every kind of store tells, and how it lives."""
+"""What every store answers about many runs, and its life."""
 
 from __future__ import annotations
 

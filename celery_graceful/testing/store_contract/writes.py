@@ -52,7 +52,7 @@ class SwapContract:
         assert read(store) == replace(RUNNING, version=begun)
         assert not store.swap(RUN, 1, FULL).done
         assert store.checkpoint(RUN, 1, "c", 1, due_in=60).version == begun + 1
-        store.beat(OWNER, [RUN], due_in=60)
+        store.renew(OWNER, [RUN], due_in=60)
         assert read(store).version == begun + 2
         assert store.swap(RUN, begun + 2, FULL).version == begun + 3
 
@@ -126,7 +126,7 @@ class SwapContract:
     def test_any_names(self, store: Store, run: RunKey) -> None:
         put(store, run=run, due_in=-1)
         assert store.checkpoint(run, 1, "c", 1, due_in=-1).accepted
-        store.beat(OWNER, [run], due_in=-1)
+        store.renew(OWNER, [run], due_in=-1)
         assert [key for key, _ in store.due(5)] == [run]
         assert [key for key, _ in store.runs(5)] == [run]
 
@@ -194,10 +194,10 @@ class LeaseContract:
         assert not store.swap(RUN, 1, ENDED).done
 
     @pytest.mark.parametrize("state", [State.RUNNING, State.FINISHING])
-    def test_a_beat_renews_the_lease(self, store: Store, state: State) -> None:
+    def test_a_renewal_moves_the_end_of_the_lease(self, store: Store, state: State) -> None:
         before = put(store, replace(RUNNING, state=state), due_in=-5)
         since = store.load(RUN).now
-        store.beat(OWNER, [RunKey("gone", "x"), RUN], due_in=70)
+        store.renew(OWNER, [RunKey("gone", "x"), RUN], due_in=70)
         until = store.load(RUN).now
         there = read(store)
         assert there.due_at is not None
@@ -218,21 +218,21 @@ class LeaseContract:
             {"state": State.INTERRUPTED},
         ],
     )
-    def test_a_beat_leaves_the_others_alone(
+    def test_a_renewal_leaves_the_others_alone(
         self, store: Store, change: dict[str, State | str | None]
     ) -> None:
         before = put(store, replace(RUNNING, **change))  # type: ignore[arg-type]
-        store.beat(OWNER, {RUN}, due_in=70)
+        store.renew(OWNER, {RUN}, due_in=70)
         assert read(store) == before
 
-    def test_a_beat_of_nothing(self, store: Store) -> None:
-        store.beat(OWNER, [], due_in=70)
+    def test_a_renewal_of_nothing(self, store: Store) -> None:
+        store.renew(OWNER, [], due_in=70)
 
-    def test_a_beat_of_very_many(self, store: Store) -> None:
+    def test_a_renewal_of_very_many(self, store: Store) -> None:
         runs = [RunKey("t" if number % 2 else "u", str(number)) for number in range(450)]
         for run in runs:
             put(store, run=run)
-        store.beat(OWNER, runs, due_in=70)
+        store.renew(OWNER, runs, due_in=70)
         assert {read(store, run).version for run in runs} == {2}
 
     def test_time_passes(self, store: Store) -> None:

@@ -34,7 +34,7 @@ from celery_graceful.model.maintenance.mode import (
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.model.run.outage import Outage
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import NOTICES, REPORTS, Store
 
 logger = logging.getLogger("celery_graceful.maintenance")
 
@@ -61,7 +61,7 @@ class KnownMode(NamedTuple):
 
 
 class ModeWatch:
-    """Reports to the board and reads the mode, in a native thread of its own.
+    """Writes reports and reads the mode, in a native thread of its own.
 
     Args:
         name: names the worker, differently at each start.
@@ -203,7 +203,7 @@ class ModeWatch:
 
     def _leave(self) -> None:
         try:
-            self._own_store.leave(self._name)
+            self._own_store.delete_text(REPORTS, self._name)
         except Exception as exc:
             logger.warning(_STAYS, exc)
 
@@ -219,9 +219,10 @@ class ModeWatch:
 
     def _attend(self, store: Store) -> None:
         before, began = self._mode.version, time.monotonic()
-        notice = store.attend(
-            self._name, encode_report(self._report()), keep=KEEP, notice=NOTICE, known=before
-        )
+        # In this order: who changes the mode and then reads the reports either finds this worker
+        # among them, or the worker has read the new mode.
+        store.write_text(REPORTS, self._name, encode_report(self._report()), keep=KEEP)
+        notice = store.read_text(NOTICES, NOTICE)
         answered = time.monotonic()
         self._ahead, self._reached_at, self._looked_at = notice.now - answered, answered, began
         with self._lock:
@@ -269,7 +270,7 @@ class ModeWatch:
         known = self._last_good
         version = version_back(known, found.version, now)
         text = encode_mode(written_back(known, now, self._name))
-        posted = store.post_notice(NOTICE, found.version, text, version=version)
+        posted = store.write_text(NOTICES, NOTICE, text, expected=found.version, version=version)
         if posted is None:  # another worker was quicker: what it wrote is read in the next round
             self._bell.ring()
             return self._mode

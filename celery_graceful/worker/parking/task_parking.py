@@ -14,7 +14,7 @@ from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.mode import Kind, Mode
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.runtime import Runtime
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import NOTICES, Store
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.parking.unparking import Unparker, move, without
 
@@ -100,10 +100,12 @@ class TaskParking:
     def _note_empty(self, store: Store) -> None:
         """Workers that start from now on need not check; one that has not yet learnt of the
         release, and parks more, sends it back when it learns of it."""
-        notice = store.read_notice(NOTICE)
+        notice = store.read_text(NOTICES, NOTICE)
         try:
             mode = decode_mode(notice.text, notice.version)
         except CorruptRecord:
             return  # logged by the watch; what replaces it asks for a check
         if mode.parked and not any(h.scope.kind is Kind.TASK for h in mode.holds):
-            store.post_notice(NOTICE, notice.version, encode_mode(replace(mode, parked=False)))
+            store.write_text(
+                NOTICES, NOTICE, encode_mode(replace(mode, parked=False)), expected=notice.version
+            )

@@ -14,8 +14,7 @@ from celery_graceful._celery.message.parking_queue import Lot
 from celery_graceful._celery.threads.native import native_lock, native_sleep, start_native_thread
 from celery_graceful.errors import PublishUncertain, StoreError
 from celery_graceful.runtime import Runtime
-from celery_graceful.stores.base import Store
-from celery_graceful.stores.board import Notice
+from celery_graceful.stores.base import NOTICES, Store, Text
 from celery_graceful.text import strict_json
 from celery_graceful.text.counting import counted
 
@@ -129,7 +128,7 @@ class Unparker:
             try:
                 if self._claim(store):
                     moved, kept = self._queue.empty(self._held)
-                    self._post_claim(store, store.read_notice(self._claim_name), 0)
+                    self._post_claim(store, store.read_text(NOTICES, self._claim_name), 0)
                     if moved:
                         logger.warning(
                             "Sent back %s from %s; %s",
@@ -150,18 +149,18 @@ class Unparker:
 
     def _claim(self, store: Store) -> bool:
         """Two workers at once would mix up the order, and handle again what stays."""
-        claim = store.read_notice(self._claim_name)
+        claim = store.read_text(NOTICES, self._claim_name)
         owner, until = read_claim(claim, self._claim_name)
         if owner != self._worker and until > claim.now:
             return False
         return self._post_claim(store, claim, claim.now + CLAIM_SECONDS)
 
-    def _post_claim(self, store: Store, claim: Notice, until: float) -> bool:
+    def _post_claim(self, store: Store, claim: Text, until: float) -> bool:
         text = json.dumps([self._worker, until])
-        return store.post_notice(self._claim_name, claim.version, text) is not None
+        return store.write_text(NOTICES, self._claim_name, text, expected=claim.version) is not None
 
 
-def read_claim(claim: Notice, name: str) -> tuple[str, float]:
+def read_claim(claim: Text, name: str) -> tuple[str, float]:
     """Which worker empties the parking queue, and until when; none, where that is unreadable."""
     if not claim.text:
         return "", 0.0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run.record import Record
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import NOTICES, REPORTS, Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING
 
 Open = Callable[..., Store]
@@ -20,14 +20,14 @@ def every_call(store: Store) -> list[Callable[[], object]]:
         lambda: store.load(RUN),
         lambda: store.swap(RUN, 0, RUNNING),
         lambda: store.checkpoint(RUN, 1, "c", 1, due_in=9),
-        lambda: store.beat(OWNER, [RUN], due_in=9),
+        lambda: store.renew(OWNER, [RUN], due_in=9),
         lambda: store.due(1),
         lambda: store.runs(1),
-        lambda: store.read_notice("n"),
-        lambda: store.post_notice("n", 0, "text"),
-        lambda: store.attend("w", "report", keep=9, notice="n", known=0),
-        store.attendance,
-        lambda: store.leave("w"),
+        lambda: store.read_text(NOTICES, "n"),
+        lambda: store.write_text(NOTICES, "n", "text", expected=0),
+        lambda: store.write_text(REPORTS, "w", "report", keep=9),
+        lambda: store.texts(REPORTS),
+        lambda: store.delete_text(REPORTS, "w"),
     ]
 
 

@@ -12,7 +12,7 @@ import redis
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import REPORTS, Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, put, until
 
 Open = Callable[..., Store]
@@ -41,21 +41,21 @@ def use(store: Store) -> None:
     assert len(store.runs(MANY + 1)) == MANY + 1
     assert len(store.named("due-", 2 * MANY)) == MANY
     assert len(store.named("", MANY)) == MANY
-    store.beat(OWNER, [run(f"due-{n}") for n in range(MANY)], due_in=60)
+    store.renew(OWNER, [run(f"due-{n}") for n in range(MANY)], due_in=60)
     assert store.due(MANY) == []
     for n in range(60):  # enough of them for a sweep
         assert store.swap(run(f"short-{n}"), 0, ENDED, keep=0.01).done
     put(store)
     for n in range(MANY):
         assert store.quarantine(RUN, 1, n, "entry", keep=600)
-        store.attend(f"w{n}", "report", keep=600, notice="n", known=0)
+        store.write_text(REPORTS, f"w{n}", "report", keep=600)
     assert len(store.quarantined(RUN, 0, MANY)) == store.count_quarantined(RUN, 0, 2 * MANY) == MANY
-    store.drop_quarantined(RUN, range(0, MANY, 2), fence=1)
+    store.drop_quarantined(RUN, range(0, MANY, 2))
     store.expire_quarantined(RUN, keep=300)
     store.drop_quarantined_range(RUN, 1)
-    assert len(store.attendance()) == MANY
+    assert len(store.texts(REPORTS)) == MANY
     for _ in range(60):
-        store.attend("short", "report", keep=0.01, notice="n", known=0)
+        store.write_text(REPORTS, "short", "report", keep=0.01)
 
 
 def test_no_script_of_redis_touches_more_than_a_part(redis_url: str, opener: Open) -> None:
@@ -178,7 +178,7 @@ def test_a_listing_misses_no_run_since_others_move(server_url: str, opener: Open
             for due_in in (180, 60):
                 for n in range(0, 200, 20):
                     moved = [run(f"moved-{i}") for i in range(n, n + 20)]
-                    mine.beat(OWNER, moved, due_in=due_in)
+                    mine.renew(OWNER, moved, due_in=due_in)
 
     other = threading.Thread(target=renew)
     other.start()

@@ -11,7 +11,7 @@ import redis
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.run.record import RunKey, State
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import NOTICES, REPORTS, Store
 from celery_graceful.stores.redis.store import RedisStore
 from celery_graceful.testing.store_contract import StoreContract
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
@@ -93,7 +93,7 @@ def test_it_follows_a_slot_that_moves(cluster: Cluster, opener: Open) -> None:
     store = opener(cluster.url)
     put(store)
     source = cluster.owner(KEY)
-    store.post_notice("n", 0, "text")
+    store.write_text(NOTICES, "n", "text", expected=0)
     ended = replace(RUNNING, state=State.ENDED, owner=None)
     assert store.swap(RunKey("shop.other", "1"), 0, ended, keep=600).done
     target = next(port for port in cluster.ports[:3] if port != source)
@@ -102,10 +102,10 @@ def test_it_follows_a_slot_that_moves(cluster: Cluster, opener: Open) -> None:
     assert [key for key, _ in store.runs(9)] == [RUN, RunKey("shop.other", "1")]
     # What has keys on both sides, those that are not there yet included, waits for its end.
     with pytest.raises(StoreUnavailable, match="does not answer now"):
-        store.attend("me", "report", keep=60, notice="n", known=0)
+        store.write_text(REPORTS, "me", "report", keep=60)
     cluster.finish(KEY, source, target)
     assert _saved(store)
-    assert store.attend("me", "report", keep=60, notice="n", known=0).text == "text"
+    assert store.read_text(NOTICES, "n").text == "text"
     assert cluster.ask(target, "EXISTS", KEY) == 1
 
 

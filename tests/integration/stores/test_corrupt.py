@@ -79,7 +79,7 @@ def check_damage(
     assert len(warnings) == 1
     assert name.replace("\\", "") in warnings[0].getMessage()
     assert look() == before
-    store.beat(OWNER, [BAD, GOOD], due_in=60)
+    store.renew(OWNER, [BAD, GOOD], due_in=60)
     assert read(store, GOOD).version == 2
 
 

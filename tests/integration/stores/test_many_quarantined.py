@@ -34,7 +34,7 @@ def test_no_key_of_redis_holds_all(redis_url: str, opener: Callable[..., Store])
     store = opener(redis_url)
     fill(store)
     with redis.Redis.from_url(redis_url) as client:
-        keys = list(client.scan_iter("graceful:{test}:aside*"))
+        keys = list(client.scan_iter("graceful:{test}:quarantined*"))
         sizes: list[Any] = [
             client.zcard(key) if client.type(key) == b"zset" else client.hlen(key) for key in keys
         ]

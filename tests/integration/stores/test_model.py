@@ -103,8 +103,8 @@ class Model(RuleBasedStateMachine):
             assert (answer.version, answer.requested) == (there.version + 1, there.requested)
 
     @rule(owner=_owners, runs=st.sets(_runs), due_in=st.integers(1000, 9000))
-    def beat(self, owner: str, runs: set[RunKey], due_in: int) -> None:
-        self.store.beat(owner, runs, due_in=due_in)
+    def renew(self, owner: str, runs: set[RunKey], due_in: int) -> None:
+        self.store.renew(owner, runs, due_in=due_in)
         for run in runs & set(self.records):
             there = self.records[run]
             if there.owner == owner and there.state in (State.RUNNING, State.FINISHING):

@@ -11,7 +11,7 @@ import pytest
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.run.record import Record, State
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import NOTICES, REPORTS, Store
 from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for
 from tests.integration.stores.outage import Open, at_most, every_call, found
@@ -105,7 +105,7 @@ def test_redis_restarts(own_valkey: Valkey, opener: Open) -> None:
             call()
     own_valkey.start()
     # All scripts are unknown to the new server.
-    store.beat(OWNER, [RUN], due_in=9)
+    store.renew(OWNER, [RUN], due_in=9)
     assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
     assert store.due(1) == store.runs(1) == []
     assert store.load(RUN).record is None
@@ -129,7 +129,7 @@ def test_redis_is_a_replica_now(own_valkey: Valkey, opener: Open) -> None:
         with pytest.raises(StoreUnavailable, match=r"(?i)read.?only"):
             store.swap(RUN, 1, RUNNING)
         with pytest.raises(StoreUnavailable, match=r"(?i)read.?only"):
-            store.beat(OWNER, [RUN], due_in=9)
+            store.renew(OWNER, [RUN], due_in=9)
         client.replicaof("NO", "ONE")
     assert store.swap(RUN, 1, RUNNING).done
 
@@ -171,14 +171,15 @@ def test_redis_has_no_memory_left(own_valkey: Valkey, opener: Open) -> None:
         with pytest.raises(StoreUnavailable, match="no memory left"):
             store.swap(RUN, 1, RUNNING, due_in=9)
         with pytest.raises(StoreUnavailable, match="no memory left"):
-            store.beat(OWNER, [RUN], due_in=9)
+            store.renew(OWNER, [RUN], due_in=9)
         assert read(store) == before
         # A run may still end, which gives memory back.
         assert store.swap(RUN, 1, Record(State.ENDED), keep=60).done
         # Nor is maintenance out of reach.
-        assert store.post_notice("n", 0, "text") is not None
-        assert store.attend("w", "report", keep=9, notice="n", known=0).text == "text"
-        assert [it.report for it in store.attendance()] == ["report"]
+        assert store.write_text(NOTICES, "n", "text", expected=0) is not None
+        assert store.write_text(REPORTS, "w", "report", keep=9) is not None
+        assert store.read_text(NOTICES, "n").text == "text"
+        assert [it.text for it in store.texts(REPORTS)] == ["report"]
         client.config_set("maxmemory", "0")
 
 
@@ -189,9 +190,9 @@ def test_redis_wants_replicas_that_are_not_there(own_valkey: Valkey, opener: Ope
         client.config_set("min-replicas-to-write", "1")
         for call in (
             lambda: store.swap(RUN, 1, RUNNING, due_in=9),
-            lambda: store.beat(OWNER, [RUN], due_in=9),
-            lambda: store.post_notice("n", 0, "text"),
-            lambda: store.attend("w", "report", keep=9, notice="n", known=0),
+            lambda: store.renew(OWNER, [RUN], due_in=9),
+            lambda: store.write_text(NOTICES, "n", "text", expected=0),
+            lambda: store.write_text(REPORTS, "w", "report", keep=9),
         ):
             with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
                 call()

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from celery_graceful.model.run.record import RunKey
-from celery_graceful.stores.base import Store
+from celery_graceful.stores.base import REPORTS, Store
 from celery_graceful.stores.url import open_store
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
 from tests.harness.waiting import wait_for
@@ -114,7 +114,7 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
         os.read(ready_in, 1)
         store = open_store(server_url, "test", timeout=PATIENCE)
         put(store, run=RunKey("t", str(number)))
-        store.attend(f"w{number}", "report", keep=60, notice="n", known=0)
+        store.write_text(REPORTS, f"w{number}", "report", keep=60)
         store.close()
 
     children = [forked(lambda number=number: begin(number)) for number in range(6)]  # type: ignore[misc]
@@ -123,5 +123,5 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
     os.close(ready_in)
     os.close(ready_out)
     store = open_store(server_url, "test", timeout=PATIENCE)
-    assert len(store.runs(9)) == len(store.attendance()) == 6
+    assert len(store.runs(9)) == len(store.texts(REPORTS)) == 6
     store.close()

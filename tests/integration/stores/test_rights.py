@@ -9,7 +9,7 @@ import pytest
 
 from celery_graceful.errors import StoreError
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.redis.rights import rule
+from celery_graceful.stores.redis.errors import rule
 from celery_graceful.testing.store_contract import StoreContract
 from tests.servers.valkey import Valkey
 

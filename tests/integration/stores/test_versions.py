@@ -56,7 +56,7 @@ def test_what_is_missing_has_a_default_and_what_is_unknown_is_passed_over(
     elsewhere.write(OLD, RICHER if richer else FIRST, more=richer)
     assert read(store, OLD) == WRITTEN
     assert dict(store.due(9))[OLD] == dict(store.runs(9))[OLD] == WRITTEN
-    store.beat("w@one/1", [OLD], due_in=-1)
+    store.renew("w@one/1", [OLD], due_in=-1)
     assert store.checkpoint(OLD, 4, "next", 8, due_in=-1).accepted
     done = transition(store, OLD, ev.Rescue(), Policy())
     assert done.decision.verdict is Verdict.PUBLISH
@@ -97,7 +97,7 @@ def test_a_later_format_is_refused_by_name_and_left_alone(
     assert "0.9.1" in warning
     assert "delete" not in warning
     assert elsewhere.summary(OLD) == NEWER
-    store.beat(OWNER, [OLD, GOOD], due_in=60)
+    store.renew(OWNER, [OLD, GOOD], due_in=60)
     assert read(store, GOOD).version == 2
 
 

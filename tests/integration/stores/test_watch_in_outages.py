@@ -11,7 +11,7 @@ import redis
 
 from celery_graceful.maintenance.workers import Report
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.redis.rights import rule
+from celery_graceful.stores.redis.errors import rule
 from celery_graceful.worker.maintenance.watch import ModeWatch
 from tests.harness.waiting import wait_for
 from tests.servers.process import free_port

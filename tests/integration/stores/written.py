@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import create_engine, text
 
 from celery_graceful.model.run.record import RunKey
-from celery_graceful.stores.redis.keys import member_of
+from celery_graceful.stores.redis.encoding import member_of
 
 #: The summary of a record as version 0.1.0 first wrote it.
 FIRST = {

@@ -186,7 +186,7 @@ def test_the_rescued_message_can_be_rescued_in_turn(
 def test_only_what_stood_still(app: Any, runtime: Runtime, rescuer: Rescuer) -> None:
     run = overdue(runtime, "id-1", envelope(app)[1])
     looks(rescuer, 1)
-    runtime.store.beat("dead/1", [run], due_in=0.0)
+    runtime.store.renew("dead/1", [run], due_in=0.0)
     looks(rescuer, 1)
     assert list(drained(app)) == []
     looks(rescuer, 1)

@@ -180,8 +180,8 @@ def test_the_end_of_a_execution(
     beaten: bool,
 ) -> None:
     if beaten:  # the version that the execution knows is an old one
-        runtime.store.beat("w@host/1", [RUN], due_in=5)
-        faulty.in_between = lambda: runtime.store.beat("w@host/1", [RUN], due_in=5)
+        runtime.store.renew("w@host/1", [RUN], due_in=5)
+        faulty.in_between = lambda: runtime.store.renew("w@host/1", [RUN], due_in=5)
     lose(faulty, lost)
     decision = leave(ticket)
     assert decision.verdict is verdict, decision.why

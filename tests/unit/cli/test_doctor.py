@@ -15,6 +15,7 @@ from celery import Celery
 
 from celery_graceful.maintenance.workers import Report, encode_report
 from celery_graceful.runtime import forget, runtime_of
+from celery_graceful.stores.base import REPORTS
 from tests.unit.cli.shop import Run
 from tests.unit.doctor import sound
 
@@ -118,7 +119,7 @@ def test_data_for_programs(call: Run, tmp_path: Path) -> None:
 def test_what_running_workers_have_seen(mail: Celery, call: Run, tmp_path: Path) -> None:
     store = runtime_of(mail).store
     report = Report("w@host", 1, "prefork", 2, queues=("celery",), longest={"shop.mail": 77.0})
-    store.attend("w@host/1", encode_report(report), keep=60, notice="maintenance", known=0)
+    store.write_text(REPORTS, "w@host/1", encode_report(report), keep=60)
     try:
         done = call("doctor", "-m", planted(tmp_path))
         assert done.exit_code == 20
@@ -127,7 +128,7 @@ def test_what_running_workers_have_seen(mail: Celery, call: Run, tmp_path: Path)
         assert done.stdout.endswith("1 running.\n")
         assert call("doctor", "-m", planted(tmp_path), "--no-workers").exit_code == 0
     finally:
-        store.leave("w@host/1")
+        store.delete_text(REPORTS, "w@host/1")
 
 
 def test_a_store_that_is_away_is_told_and_the_rest_examined(app: Celery, call: Run) -> None:

@@ -16,6 +16,7 @@ from celery_graceful.maintenance.api import Maintenance, me
 from celery_graceful.maintenance.broker_replies import ask_workers
 from celery_graceful.maintenance.mode_changes import NOTICE, read
 from celery_graceful.runtime import Runtime, forget
+from celery_graceful.stores.base import NOTICES
 from tests.harness.waiting import wait_for
 from tests.unit.cli.shop import TASK, Run, data_of
 from tests.unit.maintenance.workers import IMPORT, LATEST, MAIL, attend
@@ -147,7 +148,7 @@ def test_a_wait_that_somebody_else_ends(call: Run, runtime: Runtime) -> None:
     other = runtime.open_store()
 
     def release() -> None:
-        wait_for(lambda: other.read_notice(NOTICE).version > 0, timeout=10)
+        wait_for(lambda: other.read_text(NOTICES, NOTICE).version > 0, timeout=10)
         Maintenance(lambda: runtime.app).up(who="bob@host")
         other.close()
 
@@ -284,7 +285,7 @@ def test_up_of_one_of_two(call: Run, runtime: Runtime) -> None:
 
 
 def test_up_replaces_what_nobody_can_read(call: Run, runtime: Runtime) -> None:
-    runtime.store.post_notice("maintenance", 0, "{")
+    runtime.store.write_text(NOTICES, "maintenance", "{", expected=0)
     for words in (("down",), ("status",), ("up", "-Q", "mail")):
         done = call(*words)
         assert done.exit_code == 4

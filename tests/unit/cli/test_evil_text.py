@@ -8,6 +8,7 @@ import pytest
 
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.runtime import Runtime
+from celery_graceful.stores.base import NOTICES
 from tests.unit.cli.shop import Run
 from tests.unit.maintenance.workers import attend
 from tests.unit.trust.test_printable import EVIL, UNSAFE
@@ -37,9 +38,9 @@ def test_an_evil_reason(call: Run, runtime: Runtime) -> None:
 def test_a_bad_reason_in_the_store_hides_nothing(call: Run, runtime: Runtime, bad: bytes) -> None:
     """As another program, or an earlier version, may have written it."""
     call("down", "-Q", "mail", "--reason", "MARK")
-    client = runtime.store._line.server(b"")  # type: ignore[attr-defined]
-    key = runtime.store._keys.notice_prefix + NOTICE.encode()  # type: ignore[attr-defined]
-    client.hset(key, "t", client.hget(key, "t").replace(b"MARK", bad))
+    client = runtime.store._own_caller().server(b"")  # type: ignore[attr-defined]
+    key = runtime.store._keys.texts(NOTICES)[0]  # type: ignore[attr-defined]
+    client.hset(key, NOTICE, client.hget(key, NOTICE).replace(b"MARK", bad))
     for words in (("status",), ("status", "--json")):
         done = call(*words)
         assert "mail" in done.stdout

@@ -13,6 +13,7 @@ from celery_graceful.maintenance import api, barrier_wait, broker_replies
 from celery_graceful.maintenance.api import me
 from celery_graceful.maintenance.mode_changes import NOTICE, read
 from celery_graceful.runtime import Runtime, forget
+from celery_graceful.stores.base import NOTICES
 from tests.unit.cli.shop import Run, data_of
 from tests.unit.maintenance.workers import LATEST, MAIL, attend, member
 
@@ -80,7 +81,7 @@ def test_the_exit_code_of_status_without_a_store(mode: str, call: Run, app: Cele
 
 
 def test_the_exit_code_of_status_when_the_mode_cannot_be_read(call: Run, runtime: Runtime) -> None:
-    runtime.store.post_notice(NOTICE, 0, "{")
+    runtime.store.write_text(NOTICES, NOTICE, "{", expected=0)
     assert call("status").exit_code == 4
 
 

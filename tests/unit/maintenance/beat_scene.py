@@ -21,6 +21,7 @@ from celery_graceful.model.maintenance.mode import (
     release_scopes,
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
+from celery_graceful.stores.base import NOTICES
 from tests.unit.maintenance.test_beat_owed import Time, Weather
 
 POLICIES = {"once": "once", "all*": "all", "run": "run", "all-but-this": "skip"}
@@ -84,9 +85,11 @@ class Scene:
         self._change(lambda mode, now: release_scopes(mode, scopes, now=now, who="me"))
 
     def _change(self, change: Callable[[Mode, float], Mode]) -> None:
-        notice = self.store.read_notice("maintenance")
+        notice = self.store.read_text(NOTICES, "maintenance")
         mode = change(decode_mode(notice.text, notice.version), notice.now)
-        assert self.store.post_notice("maintenance", notice.version, encode_mode(mode))
+        assert self.store.write_text(
+            NOTICES, "maintenance", encode_mode(mode), expected=notice.version
+        )
         self.clock.now += NAP
 
     @property
@@ -95,4 +98,4 @@ class Scene:
 
     @property
     def owed(self) -> dict[str, int]:
-        return decode_owed(self.store.read_notice(NOTICE).text)[0]
+        return decode_owed(self.store.read_text(NOTICES, NOTICE).text)[0]

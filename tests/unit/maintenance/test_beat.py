@@ -15,6 +15,7 @@ from celery_graceful.maintenance.beat.mode_cache import RESPITE
 from celery_graceful.maintenance.beat.schedule import NAP, install_gate, policy_of
 from celery_graceful.model.maintenance.mode import Kind, Scope
 from celery_graceful.runtime import runtime_of
+from celery_graceful.stores.base import NOTICES
 from tests.unit.maintenance.beat_scene import HOUR, POLICIES, Counting, Scene
 
 
@@ -236,7 +237,7 @@ class TestStoreAway:
         assert "can be read again" in caplog.text
 
     def test_garbage_on_the_board(self, scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-        scene.store.post_notice("maintenance", 0, "garbage")
+        scene.store.write_text(NOTICES, "maintenance", "garbage", expected=0)
         scene.due("all")
         assert scene.sent == {"all": 1}
         assert "`graceful up` replaces it" in caplog.text

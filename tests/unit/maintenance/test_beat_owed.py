@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from celery_graceful.errors import CorruptRecord, NewerRecord, StoreUnavailable
 from celery_graceful.maintenance.beat.mode_cache import RESPITE, BeatBoard
 from celery_graceful.maintenance.beat.owed import NOTICE, OwedEntries, decode_owed
-from celery_graceful.stores.board import Notice
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.base import NOTICES, Text
+from celery_graceful.stores.memory_store import MemoryStore
 
 
 class Time:
@@ -33,16 +34,14 @@ class Weather(MemoryStore):
         self.forecast: list[str] = []
         self.on_signal: Callable[[], None] = lambda: None
 
-    def read_notice(self, name: str) -> Notice:
-        return self._over_the_line(lambda: super(Weather, self).read_notice(name))
+    def read_text(self, kind: str, name: str) -> Text:
+        return self._over_the_line(lambda: super(Weather, self).read_text(kind, name))
 
-    def post_notice(
-        self, name: str, expected: int, text: str, *, version: int | None = None
-    ) -> Notice | None:
-        post = super().post_notice
-        return self._over_the_line(lambda: post(name, expected, text, version=version))
+    def write_text(self, *args: Any, **options: Any) -> Text | None:
+        write = super().write_text
+        return self._over_the_line(lambda: write(*args, **options))
 
-    def _over_the_line(self, call: Callable[[], Notice | None]) -> Notice:
+    def _over_the_line(self, call: Callable[[], Text | None]) -> Text:
         now = self.forecast.pop(0) if self.forecast else "fine"
         if now == "down":
             raise StoreUnavailable("no answer")
@@ -56,7 +55,7 @@ class Weather(MemoryStore):
 
 
 def on_board(store: MemoryStore) -> dict[str, int]:
-    return decode_owed(store.read_notice(NOTICE).text)[0]
+    return decode_owed(store.read_text(NOTICES, NOTICE).text)[0]
 
 
 def test_it_outlives_beat() -> None:
@@ -166,7 +165,7 @@ def test_beat_goes_on_with_what_it_knows_and_replaces_what_cannot_be_read(text: 
     owed = OwedEntries(BeatBoard(store))
     owed.add("report", 1)
     assert owed.save()
-    assert store.post_notice(NOTICE, 1, text) is not None
+    assert store.write_text(NOTICES, NOTICE, text, expected=1) is not None
     owed.add("report", 1)
     assert owed.save()
     assert on_board(store) == {"report": 2}
@@ -178,5 +177,5 @@ def test_another_beat_that_writes_all_the_time_holds_up_nobody(
     store = MemoryStore()
     owed = OwedEntries(BeatBoard(store))
     owed.add("report", 1)
-    monkeypatch.setattr(store, "post_notice", lambda *args: None)
+    monkeypatch.setattr(store, "write_text", lambda *args, **options: None)
     assert not owed.save()

@@ -22,6 +22,7 @@ from celery_graceful.maintenance.api import me
 from celery_graceful.maintenance.mode_changes import NOTICE, change, read
 from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope, hold_scopes
 from celery_graceful.runtime import Runtime, forget
+from celery_graceful.stores.base import NOTICES
 from tests.harness.waiting import wait_for
 from tests.unit.maintenance.workers import attend
 
@@ -135,7 +136,7 @@ def test_more_than_can_be_kept_is_refused(graceful: Graceful, runtime: Runtime) 
 def test_the_log_is_cut_before_it_is_too_long(graceful: Graceful, runtime: Runtime) -> None:
     for number in range(9):
         graceful.maintenance.down(reason=f"{number}" * 20_000)
-    assert len(runtime.store.read_notice(NOTICE).text.encode()) <= 60 * 1024
+    assert len(runtime.store.read_text(NOTICES, NOTICE).text.encode()) <= 60 * 1024
     assert read(runtime).mode.log[-1].reason[0] == "8"
 
 
@@ -161,23 +162,23 @@ def test_what_has_ended_by_itself_is_down_no_longer(graceful: Graceful, runtime:
 
 
 def test_a_mode_that_nobody_can_read(graceful: Graceful, runtime: Runtime) -> None:
-    runtime.store.post_notice(NOTICE, 0, "{")
+    runtime.store.write_text(NOTICES, NOTICE, "{", expected=0)
     with pytest.raises(CorruptRecord, match="`graceful up` replaces it"):
         graceful.maintenance.down()
     with pytest.raises(CorruptRecord):
         graceful.maintenance.up(["mail"])
-    assert runtime.store.read_notice(NOTICE).text == "{"
+    assert runtime.store.read_text(NOTICES, NOTICE).text == "{"
     mode = graceful.maintenance.up().mode
     assert (mode.version, mode.down, mode.parked) == (2, False, True)
     assert read(runtime).mode.log[-1].reason == "replaced a mode that could not be read"
 
 
 def test_a_mode_of_a_later_version_is_left_alone(graceful: Graceful, runtime: Runtime) -> None:
-    runtime.store.post_notice(NOTICE, 0, '{"schema": 99}')
+    runtime.store.write_text(NOTICES, NOTICE, '{"schema": 99}', expected=0)
     for call in (graceful.maintenance.down, graceful.maintenance.up):
         with pytest.raises(NewerRecord, match="update this program"):
             call()
-    assert runtime.store.read_notice(NOTICE).version > 0
+    assert runtime.store.read_text(NOTICES, NOTICE).version > 0
 
 
 def test_a_store_that_is_away_is_an_error(graceful: Graceful, app: Celery) -> None:
@@ -208,10 +209,10 @@ def test_an_app_may_come_later(app: Celery) -> None:
 def test_reports_that_cannot_be_read_are_a_warning(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail() -> None:
+    def fail(_kind: str) -> None:
         raise CorruptRecord("no reports")
 
-    monkeypatch.setattr(runtime.store, "attendance", fail)
+    monkeypatch.setattr(runtime.store, "texts", fail)
     done = change(runtime, lambda mode, now: hold_scopes(mode, [EVERYTHING], now=now, who="me"))
     (warning,) = done.warnings
     assert "It is written, but" in warning

@@ -16,6 +16,7 @@ from celery_graceful.maintenance.barrier_wait import watch
 from celery_graceful.maintenance.broker_replies import BrokerReplies
 from celery_graceful.model.maintenance.mode import EVERYTHING
 from celery_graceful.runtime import Runtime, forget
+from celery_graceful.stores.base import NOTICES
 from tests.harness.waiting import wait_for
 from tests.unit.conftest import LONG_QUIET, QUIET
 from tests.unit.maintenance.workers import IMPORT, LATEST, MAIL, attend
@@ -31,7 +32,7 @@ class Meanwhile(threading.Thread):
         self._store, self._deed = runtime.open_store(), deed
 
     def run(self) -> None:
-        wait_for(lambda: self._store.read_notice("maintenance").version > 0, timeout=10)
+        wait_for(lambda: self._store.read_text(NOTICES, "maintenance").version > 0, timeout=10)
         self._deed()
         self._store.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery_graceful.maintenance.workers import Busy, KnownWorker, Report, encode_report
-from celery_graceful.stores.board import Board
+from celery_graceful.stores.base import REPORTS, Store
 
 #: Whatever version the mode has: the worker has heard of it.
 LATEST = 10**15
@@ -24,7 +24,7 @@ def member(age: float = 1.0, hostname: str = "w1@host", **said: Any) -> KnownWor
     return KnownWorker(f"{hostname}/{age}", report(hostname, **said), age)
 
 
-def attend(board: Board, hostname: str = "w1@host", *, start: str = "a", **said: Any) -> None:
-    """Write a worker's report to the board."""
+def attend(store: Store, hostname: str = "w1@host", *, start: str = "a", **said: Any) -> None:
+    """Write a worker's report."""
     text = encode_report(report(hostname, **said))
-    board.attend(f"{hostname}/{start}", text, keep=86400, notice="maintenance", known=0)
+    store.write_text(REPORTS, f"{hostname}/{start}", text, keep=86400)

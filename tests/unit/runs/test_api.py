@@ -127,7 +127,7 @@ def test_no_run_is_on_two_pages_and_none_is_missed(runtime: Runtime, runs: Runs,
         for name in chance.sample(names, 4):
             events: list[ev.Event] = [ev.Pause(), ev.Cancel(), ev.End(1, Outcome.COMPLETED)]
             apply(runtime, name, chance.choice(events))
-            runtime.store.beat("w1/start", [RunKey(TASK, name)], due_in=chance.choice([1, 90]))
+            runtime.store.renew("w1/start", [RunKey(TASK, name)], due_in=chance.choice([1, 90]))
         begin(runtime, f"later {len(seen)}", at=99.0)
     assert sorted(name for name in seen if name in names) == names
     assert len(seen) == len(set(seen))

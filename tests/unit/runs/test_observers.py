@@ -24,7 +24,7 @@ from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import Attempt, transition
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.base import Found, Swapped
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 
 RUN = RunKey("shop.import", "8f6f2c52")
 POLICY = Policy()

@@ -12,8 +12,8 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.decide import decide
 from celery_graceful.model.run.record import MOST_GENERATIONS, Record, State, replace
 from celery_graceful.model.run.verdict import Policy
-from celery_graceful.stores.codec import Unreadable, extra_of
-from celery_graceful.stores.redis import fields
+from celery_graceful.stores.codec import Unreadable, extra_of, record_of
+from celery_graceful.stores.redis.encoding import fields_of
 
 RECORD = Record(
     State.RUNNING, generation=1, fence=2, owner="w", due_at=5.0, started_at=4.0, version=3
@@ -22,7 +22,7 @@ NAMES = ("v", "s", "f", "o", "d", "c", "n", "q", "r", "e", "m", "x")
 
 
 def stored(**changes: bytes | None) -> list[bytes | None]:
-    flat = fields.fields_of(RECORD)
+    flat = fields_of(RECORD)
     there = {b"v": b"3", b"d": b"5.0", **dict(zip(flat[::2], flat[1::2], strict=True))}
     present = {name: there.get(name.encode()) for name in NAMES}
     return list({**present, **changes}.values())
@@ -33,7 +33,7 @@ def summary(**changes: Any) -> bytes:
 
 
 def test_the_sound_one_is_read() -> None:
-    assert fields.record_of(stored()) == RECORD
+    assert record_of(stored()) == RECORD
 
 
 HUGE = 10**400
@@ -71,7 +71,7 @@ WRONG: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
 def test_what_is_wrong_is_unreadable_and_nothing_else(wrong: dict[str, bytes]) -> None:
     with pytest.raises(Unreadable):
-        fields.record_of(stored(**wrong))
+        record_of(stored(**wrong))
 
 
 def test_a_wait_that_doubled_for_ever_is_clamped() -> None:

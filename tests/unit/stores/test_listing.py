@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from celery_graceful.model.run.record import Record, RunKey, State
-from celery_graceful.stores.listing import AT_ONCE, Entry, Page, collect, joined
+from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect, joined
 
 A, B, C = RunKey("t", "a"), RunKey("t", "b"), RunKey("t", "c")
 RUNNING, ENDED = Record(State.RUNNING), Record(State.ENDED)

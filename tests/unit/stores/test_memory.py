@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model.run.record import Record, RunKey, State
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 
 RUN = RunKey("t", "1")
 

@@ -9,7 +9,7 @@ import pytest
 
 from celery_graceful.errors import SettingsError
 from celery_graceful.stores.base import Store
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.stores.redis.store import RedisStore
 from celery_graceful.stores.sql.store import SqlStore
 from celery_graceful.stores.url import open_store

@@ -184,7 +184,7 @@ def test_it_goes_with_celerys_own_plugin(run_tests: Run) -> None:
 
 STORES = """
 import pytest
-from celery_graceful.stores.memory import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.testing.store_contract import StoreContract
 
 class Forgetful(MemoryStore):
@@ -208,7 +208,7 @@ class TestForgetful(StoreContract):
 
 
 def test_the_contract_on_stores_of_others(run_tests: Run) -> None:
-    run_tests(STORES, "-q", "-k", "TestGood", passed=112)
-    output = run_tests(STORES, "-q", "-k", "TestForgetful", passed=111, failed=1)
+    run_tests(STORES, "-q", "-k", "TestGood", passed=113)
+    output = run_tests(STORES, "-q", "-k", "TestForgetful", passed=112, failed=1)
     assert "TestForgetful::test_a_checkpoint_is_saved" in output
     assert "steps=17" in output, "what differs is shown"

@@ -12,7 +12,7 @@ from celery import Celery
 
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.worker.lease_renewer import LeaseRenewer
 
 RUN = RunKey("task", "id")

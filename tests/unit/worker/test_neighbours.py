@@ -19,7 +19,7 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
 from celery_graceful.runs import rescue
 from celery_graceful.runtime import Runtime, runtime_of
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.worker.lease_renewer import LeaseRenewer
 
 BAD, GOOD = RunKey("shop.walk", "bad"), RunKey("shop.walk", "good")
@@ -44,7 +44,7 @@ class Picky(MemoryStore):
         self._look_at(run)
         return super().swap(run, *args, **options)
 
-    def beat(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
+    def renew(self, owner: str, runs: Collection[RunKey], *, due_in: float) -> None:
         for run in runs:
             self._look_at(run)
         self.beaten += runs

@@ -20,6 +20,7 @@ from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailabl
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.mode import Hold, Kind, Mode, Scope
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stores.base import NOTICES
 from celery_graceful.worker.parking import unparking
 from celery_graceful.worker.parking.task_parking import CLAIM, TaskParking
 from tests.harness import wait_for
@@ -318,7 +319,7 @@ def test_a_claim_that_cannot_be_read_is_replaced(
     text: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    runtime.store.post_notice(CLAIM, 0, text)
+    runtime.store.write_text(NOTICES, CLAIM, text, expected=0)
     messages.protocol_2(HELD)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
@@ -328,7 +329,7 @@ def test_a_claim_that_cannot_be_read_is_replaced(
 def test_a_mode_that_cannot_be_read_stops_nothing(
     runtime: Runtime, worker: TaskParking, messages: Messages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runtime.store.post_notice(NOTICE, 0, '{"ramp": [1]}')
+    runtime.store.write_text(NOTICES, NOTICE, '{"ramp": [1]}', expected=0)
     messages.protocol_2(HELD)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")

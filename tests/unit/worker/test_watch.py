@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -23,9 +22,8 @@ from celery_graceful.model.maintenance.mode import (
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.model.run import outage
-from celery_graceful.stores.base import Store
-from celery_graceful.stores.board import Notice
-from celery_graceful.stores.memory.store import MemoryStore
+from celery_graceful.stores.base import NOTICES, REPORTS, Store, Text
+from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.worker.maintenance import watch
 from celery_graceful.worker.maintenance.watch import ModeWatch
 from tests.harness import wait_for
@@ -38,10 +36,10 @@ class Breaking(MemoryStore):
 
     away = False
 
-    def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
+    def read_text(self, kind: str, name: str) -> Text:
         if self.away:
             raise StoreUnavailable("away")
-        return super().attend(worker, report, keep=keep, notice=notice, known=known)
+        return super().read_text(kind, name)
 
 
 @pytest.fixture(autouse=True)
@@ -77,11 +75,11 @@ def told(store: Breaking) -> Iterator[Told]:
 
 
 def post(store: Store, mode: Mode, version: int) -> None:
-    assert store.post_notice(NOTICE, version, encode_mode(mode)) is not None
+    assert store.write_text(NOTICES, NOTICE, encode_mode(mode), expected=version) is not None
 
 
 def held(store: Store, until: float | None = None) -> Mode:
-    now = store.read_notice(NOTICE).now
+    now = store.read_text(NOTICES, NOTICE).now
     return hold_scopes(
         Mode(), [EVERYTHING], now=now, who="w", until=None if until is None else now + until
     )
@@ -141,7 +139,7 @@ def test_one_that_pauses_without_a_store_does_so_after_a_lease(store: Breaking) 
 def test_a_mode_that_cannot_be_read_holds_everything_where_wanted(
     store: Breaking, text: str
 ) -> None:
-    assert store.post_notice(NOTICE, 0, text) is not None
+    assert store.write_text(NOTICES, NOTICE, text, expected=0) is not None
     told = Told(store, pauses=True)
     told.watch.look()
     assert [hold.scope for hold in told.watch.known.mode.holds] == [EVERYTHING]
@@ -151,7 +149,7 @@ def test_a_mode_that_cannot_be_read_holds_everything_where_wanted(
 def test_a_mode_that_cannot_be_read_leaves_it_unknown(
     store: Breaking, told: Told, text: str
 ) -> None:
-    assert store.post_notice(NOTICE, 0, text) is not None
+    assert store.write_text(NOTICES, NOTICE, text, expected=0) is not None
     told.watch.look()
     assert not told.watch.is_known
     assert not told.watch.known.mode.down
@@ -169,10 +167,10 @@ class Refusing(Breaking):
 
     error: Exception | None = None
 
-    def attend(self, worker: str, report: str, *, keep: float, notice: str, known: int) -> Notice:
+    def read_text(self, kind: str, name: str) -> Text:
         if self.error is not None:
             raise self.error
-        return super().attend(worker, report, keep=keep, notice=notice, known=known)
+        return super().read_text(kind, name)
 
 
 @pytest.mark.parametrize(
@@ -241,9 +239,9 @@ def test_when_an_execution_was_refused_runs_wait_though_the_worker_is_answered(
 
 def test_the_report_is_taken_back_at_the_end(store: Breaking, told: Told) -> None:
     told.watch.start()
-    wait_for(lambda: len(store.attendance()) == 1, 5, "a report")
+    wait_for(lambda: len(store.texts(REPORTS)) == 1, 5, "a report")
     told.watch.stop()
-    assert store.attendance() == []
+    assert store.texts(REPORTS) == []
 
 
 def test_it_looks_once_after_a_moment_and_not_while_the_store_is_away(
@@ -275,7 +273,9 @@ def test_after_a_good_one_a_mode_that_cannot_be_read_changes_nothing(
     store: Breaking, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     told.watch.look()
-    assert store.post_notice(NOTICE, 0, '{"schema":1,"holds":[],"ramp":[1],"parked":false}')
+    assert store.write_text(
+        NOTICES, NOTICE, '{"schema":1,"holds":[],"ramp":[1],"parked":false}', expected=0
+    )
     for _ in range(3):
         told.watch.look()
     assert told.watch.known.mode == Mode(version=0), "and what it has not read is not acknowledged"
@@ -285,7 +285,7 @@ def test_after_a_good_one_a_mode_that_cannot_be_read_changes_nothing(
     post(store, held(store), 1)
     told.watch.look()
     assert told.watch.known.mode.down
-    assert store.post_notice(NOTICE, 2, "[" * 100_000) is not None
+    assert store.write_text(NOTICES, NOTICE, "[" * 100_000, expected=2) is not None
     told.watch.look()
     assert told.watch.known.mode.down
     assert told.watch.known.mode.version == 2
@@ -297,19 +297,17 @@ def test_nothing_is_reported_while_nobody_knows_what_runs(store: Breaking) -> No
 
     watch = ModeWatch("w", lambda: store, unknown, lambda: None, poll=0.2, lease=30.0)
     assert not watch.look()
-    assert store.attendance() == []
+    assert store.texts(REPORTS) == []
 
 
 # -- a mode that vanished ----------------------------------------------------------------------
 
 
 class Emptied(Breaking):
-    """A store that can lose all that is on its board."""
+    """A store that can lose all its texts."""
 
     def empty(self) -> None:
-        board: Any = self._board
-        board._notices.clear()
-        board._reports.clear()
+        self._texts.clear()
 
 
 @pytest.fixture
@@ -326,12 +324,12 @@ def test_a_mode_that_vanished_is_written_back(
     emptied.empty()
     told.watch.look()
     assert told.watch.known.mode.down
-    there = emptied.read_notice(NOTICE)
+    there = emptied.read_text(NOTICES, NOTICE)
     assert there.version == told.watch.known.mode.version > 1
     assert decode_mode(there.text, there.version).holds == told.watch.known.mode.holds
     assert [d.verb for d in told.watch.known.mode.log] == ["down", "written back"]
     assert "is written back as version" in caplog.text
-    assert len(emptied.attendance()) == 1, "its report is there again"
+    assert len(emptied.texts(REPORTS)) == 1, "its report is there again"
 
 
 def test_it_is_written_back_once(emptied: Emptied) -> None:
@@ -343,7 +341,7 @@ def test_it_is_written_back_once(emptied: Emptied) -> None:
     for _ in range(2):
         for told in (one, two):
             told.watch.look()
-    there = emptied.read_notice(NOTICE)
+    there = emptied.read_text(NOTICES, NOTICE)
     assert one.watch.known.mode == two.watch.known.mode == decode_mode(there.text, there.version)
     assert [d.verb for d in one.watch.known.mode.log] == ["down", "written back"]
 
@@ -360,7 +358,7 @@ def test_the_last_change_wins_whoever_writes_back_first(emptied: Emptied, first:
     emptied.empty()
     for told in (both[first], both[1 - first]) * 3:
         told.watch.look()
-    there = emptied.read_notice(NOTICE)
+    there = emptied.read_text(NOTICES, NOTICE)
     assert one.watch.known.mode == late.watch.known.mode == decode_mode(there.text, there.version)
     assert not one.watch.known.mode.down
 
@@ -376,7 +374,7 @@ def test_an_older_state_of_the_store_comes_back(emptied: Emptied) -> None:
     post(emptied, Mode(), 0)
     told.watch.look()
     assert told.watch.known.mode.down
-    assert emptied.read_notice(NOTICE).version > 2
+    assert emptied.read_text(NOTICES, NOTICE).version > 2
 
 
 def test_what_was_changed_after_it_was_written_back_counts(emptied: Emptied) -> None:
@@ -385,7 +383,7 @@ def test_what_was_changed_after_it_was_written_back_counts(emptied: Emptied) -> 
     told.watch.look()
     emptied.empty()
     told.watch.look()
-    there = emptied.read_notice(NOTICE)
+    there = emptied.read_text(NOTICES, NOTICE)
     mode = decode_mode(there.text, there.version)
     up = release_scopes(mode, [], now=there.now, who="w")
     post(emptied, replace(up, was=0), there.version)
@@ -395,11 +393,11 @@ def test_what_was_changed_after_it_was_written_back_counts(emptied: Emptied) -> 
 
 def test_a_mode_that_could_not_be_read_is_not_written_back(emptied: Emptied) -> None:
     told = Told(emptied)
-    assert emptied.post_notice(NOTICE, 0, "no JSON") is not None
+    assert emptied.write_text(NOTICES, NOTICE, "no JSON", expected=0) is not None
     told.watch.look()
     emptied.empty()
     told.watch.look()
-    assert emptied.read_notice(NOTICE).version == 0
+    assert emptied.read_text(NOTICES, NOTICE).version == 0
     assert not told.watch.known.mode.down
 
 
@@ -412,7 +410,7 @@ def test_a_killed_start_of_a_worker_takes_no_share_of_a_slow_start() -> None:
 
     def attend(start: str) -> None:
         text = encode_report(report(start, 500.0))
-        store.attend(start, text, keep=60, notice="n", known=0)
+        store.write_text(REPORTS, start, text, keep=60)
 
     post(store, release_scopes(held(store), [], now=clock[0], who="w", ramp=60.0), 0)
     attend("w@h/killed")

@@ -1,23 +1,17 @@
-"""What all stores share when they list records: paging, and skipping what cannot be read."""
+"""Paging, which all stores share when they list records."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from celery_graceful.model.run.record import Record, RunKey
-from celery_graceful.stores.unread import why_skipped
-
-logger = logging.getLogger("celery_graceful.stores")
 
 #: Records that a store reads in one go: a long listing must not hold up others.
 AT_ONCE = 250
 #: Pages of one listing that may be empty or hold damaged records, so that a store full of damage
 #: cannot hold up a worker for long. A page that is short because its records are large is neither.
 _MAX_POOR_PAGES = 50
-#: Keys remembered as warned of.
-_MAX_WARNED = 1000
 
 #: A listed run, or ``None`` for one that was skipped.
 Entry = tuple[RunKey, Record] | None
@@ -74,18 +68,3 @@ def joined(
     for run, record in ended(limit):
         found.setdefault(run, record)
     return list(found.items())[:limit]
-
-
-class Skipped:
-    """Warns of each unreadable record once."""
-
-    def __init__(self) -> None:
-        self._warned: set[str] = set()
-
-    def warn(self, key: str, why: object) -> None:
-        """Log that the record at ``key`` was left out of a listing, and why; once per key."""
-        if key in self._warned:
-            return
-        if len(self._warned) < _MAX_WARNED:
-            self._warned.add(key)
-        logger.warning("%s", why_skipped(key, why))

@@ -1,9 +1,9 @@
-"""The names of the keys of a Redis store."""
+"""How a store's data are written in Redis: the names of its keys, and a record as a hash."""
 
 from __future__ import annotations
 
-from celery_graceful.model.run.record import RunKey
-from celery_graceful.stores.codec import Unreadable, text, utf8
+from celery_graceful.model.run.record import Record, RunKey, State
+from celery_graceful.stores.codec import Unreadable, extra_of, text, utf8
 
 #: Every key begins with it, after the prefix of the server's user.
 ROOT = "graceful:"
@@ -57,16 +57,14 @@ class Keys:
     """
 
     __slots__ = (
-        "attending",
         "check",
         "ended",
         "ids",
         "live",
-        "notice_prefix",
         "quarantine_page_prefix",
         "quarantine_prefix",
-        "reports",
         "run_prefix",
+        "text_prefix",
     )
 
     def __init__(self, namespace: str, before: str = "") -> None:
@@ -77,19 +75,51 @@ class Keys:
         #: Followed by a member: the hash of one run.
         self.run_prefix = prefix + b"run:"
         #: Followed by a member: the sorted set of the pages of a run's quarantined items.
-        self.quarantine_prefix = prefix + b"aside:"
+        self.quarantine_prefix = prefix + b"quarantined:"
         #: Followed by the ordinal it begins at, a colon and a member: the hash of one page.
-        self.quarantine_page_prefix = prefix + b"aside-page:"
+        self.quarantine_page_prefix = prefix + b"quarantined-page:"
         #: Sorted set: members of runs that have not ended, by the time from which others may act.
         self.live = prefix + b"live"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.
         self.ended = prefix + b"ended"
         #: Sorted set, all scores 0: the id of each run, a zero byte, its task as in a member.
         self.ids = prefix + b"ids"
-        #: Followed by a name: the hash of one notice.
-        self.notice_prefix = prefix + b"notice:"
-        #: Hash: the reports of workers.
-        self.reports = prefix + b"reports"
-        #: Sorted set: the workers, by the time at which their report is forgotten.
-        self.attending = prefix + b"attending"
+        #: Followed by a kind of texts: the hash of all of them.
+        self.text_prefix = prefix + b"texts:"
         self.check = prefix + b"check"
+
+    def texts(self, kind: str) -> tuple[bytes, bytes]:
+        """The hash of all texts of a kind, and the index by the time they are forgotten."""
+        texts = self.text_prefix + kind.encode()
+        return texts, texts + b":until"
+
+
+_STATES = {state: state.value.encode() for state in State}
+
+
+def fields_of(record: Record) -> list[bytes]:
+    """Names and values by turns, without version and due_at: the script adds those.
+
+    All bytes, as the line takes nothing else.
+    """
+    flat = [
+        b"s",
+        _STATES[record.state],
+        b"f",
+        b"%d" % record.fence,
+        b"n",
+        b"%d" % record.steps,
+        b"m",
+        extra_of(record).encode(),
+    ]
+    if record.owner is not None:
+        flat += (b"o", utf8(record.owner))
+    if record.checkpoint is not None:
+        flat += (b"c", utf8(record.checkpoint))
+    if record.requested is not None:
+        flat += (b"q", record.requested.value.encode())
+    if record.result is not None:
+        flat += (b"r", utf8(record.result))
+    if record.envelope:
+        flat += (b"e", record.envelope)
+    return flat
