@@ -140,12 +140,12 @@ def _print(
     runtime: Runtime, examined: Examination, findings: list[Finding], seen: Seen | None
 ) -> None:
     from celery_graceful.cli.doctor_shown import examined_line, findings_lines
-    from celery_graceful.cli.processes_shown import print_processes
+    from celery_graceful.cli.status import print_processes, processes_of
 
     for line in findings_lines(findings, runtime.namespace):
         say(line, styled=True)
     say(examined_line(examined, findings, seen))
-    print_processes(runtime.namespace)
+    print_processes(processes_of(runtime.namespace))
 
 
 def _print_data(
@@ -153,7 +153,7 @@ def _print_data(
 ) -> None:
     from celery_graceful.cli.doctor_shown import finding_as_data, worker_as_data
     from celery_graceful.cli.output import print_json
-    from celery_graceful.cli.processes_shown import as_data
+    from celery_graceful.cli.status import processes_of
 
     print_json(
         SCHEMA,
@@ -162,5 +162,5 @@ def _print_data(
         deployed=[worker_as_data(worker) for worker in examined.workers],
         running=None if seen is None else seen.workers,
         workers=[] if seen is None else [asdict(worker) for worker in seen.running],
-        processes=as_data(runtime.namespace),
+        processes=processes_of(runtime.namespace),
     )

@@ -10,7 +10,7 @@ import click
 
 from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.exit_codes import INTERRUPTED, Refusal, TimedOut, Unavailable
-from celery_graceful.cli.options import duration, names_of, scope_options
+from celery_graceful.cli.options import duration, json_option, names_of, scope_options
 from celery_graceful.cli.output import print_json, print_table, say
 from celery_graceful.cli.up import print_concerned, undo_commands, up_command
 
@@ -36,7 +36,7 @@ _NAMED = 10
 @click.option("--wait", is_flag=True, help="Return when nothing that is held runs any more.")
 @click.option("-t", "--timeout", type=duration, help="Wait at most this long: 60s.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; show what would happen.")
-@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@json_option
 @click.pass_context
 def down(
     ctx: click.Context,

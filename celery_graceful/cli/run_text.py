@@ -7,7 +7,7 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
-from celery_graceful.durations import format_seconds
+from celery_graceful.durations import short
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
 from celery_graceful.text.counting import counted
@@ -62,7 +62,7 @@ def run_details(run: Run) -> list[tuple[str, str]]:
     ]
     if run.until is not None:
         left = run.until - run.now
-        span = format_seconds(round(abs(left), 1))
+        span = short(abs(left))
         what = "lease ends" if run.worker else "next sent"
         lines.append((what, f"in {span}" if left > 0 else f"{span} ago; a worker acts on it soon"))
     return lines
@@ -124,6 +124,4 @@ def _tail(text: str) -> str:
 def _age(run: Run) -> str:
     if run.started_at is None:
         return "–"
-    seconds = max(0, int(time.time() - run.started_at))
-    # Two units are enough for people.
-    return " ".join(format_seconds(seconds).split()[:2])
+    return short(time.time() - run.started_at)

@@ -62,26 +62,20 @@ def _show_all(at: OpenApp, limit: int, state: str | None, as_json: bool) -> None
         which = f"No run is {state}" if state else "No runs"
         say(f"{which} (app {at.runtime.namespace}, store {at.store}).", err=True)
         return
-    _print_runs(at, found, complete=state is None and found.next is None)
+    _print_runs(at, found)
     if found.next is not None:
         say(f"The first {limit}; more with --limit.", err=True)
 
 
-def _print_runs(at: OpenApp, found: Page[Run], *, complete: bool) -> None:
-    """In a narrow terminal with shortened ids: each still names one run.
-
-    Args:
-        at: the app.
-        found: its runs.
-        complete: whether the app has no others.
-    """
+def _print_runs(at: OpenApp, found: Page[Run]) -> None:
+    """In a narrow terminal with shortened ids: each still names one run."""
     from celery_graceful.cli.run_text import HEADINGS, SPARE, run_row
     from celery_graceful.text.terminal import terminal_width
 
     rows = [run_row(run) for run in found]
     width = terminal_width()
     if width is not None and natural_width(HEADINGS, rows) > width:
-        ids = at.runs.short_ids(found.items, complete=complete)
+        ids = at.runs.short_ids(found.items)
         rows = [run_row(run, run_id) for run, run_id in zip(found, ids, strict=True)]
     print_table(HEADINGS, rows, solid=("id",), spare=SPARE)
 

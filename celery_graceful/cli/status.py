@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from celery_graceful.cli.context import open_app
 from celery_graceful.cli.exit_codes import of_status
+from celery_graceful.cli.options import json_option
 from celery_graceful.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from celery_graceful.model.maintenance.mode import Hold, LogEntry, Mode
 
 HOLD_HEADINGS = ("held", "since", "until", "by", "running runs", "reason")
+PROCESS_HEADINGS = ("Background process", "Task", "Started by", "For")
 WORKER_HEADINGS = ("worker", "pool", "state", "mode version", "busy", "last seen")
 #: Entries of the log that are shown.
 LOG_LINES = 5
 
 
 @click.command()
-@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@json_option
 @click.pass_context
 def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
     """Show what is in maintenance, and what each worker does.
@@ -31,14 +34,13 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
     Exit code 10 in maintenance, with or without workers; else 0, or 69 when no worker is there.
     """
     with open_app(ctx) as at:
-        from celery_graceful.cli import processes_shown
         from celery_graceful.maintenance.api import Maintenance
         from celery_graceful.views.maintenance import SCHEMA, status_as_data
 
         runtime = at.runtime
         found = Maintenance(lambda: runtime.app).status()
         if as_json:
-            processes = processes_shown.as_data(runtime.namespace)
+            processes = processes_of(runtime.namespace)
             print_json(SCHEMA, **status_as_data(runtime, found), processes=processes)
         else:
             _print(found, runtime.namespace)
@@ -52,8 +54,6 @@ def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
 
 
 def _print(found: Status, app: str) -> None:
-    from celery_graceful.cli.processes_shown import print_processes
-
     _print_mode(found.mode, found.now)
     if found.workers:
         say()
@@ -61,7 +61,7 @@ def _print(found: Status, app: str) -> None:
         for worker in found.workers:
             if worker.failure:
                 say(f"{worker.hostname}: celery-graceful could not start: {worker.failure}")
-    print_processes(app)
+    print_processes(processes_of(app))
     if found.mode.log:
         say()
         say("Latest changes:")
@@ -116,6 +116,32 @@ def worker_row(worker: WorkerStatus) -> tuple[str, ...]:
         f"{slots}, {counted(waiting, 'waits', 'wait')}" if waiting else slots,
         seen,
     )
+
+
+def processes_of(app: str) -> list[dict[str, Any]]:
+    """The background processes of an app; an unreadable registry is reported on stderr."""
+    from celery_graceful.views.background_processes import processes_as_data
+
+    found, trouble = processes_as_data(app)
+    if trouble:
+        say(f"The registry of background processes cannot be read: {trouble}", err=True)
+    return found
+
+
+def print_processes(processes: list[dict[str, Any]]) -> None:
+    """A table of background processes, if there are any."""
+    if processes:
+        say()
+        print_table(PROCESS_HEADINGS, [_process_row(process) for process in processes])
+
+
+def _process_row(process: dict[str, Any]) -> tuple[str, ...]:
+    from celery_graceful.durations import short
+
+    outside = process["task"] in ("", "-")  # of any task
+    task = "-" if outside else f"{process['task']}[{process['task_id']}]"
+    owner, age = f"pid {process['owner']}", short(time.time() - process["since"])
+    return (process["command"], task, owner, age)
 
 
 def _log_line(entry: LogEntry) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.context import OpenApp, open_app
-from celery_graceful.cli.options import duration, names_of, scope_options
+from celery_graceful.cli.options import duration, json_option, names_of, scope_options
 from celery_graceful.cli.output import print_json, say, whom
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _NAMED = 10
 @click.command()
 @scope_options
 @click.option("--ramp", type=duration, help="Resume work slowly, over this time: 5m.")
-@click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+@json_option
 @click.pass_context
 def up(
     ctx: click.Context,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,6 +20,7 @@ from celery_graceful.model.maintenance.mode import (
     hold_scopes,
     release_scopes,
 )
+from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runtime import runtime_of
 from celery_graceful.text.printable import printable
 
@@ -121,7 +119,7 @@ class Maintenance:
         runtime = self._runtime()
         scopes = checked_scopes(runtime, queues, tasks)
         # What is stored is shown to everybody.
-        doer, why = printable(who or me()), printable(reason)
+        doer, why = printable(who or user_at_host()), printable(reason)
 
         def held(mode: Mode, now: float) -> Mode:
             until = None if lasts is None else now + lasts
@@ -193,7 +191,7 @@ class Maintenance:
         """
         _check_names(queues, tasks)
         scopes = scopes_of(queues, tasks)
-        lasts, doer = 0.0 if ramp is None else parse(ramp), printable(who or me())
+        lasts, doer = 0.0 if ramp is None else parse(ramp), printable(who or user_at_host())
 
         def released(mode: Mode, now: float) -> Mode:
             return release_scopes(mode, scopes, now=now, who=doer, ramp=lasts)
@@ -218,15 +216,6 @@ class Maintenance:
 
     def _runtime(self) -> Runtime:
         return runtime_of(self._app())
-
-
-def me() -> str:
-    """The user and host of this process."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user without a name
-        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _seconds_of(value: Duration | None) -> float | None:

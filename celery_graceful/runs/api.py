@@ -92,19 +92,14 @@ class Runs:
         runtime = self._runtime()
         return run_of(runtime, *lookup.find(runtime, id))
 
-    def short_ids(self, runs: Sequence[Run], *, complete: bool = False) -> tuple[str, ...]:
-        """The ids by their first characters: as few as name one run, at least eight.
-
-        Args:
-            runs: that are shown together.
-            complete: whether the app has no other runs.
-        """
+    def short_ids(self, runs: Sequence[Run]) -> tuple[str, ...]:
+        """The ids by their first characters: as few as name one run of the app, at least eight."""
         store = self._runtime().store
 
-        def others(prefix: str) -> Collection[str]:
+        def named(prefix: str) -> Sequence[str]:
             return [key.id for key in store.named(prefix, AT_MOST)]
 
-        return tuple(shortened([run.id for run in runs], None if complete else others))
+        return tuple(shortened([run.id for run in runs], named))
 
     def quarantined(
         self, id: str, *, limit: int = 1000, after: str | None = None

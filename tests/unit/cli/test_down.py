@@ -12,9 +12,10 @@ import pytest
 from celery import Celery
 
 from celery_graceful.maintenance import barrier_wait
-from celery_graceful.maintenance.api import Maintenance, me
+from celery_graceful.maintenance.api import Maintenance
 from celery_graceful.maintenance.broker_replies import ask_workers
 from celery_graceful.maintenance.mode_changes import NOTICE, read
+from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runtime import Runtime, forget
 from celery_graceful.stores.base import NOTICES
 from tests.harness.waiting import wait_for
@@ -44,7 +45,7 @@ def test_down_says_whom_it_concerns_and_how_to_undo_it(call: Run, runtime: Runti
     assert outcome == "Down: everything, for 30m."
     assert undo == "Undo: celery graceful up"
     (hold,) = read(runtime).mode.holds
-    assert (hold.reason, hold.who, hold.interrupt) == ("deploy 42", me(), True)
+    assert (hold.reason, hold.who, hold.interrupt) == ("deploy 42", user_at_host(), True)
 
 
 def test_queues_and_tasks_by_name(call: Run, runtime: Runtime) -> None:
@@ -268,7 +269,7 @@ def test_up_of_what_is_not_down_by_itself_is_refused(call: Run, runtime: Runtime
     call("down", "--reason", "deploy")
     done = call("up", "-Q", "mail")
     assert done.exit_code == 4
-    assert f"held: everything (by {me()}, deploy); release that with `up`" in done.stderr
+    assert f"held: everything (by {user_at_host()}, deploy); release that with `up`" in done.stderr
     assert held(runtime) == ["everything"]
 
 

@@ -37,7 +37,7 @@ def admitted(runtime: Runtime, *ids: str, task: str = TASK) -> None:
     ],
 )
 def test_a_shortened_id_names_one_of_those_shown(ids: list[str], short: list[str]) -> None:
-    assert shortened(ids) == short
+    assert shortened(ids, lambda prefix: [one for one in ids if one.startswith(prefix)]) == short
 
 
 def test_a_shortened_id_names_one_of_the_store() -> None:

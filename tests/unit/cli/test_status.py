@@ -10,8 +10,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from celery_graceful.maintenance import api, barrier_wait, broker_replies
-from celery_graceful.maintenance.api import me
 from celery_graceful.maintenance.mode_changes import NOTICE, read
+from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runtime import Runtime, forget
 from celery_graceful.stores.base import NOTICES
 from tests.unit.cli.shop import Run, data_of
@@ -99,13 +99,13 @@ def test_status_in_maintenance(call: Run, runtime: Runtime) -> None:
     attend(runtime.store, "stubborn@host", version=LATEST, forced=True)
     done = call("status")
     assert done.exit_code == 10
-    text = re.sub(" +", " ", done.stdout)
+    text, me = re.sub(" +", " ", done.stdout), user_at_host()
     assert text.startswith("In maintenance (mode version 1")
-    assert re.search(rf"queue mail .*Z \(.+ ago\) .*\(in .*\) {me()} stop deploy 42", text)
+    assert re.search(rf"queue mail .*Z \(.+ ago\) .*\(in .*\) {me} stop deploy 42", text)
     assert f"w1@host prefork partly paused {LATEST} 0/4" in text
     assert "slow@host prefork pausing 0 1/4" in text
     assert f"stubborn@host prefork forced {LATEST} 0/4" in text
-    assert re.search(rf"Latest changes:\n .*Z {me()} down queue mail, until .*Z: deploy 42", text)
+    assert re.search(rf"Latest changes:\n .*Z {me} down queue mail, until .*Z: deploy 42", text)
 
 
 def test_status_as_data(call: Run, runtime: Runtime) -> None:

@@ -18,9 +18,9 @@ from celery_graceful.errors import (
     StoreUnavailable,
     UnknownScope,
 )
-from celery_graceful.maintenance.api import me
 from celery_graceful.maintenance.mode_changes import NOTICE, change, read
 from celery_graceful.model.maintenance.mode import EVERYTHING, Kind, Scope, hold_scopes
+from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runtime import Runtime, forget
 from celery_graceful.stores.base import NOTICES
 from tests.harness.waiting import wait_for
@@ -36,7 +36,7 @@ def held(runtime: Runtime) -> list[str]:
 def test_everything_goes_down_and_up(graceful: Graceful, runtime: Runtime) -> None:
     done = graceful.maintenance.down(reason="deploy 42", seconds="30m")
     (hold,) = read(runtime).mode.holds
-    assert (hold.scope, hold.reason, hold.who) == (EVERYTHING, "deploy 42", me())
+    assert (hold.scope, hold.reason, hold.who) == (EVERYTHING, "deploy 42", user_at_host())
     assert hold.until == pytest.approx(hold.since + 1800)
     assert (done.before.down, done.mode.down) == (False, True)
     assert done.warnings == ()
@@ -45,7 +45,7 @@ def test_everything_goes_down_and_up(graceful: Graceful, runtime: Runtime) -> No
     assert lifted.mode.ramp is not None
     assert lifted.mode.ramp.seconds == 300
     assert [(deed.verb, deed.who) for deed in read(runtime).mode.log] == [
-        ("down", me()),
+        ("down", user_at_host()),
         ("up", "bob@host"),
     ]
 
