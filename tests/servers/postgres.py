@@ -14,14 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 import psycopg
 
 from tests.harness.family import is_alive
 from tests.harness.waiting import wait_for
-from tests.servers.process import HOST, MissingProgram, Process, ServerError, free_port
+from tests.servers.process import HOST, MissingProgram, Process, Server, ServerError, free_port
 
 START_TIMEOUT = 60.0
 
@@ -77,7 +76,7 @@ def _everybody_reaches(folder: Path) -> bool:
     return open_to_all and os.access(path, os.W_OK)
 
 
-class Postgres:
+class Postgres(Server):
     """A server with the superuser ``postgres`` and no passwords, on a port of its own."""
 
     def __init__(self) -> None:
@@ -88,17 +87,11 @@ class Postgres:
         self._numbers = itertools.count(1)
         #: Databases that were given back; a new one costs ten megabytes on disk.
         self._empty: list[str] = []
-        self._process: Process | None = None
 
     @property
     def url(self) -> str:
         """The URL of the database ``postgres``, for SQLAlchemy with psycopg."""
         return self._url("postgres")
-
-    @property
-    def pid(self) -> int:
-        """The server's main process."""
-        return self._running().pid
 
     def start(self) -> Postgres:
         """Make the database folder when there is none, start the server, wait until it answers."""
@@ -129,11 +122,8 @@ class Postgres:
         self._running().stop(signal.SIGINT)
         self.start()
 
-    def close(self) -> None:
-        """End it and remove its folder. Idempotent."""
-        if self._process is not None:
-            self._process.stop(signal.SIGQUIT)
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _end(self, process: Process) -> None:
+        process.stop(signal.SIGQUIT)
 
     def fresh_url(self) -> str:
         """The URL of a new, empty database."""
@@ -167,11 +157,6 @@ class Postgres:
     def _dsn(self, database: str = "postgres") -> str:
         return self._url(database).replace("+psycopg", "") + "?connect_timeout=30"
 
-    def _running(self) -> Process:
-        if self._process is None:
-            raise RuntimeError("the server is not started")
-        return self._process
-
     def _make(self, data: Path) -> None:
         made = subprocess.run(
             [
@@ -193,14 +178,3 @@ class Postgres:
         except psycopg.OperationalError:
             return False  # not listening yet, or still starting up
         return True
-
-    def __enter__(self) -> Postgres:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

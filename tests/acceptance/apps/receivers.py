@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from celery import signals
 from celery.backends.base import Backend
 from celery.backends.rpc import RPCBackend
 
-from celery_graceful import GracefulTask, IterableTask, stopping
+from celery_graceful import GracefulTask, stopping
+from tests.acceptance.apps import walks
 from tests.acceptance.apps.making import make_app, note, noted
 
 if os.environ.get("RESULT_URL") == "django-db":
@@ -102,24 +102,8 @@ else:
             app.backend.mark_as_failure(task_id, RuntimeError(state))
 
 
-class Walk(IterableTask):
-    """Items until somebody notes ``<tag> enough``."""
-
+class Walk(walks.Walk):
     name = "receivers.walk"
-    checkpoint_interval = 0.05
-
-    def build_enumerator(self, tag: str, *, cursor: int | None) -> Iterator[tuple[int, int]]:
-        item = cursor or 0
-        while not noted(f"{tag} enough"):
-            item += 1
-            yield item, item
-
-    def each_iteration(self, item: int, tag: str) -> None:
-        note(f"{tag} {item}")
-        time.sleep(0.02)
-
-    def result(self, tag: str) -> str:
-        return tag
 
 
 class Counted(Walk):
@@ -141,19 +125,8 @@ class Own(Walk):
         super().each_iteration(item, tag)
 
 
-class Retried(Walk):
-    """One that fails once, and is retried at once."""
-
+class Retried(walks.RetriedWalk):
     name = "receivers.retried"
-    autoretry_for = (ZeroDivisionError,)
-    default_retry_delay = 0
-    retry_jitter = False
-
-    def each_iteration(self, item: int, tag: str) -> None:
-        super().each_iteration(item, tag)
-        if item == 2 and not noted(f"{tag} failed"):
-            note(f"{tag} failed")
-            raise ZeroDivisionError
 
 
 class Tries(GracefulTask):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sentry_sdk
@@ -18,7 +18,8 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.transport import Transport
 
-from celery_graceful import GracefulTask, IterableTask, stopping
+from celery_graceful import GracefulTask, stopping
+from tests.acceptance.apps import walks
 from tests.acceptance.apps.making import make_app, note, noted
 
 
@@ -60,36 +61,12 @@ CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
 app = make_app("watched")
 
 
-class Walk(IterableTask):
-    """Items until somebody notes ``<tag> enough``."""
-
+class Walk(walks.Walk):
     name = "watched.walk"
-    checkpoint_interval = 0.05
-
-    def build_enumerator(self, tag: str, *, cursor: int | None) -> Iterator[tuple[int, int]]:
-        item = cursor or 0
-        while not noted(f"{tag} enough"):
-            item += 1
-            yield item, item
-
-    def each_iteration(self, item: int, tag: str) -> None:
-        note(f"{tag} {item}")
-        time.sleep(0.02)
 
 
-class Retried(Walk):
-    """One that fails once, and is retried at once."""
-
+class Retried(walks.RetriedWalk):
     name = "watched.retried"
-    autoretry_for = (ZeroDivisionError,)
-    default_retry_delay = 0
-    retry_jitter = False
-
-    def each_iteration(self, item: int, tag: str) -> None:
-        super().each_iteration(item, tag)
-        if item == 2 and not noted(f"{tag} failed"):
-            note(f"{tag} failed")
-            raise ZeroDivisionError
 
 
 class Tries(GracefulTask):

@@ -1,4 +1,4 @@
-"""The store that no setting names is connected to with all that Celery connects with."""
+"""A store that is derived from the broker: it connects with all that Celery connects with."""
 
 from __future__ import annotations
 
@@ -7,57 +7,22 @@ import ssl
 from typing import Any
 
 import pytest
-import redis
 from celery import Celery
-from celery.backends.base import BaseKeyValueStoreBackend
-from celery.backends.redis import RedisBackend
 from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.sentinel import SentinelConnectionPool
 
-from celery_graceful.errors import SettingsError
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stores.redis.store import RedisStore
-from celery_graceful.stores.sql.store import SqlStore
-
-CA = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": "/etc/private-ca.pem"}
-NONE = {"ssl_cert_reqs": ssl.CERT_NONE}
-SENTINELS = "sentinel://:pw@a.invalid:1;sentinel://b.invalid/3"
-
-
-class Provider(redis.CredentialProvider):
-    """Credentials as a cloud hands them out."""
-
-    def get_credentials(self) -> tuple[str, str]:
-        return "someone", "from-the-provider"
-
-
-PROVIDER = f"{__name__}.Provider"
-
-
-def app_with(**settings: Any) -> Celery:
-    app = Celery("shop", set_as_current=False)
-    app.conf.update(settings)
-    return app
-
-
-def pool_of(app: Celery) -> Any:
-    """What the store's connections are made from; nothing is connected."""
-    store = runtime_of(app).store
-    assert isinstance(store, RedisStore)
-    return store._own_caller().server(b"").connection_pool
-
-
-def told(app: Celery) -> dict[str, Any]:
-    options = pool_of(app).connection_kwargs
-    assert options["protocol"] == 2
-    assert options["socket_timeout"] == options["socket_connect_timeout"] == 2
-    return dict(options)
-
-
-def prefix(app: Celery) -> bytes:
-    store = runtime_of(app).store
-    assert isinstance(store, RedisStore)
-    return store._keys.live
+from tests.unit.derived_store.apps import (
+    CA,
+    NONE,
+    PROVIDER,
+    SENTINELS,
+    app_with,
+    pool_of,
+    prefix,
+    told,
+)
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
@@ -108,23 +73,6 @@ def test_sentinel_of_the_broker(form: Any, use: Any) -> None:
     assert told(app)["password"] == "pw"
     assert (told(app).get("ssl_ca_certs") == CA["ssl_ca_certs"]) is (use is not None)
     assert not runtime_of(app).store_caveat  # several Sentinels lead to one master
-
-
-def test_sentinel_of_the_result_backend() -> None:
-    options = {"master_name": "shop", "sentinel_kwargs": {"password": "of-sentinel"}}
-    app = app_with(
-        broker_url="amqp://",
-        result_backend="sentinel://:pw@a.invalid:1/3;sentinel://b.invalid:2",
-        result_backend_transport_options=options,
-    )
-    pool = pool_of(app)
-    assert pool.service_name == "shop"
-    sentinels = [each.connection_pool.connection_kwargs for each in pool.sentinel_manager.sentinels]
-    assert [(each["host"], each["port"]) for each in sentinels] == [
-        ("a.invalid", 1),
-        ("b.invalid", 2),
-    ]
-    assert (told(app)["password"], told(app)["db"]) == ("pw", 3)
 
 
 @pytest.mark.parametrize(
@@ -219,55 +167,6 @@ def test_a_broker_whose_host_has_the_name_of_a_scheme() -> None:
     assert runtime_of(app).store_address == "redis://redis:6379/3 (derived from broker_host)"
 
 
-class OwnBackend(RedisBackend):
-    """A project's own."""
-
-
-class OfNoRedis(BaseKeyValueStoreBackend):
-    """One that a project puts in the place of Celery's."""
-
-
-OWN = f"{__name__}:{OwnBackend.__name__}"
-
-
-@pytest.mark.parametrize(
-    ("given", "address"),
-    [
-        ("redis", "redis://h.invalid:6379/5"),
-        (RedisBackend, "redis://h.invalid:6379/5"),
-        ("celery.backends.redis:RedisBackend", "redis://h.invalid:6379/5"),
-        (f"{OWN}+redis://:hidden@h.invalid/5", "redis://:***@h.invalid/5"),
-        (OWN.replace(":", "."), "redis://h.invalid:6379/5"),
-    ],
-)
-def test_a_result_backend_by_its_name_or_class(given: Any, address: str) -> None:
-    app = app_with(broker_url="amqp://", result_backend=given, redis_host="h.invalid", redis_db="5")
-    options = told(app)
-    assert (options["host"], int(options["db"])) == ("h.invalid", 5)
-    assert runtime_of(app).store_address == f"{address} (derived from result_backend)"
-
-
-def test_the_result_backend_of_a_celery_class() -> None:
-    class Own(Celery):
-        backend_cls = "redis://h.invalid/5"
-
-    app = Own("shop", set_as_current=False, broker="amqp://")
-    assert told(app)["host"] == "h.invalid"
-
-
-@pytest.mark.parametrize(
-    "given", ["cache+memcached://h", "rpc://", "no.such:Class", "no.such.Class", "file:///tmp/x"]
-)
-def test_result_backends_that_are_no_redis(given: str) -> None:
-    assert runtime_of(app_with(broker_url="amqp://", result_backend=given)).store_is_fallback
-
-
-def test_a_backend_in_the_place_of_celery_s_is_not_taken_for_redis() -> None:
-    app = app_with(broker_url="amqp://", result_backend="redis://h.invalid")
-    app.loader.override_backends = {"redis": f"{__name__}:{OfNoRedis.__name__}"}
-    assert runtime_of(app).store_is_fallback
-
-
 def test_a_socket_of_the_file_system() -> None:
     url = "redis+socket:///run/redis.sock?virtual_host=2"
     app = app_with(broker_url=url, broker_transport_options={"socket_keepalive": True})
@@ -319,9 +218,6 @@ def test_one_hash_tag_whatever_the_namespace_is() -> None:
     assert prefix(app) == b"graceful:{%7Da%7Bb%3Ac}:live"
 
 
-# -- several brokers -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -360,141 +256,6 @@ def test_a_store_that_is_set_is_relied_on() -> None:
     app = app_with(broker_url="redis://a;redis://b", graceful_store="redis://c.invalid")
     assert not runtime_of(app).store_caveat
     assert told(app)["host"] == "c.invalid"
-
-
-# -- other places ---------------------------------------------------------------------------------
-
-
-def test_the_database_server_of_the_result_backend() -> None:
-    engines: list[Any] = []
-    app = app_with(
-        broker_url="amqp://",
-        result_backend="db+postgresql+psycopg://me:hidden@h.invalid/results",
-        database_engine_options={"pool_recycle": 77, "connect_args": {"sslmode": "require"}},
-        database_engine_callback=engines.append,
-    )
-    store = runtime_of(app).store
-    assert isinstance(store, SqlStore)
-    assert store._engine._engine.pool._recycle == 77
-    assert {engine.url.host for engine in engines} == {"h.invalid"}
-    assert "derived from result_backend" in runtime_of(app).store_address
-    assert "hidden" not in runtime_of(app).store_address
-
-
-def test_a_file_of_results_is_left_alone() -> None:
-    app = app_with(broker_url="amqp://", result_backend="db+sqlite:///results.sqlite")
-    assert runtime_of(app).store_is_fallback
-
-
-def test_a_broker_whose_library_is_missing_is_not_redis() -> None:
-    app = app_with(broker_url="nonsense://h", result_backend="redis://h.invalid")
-    assert told(app)["host"] == "h.invalid"
-
-
-# -- what is said ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        (
-            {"broker_url": "sentinel://:hidden@a.invalid"},
-            ["derived from broker_url", "master_name", "set graceful_store"],
-        ),
-        (
-            {"broker_url": "redis://:hidden@a.invalid/zero"},
-            ["broker_url = 'redis://:***@a.invalid/zero'", "not zero"],
-        ),
-        (
-            {"broker_url": "redis://:hidden@a.invalid?credential_provider=no.such.Class"},
-            ["broker_url", "No module named 'no'"],
-        ),
-        (
-            {"broker_url": "amqp://", "result_backend": "rediss://:hidden@a.invalid"},
-            ["result_backend", "ssl_cert_reqs"],
-        ),
-        (
-            {
-                "broker_url": "amqp://",
-                "graceful_store": "redis://:hidden@h.invalid",
-                "graceful_store_options": {"credential_provider": "no.such.Class"},
-            },
-            ["graceful_store: redis://:***@h.invalid", "No module named 'no'"],
-        ),
-        (
-            {
-                "broker_url": "amqp://",
-                "graceful_store": "sentinel://:hidden@h.invalid",
-            },
-            ["graceful_store_options", "master_name"],
-        ),
-        (
-            {
-                "broker_url": "amqp://",
-                "graceful_store": "redis+cluster://:hidden@h.invalid/1",
-            },
-            ["a Redis Cluster has no database but 0"],
-        ),
-    ],
-)
-def test_errors_say_where_an_address_came_from(settings: dict[str, Any], words: list[str]) -> None:
-    with pytest.raises(SettingsError) as raised:
-        runtime_of(app_with(**settings)).store  # noqa: B018
-    for word in words:
-        assert word in str(raised.value)
-    assert "hidden" not in str(raised.value)
-
-
-# -- a store that is set --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"ssl_cert_reqs": "CERT_NONE"},
-        {"ssl": {"ssl_cert_reqs": "none"}},
-        {"ssl": True, "ssl_cert_reqs": "none"},
-    ],
-)
-def test_options_beside_the_url_of_a_store(options: dict[str, Any]) -> None:
-    app = app_with(
-        broker_url="amqp://",
-        graceful_store="redis://h.invalid/1",
-        graceful_store_options={**options, "global_keyprefix": "p:", "client_name": "me"},
-    )
-    assert pool_of(app).connection_class is SSLConnection
-    assert told(app)["ssl_cert_reqs"] == "none"
-    assert told(app)["client_name"] == "me"
-    assert prefix(app).startswith(b"p:graceful:")
-
-
-def test_options_of_a_sentinel_store() -> None:
-    app = app_with(
-        broker_url="amqp://",
-        graceful_store="sentinel://a.invalid;sentinel://b.invalid:9",
-        graceful_store_options={"master_name": "m", "sentinel_kwargs": {"password": "s"}},
-    )
-    pool = pool_of(app)
-    assert pool.service_name == "m"
-    assert pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs["password"] == "s"
-
-
-def test_options_of_a_database_store() -> None:
-    app = app_with(
-        broker_url="amqp://",
-        graceful_store="postgresql+psycopg://h.invalid/db",
-        graceful_store_options={"pool_recycle": 77, "connect_args": {"sslmode": "require"}},
-    )
-    store = runtime_of(app).store
-    assert isinstance(store, SqlStore)
-    assert store._engine._engine.pool._recycle == 77
-
-
-def test_wrong_options_are_not_quoted() -> None:
-    app = app_with(graceful_store_options=["password", "hidden"])
-    with pytest.raises(SettingsError, match="a list is not a mapping of options") as raised:
-        runtime_of(app)
-    assert "hidden" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
