@@ -45,7 +45,6 @@ RIGHT = (
 NOT_YET = (
     "celery_graceful/_celery/",
     "celery_graceful/cli/",
-    "celery_graceful/doctor/",
     "celery_graceful/execution/",
     "celery_graceful/maintenance/",
     "celery_graceful/model/",

@@ -1,8 +1,8 @@
-"""``graceful doctor``: what the configuration and the files that deploy workers get wrong."""
+"""``graceful doctor``: what is wrong in the configuration and in the files that deploy workers."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +14,10 @@ from celery_graceful.cli.output import say
 
 if TYPE_CHECKING:
     from celery_graceful.doctor.examine import Examination
-    from celery_graceful.doctor.facts import Deployed, Seen
+    from celery_graceful.doctor.facts import Deployed
+    from celery_graceful.doctor.facts.running_workers import Seen
     from celery_graceful.doctor.finding import Finding
     from celery_graceful.runtime import Runtime
-
-SCHEMA = 1
 
 
 @click.command()
@@ -29,7 +28,7 @@ SCHEMA = 1
     multiple=True,
     metavar="FILE",
     type=click.Path(exists=True, allow_dash=True),
-    help="A file that deploys workers, or a folder of such files; may be given several times."
+    help="A file that deploys workers, or a folder of such files; may be given more than once."
     " Kubernetes, docker-compose, Dockerfile, systemd, supervisord, Procfile; - is stdin.",
 )
 @click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
@@ -44,7 +43,7 @@ SCHEMA = 1
 @click.option(
     "--processes",
     is_flag=True,
-    help="Look at what has started the app's workers on this host (needs psutil).",
+    help="Examine what started the app's workers on this host (needs psutil).",
 )
 @click.option("--no-workers", is_flag=True, help="Ask neither running workers nor the store.")
 @click.pass_context
@@ -60,14 +59,14 @@ def doctor(
 ) -> None:
     """Find what would lose, repeat or hold up work at the next deploy.
 
-    Looks at the app's configuration, at the files that deploy its workers, at running workers, and
-    at what they have seen. Exit code 0 when all is well, 10 with warnings, 20 with errors.
+    Examines the app's configuration, the files that deploy its workers, and running workers with
+    what they reported. Exit code 0 when nothing is wrong, 10 with warnings, 20 with errors.
     """
     with exits():
-        from celery_graceful.doctor.app_facts import app_facts
         from celery_graceful.doctor.examine import examine
+        from celery_graceful.doctor.facts.app_configuration import app_facts
         from celery_graceful.doctor.finding import exit_code, in_order
-        from celery_graceful.doctor.readers.reading import read_files
+        from celery_graceful.doctor.readers import read_files
 
         runtime = loaded(ctx)
         seen, trouble = (None, None) if no_workers else _ask(runtime)
@@ -91,17 +90,17 @@ def doctor(
 
 
 def _ask(runtime: Runtime) -> tuple[Seen | None, Finding | None]:
-    """What running workers have seen; or the finding that nobody knows."""
+    """What running workers reported to the store; or the finding that it does not answer."""
     from celery_graceful.doctor.examine import not_asked
-    from celery_graceful.doctor.seen import look_around
+    from celery_graceful.doctor.facts.running_workers import look_around
     from celery_graceful.errors import SettingsError, StoreError
 
     try:
         store = runtime.store
     except SettingsError:
-        return None, None  # so does the check of the store's options
+        return None, None  # the check of the store's options reports it
     if not store.shared_between_processes or runtime.store_is_fallback:
-        return None, None  # nothing to be seen from here; the checks of the store say why
+        return None, None  # not readable from here; the checks of the store say why
     try:
         return look_around(runtime), None
     except StoreError as exc:
@@ -111,9 +110,8 @@ def _ask(runtime: Runtime) -> tuple[Seen | None, Finding | None]:
 
 
 def _with_answers(runtime: Runtime, seen: Seen | None, timeout: float) -> Seen | None:
-    """The same with what running workers answer; that none does is told in a line."""
-    from celery_graceful.doctor.facts import Seen
-    from celery_graceful.doctor.live import NobodyAnswers, ask_workers
+    """The same with what running workers answer; a line on stderr says if none does."""
+    from celery_graceful.doctor.facts.running_workers import NobodyAnswers, Seen, ask_workers
 
     known = seen or Seen()
     try:
@@ -127,8 +125,7 @@ def _with_answers(runtime: Runtime, seen: Seen | None, timeout: float) -> Seen |
 
 def _on_this_host() -> list[Deployed]:
     """Workers among the processes of this host."""
-    from celery_graceful.doctor.processes import HOW_TO, all_processes, readable
-    from celery_graceful.doctor.tree import workers_in
+    from celery_graceful.doctor.facts.processes import HOW_TO, all_processes, readable, workers_in
 
     if not readable():
         say(f"The processes of this host were left out: {HOW_TO}", err=True)
@@ -139,7 +136,7 @@ def _on_this_host() -> list[Deployed]:
 def _print(
     runtime: Runtime, examined: Examination, findings: list[Finding], seen: Seen | None
 ) -> None:
-    from celery_graceful.cli.doctor_shown import examined_line, findings_lines
+    from celery_graceful.cli.findings_text import examined_line, findings_lines
     from celery_graceful.cli.status import print_processes, processes_of
 
     for line in findings_lines(findings, runtime.namespace):
@@ -151,16 +148,16 @@ def _print(
 def _print_data(
     runtime: Runtime, examined: Examination, findings: list[Finding], seen: Seen | None
 ) -> None:
-    from celery_graceful.cli.doctor_shown import finding_as_data, worker_as_data
     from celery_graceful.cli.output import print_json
     from celery_graceful.cli.status import processes_of
+    from celery_graceful.views import findings as views
 
     print_json(
-        SCHEMA,
+        views.SCHEMA,
         app=runtime.namespace,
-        findings=[finding_as_data(finding) for finding in findings],
-        deployed=[worker_as_data(worker) for worker in examined.workers],
+        findings=[views.finding_as_data(finding) for finding in findings],
+        deployed=[views.deployed_as_data(worker) for worker in examined.workers],
         running=None if seen is None else seen.workers,
-        workers=[] if seen is None else [asdict(worker) for worker in seen.running],
+        workers=[] if seen is None else [views.running_as_data(worker) for worker in seen.running],
         processes=processes_of(runtime.namespace),
     )

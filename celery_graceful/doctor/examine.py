@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from celery_graceful.doctor.checks import files, signals, starts
-from celery_graceful.doctor.checks.base import Scene, Sight
-from celery_graceful.doctor.checks.table import LOOKING
-from celery_graceful.doctor.command import same_app
-from celery_graceful.doctor.facts import AppFacts, Deployed, Manager, Seen
+from celery_graceful.doctor.checks import OF_FACTS, OF_PROCESSES, inputs
+from celery_graceful.doctor.checks.check import Facts, Problem
+from celery_graceful.doctor.commands.worker_command import same_app
+from celery_graceful.doctor.facts import AppFacts, Deployed, Manager
+from celery_graceful.doctor.facts.running_workers import Seen, as_deployed
 from celery_graceful.doctor.finding import Finding, Severity, in_order
-from celery_graceful.doctor.readers.outcome import MissingPackage, Outcome, Trouble
-from celery_graceful.doctor.readers.reading import NoWorker
-from celery_graceful.doctor.running_deployed import as_deployed
+from celery_graceful.doctor.readers.entry import MissingPackage, NoWorker, Outcome, Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +22,16 @@ class Examination:
     findings: tuple[Finding, ...]
 
 
-def findings_of(scene: Scene, *, grace: float | None = None) -> Iterator[Finding]:
+def findings_of(facts: Facts, *, grace: float | None = None) -> Iterator[Finding]:
     """What all checks find.
 
     Args:
-        scene: what is known.
+        facts: what is known.
         grace: seconds until SIGKILL, for workers whose files do not tell it.
     """
-    scene = scene.within(grace)
-    for check in LOOKING:
-        yield from check.findings(scene)
+    facts = facts.within(grace)
+    for check in OF_FACTS:
+        yield from check.findings(facts)
 
 
 def findings_of_processes(app: AppFacts, workers: Iterable[Deployed]) -> Iterator[Finding]:
@@ -41,11 +39,11 @@ def findings_of_processes(app: AppFacts, workers: Iterable[Deployed]) -> Iterato
 
     Args:
         app: their app.
-        workers: by :func:`~celery_graceful.doctor.tree.workers_in`.
+        workers: by :func:`~celery_graceful.doctor.facts.processes.workers_in`.
     """
-    scene = Scene(app, tuple(workers))
-    for check in (*signals.CHECKS, *starts.CHECKS):
-        yield from check.findings(scene)
+    facts = Facts(app, tuple(workers))
+    for check in OF_PROCESSES:
+        yield from check.findings(facts)
 
 
 def examine(
@@ -74,11 +72,11 @@ def examine(
     seen = seen or Seen()
     # Files tell more of a worker than it knows itself.
     workers = ours or as_deployed(seen.running)
-    scene = Scene(app, tuple(workers), supervisors, seen)
+    facts = Facts(app, tuple(workers), supervisors, seen)
     found = [
         *(_of_trouble(trouble) for outcome in outcomes for trouble in outcome.troubles),
         *(_of_stranger(w, asked_for, bool(ours)) for w in deployed if w not in ours),
-        *findings_of(scene, grace=grace),
+        *findings_of(facts, grace=grace),
         *findings_of_processes(
             app, (w for w in processes if same_app(asked_for, w.command.options.get("app")))
         ),
@@ -99,15 +97,15 @@ def _script_line(worker: Deployed) -> tuple[str, int]:
 
 def not_asked(why: str) -> Finding:
     """The finding that the store could not be read."""
-    sight = Sight(f"the store was not read: {why}", "--no-workers", setting="graceful_store")
-    return files.NOT_ASKED.finding(sight)
+    problem = Problem(f"the store was not read: {why}", "--no-workers", setting="graceful_store")
+    return inputs.NOT_ASKED.finding(problem)
 
 
 def _of_trouble(trouble: Trouble) -> Finding:
-    check = files.NO_WORKER if isinstance(trouble, NoWorker) else files.UNREADABLE
+    check = inputs.NO_WORKER if isinstance(trouble, NoWorker) else inputs.UNREADABLE
     if isinstance(trouble, MissingPackage):
-        check = files.MISSING
-    return check.finding(Sight(trouble.what, trouble.fix, trouble.place))
+        check = inputs.MISSING
+    return check.finding(Problem(trouble.what, trouble.fix, trouble.place))
 
 
 def _of_stranger(worker: Deployed, asked_for: str | None, beside_ours: bool) -> Finding:
@@ -115,4 +113,4 @@ def _of_stranger(worker: Deployed, asked_for: str | None, beside_ours: bool) -> 
     what = f"{worker.name}: it is a worker of the app {app}, not of {asked_for}"
     severity = None if beside_ours else Severity.WARNING
     fix = f"celery -A {app} graceful doctor"
-    return files.OTHER_APP.finding(Sight(what, fix, worker.place, severity=severity))
+    return inputs.OTHER_APP.finding(Problem(what, fix, worker.place, severity=severity))

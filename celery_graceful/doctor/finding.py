@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from celery_graceful.text.masking import mask_text
 
+#: How many names a finding lists.
+_NAMES = 3
 #: What ``graceful doctor`` ends with.
 CLEAN, WARNINGS, ERRORS = 0, 10, 20
 
@@ -80,3 +82,9 @@ def exit_code(findings: Iterable[Finding]) -> int:
     """0 for none but notes, 10 with warnings, 20 with errors."""
     worst = max((finding.severity for finding in findings), default=Severity.NOTE)
     return {Severity.ERROR: ERRORS, Severity.WARNING: WARNINGS}.get(worst, CLEAN)
+
+
+def named(names: Sequence[str]) -> str:
+    """Some names for a sentence: ``a, b, c and 4 more``."""
+    shown = ", ".join(names[:_NAMES])
+    return f"{shown} and {len(names) - _NAMES} more" if len(names) > _NAMES else shown

@@ -17,7 +17,7 @@ from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.stopping.period import grace_of
 
 if TYPE_CHECKING:
-    from celery_graceful.doctor.facts import Seen
+    from celery_graceful.doctor.facts.running_workers import Seen
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -49,7 +49,8 @@ class CheckupStep(ContainedStep):
         celery_signals.worker_ready.disconnect(dispatch_uid="graceful-checkup")
         # Imported here: a child that is forked in the middle of another thread's import could
         # never import the same itself.
-        from celery_graceful.doctor import configuration, processes, seen  # noqa: F401
+        from celery_graceful.doctor import startup  # noqa: F401
+        from celery_graceful.doctor.facts import processes
 
         if processes.readable():
             import psutil  # noqa: F401
@@ -63,10 +64,9 @@ class CheckupStep(ContainedStep):
             logger.exception("The doctor could not examine this worker")
 
     def _tell(self) -> None:
-        from celery_graceful.doctor import processes
-        from celery_graceful.doctor.configuration import configuration_findings
+        from celery_graceful.doctor.facts import processes
         from celery_graceful.doctor.finding import Severity
-        from celery_graceful.doctor.own_unit import ask_unit
+        from celery_graceful.doctor.startup import ask_unit, configuration_findings
 
         levels = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING}
         worker, grace = self._worker, self._grace
@@ -90,7 +90,7 @@ class CheckupStep(ContainedStep):
 
 def _seen(runtime: Runtime) -> Seen | None:
     """What other workers have seen; runs are not looked through by each worker of a fleet."""
-    from celery_graceful.doctor.seen import look_around
+    from celery_graceful.doctor.facts.running_workers import look_around
 
     store = runtime.open_store()
     if not store.shared_between_processes:

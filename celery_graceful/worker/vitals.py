@@ -13,7 +13,7 @@ import celery
 import celery_graceful
 from celery_graceful._celery.pool.kind import pool_kind
 from celery_graceful._celery.worker_parts import consumer_of, slots_of
-from celery_graceful.doctor.running import Running
+from celery_graceful.doctor.facts.running_workers import Running
 from celery_graceful.durations import format_seconds
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
@@ -21,7 +21,7 @@ from celery_graceful.worker.stopping.period import grace_of
 
 
 def vitals(worker: Any) -> dict[str, Any]:
-    """The worker as :class:`~celery_graceful.doctor.running.Running`, ready to be sent.
+    """The worker as the doctor's :class:`Running`, ready to be sent.
 
     Args:
         worker: Celery's worker, with its consumer.

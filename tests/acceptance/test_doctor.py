@@ -91,7 +91,7 @@ def test_workers_beside_each_other_and_beside_the_files(scene: Scene) -> None:
     assert {"GD901", "GD902", "GD904"} <= set(by_id)
     assert unknowing.name in by_id["GD901"]
     assert (
-        f"{other.name}@localhost: running, and counting on 90 s (GRACEFUL_GRACE_PERIOD)"
+        f"{other.name}@localhost: running, and expecting 90 s (GRACEFUL_GRACE_PERIOD)"
         in by_id["GD902"]
     )
     assert "graceful_lease_ttl is 1m on" in by_id["GD904"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from celery_graceful.doctor.examine import Examination, examine
 from celery_graceful.doctor.facts import AppFacts, Kind, TaskFacts
-from celery_graceful.doctor.readers.reading import read_files
+from celery_graceful.doctor.readers import read_files
 from tests.corpus.listed import Listed, fetch, listed
 
 #: Seconds of processor time that a file may take, for each 100,000 bytes begun.

@@ -20,12 +20,12 @@ from celery_graceful._celery.message.headers import (
     generation_of,
     sent_home,
 )
+from celery_graceful.doctor.commands.search import workers_in_script, workers_in_text
+from celery_graceful.doctor.commands.shell_syntax import UnreadableShell
+from celery_graceful.doctor.commands.shell_text import ScriptFile
 from celery_graceful.doctor.examine import examine
-from celery_graceful.doctor.parse import workers_in_script, workers_in_text
-from celery_graceful.doctor.readers.reading import read_text
-from celery_graceful.doctor.running import from_answer
-from celery_graceful.doctor.shell import UnreadableShell
-from celery_graceful.doctor.worker_search import ScriptFile
+from celery_graceful.doctor.facts.running_workers import from_answer
+from celery_graceful.doctor.readers import read_text
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.maintenance.beat.owed import decode_owed
 from celery_graceful.maintenance.workers import Busy, Report, decode_report, encode_report

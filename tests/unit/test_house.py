@@ -82,15 +82,8 @@ FULL_FOLDERS = {"doctor", "doctor/checks", "execution", "processes", "stores/red
 SHARED_NAMES = {
     "alchemy.py",
     "base.py",
-    "command.py",
-    "files.py",
-    "limits.py",
-    "period.py",
     "plugin.py",
     "quarantine.py",
-    "running.py",
-    "signals.py",
-    "stops.py",
     "verdict.py",
 }
 #: Files that share a name because they are about the same thing, one for each place.
@@ -98,13 +91,10 @@ TWINS_ON_PURPOSE = {
     "__init__.py": "every package has one",
     "api.py": "`graceful.runs` and `graceful.maintenance`",
     "errors.py": "the errors users see, and how each kind of store translates those of its driver",
-    "kubernetes.py": "Kubernetes: its grace period, and its files",
-    "supervisord.py": "supervisord: its grace period, and its files",
-    "systemd.py": "systemd: its grace period, and its files",
     "url.py": "the URL of a store, and what is special to Redis in it",
 }
 #: Each kind of store has the same files, and the contract suite one for each of them.
-KINDS_OF_STORE = ("stores/", "testing/store_contract/", "doctor/checks/store.py")
+KINDS_OF_STORE = ("stores/", "testing/store_contract/")
 
 
 def test_no_file_is_longer_than_300_lines() -> None:

@@ -6,9 +6,9 @@ import json
 import re
 import shlex
 
-from celery_graceful.doctor.command import FLAGS, OPTIONS, Command, Shell
+from celery_graceful.doctor.commands.shell_syntax import plain_words
+from celery_graceful.doctor.commands.worker_command import FLAGS, OPTIONS, Command, Shell
 from celery_graceful.doctor.facts import Deployed, Manager
-from celery_graceful.doctor.shell import plain_words
 
 _CONTINUED = re.compile(r"\s*\\\n\s*")
 #: What a program does not get as it is written.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from posixpath import join
 
-from celery_graceful.doctor.command import Command
+from celery_graceful.doctor.commands.search import commands_in_words, workers_in_text
+from celery_graceful.doctor.commands.shell_syntax import Word
+from celery_graceful.doctor.commands.worker_command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
-from celery_graceful.doctor.parse import workers_in_text, workers_in_words
-from celery_graceful.doctor.readers.outcome import Trouble
-from celery_graceful.doctor.readers.script import Copied, commands_or_trouble, finder, place_of
-from celery_graceful.doctor.readers.texts import environment_of, signal_name
+from celery_graceful.doctor.readers.entry import Entry
+from celery_graceful.doctor.readers.entry_scripts import Copied, finder
+from celery_graceful.doctor.readers.texts import YAML, signal_name, values_of
 
 _FROM = re.compile(r"(?im)^[ \t]*FROM[ \t]+\S+")
 #: What may come first; a template may have a condition there.
@@ -51,11 +54,6 @@ class Image:
     copied: tuple[Copied, ...] = ()
 
     @property
-    def shell_program(self) -> str:
-        """The shell of the shell forms."""
-        return self.shell[0].rpartition("/")[2]
-
-    @property
     def starting(self) -> Line | None:
         """The instruction whose command a container runs."""
         if self.entrypoint is not None and self.entrypoint.words is None:
@@ -76,69 +74,57 @@ class Image:
             folders: where the image may be built from.
             variables: its environment; by default what the image sets.
         """
-        known = {name: given.value for name, given in self.environment.items() if given.value}
-        variables = known if variables is None else variables
+        variables = values_of(self.environment) if variables is None else variables
         find = finder(self.copied, folders, self.workdir)
         entry, own = self.entrypoint, self.cmd
         line = entry if entry is not None and entry.words is None else None
         if entry is None and cmd is None and own is not None and own.words is None:
             line = own
         if line is not None:
+            shell = self.shell[0].rpartition("/")[2]
+            place = line.place
             return workers_in_text(
                 line.text,
-                shell=self.shell_program,
+                shell=shell,
                 find=find,
-                line=line.place.line,
-                file=line.place.file,
+                line=place.line,
+                file=place.file,
                 variables=variables,
             )
         before = (entry.words or ()) if entry is not None else ()
         if cmd is None and own is not None:
             cmd = own.words if own.words is not None else (*self.shell, own.text)
-        words = (*before, *(cmd or ()))
         at = self.starting.place if self.starting else Place("")
-        return workers_in_words(
-            words,
-            find=find,
-            lines=[at.line] * len(words),
-            file=at.file,
-            variables=variables,
-            otherwise=bool(words),
-        )
+        words = [Word(word, at.line, at.file) for word in (*before, *(cmd or ()))]
+        return commands_in_words(words, find=find, variables=variables)
 
 
-def is_dockerfile(text: str) -> bool:
+def is_dockerfile(text: str, file: str) -> bool:
     """Whether a text looks like a Dockerfile."""
+    if file.endswith(YAML):
+        return False
     lines = (line.strip() for line in text.split("\n"))
     first = next((line for line in lines if line and not line.startswith("#")), "")
     return bool(_FROM.search(text)) and _FIRST.match(first) is not None
 
 
-def read_dockerfile(text: str, file: str) -> Iterator[Deployed | Trouble]:
-    """The workers that the last stage starts by itself."""
-    stages = images(text, file)
-    image = list(stages.values())[-1] if stages else Image()
+def read_dockerfile(text: str, file: str) -> Iterator[Entry]:
+    """What the last stage starts by itself."""
+    image = last_of(images(text, file))
     line = image.starting
-    if line is None:
-        return
-    place = line.place
-    folders = _folders_of(file)
-    for command in commands_or_trouble(lambda: image.commands(folders=folders), place):
-        if isinstance(command, Trouble):
-            yield command
-            continue
-        yield Deployed(
-            manager=Manager.DOCKER,
-            name="the image's command",
-            place=place_of(command, place),
-            command=command,
+    if line is not None:
+        worker = Deployed(
+            Manager.DOCKER,
+            "the image's command",
+            line.place,
             start_form=line.instruction,
             start_text=line.text if line.words is None else "",
             stop_signal=image.stop_signal,
             stop_form="STOPSIGNAL SIGTERM",
-            environment=environment_of(image.environment, command, place),
+            environment=image.environment,
             volumes=image.volumes,
         )
+        yield Entry(worker, partial(image.commands, folders=_folders_of(file)))
 
 
 def _folders_of(file: str) -> list[Path]:
@@ -157,81 +143,81 @@ def images(text: str, file: str) -> dict[str, Image]:
     stages: dict[str, Image] = {}
     name, image = "", Image()
     for number, word, rest in _instructions(text):
-        place = Place(file, number)
         if word == "FROM":
             match = _STAGE.match(rest)
             base, called = (match["base"], match["name"]) if match else ("", None)
             name, image = called or str(len(stages)), stages.get(base, Image())
         elif name:
-            image = _with(image, word, rest, place)
+            image = _with(image, _line(word, rest, Place(file, number)))
         if name:
             stages[name] = image
     return stages
 
 
-def _with(image: Image, word: str, rest: str, place: Place) -> Image:
+def last_of(stages: Mapping[str, Image]) -> Image:
+    """The stage that is built by default."""
+    return list(stages.values())[-1] if stages else Image()
+
+
+def _with(image: Image, line: Line) -> Image:
+    """The image after one instruction."""
+    word, rest = line.instruction, line.text
     if word == "ENTRYPOINT":
-        return replace(image, entrypoint=_line(word, rest, place), cmd=None)
+        return replace(image, entrypoint=line, cmd=None)
     if word == "CMD":
-        return replace(image, cmd=_line(word, rest, place))
+        return replace(image, cmd=line)
     if word == "STOPSIGNAL":
-        return replace(image, stop_signal=Given(signal_name(rest), place))
-    if word == "SHELL":
-        words = _line(word, rest, place).words
-        return replace(image, shell=words) if words else image
+        return replace(image, stop_signal=signal_name(Given(rest, line.place)))
+    if word == "SHELL" and line.words:
+        return replace(image, shell=line.words)
     if word == "ENV":
         pairs = _PAIR.findall(rest) or [tuple(rest.split(None, 1))]
-        given = {p[0]: Given(p[1].strip("\"'"), place) for p in pairs if len(p) == 2}
+        given = {p[0]: Given(p[1].strip("\"'"), line.place) for p in pairs if len(p) == 2}
         return replace(image, environment={**image.environment, **given})
     if word == "VOLUME":
-        line = _line(word, rest, place)
         return replace(image, volumes=(*image.volumes, *(line.words or rest.split())))
     if word == "WORKDIR":
         return replace(image, workdir=join(image.workdir, rest.strip("\"'")))
     if word in ("COPY", "ADD"):
-        return replace(image, copied=(*_copied(rest, image, place), *image.copied))
+        return replace(image, copied=(*_copied(line, image.workdir), *image.copied))
     return image
 
 
-def _copied(rest: str, image: Image, place: Place) -> Iterator[Copied]:
-    words = [word for word in rest.split() if word != "\\"]
+def _copied(line: Line, workdir: str) -> Iterator[Copied]:
+    words = [word for word in line.text.split() if word != "\\"]
     if any(word.startswith("--from=") for word in words):
         return
     while words and words[0].startswith("--"):
         words = words[1:]
-    line = _line("COPY", " ".join(words), place)
-    *sources, target = line.words or words or ("",)
+    *sources, target = _line("COPY", " ".join(words), line.place).words or words or ("",)
     for source in sources:
-        yield Copied(source.removeprefix("./") or ".", target, image.workdir)
+        yield Copied(source.removeprefix("./") or ".", target, workdir)
 
 
 def _line(instruction: str, rest: str, place: Place) -> Line:
+    words = None
     if rest.startswith("["):
-        try:
-            words = json.loads(rest.replace("\\\n", " "))
-            return Line(place, tuple(str(word) for word in words), rest, instruction)
-        except (ValueError, RecursionError):
-            pass  # Docker, too, takes it for a text then
-    return Line(place, None, rest, instruction)
+        with suppress(ValueError, RecursionError):  # Docker, too, takes it for a text then
+            words = tuple(str(word) for word in json.loads(rest.replace("\\\n", " ")))
+    return Line(place, words, rest, instruction)
 
 
 def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
     """Line number, instruction and the rest, in which continued lines stay lines."""
     begun, parts = 0, [""]
     for number, line in enumerate(text.split("\n"), 1):
-        comment = line.lstrip().startswith("#")
-        if (comment or not line.strip()) and not begun:
-            continue
-        begun = begun or number
-        goes_on = comment or not line.strip() or line.rstrip().endswith("\\")
-        parts.append("" if comment else line.rstrip().removesuffix("\\").strip())
-        if not goes_on:
-            yield from _instruction(begun, parts[1:])
+        comment, bare = line.lstrip().startswith("#"), line.strip()
+        if begun or (bare and not comment):
+            begun = begun or number
+            parts.append("" if comment else bare.removesuffix("\\").strip())
+        continues = comment or not bare or bare.endswith("\\")
+        if begun and not continues:
+            yield _instruction(begun, parts[1:])
             begun, parts = 0, [""]
     if begun:
-        yield from _instruction(begun, parts[1:])
+        yield _instruction(begun, parts[1:])
 
 
-def _instruction(begun: int, parts: list[str]) -> Iterator[tuple[int, str, str]]:
+def _instruction(begun: int, parts: list[str]) -> tuple[int, str, str]:
     word, _, rest = " \\\n".join(parts).partition(" ")
-    yield begun, word.upper(), rest.strip()
+    return begun, word.upper(), rest.strip()

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from celery_graceful.doctor.facts import Given, Place
-from celery_graceful.doctor.readers.outcome import MissingPackage, Trouble
-from celery_graceful.doctor.readers.texts import finite
+from celery_graceful.doctor.facts import Given, Place, finite
+from celery_graceful.doctor.readers.entry import MissingPackage, Trouble
 
 #: What stands in templates, and is no YAML.
 _BRACES = re.compile(r"\{\{|\{%|<%")
@@ -64,6 +63,10 @@ class Node:
             return ""
         return str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
 
+    def scalar(self) -> Given[str] | None:
+        """A scalar with its place, if anything stands there."""
+        return Given(self.text, self.place) if self.given else None
+
     def number(self) -> Given[float] | None:
         """A scalar as a number, if it is one."""
         value = finite(self.text)
@@ -76,7 +79,10 @@ def documents(text: str, file: str) -> Iterator[Node]:
     Raises:
         Trouble: PyYAML is missing, this is a template, or (:class:`NotYaml`) no YAML.
     """
-    yaml = _yaml(file)
+    try:
+        import yaml
+    except ImportError as exc:
+        raise MissingPackage(Place(file), "PyYAML", "this file") from exc
     # Written in C, ten times as fast, where PyYAML was built with it.
     kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     _check_depth(text, file)
@@ -94,7 +100,9 @@ def documents(text: str, file: str) -> Iterator[Node]:
         mark = getattr(exc, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
         problem = getattr(exc, "problem", None) or str(exc)
-        raise NotYaml(Place(file, line), f"this is not YAML: {problem}", "fix it") from exc
+        raise NotYaml(
+            Place(file, line), f"this is not YAML: {problem}", "correct the syntax"
+        ) from exc
 
 
 def _check_depth(text: str, file: str) -> None:
@@ -135,20 +143,12 @@ def _check_nesting(events: Iterable[Any], file: str) -> None:
             raise _too_deep(file, event.start_mark.line + 1)
         if repeated > _MOST_REPEATED:
             line = event.start_mark.line + 1
-            what = f"its aliases stand for more than {_MOST_REPEATED} values"
+            what = f"its aliases expand to more than {_MOST_REPEATED} values"
             raise Trouble(Place(file, line), what, "write out what the workers need")
 
 
 def _too_deep(file: str, line: int) -> Trouble:
-    return Trouble(Place(file, line), f"it is nested deeper than {_DEEPEST}", "write it flat")
-
-
-def _yaml(file: str) -> Any:
-    try:
-        import yaml
-    except ImportError as exc:
-        raise MissingPackage(Place(file), "PyYAML", "this file") from exc
-    return yaml
+    return Trouble(Place(file, line), f"it is nested deeper than {_DEEPEST}", "reduce its nesting")
 
 
 def template(file: str, text: str, line: int = 0) -> Trouble:
@@ -156,15 +156,15 @@ def template(file: str, text: str, line: int = 0) -> Trouble:
     found = _BRACES.search(text)
     line = line or (text.count("\n", 0, found.start()) + 1 if found else 0)
     if file.endswith((".j2", ".jinja", ".jinja2")) or "{%" in text:
-        what, how = "a Jinja template ({% … %})", "render it with the tool that it is for (Ansible,"
-        how += " cookiecutter), and name the result"
+        what = "a Jinja template ({% … %})"
+        fix = "render it with the tool that it is for (Ansible, cookiecutter), and name the result"
     elif "<%" in text:
-        what, how = "an ERB template (<% … %>)", "render it with the tool that it is for"
+        what, fix = "an ERB template (<% … %>)", "render it with the tool that it is for"
     else:
         helm = ".Values" in text or "{{-" in text or ".Release" in text
         what = "a Helm template ({{ … }})" if helm else "a template ({{ … }})"
-        how = "render it: helm template . > rendered.yaml, then --manifest rendered.yaml"
-    return Trouble(Place(file, line), f"this is {what}, not a manifest", how)
+        fix = "render it: helm template . > rendered.yaml, then --manifest rendered.yaml"
+    return Trouble(Place(file, line), f"this is {what}, not a manifest", fix)
 
 
 def _node(loader: Any, node: Any, file: str, known: dict[int, Node]) -> Node:

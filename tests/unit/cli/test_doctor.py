@@ -124,7 +124,7 @@ def test_what_running_workers_have_seen(mail: Celery, call: Run, tmp_path: Path)
         done = call("doctor", "-m", planted(tmp_path))
         assert done.exit_code == 20
         assert "GD104" in done.stdout
-        assert "shop.mail took 1m 17s lately" in done.stdout
+        assert "shop.mail took 1m 17s recently" in done.stdout
         assert done.stdout.endswith("1 running.\n")
         assert call("doctor", "-m", planted(tmp_path), "--no-workers").exit_code == 0
     finally:
@@ -199,7 +199,7 @@ def test_the_examples_pass_with_the_example_app() -> None:
 
 
 def test_processes_need_psutil(call: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("celery_graceful.doctor.processes.readable", lambda: False)
+    monkeypatch.setattr("celery_graceful.doctor.facts.processes.readable", lambda: False)
     done = call("doctor", "--processes", "--no-workers", "-m", planted(tmp_path))
     assert done.exit_code == 0
     assert "left out: pip install 'celery-graceful[processes]'" in done.stderr

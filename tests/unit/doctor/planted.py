@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, Seen, TaskFacts
+from celery_graceful.doctor.facts import AppFacts, Kind, QueueFacts, TaskFacts
+from celery_graceful.doctor.facts.running_workers import Seen
 from tests.unit.doctor.sound import (
     APP,
     COMPOSE,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.doctor.running import from_answer
+from celery_graceful.doctor.facts.running_workers import from_answer
 
 GOOD = {"hostname": "w@h", "slots": 2, "queues": ["a"], "grace": 5.0, "settings": {"a": "b"}}
 

@@ -10,11 +10,12 @@ from celery import Celery, _state
 from kombu import Queue
 
 from celery_graceful import Graceful, GracefulTask, IterableTask, plugin
-from celery_graceful.doctor.app_facts import STEP, app_facts
-from celery_graceful.doctor.configuration import configuration_findings
 from celery_graceful.doctor.examine import examine
-from celery_graceful.doctor.facts import Kind, QueueFacts, Seen
+from celery_graceful.doctor.facts import Kind, QueueFacts
+from celery_graceful.doctor.facts.app_configuration import STEP, app_facts
+from celery_graceful.doctor.facts.running_workers import Seen
 from celery_graceful.doctor.finding import Severity
+from celery_graceful.doctor.startup import configuration_findings
 
 
 def app_with(**settings: Any) -> Celery:
@@ -265,7 +266,7 @@ def test_a_task_that_is_acked_late_is_handed_over_in_time() -> None:
         app_with(task_acks_late=True, task_time_limit=20), grace=30, environ={}, seen=slow
     )[:1]
     assert (warning.id, warning.severity) == ("GD104", Severity.WARNING)
-    assert "cut off, and begin again in another worker" in warning.what
+    assert "cut off, and start again in another worker" in warning.what
     (error,) = configuration_findings(app_with(), grace=30, environ={}, seen=slow)[:1]
     assert (error.id, error.severity) == ("GD104", Severity.ERROR)
     assert "shop.mail would be cut off and lost" in error.what

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from celery_graceful.doctor.command import Command, Queues, same_app
-from celery_graceful.doctor.parse import parse_shell, parse_words
+from celery_graceful.doctor.commands.search import parse_words, workers_in_text
+from celery_graceful.doctor.commands.worker_command import Command, Queues, same_app
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def stays(command: Command) -> bool:
     ],
 )
 def test_whether_a_shell_stays_in_front(text: str, expected: bool) -> None:
-    assert stays(parse_shell(text)) is expected
+    assert stays(workers_in_text(text)[0]) is expected
 
 
 def test_bash_gives_its_place_to_the_last_command_and_sh_does_not() -> None:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from celery_graceful.doctor.checks.base import Scene
-from celery_graceful.doctor.checks.period import believed, cuts_plain, knows
+from celery_graceful.doctor.checks.check import Facts
+from celery_graceful.doctor.checks.worker_view import WorkerView
 from celery_graceful.doctor.examine import examine, findings_of
-from celery_graceful.doctor.facts import Kind, Manager, Seen, TaskFacts
+from celery_graceful.doctor.facts import AppFacts, Deployed, Kind, Manager, TaskFacts
+from celery_graceful.doctor.facts.running_workers import Seen
 from celery_graceful.doctor.finding import Severity, exit_code, in_order
-from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.readers import read_text
 from tests.unit.doctor import sound
 
 
@@ -38,9 +39,13 @@ def test_a_worker_is_judged_by_the_tasks_of_its_queues() -> None:
 
 def test_a_grace_period_for_files_that_do_not_tell_it() -> None:
     outcome = read_text(sound.DOCKERFILE, "Dockerfile")
-    scene = Scene(sound.APP, outcome.workers)
-    assert list(findings_of(scene)) == []
-    assert [each.id for each in findings_of(scene, grace=10)] == ["GD105"]
+    facts = Facts(sound.APP, outcome.workers)
+    assert list(findings_of(facts)) == []
+    assert [each.id for each in findings_of(facts, grace=10)] == ["GD105"]
+
+
+def view(worker: Deployed, app: AppFacts = sound.APP) -> WorkerView:
+    return WorkerView(worker, Facts(app))
 
 
 @pytest.mark.parametrize("value", ["0", "0s", "off"])
@@ -48,23 +53,23 @@ def test_a_worker_that_was_told_of_no_period_knows_none(value: str) -> None:
     text = sound.KUBERNETES.replace("value: 55s", f'value: "{value}"')
     (worker,) = read_text(text, "w.yaml").workers
     assert worker.environment["GRACEFUL_GRACE_PERIOD"].value == value
-    assert believed(worker, sound.APP) is None
-    assert not knows(worker, sound.APP)
-    assert not knows(replace(worker, manager=Manager.SYSTEMD), sound.APP), "nobody is asked then"
-    assert knows(worker, replace(sound.APP, grace_period=60.0))
+    assert view(worker).given_period is None
+    assert not view(worker).knows_period
+    assert not view(replace(worker, manager=Manager.SYSTEMD)).knows_period, "nobody is asked then"
+    assert view(worker, replace(sound.APP, grace_period=60.0)).knows_period
 
 
 def test_a_period_that_a_worker_asks_for_cuts_no_plain_task_off() -> None:
     (worker,) = read_text(sound.UNIT, "shop.service").workers
-    assert knows(worker, sound.APP)
-    assert not cuts_plain(worker, sound.APP)
+    assert view(worker).knows_period
+    assert not view(worker).cuts_plain_tasks
     told_app = replace(sound.APP, grace_period=60.0)
-    assert cuts_plain(worker, told_app)
+    assert view(worker, told_app).cuts_plain_tasks
     seen = Seen(longest={"shop.mail": 90.0})
-    (asked,) = findings_of(Scene(sound.APP, (worker,), seen=seen))
-    assert "it would be killed, and begin again once the broker misses the worker" in asked.what
-    (told,) = findings_of(Scene(told_app, (worker,), seen=seen))
-    assert "it would be cut off, and begin again in another worker" in told.what
+    (asked,) = findings_of(Facts(sound.APP, (worker,), seen=seen))
+    assert "it would be killed, and start again when the broker redelivers it" in asked.what
+    (told,) = findings_of(Facts(told_app, (worker,), seen=seen))
+    assert "it would be cut off, and start again in another worker" in told.what
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_a_graceful_task_may_heed_the_stop(
     outcome = read_text(sound.SUPERVISORD.replace("stopwaitsecs=60", "stopwaitsecs=30"), "s.conf")
     found = examine(app, [outcome], Seen(longest={"shop.mail": longest})).findings
     assert {each.id: each.severity for each in found} == severities
-    assert all("let shop.mail heed stopping()" in each.fix for each in found)
+    assert all("make shop.mail check stopping()" in each.fix for each in found)
 
 
 def test_a_signal_to_the_group_is_worse_with_plain_tasks() -> None:

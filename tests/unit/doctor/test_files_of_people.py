@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.doctor import shell
+from celery_graceful.doctor.commands import shell_syntax
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.facts import Deployed, Manager
+from celery_graceful.doctor.facts.processes import Process, workers_in
 from celery_graceful.doctor.finding import exit_code
-from celery_graceful.doctor.readers.outcome import MissingPackage
-from celery_graceful.doctor.readers.reading import read_file, read_files, read_text
-from celery_graceful.doctor.tree import Process, workers_in
+from celery_graceful.doctor.readers import read_file, read_files, read_text
+from celery_graceful.doctor.readers.entry import MissingPackage
 from tests.unit.doctor import sound
 
 
@@ -338,10 +338,10 @@ def no_parser(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
-    shell._parser.cache_clear()
+    shell_syntax._parser.cache_clear()
     monkeypatch.setattr(builtins, "__import__", refuse)
     yield
-    shell._parser.cache_clear()
+    shell_syntax._parser.cache_clear()
 
 
 PLAIN = [

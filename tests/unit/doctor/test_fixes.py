@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from celery_graceful.doctor.examine import examine
-from celery_graceful.doctor.facts import AppFacts, Kind, Seen, TaskFacts
+from celery_graceful.doctor.facts import AppFacts, Kind, TaskFacts
+from celery_graceful.doctor.facts.running_workers import Seen
 from celery_graceful.doctor.finding import Finding, Severity
-from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.readers import read_text
 from tests.unit.doctor.applied import applied, applied_to_app
 from tests.unit.doctor.planted import PLANTED, Planted
 from tests.unit.doctor.sound import APP, COMPOSE, KUBERNETES

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from celery_graceful.doctor.examine import Examination, examine
-from celery_graceful.doctor.facts import Seen
-from celery_graceful.doctor.readers.reading import read_files, read_text
+from celery_graceful.doctor.facts.running_workers import Seen
+from celery_graceful.doctor.readers import read_files, read_text
 from tests.unit.doctor import sound
 
 

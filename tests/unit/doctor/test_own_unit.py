@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.doctor.configuration import configuration_findings
-from celery_graceful.doctor.own_unit import ask_unit
+from celery_graceful.doctor.startup import ask_unit, configuration_findings
 from tests.unit.doctor.test_app_facts import app_with
 
 MIXED = "Id=shop.service\nKillMode=mixed\nExecStop=\n"

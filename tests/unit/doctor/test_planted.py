@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.doctor.checks.table import ALL, LOOKING
+from celery_graceful.doctor.checks import ALL, OF_FACTS
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.facts import AppFacts
 from celery_graceful.doctor.finding import Finding
-from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.readers import read_text
 from tests.unit.doctor.planted import FILES, PLANTED, Planted
 from tests.unit.doctor.sound import APP
 
@@ -50,7 +50,7 @@ def test_a_supervisord_in_a_container(grace: str, ids: list[str]) -> None:
 
 def test_every_check_has_a_fault_that_it_finds() -> None:
     elsewhere = {"GD109", "GD310", "GD901", "GD902", "GD903", "GD904"}
-    assert {each.finds for each in PLANTED} == {check.id for check in LOOKING} - elsewhere
+    assert {each.finds for each in PLANTED} == {check.id for check in OF_FACTS} - elsewhere
     assert len(PLANTED) > 50
 
 

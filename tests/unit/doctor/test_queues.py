@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from celery_graceful.doctor.commands.search import parse_words
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.facts import AppFacts, Kind, TaskFacts
-from celery_graceful.doctor.parse import parse_words
-from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.readers import read_text
 from tests.unit.doctor import sound
 
 DEFAULT = frozenset({"celery"})

@@ -9,7 +9,8 @@ import pytest
 
 from celery_graceful.doctor.examine import examine
 from celery_graceful.doctor.facts import Deployed, Manager
-from celery_graceful.doctor.readers.reading import NoWorker, read_file, read_files, read_text
+from celery_graceful.doctor.readers import read_file, read_files, read_text
+from celery_graceful.doctor.readers.entry import NoWorker
 from tests.unit.doctor import sound
 
 
@@ -282,9 +283,9 @@ def test_kind_by_content_whatever_the_name() -> None:
         ("a: 1\n{{- if .Values.on }}\nb: 2\n{{- end }}\n", "w.yaml", 2, "template"),
         ("a: [1\nb: 2\n", "w.yaml", 2, "not YAML"),
         ("a: b: c\n", "w.yml", 1, "not YAML"),
-        ("some text\nof no kind\n", "README", 0, "kind is not known"),
+        ("some text\nof no kind\n", "README", 0, "kind is unknown"),
         ("replicas: 2\n", "values.yaml", 0, "values for a Helm chart"),
-        ("replicas: 2\n", "other.yaml", 0, "kind is not known"),
+        ("replicas: 2\n", "other.yaml", 0, "kind is unknown"),
         ("\x00\x01", "w.yaml", 0, "not YAML"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from celery_graceful.doctor.checks.table import ALL, reference_markdown
+from celery_graceful.doctor.checks import ALL, reference_markdown
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "doctor.md"
 

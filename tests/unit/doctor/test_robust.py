@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celery_graceful.doctor.examine import examine
-from celery_graceful.doctor.readers.reading import read_text
+from celery_graceful.doctor.readers import read_text
 from tests.unit.doctor.planted import FILES
 from tests.unit.doctor.sound import APP
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from celery_graceful.doctor.examine import examine
-from celery_graceful.doctor.facts import AppFacts, Seen
+from celery_graceful.doctor.facts import AppFacts
+from celery_graceful.doctor.facts.running_workers import Running, Seen, from_answer
 from celery_graceful.doctor.finding import Finding, Severity
-from celery_graceful.doctor.readers.reading import read_text
-from celery_graceful.doctor.running import Running, from_answer
+from celery_graceful.doctor.readers import read_text
 from tests.unit.doctor.sound import APP, KUBERNETES, UNIT
 
 ONE = Running(
@@ -64,7 +64,7 @@ def test_one_that_counts_on_another_period_than_the_files(
     assert [each.severity for each in findings] == ([] if severity is None else [severity])
     if severity:
         assert findings[0].id == "GD902"
-        assert "worker@two: running, and counting on" in findings[0].what
+        assert "worker@two: running, and expecting" in findings[0].what
 
 
 def test_versions_side_by_side() -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from celery_graceful.doctor.configuration import configuration_findings
 from celery_graceful.doctor.examine import findings_of_processes
-from celery_graceful.doctor.processes import all_processes, own_ancestry
-from celery_graceful.doctor.tree import Process, workers_in
+from celery_graceful.doctor.facts.processes import Process, all_processes, own_ancestry, workers_in
+from celery_graceful.doctor.startup import configuration_findings
 from tests.harness import wait_for
 from tests.unit.doctor.sound import APP
 from tests.unit.doctor.test_app_facts import app_with

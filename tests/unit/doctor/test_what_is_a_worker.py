@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.doctor.command import Command
-from celery_graceful.doctor.parse import workers_in_script, workers_in_text, workers_in_words
-from celery_graceful.doctor.readers.reading import read_text
-from celery_graceful.doctor.worker_search import ScriptFile
+from celery_graceful.doctor.commands.search import (
+    commands_in_words,
+    workers_in_script,
+    workers_in_text,
+)
+from celery_graceful.doctor.commands.shell_text import ScriptFile
+from celery_graceful.doctor.commands.worker_command import Command
+from celery_graceful.doctor.readers import read_text
 
 WORKERS = {
     "by a variable with the folder": "${BIN}celery -A shop worker",
@@ -73,7 +77,7 @@ def test_it_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("words", [["worker"], ["beat", "worker"], ["server", "worker", "-c", "4"]])
 def test_a_word_for_a_foreign_image_is_none(words: list[str]) -> None:
-    assert workers_in_words(words) == []
+    assert not any(each.is_worker for each in commands_in_words(words))
     compose = f"services:\n  w:\n    image: other\n    command: {words}\n"
     assert read_text(compose, "compose.yaml").workers == ()
 
@@ -145,9 +149,9 @@ def test_what_a_script_passes_on() -> None:
 )
 def test_branches_by_a_variable_that_is_known(text: str, expected: str) -> None:
     words = ["sh", "-c", text]
-    (found,) = workers_in_words(words, variables={"ROLE": "worker", "APP": ""})
+    (found,) = commands_in_words(words, variables={"ROLE": "worker", "APP": ""})
     assert found.options["app"] == expected
-    assert len(workers_in_words(words)) >= 1
+    assert len(commands_in_words(words)) >= 1
 
 
 def test_lines_are_those_of_the_words() -> None:

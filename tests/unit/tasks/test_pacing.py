@@ -17,7 +17,7 @@ from celery.exceptions import Ignore
 
 from celery_graceful import IterableTask, sources
 from celery_graceful._celery.message.headers import RAW
-from celery_graceful.doctor.seen import look_around
+from celery_graceful.doctor.facts.running_workers import look_around
 from celery_graceful.execution.loop import pacing
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.pace import Pace

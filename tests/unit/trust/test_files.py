@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.doctor.parse import parse_shell
-from celery_graceful.doctor.readers.reading import read_file, read_files, read_text
+from celery_graceful.doctor.commands.search import workers_in_text
+from celery_graceful.doctor.readers import read_file, read_files, read_text
 from celery_graceful.doctor.readers.texts import MOST
 from celery_graceful.processes import ending, registry
 from celery_graceful.text.files import read_regular
@@ -150,7 +150,7 @@ def test_merged_mappings_still_say_what_they_say() -> None:
 
 
 def test_redirections_are_still_none_of_the_words() -> None:
-    command = parse_shell("exec celery -A proj worker 2>&1 >>log 3<x &>all")
+    command = workers_in_text("exec celery -A proj worker 2>&1 >>log 3<x &>all")[0]
     assert command.words == ("celery", "-A", "proj", "worker")
 
 

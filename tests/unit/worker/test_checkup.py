@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from celery.concurrency.base import BasePool
 
-from celery_graceful.doctor import configuration
+from celery_graceful.doctor import startup
 from celery_graceful.worker.checkup import CheckupStep
 
 
@@ -17,7 +17,7 @@ def test_a_doctor_that_fails_is_told_with_its_traceback(
 ) -> None:
     app = Celery("shop", broker="memory://", set_as_current=False)
     app.conf.graceful_store = "memory://"
-    monkeypatch.delattr(configuration, "configuration_findings")
+    monkeypatch.delattr(startup, "configuration_findings")
     worker = SimpleNamespace(app=app, graceful_grace=None, pool_cls=BasePool)
     CheckupStep(worker)._examine()
     (record,) = caplog.records
