@@ -78,7 +78,7 @@ LONG_FILES = {
     "worker/maintenance/controller.py",
     "worker/maintenance/watch.py",
 }
-FULL_FOLDERS = {"doctor", "doctor/checks", "execution", "processes", "stores/redis"}
+FULL_FOLDERS = {"execution", "processes", "stores/redis"}
 SHARED_NAMES = {
     "alchemy.py",
     "base.py",
