@@ -222,7 +222,7 @@ def keeps_policies(scene: Scene) -> None:
     """A hold with a restart of beat in it, then ``up``: every entry as its policy says."""
     scene.down()
     first = scene.beat()
-    first.wait_log(r"Maintenance \(everything, by test\): \d of \d entries held")
+    first.wait_log(r"Maintenance: everything \(by test\). \d of \d entries held")
     scene.wait_due(3)
     scene.wait_balance()
     scene.signal_balanced(first, SIGTERM)
@@ -237,7 +237,7 @@ def keeps_policies(scene: Scene) -> None:
     assert all(during[name] >= 5 for name in GOING_ON)
 
     scene.up()
-    second.wait_log(r"Maintenance is over; .* all × \d+, once × 1")
+    second.wait_log(r"Maintenance has ended; .* all × \d+, once × 1")
     second.wait_log("All is caught up: ")
     before = scene.due()
     wait_for(lambda: scene.due()["skipped"] > before["skipped"] + 1, 30, "entries sent as ever")

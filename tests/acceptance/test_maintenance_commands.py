@@ -77,7 +77,7 @@ def test_what_still_runs_is_named(upkeep: Closing) -> None:
     assert upkeep.mode().down
 
     plan = json.loads(upkeep.graceful("down", "--dry-run", "--json").stdout)
-    assert [(each["id"], each["would"]) for each in plan["awaited"]] == [(long.id, "end")]
+    assert [(each["id"], each["would"]) for each in plan["awaited"]] == [(long.id, "finish")]
 
     Ledger(upkeep.scene.ledger.path).add("hurry:slow")
     assert upkeep.graceful("down", "--wait", "--timeout", "20s").returncode == 0

@@ -194,7 +194,7 @@ def test_while_the_store_is_away_the_known_mode_stays_in_force(
     version = apart.down("queue reports")
     wait_for(lambda: apart.reports()[worker.name].version >= version, 10, "that it is in force")
     own_valkey.freeze()
-    worker.wait_log(r"stays in force \(queue reports is down\)", 40)
+    worker.wait_log(r"stays in force \(held: queue reports ", 40)
     held = apart.send("short", "reports", queue="reports")
     pass_by(5)  # more than two leases
     assert apart.send("short", "free").get(timeout=10) == "free"

@@ -153,9 +153,8 @@ def read_mode(text: str) -> None:
     mode = decode_mode(text, 3)
     slots_allowed(mode.ramp, 120.0, 8, 1, 3)
     encode_mode(mode).encode("utf-8", "surrogatepass")
-    from celery_graceful.worker.maintenance.announce import describe
 
-    describe(mode.holds)
+    str(mode)
 
 
 REPORT = Report(

@@ -22,15 +22,15 @@ for name, enabled in {"later": True, "off": False}.items():
         name, "beating.tell", 3600.0, args=[name], enabled=enabled, app=app
     ).save()
 assert {"later", "off"}.isdisjoint(scheduler.schedule)
-scheduler = InterceptedScheduler(scheduler)
-assert scheduler.find("later").args == ["later"]
-assert scheduler.find("off") is None
-assert scheduler.find("never") is None
-names = {entry.name for entry in scheduler.entries()}
+intercepted = InterceptedScheduler(scheduler)
+assert intercepted.find("later").args == ["later"]
+assert intercepted.find("off") is None
+assert intercepted.find("never") is None
+names = {entry.name for entry in intercepted.entries()}
 assert "later" in names
 assert "off" not in names
-scheduler.send(scheduler.find("later"))
-assert scheduler.find("later").total_run_count == 0, "it was sent out of its turn"
+intercepted.send(intercepted.find("later"))
+assert intercepted.find("later").total_run_count == 0, "it was sent out of its turn"
 """
 
 DJANGO = """
@@ -54,18 +54,18 @@ make(name="off", task="beating.tell", interval=often, enabled=False)
 
 scheduler = DatabaseScheduler(app=app)
 assert {"later", "off"}.isdisjoint(scheduler.schedule)
-scheduler = InterceptedScheduler(scheduler)
-scheduler.intercept(
+intercepted = InterceptedScheduler(scheduler)
+intercepted.intercept(
     wake=lambda: None, keep_back=lambda entry: True, rest=lambda wanted: wanted, leave=lambda: None
 )
 for _ in range(9):
     scheduler.tick()
 scheduler.sync()
 assert PeriodicTask.objects.get(name="single").enabled is False, "it was due, if not sent"
-assert scheduler.find("single").name == "single"
-assert scheduler.find("later").args == ["later"]
-assert scheduler.find("off") is None
-assert scheduler.find("never") is None
+assert intercepted.find("single").name == "single"
+assert intercepted.find("later").args == ["later"]
+assert intercepted.find("off") is None
+assert intercepted.find("never") is None
 """
 
 

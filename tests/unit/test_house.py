@@ -75,8 +75,6 @@ LONG_FILES = {
     "execution/execution.py",
     "execution/leaving/__init__.py",
     "model/run/cursor.py",
-    "worker/maintenance/controller.py",
-    "worker/maintenance/watch.py",
 }
 FULL_FOLDERS = {"execution", "processes", "stores/redis"}
 SHARED_NAMES = {

@@ -1,4 +1,4 @@
-"""The maintenance mode as beat knows it: read now and then, kept while the store is unavailable."""
+"""The store and the maintenance mode as beat uses them: an outage must not hold up the schedule."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from celery_graceful.model.maintenance.mode import Mode, is_older, without_ended
 from celery_graceful.model.maintenance.mode_text import decode_mode
 from celery_graceful.stores.base import NOTICES, Store
 
-#: How long a store that did not answer is left alone, in seconds.
-RESPITE = 5.0
-
 T = TypeVar("T")
 Clock = Callable[[], float]
 
+logger = logging.getLogger("celery_graceful.beat")
+
+#: Seconds until a store that did not answer is asked again.
+RESPITE = 5.0
+#: Seconds between two readings of the mode.
+INTERVAL = 1.0
+
 
 class BeatBoard:
-    """Asks the board, but not again at once when it did not answer."""
+    """Asks the store, but not again at once when it did not answer."""
 
     def __init__(self, board: Store, clock: Clock = time.monotonic) -> None:
         self._board = board
         self._clock = clock
         self._not_before = float("-inf")
-        self._asking = False
-
-    @property
-    def asking(self) -> bool:
-        """Whether a call is under way: a signal's handler must not make another."""
-        return self._asking
+        #: Whether a call is under way: a signal's handler must not make another.
+        self.asking = False
 
     def ask(self, question: Callable[[Store], T]) -> T:
         """What ``question`` returns.
@@ -43,37 +43,31 @@ class BeatBoard:
         """
         if self._clock() < self._not_before:
             raise StoreUnavailable("The store did not answer a moment ago")
-        self._asking = True
+        self.asking = True
         try:
             return question(self._board)
         except StoreUnavailable:
             self._not_before = self._clock() + RESPITE
             raise
         finally:
-            self._asking = False
+            self.asking = False
 
     def insist(self) -> None:
         """Ask the next time in any case."""
         self._not_before = float("-inf")
 
 
-logger = logging.getLogger("celery_graceful.beat")
-
-#: The mode is read once in so many seconds at most.
-INTERVAL = 1.0
-
-
 class BeatMode:
-    """What is held from beat's point of view.
+    """What is held for beat; the mode last known stays in force while the store is unavailable.
 
     Args:
         board: where the mode is.
-        exempt: queues that go on.
+        exempt: queues that are never held.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, board: BeatBoard, exempt: Collection[str], clock: Callable[[], float] = time.monotonic
+        self, board: BeatBoard, exempt: Collection[str], clock: Clock = time.monotonic
     ) -> None:
         self._board = board
         self._exempt = frozenset(exempt)
@@ -82,70 +76,52 @@ class BeatMode:
         self._mode: Mode | None = None
         self._vanished = False
         self._store_ahead = 0.0
-        self._away = False
+        self._unavailable = False
 
     @property
     def known(self) -> bool:
         """Whether the mode was read at least once."""
         return self._mode is not None
 
-    def look(self) -> Held:
+    def held(self) -> Held:
         """What is held now; nothing while the mode has never been read."""
         if self._clock() >= self._read_at + INTERVAL:
             self._read_at = self._clock()
             self._read()
-        return held_by(self._current(), self._exempt) if self._mode else NOTHING
+        return held_by(self._current(), self._exempt) if self.known else NOTHING
 
-    def describe(self) -> str:
-        """What is down, by whom and why."""
-        holds = self._current().holds if self._mode else ()
-        return "; ".join(
-            f"{hold.scope}, by {hold.who}{f': {hold.reason}' if hold.reason else ''}"
-            for hold in holds
-        )
+    def __str__(self) -> str:
+        return str(self._current())
 
     def _current(self) -> Mode:
-        assert self._mode is not None
-        return without_ended(self._mode, self._clock() + self._store_ahead)
+        return without_ended(self._mode or Mode(), self._clock() + self._store_ahead)
 
     def _read(self) -> None:
         try:
-            found, now = self._board.ask(_mode)
+            notice = self._board.ask(lambda store: store.read_text(NOTICES, NOTICE))
+            found = decode_mode(notice.text, notice.version)
         except StoreError as exc:
-            self._say_away(exc)
+            self._log_unavailable(exc)
             return
         if self._mode is None or not is_older(found, self._mode):
             self._mode, self._vanished = found, False
         elif not self._vanished:
             self._vanished = True
             logger.warning(
-                "The maintenance mode has vanished from the store; beat keeps to the last it knows"
-                " (%s) until a worker has written it back",
-                self.describe() or "nothing is down",
+                "The maintenance mode has vanished from the store; beat uses the last it knows"
+                " (held: %s) until a worker has written it back",
+                self,
             )
-        self._store_ahead = now - self._clock()
-        if self._away:
+        self._store_ahead = notice.now - self._clock()
+        if self._unavailable:
             logger.info("The maintenance mode can be read again")
-        self._away = False
+        self._unavailable = False
 
-    def _say_away(self, exc: StoreError) -> None:
-        if self._away:
+    def _log_unavailable(self, exc: StoreError) -> None:
+        if self._unavailable:
             return
-        self._away = True
-        if self._mode is None:
-            logger.warning(
-                "The maintenance mode cannot be read and was never known: beat sends its entries,"
-                " which wait in their queues if it is down. %s",
-                exc,
-            )
-        else:
-            logger.warning(
-                "The maintenance mode cannot be read; beat keeps to the last it knows (%s). %s",
-                self.describe() or "nothing is down",
-                exc,
-            )
-
-
-def _mode(store: Store) -> tuple[Mode, float]:
-    notice = store.read_text(NOTICES, NOTICE)
-    return decode_mode(notice.text, notice.version), notice.now
+        self._unavailable = True
+        uses = "was never known: beat sends its entries, which wait in their queues if it is down"
+        if self.known:
+            uses = f"cannot be read; beat uses the last it knows (held: {self})"
+        logger.warning("The maintenance mode %s. %s", uses, exc)

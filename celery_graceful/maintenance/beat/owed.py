@@ -1,6 +1,6 @@
 """What beat owes: how often each entry has still to be sent after ``up``.
 
-It stands on the board, so that it outlives beat. Each write carries a mark of its own: when the
+It is kept in the store, so that it outlives beat. Each write carries a mark of its own: when the
 answer to a write is lost, the mark tells whether the write was, and nothing is counted twice.
 """
 
@@ -23,8 +23,8 @@ NOTICE = "maintenance-beat"
 SCHEMA = 1
 #: An entry that is owed more often than this was not counted by beat.
 MOST_OWED = 10_000_000
-#: Turns until a beat gives way to another one that writes all the time; the next save goes on.
-MOST_TURNS = 50
+#: Rounds until beat yields to another one that writes all the time; the next save continues.
+MOST_ROUNDS = 50
 
 
 class _Attempt(NamedTuple):
@@ -35,7 +35,7 @@ class _Attempt(NamedTuple):
 class _State(NamedTuple):
     """Replaced as a whole, so that a signal's handler never finds half of a change."""
 
-    #: What the board held when it was last read or written.
+    #: What the store held when it was last read or written.
     saved: Mapping[str, int] = {}
     version: int = 0
     #: Whether it surely still does.
@@ -46,12 +46,12 @@ class _State(NamedTuple):
 
 
 class OwedEntries:
-    """A number for each entry. Changes count at once, and are on the board when saved."""
+    """A number for each entry. Changes count at once, and are in the store when saved."""
 
     def __init__(self, board: BeatBoard) -> None:
         self._board = board
         self._state = _State()
-        self._away = False
+        self._unavailable = False
 
     def __getitem__(self, name: str) -> int:
         return self.counts().get(name, 0)
@@ -59,9 +59,13 @@ class OwedEntries:
     def __bool__(self) -> bool:
         return bool(self.counts())
 
+    def __str__(self) -> str:
+        counts = self.counts()
+        return ", ".join(f"{name} × {counts[name]}" for name in sorted(counts)) or "nothing"
+
     @property
     def saved(self) -> bool:
-        """Whether the board has been read and holds every change."""
+        """Whether the store has been read and holds every change."""
         return self._state.sure and not self._state.changes
 
     def counts(self) -> dict[str, int]:
@@ -74,49 +78,50 @@ class OwedEntries:
         self._state = self._state._replace(changes=changes)
 
     def save(self) -> bool:
-        """Write what is not on the board yet.
-
-        Returns:
-            Whether the board holds every change; not so while the store is away.
-        """
+        """Write what is not in the store yet; whether it holds every change then."""
         try:
-            for _ in range(MOST_TURNS):
-                if self.saved:
-                    break
-                if self._state.sure:
-                    self._post()
-                else:
-                    self._read()
-            else:
-                raise StoreError(f"another beat has written {NOTICE} {MOST_TURNS} times meanwhile")
+            self._save()
         except StoreError as exc:
-            self._say_away(exc)
+            if not self._unavailable:
+                logger.warning(
+                    "What beat owes after maintenance cannot be saved and is lost if beat is killed"
+                    " now: %s. %s",
+                    self,
+                    exc,
+                )
+            self._unavailable = True
             return False
-        if self._away:
+        if self._unavailable:
             logger.info("What beat owes is in the store again: %s", self)
-        self._away = False
+        self._unavailable = False
         return True
 
-    def __str__(self) -> str:
-        counts = self.counts()
-        return ", ".join(f"{name} × {counts[name]}" for name in sorted(counts)) or "nothing"
+    def _save(self) -> None:
+        for _ in range(MOST_ROUNDS):
+            if self.saved:
+                return
+            if self._state.sure:
+                self._post()
+            else:
+                self._read()
+        raise StoreError(f"another beat has written {NOTICE} {MOST_ROUNDS} times meanwhile")
 
     def _read(self) -> None:
-        notice = self._board.ask(lambda board: board.read_text(NOTICES, NOTICE))
+        notice = self._board.ask(lambda store: store.read_text(NOTICES, NOTICE))
         saved, mark = self._decoded(notice.text)
         changes, attempt = self._state.changes, self._state.attempt
         if attempt is not None and mark == attempt.mark:  # its answer was lost, the write was not
-            changes = _without(changes, attempt.changes)
+            changes = _sum(changes, {name: -number for name, number in attempt.changes.items()})
         self._state = _State(saved, notice.version, True, changes)
 
     def _decoded(self, text: str) -> tuple[Mapping[str, int], str]:
-        """What the board holds; what was known last, where that cannot be read."""
+        """What the store holds; what was known last, where that cannot be read."""
         try:
             return decode_owed(text)
         except NewerRecord:
             raise
         except CorruptRecord as exc:
-            logger.error("%s. Beat replaces it by what it knows: %s", exc, self)
+            logger.error("%s. Beat replaces it with what it knows: %s", exc, self)
             return self._state.saved, ""
 
     def _post(self) -> None:
@@ -126,20 +131,10 @@ class OwedEntries:
         text = json.dumps({"schema": SCHEMA, "owed": wanted, "mark": attempt.mark})
         self._state = before._replace(sure=False, attempt=attempt)
         posted = self._board.ask(
-            lambda board: board.write_text(NOTICES, NOTICE, text, expected=before.version)
+            lambda store: store.write_text(NOTICES, NOTICE, text, expected=before.version)
         )
-        if posted is not None:  # else another beat has written meanwhile; the next turn reads what
+        if posted is not None:  # else another beat has written meanwhile; the next round reads what
             self._state = _State(wanted, posted.version, True)
-
-    def _say_away(self, exc: StoreError) -> None:
-        if not self._away:
-            self._away = True
-            logger.warning(
-                "What beat owes after maintenance cannot be saved and is lost if beat is killed"
-                " now: %s. %s",
-                self,
-                exc,
-            )
 
 
 def decode_owed(text: str) -> tuple[dict[str, int], str]:
@@ -158,16 +153,15 @@ def decode_owed(text: str) -> tuple[dict[str, int], str]:
                 f" knows {SCHEMA}): update this program"
             )
         mark = strict_json.text(data["mark"], "its mark")
-        return {
-            name: number for name, number in data["owed"].items() if _counts(name, number)
-        }, mark
+        owed = {name: number for name, number in data["owed"].items() if _is_count(name, number)}
     except (ValueError, TypeError, LookupError, AttributeError) as exc:
         raise CorruptRecord(
             f"The notice {NOTICE} in the store, what beat owes, cannot be read: {exc}"
         ) from exc
+    return owed, mark
 
 
-def _counts(name: str, number: object) -> bool:
+def _is_count(name: str, number: object) -> bool:
     try:
         strict_json.whole(number, "how often", 0, MOST_OWED)
     except ValueError as exc:
@@ -179,10 +173,6 @@ def _counts(name: str, number: object) -> bool:
 def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
     total = {name: first.get(name, 0) + second.get(name, 0) for name in {*first, *second}}
     return {name: number for name, number in total.items() if number}
-
-
-def _without(changes: Mapping[str, int], done: Mapping[str, int]) -> dict[str, int]:
-    return _sum(changes, {name: -number for name, number in done.items()})
 
 
 def _positive(counts: Mapping[str, int]) -> dict[str, int]:

@@ -25,20 +25,17 @@ logger = logging.getLogger("celery_graceful.beat")
 
 #: How long beat sleeps at most while something is held or owed, in seconds.
 NAP = 1.0
-#: Names that a line of the log tells.
+#: Names in one log line.
 MOST_NAMES = 10
 
 
 def policy_of(policies: Mapping[str, str], entry: str, default: str = "skip") -> str:
-    """What becomes of an entry that is due while it is held.
+    """What becomes of an entry that is due while it is held: ``skip``, ``once``, ``all``, ``run``.
 
     Args:
         policies: policies by names and patterns; the name itself wins, then the first pattern.
         entry: the entry's name.
         default: the policy when nothing matches.
-
-    Returns:
-        ``skip``, ``once``, ``all`` or ``run``.
     """
     if entry in policies:
         return policies[entry]
@@ -47,7 +44,7 @@ def policy_of(policies: Mapping[str, str], entry: str, default: str = "skip") ->
 
 
 def install_gate(scheduler: Any, runtime: Runtime) -> None:
-    """From now on ``scheduler`` knows the maintenance mode."""
+    """From now on ``scheduler`` follows the maintenance mode."""
     try:
         board = runtime.open_store()
     except GracefulError as exc:
@@ -55,7 +52,7 @@ def install_gate(scheduler: Any, runtime: Runtime) -> None:
         return
     if runtime.store_is_fallback:
         logger.warning(
-            "Beat knows of maintenance only if it finds %s of the workers: start it in their"
+            "Beat follows maintenance only if it finds %s of the workers: start it in their"
             " folder, or set graceful_store to a Redis or database that all reach.",
             runtime.store_url,
         )
@@ -68,12 +65,12 @@ def install_gate(scheduler: Any, runtime: Runtime) -> None:
 
 
 class BeatGate:
-    """Stands between a scheduler's loop and what it sends. All in beat's own thread.
+    """Between a scheduler's loop and what it sends. All in beat's own thread.
 
     Args:
-        scheduler: the scheduler.
+        scheduler: of beat.
         board: where the mode is, and what is owed.
-        exempt: queues that go on.
+        exempt: queues that are never held.
         policies: as for :func:`policy_of`.
         clock: monotonic seconds.
     """
@@ -87,13 +84,14 @@ class BeatGate:
         policies: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clockwork = scheduler
+        self._scheduler = scheduler
         self._board = board
         self._mode = BeatMode(board, exempt, clock)
         self._owed = OwedEntries(board)
         self._policies = policies
         self._clock = clock
-        self._told = NOTHING
+        #: What was held when it was last logged.
+        self._logged = NOTHING
         self._paying = False
         self._paid = 0
         self._not_before = float("-inf")
@@ -101,24 +99,24 @@ class BeatGate:
         self._undecided: Any = None
 
     def install(self) -> None:
-        """Have a say in what the scheduler does."""
-        self._clockwork.intercept(
+        """Take part in what the scheduler does."""
+        self._scheduler.intercept(
             wake=self._wake, keep_back=self._keep_back, rest=self._rest, leave=self._leave
         )
 
     # --- what the scheduler asks ----------------------------------------------------------------
 
     def _wake(self) -> None:
-        held = self._mode.look()
+        held = self._mode.held()
         saved = self._owed.save()
-        self._tell(held)
+        self._log_change(held)
         self._paying = False
         if saved and self._owed and self._mode.known and self._clock() >= self._not_before:
             self._pay(held)
 
     def _keep_back(self, entry: Any) -> bool:
         self._undecided = entry
-        held = self._mode.look()
+        held = self._mode.held()
         policy = self._policy(entry)
         kept = policy != "run" and self._covers(held, entry)
         owes = kept and self._owe(entry, policy)
@@ -136,11 +134,11 @@ class BeatGate:
         return kept
 
     def _policy(self, entry: Any) -> str:
-        """What becomes of an entry that is held; one that comes only once is not lost by itself."""
+        """What becomes of a held entry; one that comes only once is not lost by default."""
         try:
-            last = self._clockwork.is_last_turn(entry)
+            last = self._scheduler.is_last_turn(entry)
         except Exception:
-            logger.exception("Whether the entry %s is due again cannot be told", entry.name)
+            logger.exception("It is unknown whether the entry %s is due again", entry.name)
             last = False
         return policy_of(self._policies, entry.name, "once" if last else "skip")
 
@@ -154,14 +152,14 @@ class BeatGate:
     def _rest(self, wanted: float) -> float:
         if self._paying:
             return 0.0
-        return min(wanted, NAP) if self._told or self._owed else wanted
+        return min(wanted, NAP) if self._logged or self._owed else wanted
 
     def _leave(self) -> None:
         undecided, self._undecided = self._undecided, None
-        if undecided is not None:  # a signal has cut in: its turn is over, and it was not sent
+        if undecided is not None:  # a signal came in between: its turn is over, it was not sent
             self._owe(undecided, self._policy(undecided))
         if self._owed.saved or self._board.asking:
-            return  # a signal has cut in on a call; the scheduler closes once more after it
+            return  # a signal has interrupted a call; the scheduler closes once more after it
         self._board.insist()
         if not self._owed.save():
             logger.error("Beat ends and could not save what it owes: %s", self._owed)
@@ -173,13 +171,13 @@ class BeatGate:
         self._not_before = self._clock() + NAP  # unless one of them is found
         for name, count in sorted(self._owed.counts().items()):
             try:
-                entry = self._clockwork.find(name)
+                entry = self._scheduler.find(name)
                 if entry is None:
                     self._drop(name, count)
                     continue
                 if self._covers(held, entry):
                     continue
-                self._clockwork.send(entry)
+                self._scheduler.send(entry)
             except Exception:
                 logger.exception("The entry %s cannot be caught up now; tried again", name)
                 continue
@@ -215,31 +213,29 @@ class BeatGate:
         if not held:
             return False
         try:
-            queue = self._clockwork.queue_of(entry)
+            queue = self._scheduler.queue_of(entry)
         except Exception:
-            logger.exception("The queue of the entry %s cannot be told", entry.name)
+            logger.exception("The queue of the entry %s is unknown", entry.name)
             queue = ""
         return held.covers(entry.task, queue)
 
-    def _tell(self, held: Held) -> None:
-        """One line when something else is held than before."""
-        if held == self._told:
+    def _log_change(self, held: Held) -> None:
+        if held == self._logged:
             return
-        self._told = held
+        self._logged = held
         if not held:
-            logger.info("Maintenance is over; beat sends again. To be caught up: %s", self._owed)
+            logger.info("Maintenance has ended; beat sends again. To be caught up: %s", self._owed)
             return
         try:
-            entries = self._clockwork.entries()
+            entries = self._scheduler.entries()
         except Exception:
-            logger.exception("The entries of the schedule cannot be told")
+            logger.exception("The entries of the schedule are unknown")
             entries = []
-        kept = [e for e in entries if self._covers(held, e)]
-        policies = {e.name: self._policy(e) for e in kept}
+        policies = {e.name: self._policy(e) for e in entries if self._covers(held, e)}
         names = sorted(f"{name}: {policy}" for name, policy in policies.items() if policy != "run")
         logger.warning(
-            "Maintenance (%s): %d of %s held: %s%s",
-            self._mode.describe(),
+            "Maintenance: %s. %d of %s held: %s%s",
+            self._mode,
             len(names),
             counted(len(entries), "entry", "entries"),
             ", ".join(names[:MOST_NAMES]),

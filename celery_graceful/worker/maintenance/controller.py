@@ -21,15 +21,17 @@ from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.maintenance.announce import Announcer
 from celery_graceful.worker.maintenance.gate import Gate
+from celery_graceful.worker.maintenance.known_mode import KnownMode
+from celery_graceful.worker.maintenance.mode_watch import ModeWatch
 from celery_graceful.worker.maintenance.peers import ModeFromPeers, Peers
-from celery_graceful.worker.maintenance.watch import KnownMode, ModeWatch
 from celery_graceful.worker.parking.run_parking import RunParking
 from celery_graceful.worker.parking.task_parking import TaskParking
+from celery_graceful.worker.parking.unparking import without
 from celery_graceful.worker.stopping.task_durations import History
 
 logger = logging.getLogger("celery_graceful.maintenance")
 
-#: Seconds between two looks at whether a ramp lets more through.
+#: Seconds between two checks whether a ramp lets more through.
 RAMP_TICK = 0.05
 
 
@@ -40,7 +42,7 @@ class MaintenanceController:
         worker: a worker that has its pool, and has no consumer yet.
         runtime: of its app.
         flag: the worker's stop flag.
-        forced: started with ``--maintenance-force``: it works on through everything.
+        forced: started with ``--maintenance-force``: it ignores maintenance.
         faulty: iterable tasks that are not written as they have to be.
     """
 
@@ -62,16 +64,17 @@ class MaintenanceController:
         self._flag = flag
         self._lock = native_lock()
         self._exempt = settings.maintenance_exempt_queues
-        self._leaving = NOTHING
+        #: What running tasks have to stop for.
+        self._interrupting = NOTHING
         #: The plugin could not start: no run may begin, whatever the store says.
         self._runs_stopped = False
         #: The version of the mode that the gate was set to, and the last that it has carried out.
         self._version = self._in_force = -1
-        #: What of the gate others wait for, as it was last told.
-        self._told: tuple[int, int] | None = None
+        #: What of the gate others wait for, as it was last reported.
+        self._reported: tuple[int, int] | None = None
         self._ramping = False
         self._history = History()
-        self.announcer = Announcer(worker)
+        self._announcer = Announcer(worker)
         self.watch = ModeWatch(
             flag.worker,
             runtime.open_store,
@@ -122,15 +125,15 @@ class MaintenanceController:
         return held_by(known.mode, self._exempt)
 
     def _on_change(self) -> None:
-        """The mode has changed, in whatever thread that was heard of."""
+        """The mode has changed, in whatever thread learns of it."""
         with self._lock:
             could_start = not self.gate.runs_wait
             self._set_gate()
             mode = self.mode
-            leaving = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
-            if leaving != self._leaving:
-                self._leaving = leaving
-                self._flag.mode_snapshot.write(leaving.encode() if leaving else b"")
+            held = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
+            if held != self._interrupting:
+                self._interrupting = held
+                self._flag.mode_snapshot.write(held.encode() if held else b"")
         self.parking.mode_changed(mode)
         if not (could_start or self.gate.runs_wait):
             self.run_parking.can_start_again()
@@ -141,11 +144,8 @@ class MaintenanceController:
 
     def _set_gate(self) -> None:
         known = self.watch.known
-        self.gate.set(
-            self._held_here(known),
-            self._allowed(),
-            runs_wait=known.runs_wait or self._runs_stopped,
-        )
+        wait = known.runs_wait or self._runs_stopped
+        self.gate.set(self._held_here(known), self._allowed(), runs_wait=wait)
         self._version = known.mode.version
 
     def _on_settled(self) -> None:
@@ -155,7 +155,7 @@ class MaintenanceController:
                 self._in_force = self._version
         if not self.forced:
             running = [each for each in self.gate.begun() if each.time_start]
-            self.announcer.tell(self.watch.known, len(running))
+            self._announcer.announce(self.watch.known, len(running))
         if not self.gate.held.tasks:
             self.parking.close()
         if not self.gate.runs_wait:
@@ -163,13 +163,13 @@ class MaintenanceController:
         if self.gate.allowed is not None and not self._ramping:
             self._ramping = True
             self._ramp()
-        self._tell_of_change()
+        self._report_progress()
 
     # -- runs that cannot start here --------------------------------------------------------
 
     def _park(self, requests: list[Any]) -> list[Any]:
         runs = [request for request in requests if self.gate.cannot_start(request)]
-        others = [request for request in requests if not self.gate.cannot_start(request)]
+        others = without(requests, runs)
         return [*self.run_parking.park(runs), *self.parking.park(others)]
 
     def stop_runs(self) -> None:
@@ -178,7 +178,7 @@ class MaintenanceController:
         self._on_change()
 
     def _postpone(self, request: Any) -> None:
-        """A run was not admitted; in whatever thread hears of its end."""
+        """A run was not admitted; in whatever thread learns of it."""
         if not request.postponed_alone:
             self.watch.refused()
         self.gate.postpone(request)
@@ -188,11 +188,11 @@ class MaintenanceController:
         """Whether runs can start here."""
         return not (self.watch.known.runs_wait or self._runs_stopped)
 
-    def _tell_of_change(self) -> None:
+    def _report_progress(self) -> None:
         """Report at once what others wait for. What is held may arrive at any rate."""
         now = (self._in_force, self.gate.enforced)
-        if now != self._told:
-            self._told = now
+        if now != self._reported:
+            self._reported = now
             self.watch.ring()
 
     # -- the ramp, in the thread that consumes or keeps the timer -----------------------------
@@ -223,13 +223,13 @@ class MaintenanceController:
     def reconnected(self, consumer: Any) -> None:
         """There is a new connection, which does not consume yet."""
         self._ramping = False
-        self._told = None
+        self._reported = None
         if not (self.watch.is_known or self.forced or self._pauses):
             self._from_peers.at_start()
         self.gate.connected(consumer)
         self.run_parking.connected()
 
-    # -- what it tells ----------------------------------------------------------------------
+    # -- what it reports --------------------------------------------------------------------
 
     @property
     def slots(self) -> int:
@@ -238,7 +238,7 @@ class MaintenanceController:
 
     def report(self) -> Report:
         """The worker at this moment; in any thread."""
-        self.announcer.remind()  # comes by every few seconds, whatever the loop does
+        self._announcer.remind()  # comes by every few seconds, whatever the loop does
         now = time.monotonic()
         self.run_parking.try_again(now)
         if not self.watch.answers and not self.forced:

@@ -12,7 +12,7 @@ import redis
 from celery_graceful.maintenance.workers import Report
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.redis.errors import rule
-from celery_graceful.worker.maintenance.watch import ModeWatch
+from celery_graceful.worker.maintenance.mode_watch import ModeWatch
 from tests.harness.waiting import wait_for
 from tests.servers.process import free_port
 from tests.servers.valkey import Valkey

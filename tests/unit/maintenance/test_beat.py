@@ -55,7 +55,7 @@ class TestHolding:
         caplog.set_level(logging.INFO)
         scene.down()
         assert scene.tick() == NAP
-        assert "Maintenance (everything, by me): 5 of 7 entries held: all-but" in caplog.text
+        assert "Maintenance: everything (by me). 5 of 7 entries held: all-but" in caplog.text
         for _ in range(3):
             scene.due("skipped", "once", "all", "all-but-this", "run", "exempt")
         assert scene.sent == {"run": 3, "exempt": 3}
@@ -113,7 +113,7 @@ class TestHolding:
         scene.down()
         scene.due("all")
         assert scene.owed == {"all": 1}
-        assert "The queue of the entry all cannot be told" in caplog.text
+        assert "The queue of the entry all is unknown" in caplog.text
 
 
 class TestCatchingUp:
@@ -229,7 +229,7 @@ class TestStoreAway:
             scene.clock.now += RESPITE
             scene.due("all")
         assert scene.sent == {}
-        assert caplog.text.count("keeps to the last it knows (everything, by me)") == 1
+        assert caplog.text.count("uses the last it knows (held: everything (by me))") == 1
         scene.store.forecast = []
         scene.clock.now += RESPITE
         scene.tick()

@@ -9,7 +9,7 @@ from celery import Celery
 
 from celery_graceful.model.maintenance.mode import Hold, Kind, Mode, Scope
 from celery_graceful.worker.maintenance.announce import Announcer
-from celery_graceful.worker.maintenance.watch import KnownMode
+from celery_graceful.worker.maintenance.known_mode import KnownMode
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def test_only_tasks_that_run_are_counted(
     announcer: Announcer, begun: int, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = Hold(Scope(Kind.ALL), who="ann", reason="move", since=1.0)
-    announcer.tell(KnownMode(Mode(version=1, holds=(hold,))), begun)
-    announcer.tell(KnownMode(Mode(version=2)), 0)
+    announcer.announce(KnownMode(Mode(version=1, holds=(hold,))), begun)
+    announcer.announce(KnownMode(Mode(version=2)), 0)
     entered, left = caplog.messages
     assert entered == line
     assert left.startswith("Maintenance is over after ")

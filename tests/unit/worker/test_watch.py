@@ -24,8 +24,8 @@ from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
 from celery_graceful.model.run import outage
 from celery_graceful.stores.base import NOTICES, REPORTS, Store, Text
 from celery_graceful.stores.memory_store import MemoryStore
-from celery_graceful.worker.maintenance import watch
-from celery_graceful.worker.maintenance.watch import ModeWatch
+from celery_graceful.worker.maintenance import mode_watch
+from celery_graceful.worker.maintenance.mode_watch import ModeWatch
 from tests.harness import wait_for
 
 MAIL = (Scope(Kind.QUEUE, "mail"),)
@@ -45,7 +45,7 @@ class Breaking(MemoryStore):
 @pytest.fixture(autouse=True)
 def _not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most are asked without their thread, whose last round would be waited for."""
-    monkeypatch.setattr(watch, "LAST_ROUND", 0.1)
+    monkeypatch.setattr(mode_watch, "LAST_ROUND", 0.1)
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_whatever_the_store_s_trouble_the_known_mode_stays_without_a_limit(
     assert told.watch.known.runs_wait
     (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert "The store cannot be used" in line.getMessage()
-    assert "(queue mail is down)" in line.getMessage()
+    assert "(held: queue mail (by w))" in line.getMessage()
     store.error = None
     assert told.watch.look()
     assert not told.watch.known.runs_wait
@@ -232,7 +232,9 @@ def test_when_an_execution_was_refused_runs_wait_though_the_worker_is_answered(
     told.watch.look()
     assert told.watch.known.runs_wait
     later = time.monotonic() + outage.FIRST_PAUSE
-    monkeypatch.setattr("celery_graceful.worker.maintenance.watch.time.monotonic", lambda: later)
+    monkeypatch.setattr(
+        "celery_graceful.worker.maintenance.mode_watch.time.monotonic", lambda: later
+    )
     told.watch.look()
     assert not told.watch.known.runs_wait
 
@@ -280,7 +282,7 @@ def test_after_a_good_one_a_mode_that_cannot_be_read_changes_nothing(
         told.watch.look()
     assert told.watch.known.mode == Mode(version=0), "and what it has not read is not acknowledged"
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "The maintenance mode last known stays in force (nothing is down)" in line
+    assert "The maintenance mode last known stays in force (held: nothing)" in line
     assert "`graceful up` replaces it" in line
     post(store, held(store), 1)
     told.watch.look()
