@@ -10,9 +10,11 @@ import weakref
 from collections.abc import Mapping
 from types import TracebackType
 
+from celery_graceful._celery.threads.interruption import Edge
 from celery_graceful.durations import parse
 from celery_graceful.errors import ProcessEnded
-from celery_graceful.processes import interrupting, start_options, wait_ready
+from celery_graceful.processes import start_options, wait_ready
+from celery_graceful.processes.block_interruption import MainThreadBlock, interruptible_block
 from celery_graceful.processes.handle import Handle
 from celery_graceful.processes.start_options import Command, Output, Ready, StartOptions, StrPath
 
@@ -83,7 +85,7 @@ class BackgroundProcess:
 
     def __init__(self, options: StartOptions) -> None:
         self._options = options
-        self._interruption: interrupting.Interruption | None = None
+        self._block: MainThreadBlock | Edge | None = None
         self._handle = handle = Handle(options, wait_ready.wait_free(options))
         # Without a reference to this object, the process ends.
         self._forgotten = weakref.finalize(self, handle.let_go)
@@ -133,13 +135,13 @@ class BackgroundProcess:
     def __enter__(self) -> BackgroundProcess:
         if self._options.interrupt:
             try:
-                self._arm()
+                self._open_block()
             except BaseException as error:
                 self.__exit__(type(error), error, error.__traceback__)
                 raise
         return self
 
-    def _arm(self) -> None:
+    def _open_block(self) -> None:
         handle = self._handle  # not this object, which could not be forgotten then
 
         class EndedNow(ProcessEnded):
@@ -150,9 +152,9 @@ class BackgroundProcess:
                 super().__init__(*error.args)
                 self.__dict__.update(error.__dict__)
 
-        self._interruption = found = interrupting.interruption(EndedNow)
-        found.arm()
-        handle.report.on_end = found.strike
+        self._block = block = interruptible_block(EndedNow)
+        block.open()
+        handle.report.on_end = block.throw
         self.check()
 
     def __exit__(
@@ -163,15 +165,15 @@ class BackgroundProcess:
     ) -> None:
         try:
             self._handle.report.on_end = None
-            self._disarm()
+            self._close_block()
         except BaseException as late:  # while the block ended, by a time limit perhaps
-            self._disarm()
+            self._close_block()
             if not isinstance(late, ProcessEnded):  # of that, what follows says the same
                 raise
         finally:
             self.stop()
         report = self._handle.report
-        if isinstance(error, ProcessEnded) and self._interruption is not None:
+        if isinstance(error, ProcessEnded) and self._block is not None:
             self._raise_plain(error)
         elif error is None:
             self.check()
@@ -181,9 +183,9 @@ class BackgroundProcess:
             for trouble in report.troubles:
                 _add_note(error, f"{self._options.name} (pid {report.pid}): {trouble}")
 
-    def _disarm(self) -> None:
-        if self._interruption is not None:
-            self._interruption.disarm()
+    def _close_block(self) -> None:
+        if self._block is not None:
+            self._block.close()
 
     def _raise_plain(self, error: ProcessEnded) -> None:
         """As a ``ProcessEnded``: a class made for one block cannot be pickled."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
-from celery_graceful._celery.threads.greenlets import greenlet_here, loop_here
+from celery_graceful._celery.threads.greenlets import greenlet_here, threads_are_greenlets
 from celery_graceful._celery.threads.native import native_sleep
 
 #: Seconds between two looks at whether a throw is done.
@@ -124,8 +124,9 @@ class _Greenlet:
     """Code in a greenlet of gevent; one that never yields is not interrupted."""
 
     def __init__(self) -> None:
-        self._greenlet = greenlet_here()
-        self._loop = loop_here()
+        gevent = sys.modules["gevent"]
+        self._greenlet: Any = gevent.getcurrent()
+        self._loop = gevent.get_hub().loop
 
     def throw(self, edge: Edge) -> None:
         self._loop.run_callback_threadsafe(self._throw, edge)
@@ -150,7 +151,7 @@ class _Unreachable:
 
 
 def _here() -> _Target:
-    if greenlet_here() is not None:
+    if greenlet_here() is not None or threads_are_greenlets():
         return _Greenlet()
     if _in_greenlet():
         return _Unreachable()

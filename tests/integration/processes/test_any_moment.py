@@ -13,7 +13,7 @@ from types import FrameType
 import pytest
 
 from celery_graceful import background_process, ready
-from celery_graceful.processes import interrupting
+from celery_graceful.processes import block_interruption
 from tests.harness import wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -76,7 +76,7 @@ def test_struck_at_any_moment(interrupt: bool) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     gc.collect()
-    assert interrupting._armed == []
+    assert block_interruption.MainThreadBlock.opened == []
     assert hits > ROUNDS / 4
     assert longest < 20
     wait_for(lambda: started() <= threads, 10, lambda: str(threading.enumerate()))

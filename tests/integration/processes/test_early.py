@@ -17,7 +17,8 @@ import pytest
 
 from celery_graceful import background_process
 from celery_graceful.errors import ProcessEnded
-from celery_graceful.processes import BackgroundProcess, interrupting
+from celery_graceful.processes import BackgroundProcess
+from celery_graceful.processes.block_interruption import MainThreadBlock
 from tests.harness import wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -72,25 +73,25 @@ def test_the_tasks_own_error_wins() -> None:
 def test_struck_while_it_disarms_nothing_stays_armed(
     monkeypatch: pytest.MonkeyPatch, at_entry: bool
 ) -> None:
-    """As SIGURG, before the first line of ``disarm`` or after its last."""
-    disarm, calls = interrupting._MainThread.disarm, []
+    """As SIGURG, before the first line of ``close`` or after its last."""
+    close, calls = MainThreadBlock.close, []
 
-    def struck(self: interrupting._MainThread) -> None:
+    def struck(self: MainThreadBlock) -> None:
         calls.append(self)
         if len(calls) > 1 or not at_entry:
-            disarm(self)
+            close(self)
         if len(calls) == 1:
-            raise self._kind
+            raise self.kind
 
     before = signal.getsignal(signal.SIGURG)
-    monkeypatch.setattr(interrupting._MainThread, "strike", lambda self: None)
-    monkeypatch.setattr(interrupting._MainThread, "disarm", struck)
+    monkeypatch.setattr(MainThreadBlock, "throw", lambda self: None)
+    monkeypatch.setattr(MainThreadBlock, "close", struck)
     with (
         pytest.raises(ProcessEnded, match="exit code 5"),
         background_process(BRIEF, interrupt=True) as process,
     ):
         told(lambda: ended(process))
-    assert interrupting._armed == []
+    assert MainThreadBlock.opened == []
     assert signal.getsignal(signal.SIGURG) is before
 
 
@@ -101,19 +102,19 @@ class Limit(Exception):
 def test_struck_by_something_else_as_it_disarms_nothing_stays_armed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    disarm, calls = interrupting._MainThread.disarm, []
+    close, calls = MainThreadBlock.close, []
 
-    def struck(self: interrupting._MainThread) -> None:
+    def struck(self: MainThreadBlock) -> None:
         calls.append(self)
         if len(calls) == 1:
             raise Limit
-        disarm(self)
+        close(self)
 
     before = signal.getsignal(signal.SIGURG)
-    monkeypatch.setattr(interrupting._MainThread, "disarm", struck)
+    monkeypatch.setattr(MainThreadBlock, "close", struck)
     with pytest.raises(Limit), background_process(["sleep", "60"], interrupt=True):
         pass
-    assert interrupting._armed == []
+    assert MainThreadBlock.opened == []
     assert signal.getsignal(signal.SIGURG) is before
 
 
@@ -181,12 +182,12 @@ def test_one_that_is_forgotten_ends_though_it_would_interrupt() -> None:
     def forget() -> int:
         return background_process(["sleep", "60"], interrupt=True).__enter__().pid
 
-    pid, armed = forget(), interrupting._armed
+    pid, opened = forget(), MainThreadBlock.opened
     gc.collect()
     try:
         wait_for(lambda: not psutil.pid_exists(pid))
     finally:
-        armed[-1].disarm()
+        opened[-1].close()
 
 
 def test_it_interrupts_another_thread() -> None:

@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from celery_graceful.processes.interrupting import interruption
+from celery_graceful.processes.block_interruption import interruptible_block
 from tests.harness import wait_for
 
 
@@ -35,13 +35,13 @@ def test_a_signal_that_was_missed_is_followed_by_others_until_the_block_ends(
     heard: list[int],
 ) -> None:
     missed = signal.getsignal(signal.SIGURG)
-    found = interruption(Struck)
-    found.arm()
+    found = interruptible_block(Struck)
+    found.open()
     signal.signal(signal.SIGURG, missed)
-    found.strike()
+    found.throw()
     wait_for(lambda: len(heard) >= 3, 10)
-    found.disarm()
-    found.strike()  # too late: nothing comes any more
+    found.close()
+    found.throw()  # too late: nothing comes any more
     count = len(heard)
     with pytest.raises(AssertionError):
         wait_for(lambda: len(heard) > count + 1, 0.3)
@@ -49,22 +49,22 @@ def test_a_signal_that_was_missed_is_followed_by_others_until_the_block_ends(
 
 IN_THREADS = """
 import sys, threading
-from celery_graceful.processes.interrupting import interruption
+from celery_graceful.processes.block_interruption import interruptible_block
 
 class Struck(BaseException):
     pass
 
 def run():
-    found = interruption(Struck)
+    found = interruptible_block(Struck)
     try:
-        found.arm()
-        other = threading.Thread(target=found.strike)
+        found.open()
+        other = threading.Thread(target=found.throw)
         other.start()
         other.join()
     except Struck:
         pass
     finally:
-        found.disarm()
+        found.close()
 
 for _ in range(50):
     one = threading.Thread(target=run)

@@ -7,28 +7,29 @@ import sys
 
 import pytest
 
-from celery_graceful.processes import interrupting
+from celery_graceful.processes import block_interruption
+from celery_graceful.processes.block_interruption import MainThreadBlock
 
 
 class Block:
     """As a background process: struck when its end has been entered, before the first line."""
 
     def __init__(self) -> None:
-        self._interruption = interrupting.interruption(KeyError)
-        self._interruption.arm()
+        self._block = MainThreadBlock(KeyError)
+        self._block.open()
 
     def strike_at(self, other: Block) -> None:
         """Be struck while the end of another block is entered."""
-        other.__exit__(self._interruption)
+        other.__exit__(self._block)
 
-    def __exit__(self, struck: interrupting.Interruption, *_: object) -> None:
+    def __exit__(self, struck: MainThreadBlock, *_: object) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(interrupting._MainThread, "_signal", lambda self: None)
-            struck.strike()
-        interrupting._on_signal(signal.SIGURG, sys._getframe())
+            patch.setattr(MainThreadBlock, "_signal", lambda self: None)
+            struck.throw()
+        block_interruption._on_signal(signal.SIGURG, sys._getframe())
 
     def close(self) -> None:
-        self._interruption.disarm()
+        self._block.close()
 
 
 def test_its_own_end_is_not_interrupted_where_nothing_can_catch_it() -> None:
