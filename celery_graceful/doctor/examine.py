@@ -1,4 +1,4 @@
-"""The examination: facts are gathered, and every check looks at them."""
+"""The examination: facts are gathered, and every check is applied to them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from celery_graceful.doctor.facts import AppFacts, Deployed, Manager
 from celery_graceful.doctor.facts.running_workers import Seen, as_deployed
 from celery_graceful.doctor.finding import Finding, Severity, in_order
 from celery_graceful.doctor.readers.entry import MissingPackage, NoWorker, Outcome, Trouble
+
+_CHECK_OF = {MissingPackage: inputs.MISSING, NoWorker: inputs.NO_WORKER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ def findings_of(facts: Facts, *, grace: float | None = None) -> Iterator[Finding
 
     Args:
         facts: what is known.
-        grace: seconds until SIGKILL, for workers whose files do not tell it.
+        grace: seconds until SIGKILL, for workers whose files do not say it.
     """
     facts = facts.within(grace)
     for check in OF_FACTS:
@@ -35,7 +37,7 @@ def findings_of(facts: Facts, *, grace: float | None = None) -> Iterator[Finding
 
 
 def findings_of_processes(app: AppFacts, workers: Iterable[Deployed]) -> Iterator[Finding]:
-    """What stands between running workers and who stops them.
+    """What is wrong between running workers and their managers.
 
     Args:
         app: their app.
@@ -62,7 +64,7 @@ def examine(
         outcomes: what reading the files gave.
         seen: what running workers have seen, if they were asked.
         asked_for: the app as in ``celery -A``; workers of others are left out.
-        grace: seconds until SIGKILL, for workers whose files do not tell it.
+        grace: seconds until SIGKILL, for workers whose files do not say it.
         processes: workers among the processes of this host.
     """
     outcomes = list(outcomes)
@@ -70,7 +72,7 @@ def examine(
     ours = [w for w in deployed if same_app(asked_for, w.command.options.get("app"))]
     supervisors = tuple(each for outcome in outcomes for each in outcome.supervisors)
     seen = seen or Seen()
-    # Files tell more of a worker than it knows itself.
+    # Files say more of a worker than it knows itself.
     workers = ours or as_deployed(seen.running)
     facts = Facts(app, tuple(workers), supervisors, seen)
     found = [
@@ -85,7 +87,7 @@ def examine(
 
 
 def _each_once(workers: Iterable[Deployed]) -> list[Deployed]:
-    """Without those of a script that a manager starts: it tells more of the same workers."""
+    """Without those of a script that a manager starts: its entry says more of the same workers."""
     found = list(workers)
     started = {_script_line(each) for each in found if each.manager is not Manager.SCRIPT}
     return [w for w in found if w.manager is not Manager.SCRIPT or _script_line(w) not in started]
@@ -102,9 +104,7 @@ def not_asked(why: str) -> Finding:
 
 
 def _of_trouble(trouble: Trouble) -> Finding:
-    check = inputs.NO_WORKER if isinstance(trouble, NoWorker) else inputs.UNREADABLE
-    if isinstance(trouble, MissingPackage):
-        check = inputs.MISSING
+    check = _CHECK_OF.get(type(trouble), inputs.UNREADABLE)
     return check.finding(Problem(trouble.what, trouble.fix, trouble.place))
 
 

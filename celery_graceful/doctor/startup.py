@@ -38,7 +38,7 @@ def configuration_findings(
     ancestry: Iterable[Process] = (),
     unit: str = "",
 ) -> list[Finding]:
-    """What is wrong with a worker's configuration, the worst first; reads no file, asks nobody.
+    """What is wrong with a worker's configuration, worst first; reads no file, connects to nothing.
 
     Args:
         app: the worker's app, its tasks loaded.

@@ -1,4 +1,4 @@
-"""GD3xx: what starts a worker, and what stands between it and its manager."""
+"""GD3xx: what starts a worker, and what is between it and its manager."""
 
 from __future__ import annotations
 

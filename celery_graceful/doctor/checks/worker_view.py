@@ -24,12 +24,12 @@ from celery_graceful.grace.surroundings import VARIABLE
 
 #: Seconds that an idle prefork worker takes to stop.
 IDLE_STOP = 3.0
-#: Seconds added to what is needed; and what is proposed where nobody has chosen a period.
+#: Seconds added to what is needed; and what is proposed instead of a default.
 _RESERVE, _CHOSEN = 5.0, 60.0
 QUIT = "SIGQUIT"
 #: tini, and programs that take the same option.
 _TINI = ("tini", "tini-static", "docker-init", "catatonit")
-#: Managers that tell the worker its grace period, or whose workers know it.
+#: Managers that give the worker its grace period, or whose workers know it.
 _TELLING = (Manager.SYSTEMD, Manager.PROCFILE, Manager.THIS, Manager.PROCESS, Manager.RUNNING)
 _ON = ("true", "yes", "on", "1")
 
@@ -196,7 +196,7 @@ class WorkerView:
 
     @property
     def has_default_period(self) -> bool:
-        """Whether it has the ten seconds of Docker or supervisord, which nobody has chosen."""
+        """Whether it has the ten seconds of Docker or supervisord, which are a default."""
         short = self.worker.manager in (Manager.COMPOSE, Manager.SUPERVISORD)
         return short and self.worker.grace is not None and not self.worker.grace.written
 

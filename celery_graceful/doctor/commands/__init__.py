@@ -1,1 +1,1 @@
-"""Command lines and texts for a shell: which workers they start, and what stands in between."""
+"""Command lines and texts for a shell: which workers they start, and what is in between."""

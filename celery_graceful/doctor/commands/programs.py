@@ -25,7 +25,7 @@ RUN_ELSEWHERE = frozenset({"docker", "docker-compose", "kubectl", "oc", "podman"
 WATCH = frozenset({"watchfiles", "nodemon"})
 #: Programs that take the command as one text: for a shell, or split into words.
 TAKE_TEXT = SHELLS | WATCH | {"su", "runuser", "script", "flock"}
-#: Options with a value of their own, and how many words stand between the options and the command.
+#: Options with a value of their own, and how many words are between options and command.
 _VALUES: Mapping[str, tuple[str, int]] = {
     "catatonit": ("", 0),
     "chpst": ("-u -U -b -e -n -l -L -m", 0),
@@ -81,7 +81,7 @@ def options_and_rest(words: list[S]) -> tuple[list[S], list[S]]:
     """
     program = base(words[0])
     if program not in KNOWN and "--" in words:
-        # What stands between is the program's own: ``wait-for-it redis:6379 -t 30 -- celery``.
+        # What is between is the program's own: ``wait-for-it redis:6379 -t 30 -- celery``.
         behind = next(at for at, word in enumerate(words) if word == "--")
         return words[1:behind], words[behind + 1 :]
     values, skipped = _VALUES.get(program, ("", 0))

@@ -117,7 +117,7 @@ def _for_image(words: list[Word]) -> list[Command]:
 
 def _in_words(words: list[Word], context: Context) -> list[Command]:
     wrappers: list[Wrapper] = []
-    known = True  # whether what comes next is a program for certain
+    known = True  # whether what comes next is certainly a program
     environment: dict[str, str] = {}
     rest = words
     while rest and len(wrappers) < _MOST_WRAPPERS:

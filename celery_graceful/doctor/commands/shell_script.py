@@ -154,7 +154,7 @@ class _Walk:
                 self.visit(child, replace(around, last=last))
 
     def redirected(self, node: Node, around: Simple) -> None:
-        """A statement, and what stands behind the ``<<EOF`` on its line."""
+        """A statement, and what is behind the ``<<EOF`` on its line."""
         self.together(node, around)
         for child in node.children:
             if child.type == "heredoc_redirect":

@@ -45,7 +45,7 @@ Finder = Callable[[str], ScriptFile | None]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What can be looked up from where a command stands."""
+    """What is known where a command is written."""
 
     find: Finder | None = None
     #: The environment, as far as it is known.
@@ -74,7 +74,7 @@ class Text(NamedTuple):
 
 
 def text_at(words: list[Word], program: str) -> int | None:
-    """Where the text for a shell stands: after ``sh -c``, ``bash -lc``, ``su user -c``."""
+    """Where the text for a shell is: after ``sh -c``, ``bash -lc``, ``su user -c``."""
     for at, word in enumerate(words[1:-1], 1):
         if (word[:1] == "-" != word[1:2] and word.endswith("c")) or word == "--command":
             return at + 1

@@ -29,7 +29,7 @@ class Given(Generic[T]):
 
     value: T
     place: Place
-    #: Whether somebody wrote it; else it is the manager's default.
+    #: Whether it is written there; else it is the manager's default.
     written: bool = True
 
 
@@ -120,7 +120,7 @@ class Deployed:
     many_hosts: bool = False
     #: The manager's own settings by name, as written.
     options: Mapping[str, Given[str]] = field(default_factory=dict)
-    #: Settings that stand where nobody reads them.
+    #: Settings in a place where they are ignored.
     misplaced: tuple[Given[str], ...] = ()
     liveness: Probe | None = None
     beside: tuple[Beside, ...] = ()
@@ -224,9 +224,9 @@ class AppFacts:
     #: The store as people may see it, and the file of an SQLite one.
     store_url: str = ""
     store_path: str = ""
-    #: Why nothing can be kept there, as far as configuration tells; empty: nothing is wrong.
+    #: Why the store cannot be used, as far as the configuration says; empty: nothing is wrong.
     store_trouble: str = ""
-    #: Why nobody can rely on where it is.
+    #: Why it is not reliable where it is.
     store_caveat: str = ""
     #: Certificates and keys that its client is to read, and that are not here.
     store_files_missing: tuple[str, ...] = ()

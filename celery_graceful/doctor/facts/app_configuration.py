@@ -132,7 +132,7 @@ def _routed_to(task: Any) -> str:
 def _execution_time(
     task: Any, runtime: Runtime, hard: float | None, soft: float | None
 ) -> tuple[float | None, bool]:
-    """How long an execution may be, and whether somebody said so; 0 means that nobody limits it."""
+    """How long an execution may be, and whether that is configured; 0 means without limit."""
     own = getattr(task, "max_execution_time", None)
     longest = runtime.settings.max_execution_time if own is None else parse(own)
     if longest is not None:

@@ -1,4 +1,4 @@
-"""Workers among the processes of this host, and what stands between them and the first one."""
+"""Workers among the processes of this host, and what is between them and the first one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Process(NamedTuple):
 
     @property
     def starts(self) -> bool:
-        """Whether it is a shell or another program that has been told what to start."""
+        """Whether it is a shell or another program that was given a command to start."""
         if self.program in SHELLS:
             return len(self.argv) > 1 and not self.argv[-1].startswith("-")
         return self.program in _PASSING
@@ -84,9 +84,9 @@ def _seen(process: Any) -> Process:
 
 
 def workers_in(processes: Iterable[Process], only: int | None = None) -> list[Deployed]:
-    """The workers among some processes, each with what stands in front of it.
+    """The workers among some processes, each with what is in front of it.
 
-    A worker that somebody started at a terminal is left out: nothing deploys it.
+    A worker that was started at a terminal is left out: nothing deploys it.
 
     Args:
         processes: all that can be seen.
@@ -105,7 +105,7 @@ def workers_in(processes: Iterable[Process], only: int | None = None) -> list[De
 
 
 def variables_of(environ: Mapping[str, str]) -> dict[str, Given[str]]:
-    """What an environment tells a worker of its stop."""
+    """The variables of an environment that matter for a stop."""
     names = ("REMAP_SIGTERM", VARIABLE)
     return {name: Given(environ[name], _NOWHERE) for name in names if environ.get(name)}
 
@@ -128,7 +128,7 @@ def _deployed(worker: Process, by_pid: Mapping[int, Process]) -> Deployed | None
     first = front[-1] if front else worker
     kind, odd = Manager.PROCESS, ""
     if manager is None:
-        if first.ppid:  # somebody else's, and not to be seen
+        if first.ppid:  # of another user, and not visible
             return None
     elif manager.program in _PROCFILE:
         kind = Manager.PROCFILE
@@ -150,7 +150,7 @@ def _deployed(worker: Process, by_pid: Mapping[int, Process]) -> Deployed | None
 def _in_front(
     worker: Process, by_pid: Mapping[int, Process]
 ) -> tuple[list[Process], Process | None]:
-    """What was told to start the worker, the nearest first; and who told it."""
+    """What was given the worker's command, the nearest first; and the manager above."""
     front: list[Process] = []
     above = by_pid.get(worker.ppid)
     while above is not None and above.starts and above not in front:

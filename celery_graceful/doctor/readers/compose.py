@@ -53,7 +53,7 @@ class _ImagesBeside:
         return self._read[path]
 
     def copied(self) -> Iterator[Copied]:
-        """What all of them copy, for an image that somebody else builds."""
+        """What all of them copy, for an image that is built elsewhere."""
         for path in sorted(self.folder.glob("Dockerfile*"))[:_MOST_DOCKERFILES]:
             for image in self.of(path).values():
                 yield from image.copied

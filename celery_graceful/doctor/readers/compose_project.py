@@ -32,7 +32,7 @@ class Project:
 
     Raises:
         Trouble: a file that it names is no YAML, too large, or cannot be read; or there is more
-            to put together than any project has.
+            to combine than any project has.
     """
 
     def __init__(self, document: Node, file: str) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from posixpath import join
 
-from celery_graceful.doctor.commands.search import commands_in_words, workers_in_text
+from celery_graceful.doctor.commands.search import commands_in_words
 from celery_graceful.doctor.commands.shell_syntax import Word
 from celery_graceful.doctor.commands.worker_command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
@@ -76,27 +76,19 @@ class Image:
         """
         variables = values_of(self.environment) if variables is None else variables
         find = finder(self.copied, folders, self.workdir)
-        entry, own = self.entrypoint, self.cmd
-        line = entry if entry is not None and entry.words is None else None
-        if entry is None and cmd is None and own is not None and own.words is None:
-            line = own
-        if line is not None:
-            shell = self.shell[0].rpartition("/")[2]
-            place = line.place
-            return workers_in_text(
-                line.text,
-                shell=shell,
-                find=find,
-                line=place.line,
-                file=place.file,
-                variables=variables,
-            )
-        before = (entry.words or ()) if entry is not None else ()
+        entry, own, text = self.entrypoint, self.cmd, ""
         if cmd is None and own is not None:
-            cmd = own.words if own.words is not None else (*self.shell, own.text)
+            cmd = self._argv(own)
+            text = own.text if own.words is None and entry is None else ""
+        argv = (*(self._argv(entry) if entry else ()), *(cmd or ()))
+        if entry is not None and entry.words is None:  # the shell form takes no arguments
+            argv, text = self._argv(entry), entry.text
         at = self.starting.place if self.starting else Place("")
-        words = [Word(word, at.line, at.file) for word in (*before, *(cmd or ()))]
-        return commands_in_words(words, find=find, variables=variables)
+        words = [Word(word, at.line, at.file) for word in argv]
+        return commands_in_words(words, text=text, find=find, variables=variables)
+
+    def _argv(self, line: Line) -> tuple[str, ...]:
+        return line.words if line.words is not None else (*self.shell, line.text)
 
 
 def is_dockerfile(text: str, file: str) -> bool:

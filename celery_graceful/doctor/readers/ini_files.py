@@ -29,7 +29,7 @@ _PAIR = re.compile(r"\b(?P<name>\w+)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^,\n]*)
 _UNITS = (("min", "m"), ("sec", "s"), ("hours", "h"), ("hour", "h"), ("hr", "h"))
 #: Settings of the section ``[Service]``.
 _OF_SERVICES = ("KillMode", "KillSignal", "TimeoutStopSec", "Restart", "ExecStop", "SendSIGKILL")
-#: What may stand in front of a program of systemd.
+#: What may be in front of a program of systemd.
 _PREFIXES = "@-:+!|"
 
 Options = Mapping[str, Given[str]]

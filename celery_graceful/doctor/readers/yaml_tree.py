@@ -10,11 +10,11 @@ from typing import Any
 from celery_graceful.doctor.facts import Given, Place, finite
 from celery_graceful.doctor.readers.entry import MissingPackage, Trouble
 
-#: What stands in templates, and is no YAML.
+#: Signs of templates, which are not YAML.
 _BRACES = re.compile(r"\{\{|\{%|<%")
 #: Deeper than any manifest.
 _DEEPEST = 100
-#: Values that aliases may stand for, all together: more than any deployment has.
+#: Values that aliases may expand to, all together: more than any deployment has.
 _MOST_REPEATED = 100_000
 _TAGS = ("!reset", "!override")
 _MERGE = "tag:yaml.org,2002:merge"
@@ -36,7 +36,7 @@ class Node:
     tag: str = ""
 
     def get(self, *path: str) -> Node:
-        """What lies under these keys; nothing, in the place of the innermost that is there."""
+        """The value under these keys; nothing, with the place of the innermost that is there."""
         node = self
         for key in path:
             below = node.value.get(key) if isinstance(node.value, dict) else None
@@ -53,7 +53,7 @@ class Node:
 
     @property
     def given(self) -> bool:
-        """Whether anything stands there."""
+        """Whether there is a value."""
         return self.value is not None
 
     @property
@@ -64,7 +64,7 @@ class Node:
         return str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
 
     def scalar(self) -> Given[str] | None:
-        """A scalar with its place, if anything stands there."""
+        """A scalar with its place, if there is a value."""
         return Given(self.text, self.place) if self.given else None
 
     def number(self) -> Given[float] | None:
@@ -117,7 +117,7 @@ def _check_depth(text: str, file: str) -> None:
 def _check_nesting(events: Iterable[Any], file: str) -> None:
     """The parser that gives events does not call itself; the one that makes a tree does.
 
-    What aliases stand for is counted as well: readers visit it once for each of them.
+    What aliases expand to is counted as well: readers visit it once for each of them.
     """
     open_now: list[tuple[str | None, int]] = []  # anchors, and how much came before
     sizes: dict[str, int] = {}

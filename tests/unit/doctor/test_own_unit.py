@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from celery_graceful.doctor.startup import ask_unit, configuration_findings
-from tests.unit.doctor.test_app_facts import app_with
+from tests.unit.doctor.test_app_configuration import app_with
 
 MIXED = "Id=shop.service\nKillMode=mixed\nExecStop=\n"
 GROUP = MIXED.replace("mixed", "control-group")

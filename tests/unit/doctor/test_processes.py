@@ -16,7 +16,7 @@ from celery_graceful.doctor.facts.processes import Process, all_processes, own_a
 from celery_graceful.doctor.startup import configuration_findings
 from tests.harness import wait_for
 from tests.unit.doctor.sound import APP
-from tests.unit.doctor.test_app_facts import app_with
+from tests.unit.doctor.test_app_configuration import app_with
 
 CELERY = "/venv/bin/python /venv/bin/celery -A shop worker"
 SYSTEMD = "/sbin/init"
