@@ -1,4 +1,4 @@
-"""May this message carry the run? One rule per state."""
+"""May this message continue the run? One rule for each state."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Deci
     if m.redelivered or m.generation > 0:
         return drop(f"the run has ended ({record.outcome})")
     if record.ended_at is not None and now - m.waited <= record.ended_at:
-        # The first delivery, held by a worker that stood still while a second one was carried out.
+        # The first delivery, held by a worker that stalled while a second one was executed.
         return drop(f"the run has ended ({record.outcome}) since this message was received")
     if m.at and m.at == record.started_at:
         # This very admission began it, which nobody could say, and it was ended since.
@@ -85,7 +85,7 @@ def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
         return drop(f"another execution has begun since its sender left (fence {m.left})")
     record = _as_left(record, m)
     if m.generation == record.generation and _is_held(record, m, now):
-        return drop(f"{record.owner} carries it")
+        return drop(f"{record.owner} owns it")
     if m.generation == record.generation:
         record = crashed(record)
     resumed = replace(record, resumptions=record.resumptions + 1)
@@ -123,7 +123,7 @@ def _as_left(record: Record, m: ev.Admit) -> Record:
 def _is_held(record: Record, m: ev.Admit, now: float) -> bool:
     """Whether a duplicate message may not take the run from its owner.
 
-    A lease that is over says little here: the store may have been away, and its owner waits for it.
+    An expired lease says little here: the store may have been away, and its owner waits for it.
     Only a rescuer knows, who acts when the store was within reach for a whole lease, or the worker
     that saw its process die; unless nobody could rescue it.
     """

@@ -24,7 +24,7 @@ MOST_LEASES = 64
 def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
     if e.generation is not None and e.generation != record.generation:
         return refuse(f"generation {e.generation} was superseded by {record.generation}")
-    # The fence rises: the process that carried the run may live a moment longer.
+    # The fence rises: the process that ran the run may live a moment longer.
     fenced = replace(record, fence=record.fence + 1, reason=e.reason)
     return ended(fenced, e.outcome, policy)
 
@@ -39,7 +39,7 @@ def kill_unknown(record: None, e: ev.Kill, now: float, policy: Policy) -> Decisi
 
 def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:
     if record.owner != e.owner or record.generation != e.generation:
-        return refuse(f"generation {e.generation} is not carried by {e.owner}")
+        return refuse(f"generation {e.generation} is not owned by {e.owner}")
     lost = crashed(record, e.how) if e.crashed else replace(record, owner=None)
     # The broker brings the message back at once; should it not, a rescuer does after a lease.
     due_in = 0.0 if e.late else policy.lease_ttl

@@ -10,20 +10,20 @@ from celery_graceful.model.run.record import Outcome, Record
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """A message of the run reached a worker, which asks whether it may carry it."""
+    """A message of the run reached a worker, which asks whether it may execute the run."""
 
     generation: int
     owner: str
     redelivered: bool = False
-    #: The checkpoint the message carries, used only when the store knows nothing of the run, or has
-    #: not heard of its owner's leave (see ``left``).
+    #: The checkpoint in the message, used only when the store has no record of the run, or does not
+    #: know that its owner has stopped (see ``left``).
     checkpoint: str | None = None
     envelope: bytes = b""
-    #: Unix time, for people; and it tells an admission that is asked for again by its own start.
+    #: Unix time, for people; it also identifies an admission that is retried.
     at: float = 0.0
     #: Seconds since the worker received the message.
     waited: float = 0.0
-    #: Whether a lease that is over is enough, since no rescuer could take the run.
+    #: Whether an expired lease is enough, since no rescuer can take the run.
     takes_over: bool = False
     #: The fence of a run that begins: one that no earlier owner can hold whose record vanished.
     fresh_fence: int = 1
@@ -62,7 +62,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Reclaim:
-    """The runner handed over, but the broker refused the successor: it takes its run back."""
+    """The execution had stopped, but the broker refused its successor: it takes the run back."""
 
     fence: int
     owner: str
@@ -96,7 +96,7 @@ class End:
 
     fence: int
     outcome: Outcome
-    #: Where the run ended, when no earlier event told; ``None`` keeps what the record says.
+    #: Where the run ended, if no earlier event has it; ``None`` keeps what the record has.
     checkpoint: str | None = None
     steps: int | None = None
 
@@ -107,13 +107,13 @@ class Kill:
 
     outcome: Outcome
     reason: str
-    #: The delivery it happened to; ``None``: the run as such, whoever carries it (a revoke).
+    #: The delivery it happened to; ``None``: the run as such, whoever owns it (a revoke).
     generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The worker saw the process that carried this generation die, or leave without a trace."""
+    """The worker saw the process with this generation die, or stop without a trace."""
 
     owner: str
     generation: int

@@ -24,7 +24,7 @@ class RunKey(NamedTuple):
 
 
 class State(str, Enum):
-    """Where a run stands. The table in ``docs/explanation/runs.md`` tells how each is left."""
+    """Where a run stands. The table in ``docs/explanation/runs.md`` says how each one ends."""
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -49,7 +49,7 @@ class Outcome(str, Enum):
 
 
 class Request(str, Enum):
-    """What an operator asks of a running execution; the answer to its next flush carries it."""
+    """What an operator asks of a running execution; it is in the answer to its next checkpoint."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -68,7 +68,7 @@ class Record:
     """
 
     state: State
-    #: Which message may carry the run; every published successor raises it.
+    #: Which message may continue the run; every published successor raises it.
     generation: int = 0
     #: Raised at every admission; a write under an older fence is refused.
     fence: int = 0
@@ -83,7 +83,7 @@ class Record:
     steps: int = 0
     #: Items done when the present execution began.
     execution_steps: int = 0
-    #: How many times the run was taken up again after its first execution.
+    #: How many times the run was resumed after its first execution.
     resumptions: int = 0
     #: Crashed executions in a row that added nothing, and the items done at the last of them.
     crashes: int = 0

@@ -1,4 +1,4 @@
-"""What the execution that carries a run may do to it, while its fence stands."""
+"""What the execution that owns a run may do to it, while its fence is valid."""
 
 from __future__ import annotations
 

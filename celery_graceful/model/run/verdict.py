@@ -67,10 +67,10 @@ def raised(record: Record) -> int:
 
 
 #: How an execution was lost that nobody saw end.
-LEASE_OVER = "its worker was not heard of for a lease"
+LEASE_EXPIRED = "its lease expired"
 
 
-def crashed(record: Record, how: str = LEASE_OVER) -> Record:
+def crashed(record: Record, how: str = LEASE_EXPIRED) -> Record:
     """Count a lost execution; one that got further than the last lost one starts the count anew."""
     if record.owner is None:  # counted when the lease was released
         return record

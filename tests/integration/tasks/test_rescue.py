@@ -105,7 +105,7 @@ INTERRUPTED = {"owner": None, "state": State.INTERRUPTED}
             {"steps": 1},
             logging.WARNING,
             "(lease_lost): sent again after 1 item; owned last by dead/1; 1 crash without progress,"
-            " the last one: its worker was not heard of for a lease",
+            " the last one: its lease expired",
             id="lost",
         ),
         pytest.param(
