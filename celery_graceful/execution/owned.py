@@ -20,7 +20,7 @@ from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
-from celery_graceful.stop.hold import has_to_leave, queue_of_delivery
+from celery_graceful.stop.hold import has_to_stop, queue_of_delivery
 from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class OwnedExecution(SavingExecution):
         if not self._may_be_held():
             return False
         number = self.flag.mode_snapshot.number
-        if has_to_leave(self.flag, self.task.name, self._queue()):
+        if has_to_stop(self.flag, self.task.name, self._queue()):
             return True
         self._held_number = number
         return False

@@ -40,7 +40,7 @@ class WorkerState(str, Enum):
     #: The plugin could not start on it: it knows nothing of maintenance.
     FAILED = "plugin failed"
     #: No report for a whole lease, and no answer over the broker.
-    GONE = "not heard from"
+    GONE = "gone"
 
     def __str__(self) -> str:
         return self.value

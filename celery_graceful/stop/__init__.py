@@ -29,7 +29,7 @@ def stopping() -> StopReason | None:
     if shared.mode_snapshot:
         from celery_graceful.stop import hold
 
-        if hold.current_task_has_to_leave(shared):
+        if hold.current_task_has_to_stop(shared):
             return StopReason.MAINTENANCE
     return None
 

@@ -66,15 +66,15 @@ def queue_of_delivery(app: Any, delivery_info: Any) -> str:
     return queue_of(bindings(app), exchange, key)
 
 
-def has_to_leave(flag: StopFlag, task: str, queue: str) -> bool:
-    """Whether a ``task`` from ``queue`` that runs in the flag's worker has to leave."""
+def has_to_stop(flag: StopFlag, task: str, queue: str) -> bool:
+    """Whether maintenance asks a ``task`` from ``queue`` in the flag's worker to stop."""
     text = flag.mode_snapshot.read()
     return text != b"" and Held.decode(text).covers(task, queue)
 
 
-def current_task_has_to_leave(flag: StopFlag) -> bool:
+def current_task_has_to_stop(flag: StopFlag) -> bool:
     """The same for the task that runs here and now."""
     task: Any = current_task
     if not flag.mode_snapshot or not task or task.request.called_directly:
         return False
-    return has_to_leave(flag, task.name, queue_of_delivery(task.app, task.request.delivery_info))
+    return has_to_stop(flag, task.name, queue_of_delivery(task.app, task.request.delivery_info))

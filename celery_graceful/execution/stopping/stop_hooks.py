@@ -21,7 +21,7 @@ from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag as stop_flag
 from celery_graceful.stop import time_left
 from celery_graceful.stop.flag import StopFlag
-from celery_graceful.stop.hold import has_to_leave, queue_of_delivery
+from celery_graceful.stop.hold import has_to_stop, queue_of_delivery
 
 logger = logging.getLogger("celery_graceful.tasks")
 
@@ -162,7 +162,7 @@ class Attended:
             return None
         number = mode_snapshot.number
         queue = queue_of_delivery(self._task.app, self._request.delivery_info)
-        if has_to_leave(self._flag, self._task.name, queue):
+        if has_to_stop(self._flag, self._task.name, queue):
             return StopReason.MAINTENANCE
         self._held_number = number
         return None

@@ -15,7 +15,7 @@ OF_CELERY = "celery."
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held from the point of view of one worker: exempt queues go on."""
+    """What is held from the point of view of one worker: exempt queues are never held."""
 
     everything: bool = False
     queues: frozenset[str] = frozenset()
@@ -63,8 +63,8 @@ def held_by(mode: Mode, exempt: Collection[str] = (), *, interrupting: bool = Fa
 
     Args:
         mode: without what has ended by itself.
-        exempt: queues that go on.
-        interrupting: only what tasks under way have to leave for.
+        exempt: queues that are never held.
+        interrupting: only what running iterable tasks have to stop for.
     """
     holds = [h for h in mode.holds if h.interrupt or not interrupting]
     named = {kind: [h.scope.name for h in holds if h.scope.kind is kind] for kind in Kind}

@@ -1,4 +1,4 @@
-"""The maintenance: what one worker does about maintenance, and what it tells of itself."""
+"""What one worker does about maintenance, and what it reports."""
 
 from __future__ import annotations
 

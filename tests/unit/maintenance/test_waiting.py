@@ -109,7 +109,7 @@ def test_a_lost_worker_is_waited_for_a_lease_at_most(graceful: Graceful, runtime
     attend(runtime.store, version=0, paused=False, busy=(MAIL,))
     done = graceful.maintenance.down(wait=True, timeout=30)
     assert done.barrier is not None
-    assert [str(seen.state) for seen in done.barrier.workers] == ["not heard from"]
+    assert [str(seen.state) for seen in done.barrier.workers] == ["gone"]
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["up", "up and down again"])
