@@ -200,8 +200,8 @@ class MaintenanceController:
     def _allowed(self) -> int | None:
         if self.forced:
             return None
-        watch = self.watch
-        return slots_allowed(self.mode.ramp, watch.now, self.slots, watch.rank, watch.workers)
+        watch, slots = self.watch, slots_of(self._worker)
+        return slots_allowed(self.mode.ramp, watch.now, slots, watch.rank, watch.workers)
 
     def _ramp(self) -> None:
         with self._lock:  # a ``down`` in another thread must not be undone here
@@ -231,11 +231,6 @@ class MaintenanceController:
 
     # -- what it reports --------------------------------------------------------------------
 
-    @property
-    def slots(self) -> int:
-        """How many tasks the worker can run at once."""
-        return slots_of(self._worker)
-
     def report(self) -> Report:
         """The worker at this moment; in any thread."""
         self._announcer.remind()  # comes by every few seconds, whatever the loop does
@@ -260,7 +255,7 @@ class MaintenanceController:
             hostname=worker.hostname,
             pid=self._flag.owner_pid,
             pool=pool_kind(worker).name,
-            slots=self.slots,
+            slots=slots_of(worker),
             queues=tuple(gate.intake.names) if gate.intake is not None else (),
             exempt=tuple(sorted(self._exempt)),
             version=version,

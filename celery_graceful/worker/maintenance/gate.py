@@ -29,7 +29,7 @@ LONG = 0.25
 
 
 class Gate:
-    """Keeps what is held from starting, gives it back to the broker, and closes its queues.
+    """Keeps what is held from starting, returns it to the broker, and closes its queues.
 
     ``set`` works from any thread and at once; :meth:`enforce` does the rest in the thread that
     consumes. While nothing is held a request costs one call and one test.
@@ -41,7 +41,7 @@ class Gate:
         refresh: reads the mode here and now, unless that was done since a moment (monotonic); for
             solo, whose loop stands still during a task.
         settled: called after :meth:`enforce`.
-        exempt: queues whose tasks no ramp holds up.
+        exempt: queues whose tasks a ramp does not slow down.
         faulty: iterable tasks that cannot start on this worker; their messages are parked.
     """
 
@@ -99,7 +99,7 @@ class Gate:
         return unstarted.begun(self._worker, snapshot(self.waiting))
 
     def postpone(self, request: Any) -> None:
-        """A run was not admitted: its message is parked, and nothing is told to the broker."""
+        """A run was not admitted: its message is parked, and not returned to the broker."""
         unstarted.not_begun_after_all(request)
         self.waiting.append(request)
         self.call_soon()
@@ -150,11 +150,11 @@ class Gate:
         number, held = self.number, self.held
         self.intake.settle(held.queue)
         self._learn_bindings(self.intake.names)
-        # What is taken back waits here, whatever goes wrong before it is given away.
+        # What is taken back waits here, whatever goes wrong before it is passed on.
         self.waiting.extend(unstarted.take_back(self._worker, lambda r: self._stays(held, r)))
         found = [request for request in tuple(self.waiting) if self._stays(held, request)]
         self._give_back([r for r in found if held.queue(self.queue_of(r)) and self._claim(r)])
-        self._quarantined([r for r in found if self._claim(r)])
+        self._park_all([r for r in found if self._claim(r)])
         self.let_through()
         self.enforced = number
         self._settled()
@@ -165,7 +165,7 @@ class Gate:
         finally:
             self.waiting.extend(requests)
 
-    def _quarantined(self, requests: list[Any]) -> None:
+    def _park_all(self, requests: list[Any]) -> None:
         left = requests
         try:
             left = self._park(requests) if requests else []
@@ -196,7 +196,7 @@ class Gate:
 
     def _next_free(self) -> Any:
         for request in tuple(self.waiting):
-            if not self._is_held(request) and self._claim(request):
+            if not self._stays(self.held, request) and self._claim(request):
                 return request
         return None
 
@@ -230,7 +230,7 @@ class Gate:
     def _consider(self, request: Any) -> None:
         if self.intake is None:
             self._without_intake(request)
-        elif self._is_held(request):
+        elif self._stays(self.held, request):
             self.waiting.append(request)
             self.call_soon()
         elif self._is_exempt(request) or (not self.waiting and self._has_room()):
@@ -245,14 +245,10 @@ class Gate:
         else:
             self._start(request)
 
-    def _is_held(self, request: Any) -> bool:
-        return self._stays(self.held, request)
-
     def _stays(self, held: Held, request: Any) -> bool:
-        return self.cannot_start(request) or self._covers(held, request)
-
-    def _covers(self, held: Held, request: Any) -> bool:
-        return held.covers(request.type, self.queue_to_hold(held, request))
+        return self.cannot_start(request) or held.covers(
+            request.type, self.queue_to_hold(held, request)
+        )
 
     def _is_exempt(self, request: Any) -> bool:
         if not self._exempt:

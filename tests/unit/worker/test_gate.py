@@ -66,7 +66,7 @@ class Yard:
 
     def held(self, held: Held, *requests: Any) -> list[bool]:
         self.gate.set(held)
-        return [self.gate._is_held(request) for request in requests]
+        return [self.gate._stays(self.gate.held, request) for request in requests]
 
 
 def test_a_run_is_held_by_its_own_queue_and_by_the_one_it_came_by() -> None:
