@@ -30,6 +30,9 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong."""

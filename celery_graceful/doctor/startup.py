@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from celery_graceful.doctor.checks.check import Facts
 from celery_graceful.doctor.commands.worker_command import Command
 from celery_graceful.doctor.examine import findings_of, findings_of_processes
-from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
+from celery_graceful.doctor.facts import NOWHERE, Deployed, Given, Manager
 from celery_graceful.doctor.facts.app_configuration import app_facts
 from celery_graceful.doctor.facts.processes import Process, variables_of, workers_in
 from celery_graceful.doctor.facts.running_workers import Seen
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 #: What systemd is asked for.
 PROPERTIES = "Id,KillMode,ExecStop"
-_NOWHERE = Place("")
 
 
 def configuration_findings(
@@ -62,7 +61,7 @@ def configuration_findings(
     worker = Deployed(
         Manager.THIS,
         "this worker",
-        _NOWHERE,
+        NOWHERE,
         Command("", words=("celery", "worker"), options=options),
     )
     known = Facts(facts, (worker,), seen=seen or Seen())
@@ -71,7 +70,7 @@ def configuration_findings(
         *deployed_by(unit, facts.pool, environ),
     ]
     if grace is not None:
-        period = Given(grace, _NOWHERE, written=False)
+        period = Given(grace, NOWHERE, written=False)
         started = [replace(each, grace=period) for each in started]
     found = in_order([*findings_of(known, grace=grace), *findings_of_processes(facts, started)])
     # What other workers consume is not known here.
@@ -105,12 +104,12 @@ def deployed_by(shown: str, pool: str, environ: Mapping[str, str]) -> list[Deplo
         Deployed(
             Manager.SYSTEMD,
             f"unit {properties.get('Id', '')}",
-            _NOWHERE,
+            NOWHERE,
             Command("", words=("celery", "worker"), options={"pool": pool} if pool else {}),
             environment=variables_of(environ),
             options={
-                "KillMode": Given(properties["KillMode"], _NOWHERE),
-                "Restart": Given("not asked", _NOWHERE),
+                "KillMode": Given(properties["KillMode"], NOWHERE),
+                "Restart": Given("not asked", NOWHERE),
             },
         )
     ]

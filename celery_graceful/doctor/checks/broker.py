@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from celery_graceful.doctor.checks.check import Facts, Problem, Problems, app_check
 from celery_graceful.doctor.facts import Kind, TaskFacts
-from celery_graceful.doctor.finding import Severity, named
+from celery_graceful.doctor.finding import ERROR, NOTE, WARNING, named
 from celery_graceful.durations import format_seconds
 
 #: RabbitMQ's default, in seconds.
@@ -14,7 +14,6 @@ CONSUMER_TIMEOUT = 1800.0
 #: A quorum queue with a lower delivery limit loses messages on a bad day.
 _FEW_DELIVERIES = 5
 _EXECUTION_TIME = "graceful_max_execution_time"
-ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 Allowed = Callable[[TaskFacts], float]
 

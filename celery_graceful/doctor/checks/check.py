@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from celery_graceful.doctor.facts import AppFacts, Deployed, Given, Kind, Manager, Place
+from celery_graceful.doctor.facts import NOWHERE, AppFacts, Deployed, Given, Kind, Manager, Place
 from celery_graceful.doctor.facts.running_workers import Seen
 from celery_graceful.doctor.finding import Finding, Severity
 
@@ -96,7 +96,7 @@ class Check:
 
     def finding(self, problem: Problem) -> Finding:
         """The finding for one problem."""
-        place = problem.place or Place("")
+        place = problem.place or NOWHERE
         return Finding(
             id=self.id,
             severity=self.severity if problem.severity is None else problem.severity,

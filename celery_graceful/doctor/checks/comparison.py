@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 from celery_graceful.doctor.checks.check import Facts, Problem, Problems, app_check
 from celery_graceful.doctor.facts.running_workers import Running
-from celery_graceful.doctor.finding import Severity, named
+from celery_graceful.doctor.finding import ERROR, NOTE, WARNING, named
 
 #: How far two periods may be apart to count as the same, in seconds.
 _SAME = 1.0
-ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def _hosts(workers: Iterable[Running]) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from celery_graceful.doctor.checks.check import Facts, Problem, Problems, app_check
 from celery_graceful.doctor.checks.worker_view import IDLE_STOP, WorkerView, worker_check
 from celery_graceful.doctor.facts import Kind, Manager, TaskFacts
-from celery_graceful.doctor.finding import Severity, named
+from celery_graceful.doctor.finding import ERROR, NOTE, WARNING, Severity, named
 from celery_graceful.durations import format_seconds
 from celery_graceful.grace.surroundings import VARIABLE
-
-ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def _too_short(

@@ -6,7 +6,7 @@ import re
 
 from celery_graceful.doctor.checks.check import Problem, Problems
 from celery_graceful.doctor.checks.worker_view import WorkerView, worker_check
-from celery_graceful.doctor.finding import Severity
+from celery_graceful.doctor.finding import ERROR, WARNING, Severity
 
 _ASKS = re.compile(r"(?m)^(?:(?!\bcelery\b).)*\bcelery\b.*\b(?:inspect|status)\b")
 #: A ping waits one second for answers, after Celery and the app were imported.
@@ -20,7 +20,7 @@ _PROXIES = re.compile(
 
 @worker_check(
     "GD401",
-    Severity.WARNING,
+    WARNING,
     "A liveness probe that runs `celery inspect` or `celery status` (an error if it has less than"
     " 3 s, or on the solo pool)",
     why="It fails while the broker is away, and while a worker drains, which no longer answers."
@@ -32,7 +32,7 @@ def liveness(view: WorkerView) -> Problems:
     if probe is None or not _ASKS.search(probe.text):
         return
     what, place = f"the liveness probe asks over the broker ({probe.text})", probe.place
-    severity: Severity | None = Severity.ERROR
+    severity: Severity | None = ERROR
     if probe.timeout.value < _QUICKEST:
         timeout = f"{probe.timeout.value:g} s"
         what = f"the liveness probe ({probe.text}) takes more than its {timeout}"
@@ -47,7 +47,7 @@ def liveness(view: WorkerView) -> Problems:
 
 @worker_check(
     "GD402",
-    Severity.WARNING,
+    WARNING,
     "A proxy for the database or broker as a plain container of the worker's pod",
     why="All containers get SIGTERM at once. The proxy ends first, and the worker can neither"
     " finish its item nor hand over.",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from celery_graceful.doctor.checks.check import Facts, Problem, Problems, app_check
 from celery_graceful.doctor.checks.worker_view import WorkerView, worker_check
 from celery_graceful.doctor.facts import Manager
-from celery_graceful.doctor.finding import Severity, named
+from celery_graceful.doctor.finding import ERROR, WARNING, named
 
 _STORE = "graceful_store"
 _FIX = 'app.conf.graceful_store = "redis://…", or a database that all workers reach'
-ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
 
 @app_check(

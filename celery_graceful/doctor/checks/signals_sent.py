@@ -9,7 +9,7 @@ from celery_graceful.doctor.checks.check import Check, Problem, Problems
 from celery_graceful.doctor.checks.lines import with_variable
 from celery_graceful.doctor.checks.worker_view import QUIT, WorkerView, worker_check
 from celery_graceful.doctor.facts import Kind, Manager
-from celery_graceful.doctor.finding import Severity, named
+from celery_graceful.doctor.finding import ERROR, WARNING, named
 
 _HANGUP = re.compile(r"(?m)^(?:(?!\bkill\b).)*\bkill\b.*-(?:s\s*)?(?:SIG)?(?:HUP\b|1\b)")
 _SHUTDOWN = re.compile(r"(?m)^(?:(?!\bcontrol\b).)*\bcontrol\b.*\bshutdown\b")
@@ -18,7 +18,6 @@ _BY_NAME = re.compile(r"\b(?:pkill|killall)\b")
 _OLDEST = re.compile(r"(?m)^(?:(?!\bpkill\b).)*\bpkill\b.*(?:-o\b|--oldest|-P\b|--parent)")
 #: Signals that Celery takes for a stop.
 _STOPS = ("SIGTERM", QUIT, "SIGINT")
-ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
 _GROUP_WHY = (
     "The pool's children get SIGTERM as well. In a worker that does not know its grace period it"

@@ -7,7 +7,7 @@ from celery_graceful.doctor.checks.lines import doubled_percents, in_foreground,
 from celery_graceful.doctor.checks.worker_view import WorkerView, worker_check
 from celery_graceful.doctor.commands.worker_command import Shell
 from celery_graceful.doctor.facts import Manager, Place
-from celery_graceful.doctor.finding import Severity
+from celery_graceful.doctor.finding import ERROR, NOTE, WARNING
 
 #: What holds one worker.
 _HOME = {
@@ -20,7 +20,6 @@ _HOME = {
 #: What makes the names of several workers differ; on one host, the name of the host does not.
 _VARYING = ("%i", "process_num", "$", "host_node_name")
 _BY_HOST = ("%h", "%n", "%d")
-ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 @worker_check(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from celery_graceful.doctor.checks.check import Facts, Problem, Problems, app_check
 from celery_graceful.doctor.checks.worker_view import WorkerView, worker_check
 from celery_graceful.doctor.facts import Kind, Place
-from celery_graceful.doctor.finding import Severity, named
+from celery_graceful.doctor.finding import ERROR, NOTE, WARNING, named
 from celery_graceful.durations import format_seconds
 
 #: Tasks that run in one piece.
 _WHOLE = (Kind.PLAIN, Kind.GRACEFUL)
 _SOFT_SHUTDOWN = "worker_soft_shutdown_timeout"
-ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def _cause(view: WorkerView) -> tuple[str, Place | None]:

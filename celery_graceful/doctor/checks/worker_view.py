@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from celery_graceful.doctor.checks.check import Check, Facts, Problem, Problems
 from celery_graceful.doctor.facts import (
+    NOWHERE,
     AppFacts,
     Deployed,
     Given,
     Kind,
     Manager,
-    Place,
     TaskFacts,
     finite,
     read_duration,
@@ -73,7 +73,7 @@ class WorkerView:
         """``REMAP_SIGTERM`` of the worker."""
         found = self.worker.variable("REMAP_SIGTERM")
         if found is None and self.worker.manager is Manager.THIS and self.app.remap_sigterm:
-            return Given(self.app.remap_sigterm, Place(""))
+            return Given(self.app.remap_sigterm, NOWHERE)
         return found if found is not None and found.value else None
 
     @property
@@ -126,7 +126,7 @@ class WorkerView:
     def given_period(self) -> Given[float] | None:
         """The grace period that a setting or a variable gives, in seconds; ``None``: neither."""
         if self.app.grace_period is not None:
-            return Given(self.app.grace_period, Place(""))
+            return Given(self.app.grace_period, NOWHERE)
         given = self.worker.variable(VARIABLE)
         seconds = None if given is None else read_duration(given.value)  # None: a secret, or off
         return Given(seconds, given.place) if given is not None and seconds else None

@@ -23,6 +23,10 @@ class Place:
     line: int = 0
 
 
+#: The place of what is in no file.
+NOWHERE = Place("")
+
+
 @dataclass(frozen=True, slots=True)
 class Given(Generic[T]):
     """A value, and where it is written."""

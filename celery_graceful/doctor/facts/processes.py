@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from celery_graceful.doctor.commands.search import parse_words
 from celery_graceful.doctor.commands.shell_syntax import SHELLS, NoShellParser, UnreadableShell
 from celery_graceful.doctor.commands.worker_command import Command, Shell, Wrapper
-from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
+from celery_graceful.doctor.facts import NOWHERE, Deployed, Given, Manager
 from celery_graceful.grace.surroundings import VARIABLE
 
 #: What to say where psutil is missing.
@@ -23,7 +23,6 @@ _PROCFILE = frozenset({"honcho", "foreman", "goreman", "overmind", "hivemind"})
 #: First processes that stop what they have started, and are no part of a container's command.
 _SYSTEM = frozenset({"systemd", "init", "launchd", "supervisord", "s6-svscan", "runit", "runsvdir"})
 _INTERPRETERS = ("python", "pypy", "ruby", "perl", "node")
-_NOWHERE = Place("")
 
 
 class Process(NamedTuple):
@@ -107,7 +106,7 @@ def workers_in(processes: Iterable[Process], only: int | None = None) -> list[De
 def variables_of(environ: Mapping[str, str]) -> dict[str, Given[str]]:
     """The variables of an environment that matter for a stop."""
     names = ("REMAP_SIGTERM", VARIABLE)
-    return {name: Given(environ[name], _NOWHERE) for name in names if environ.get(name)}
+    return {name: Given(environ[name], NOWHERE) for name in names if environ.get(name)}
 
 
 def _is_worker(process: Process) -> bool:
@@ -139,11 +138,11 @@ def _deployed(worker: Process, by_pid: Mapping[int, Process]) -> Deployed | None
     return Deployed(
         manager=kind,
         name=f"process {worker.pid}",
-        place=_NOWHERE,
+        place=NOWHERE,
         # honcho signals the whole group: the shell in between does no harm.
         command=_command(worker, front if kind is Manager.PROCESS else []),
         environment=variables_of(worker.environ),
-        options={"first process": Given(odd, _NOWHERE)} if odd else {},
+        options={"first process": Given(odd, NOWHERE)} if odd else {},
     )
 
 

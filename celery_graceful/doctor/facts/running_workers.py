@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.message.mailbox import ask
 from celery_graceful.doctor.commands.worker_command import Command
-from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
+from celery_graceful.doctor.facts import NOWHERE, Deployed, Given, Manager
 from celery_graceful.doctor.finding import named
 from celery_graceful.errors import CursorError
 from celery_graceful.maintenance.broker_replies import BROKER_TIMEOUT
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("celery_graceful.doctor")
 #: How many runs are read from the store.
 MOST_RUNS = 500
-_NOWHERE = Place("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +168,14 @@ def as_deployed(running: Iterable[Running]) -> list[Deployed]:
         alike = list(group)
         first = alike[0]
         options = {"pool": first.pool, "queues": ",".join(first.queues)}
-        variables = {"REMAP_SIGTERM": Given(first.remap_sigterm, _NOWHERE)}
+        variables = {"REMAP_SIGTERM": Given(first.remap_sigterm, NOWHERE)}
         found.append(
             Deployed(
                 Manager.RUNNING,
                 f"{named([each.hostname for each in alike])} (running)",
-                _NOWHERE,
+                NOWHERE,
                 Command("", words=("celery", "worker"), options=options),
-                grace=None if first.grace is None else Given(first.grace, _NOWHERE),
+                grace=None if first.grace is None else Given(first.grace, NOWHERE),
                 grace_setting=f"the grace period ({first.grace_source})",
                 grace_form="a grace period of {seconds} s",
                 environment=variables if first.remap_sigterm else {},

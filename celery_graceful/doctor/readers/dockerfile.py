@@ -14,7 +14,7 @@ from posixpath import join
 from celery_graceful.doctor.commands.search import commands_in_words
 from celery_graceful.doctor.commands.shell_syntax import Word
 from celery_graceful.doctor.commands.worker_command import Command
-from celery_graceful.doctor.facts import Deployed, Given, Manager, Place
+from celery_graceful.doctor.facts import NOWHERE, Deployed, Given, Manager, Place
 from celery_graceful.doctor.readers.entry import Entry
 from celery_graceful.doctor.readers.entry_scripts import Copied, finder
 from celery_graceful.doctor.readers.texts import YAML, signal_name, values_of
@@ -83,7 +83,7 @@ class Image:
         argv = (*(self._argv(entry) if entry else ()), *(cmd or ()))
         if entry is not None and entry.words is None:  # the shell form takes no arguments
             argv, text = self._argv(entry), entry.text
-        at = self.starting.place if self.starting else Place("")
+        at = self.starting.place if self.starting else NOWHERE
         words = [Word(word, at.line, at.file) for word in argv]
         return commands_in_words(words, text=text, find=find, variables=variables)
 
