@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery
 
 from celery_graceful._celery.message.headers import RAW
-from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.owned import owned_run
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
@@ -47,10 +47,10 @@ def carry(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any], items: int) 
     task.push_request(**_request(task, args, kwargs))
     try:
         task.run(*args, **kwargs)
-        execution = task.request.graceful_execution
-        assert isinstance(execution, OwnedExecution)
-        assert execution.steps == items, f"{execution.steps} of {items} items"
-        execution.ticket.end(Outcome.COMPLETED, items=False)  # what Celery's postrun signal does
+        run = owned_run(task.request)
+        assert run is not None
+        assert run.execution.steps == items, f"{run.execution.steps} of {items} items"
+        run.ticket.end(Outcome.COMPLETED, items=False)  # what Celery's postrun signal does
     finally:
         task.pop_request()
 

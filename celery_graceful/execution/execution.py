@@ -5,36 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import NoRunError, TransactionError
-from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.journal import Doubt, ItemWork, Journal
 from celery_graceful.execution.journal.child_tasks import Children
-from celery_graceful.execution.loop import CHUNK, Fuse, Stand
-from celery_graceful.execution.quarantine import Doubt, Quarantine, allowance
-from celery_graceful.execution.uncommitted import OpenWork
-from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.execution.journal.uncommitted import OpenWork
+from celery_graceful.execution.loop import Fuse, Stand
+from celery_graceful.execution.loop.current import current_execution
+from celery_graceful.model.run.cursor import Checkpoint
 from celery_graceful.model.run.pace import Pace
-from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
-    from celery_graceful.atomic import Work
     from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
-
-
-class Interrupted(BaseException):
-    """Leaves the loop; never seen by users, nor by their ``except Exception``."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +34,11 @@ class Progress:
 
     #: Items done since the run began, over all executions.
     current: int
-    #: What ``count()`` said at the start, or ``None``.
+    #: What ``count()`` returned at the start, or ``None``.
     total: int | None
     #: Everything up to and including this is done; ``None`` before the first item.
     cursor: Any
-    #: How often the run was taken up again.
+    #: How often the run was resumed.
     resumptions: int
     #: When the run began (UTC).
     started_at: datetime
@@ -69,15 +57,24 @@ class Progress:
 
 
 class Execution:
-    """An execution that runs to its end: eager mode, direct calls, workers without the plugin."""
+    """Where a run stands in this process; the loop's watcher.
 
-    reason: str = ""
-    #: After 1, 3, 7 … items, since eager runs and tests are to report what production would.
-    growth = 2
-    #: The encoded result of a run that an earlier execution has brought to its end.
-    saved: str | None = None
-    #: The tasks that the run has started, where these have to be kept.
-    children: Children | None = None
+    Args:
+        task: the task.
+        args: its positional arguments.
+        kwargs: its keyword arguments, without the cursor.
+        checkpoint: where it begins.
+        children: the tasks that the run has started, where these have to be kept.
+    """
+
+    #: Where its checkpoints go.
+    journal: Journal
+    #: What its items have done and not committed.
+    work: ItemWork
+    #: Called when a stop has ended the loop: raises, or returns when items go on here.
+    leave: Callable[[str], object]
+    #: For the loop: see :class:`~celery_graceful.execution.loop.Watcher`.
+    growth: int
 
     def __init__(
         self,
@@ -85,26 +82,38 @@ class Execution:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         checkpoint: Checkpoint,
+        children: Children | None = None,
     ) -> None:
         self.task = task
         self.args = args
         self.kwargs = kwargs
+        self.id = str(task.request.id)
+        self.children = children
         self.begin_at(checkpoint)
         self.resumed = False
         self.resumptions = 0
         self.started_at = time.time()
         self.fuse: Fuse = []
         self.stand: Stand | None = None
-        self._checked = False
+        #: Whether items went by since the last look.
+        self.passed_some = False
+        #: The encoded result of a run that an earlier execution has brought to its end.
+        self.saved: str | None = None
         #: What the task has opened and not committed.
         self.open_work = OpenWork(task)
         #: The generator or enumerator that the loop is at.
         self.source: Any = None
 
+    def attach(self, journal: Journal, work: ItemWork, leave: Callable[[str], object]) -> None:
+        """Say where checkpoints go, and how the execution is left."""
+        self.journal, self.work, self.leave = journal, work, leave
+        self.growth = journal.growth
+        self._looks_at_each_stretch = journal.looks_at_each_stretch or work.looks_at_each_stretch
+
     def begin_at(self, checkpoint: Checkpoint) -> None:
-        """Go on after ``checkpoint``."""
+        """Continue after ``checkpoint``."""
         self.cursor = checkpoint.cursor
-        self.carry = _copied(checkpoint.carry)
+        self.carry: dict[str, Any] = deepcopy(checkpoint.carry) if checkpoint.carry else {}
         self.steps = checkpoint.steps
         self.total = checkpoint.total
         self.began_at = (checkpoint.steps, checkpoint.cursor)
@@ -116,10 +125,7 @@ class Execution:
         if self.children is not None:
             self.children.restore(checkpoint.children)
 
-    @property
-    def id(self) -> str:
-        """The task id, for logs."""
-        return str(self.task.request.id)
+    # -- how far it is ----------------------------------------------------------------------
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -137,22 +143,23 @@ class Execution:
         )
 
     @property
-    def to_retry(self) -> Checkpoint:
-        """Where a retry would go on; asked within the item that asks for one."""
-        return self._within()
-
-    def _within(self) -> Checkpoint:
-        """The checkpoint, also between two looks."""
+    def checkpoint_within(self) -> Checkpoint:
+        """The same, asked for within an item."""
         done = None if self.stand is None else self.stand.within()
         if done is None:
             return self.checkpoint
         return replace(self.checkpoint, steps=self.steps + done[0], cursor=done[1])
 
     @property
+    def details(self) -> dict[str, Any]:
+        """What signals tell of an execution."""
+        return {"task_id": self.id, "cursor": self.cursor, "steps": self.steps}
+
+    @property
     def progress(self) -> Progress:
         """How far the run has come."""
         started = datetime.fromtimestamp(self.started_at, timezone.utc)
-        now = self._within()
+        now = self.checkpoint_within
         return Progress(
             now.steps,
             self.total,
@@ -163,72 +170,30 @@ class Execution:
             self.errors,
         )
 
-    @property
-    def transaction(self) -> Work:
-        """The transaction of an atomic run; raises :exc:`~celery_graceful.errors.NoRunError`."""
-        raise NoRunError(
-            f"{self.task.name}.transaction exists only in an atomic run; give the task the option "
-            "atomic = Atomic.sqlalchemy(Session)"
-        )
-
-    # -- what an atomic execution does besides ----------------------------------------------------
-
-    def enter(self) -> None:
-        """Begin."""
-
-    def save_work(self) -> bool:
-        """Commit what was done; false if another execution has the run."""
-        return True
-
-    def steps_kept(self, steps: int) -> int:
-        """How many items would count as done if the next one failed after ``steps``."""
-        return steps
-
-    def work_stands(self) -> bool:
-        """Whether what was done since the last checkpoint can still be saved."""
-        return True
-
-    def item_scope(self) -> AbstractContextManager[Any]:
-        """Around one item whose failure does not end the run: what it did is undone."""
-        return nullcontext()
-
-    def save_result(self, result: Any) -> bool:
-        """Commit that all is done; false if another execution has the run."""
-        return True
-
-    def undo(self) -> None:
-        """Go back to the last commit."""
-
-    def forget(self) -> None:
-        """The run has ended: remove what was kept of it beside the store."""
-
-    def close(self) -> None:
-        """No more items are processed here."""
-
     # -- between two items ------------------------------------------------------------------
 
     def look(self, cursor: Any, done: int) -> None:
-        """Note how far it has come, and what would be an error in a worker."""
+        """Note how far it has come, and do what is due; raises to end the loop."""
         self.settle(cursor, done)
-        self.check_committed(drivers=done < CHUNK)
-        if done and not self._checked:
-            self.check_saveable()
-            self._checked = done >= CHUNK
-        if self.sees_each_item:
-            self.fuse[:] = [0]
+        self.journal.look(done)
+        self.work.look()
 
     def passed(self, cursor: Any, done: int) -> None:
-        """Look all the same: no ticker blows the fuse here."""
-        self.look(cursor, done)
+        """A whole stretch of items went by, and nothing is due as far as the fuse tells."""
+        if self._looks_at_each_stretch:
+            self.look(cursor, done)
+        else:
+            self.passed_some = True
+            self.settle(cursor, done)
 
-    @property
-    def sees_each_item(self) -> bool:
-        """Whether the loop has to look after every item."""
-        return bool(self.task.track_in_doubt)
+    def settle(self, cursor: Any, done: int) -> None:
+        """Note how far the loop has come."""
+        self.cursor = cursor
+        self.steps += done
+        if done:
+            self.doubt.done()
 
-    def check_saveable(self) -> None:
-        """Raise what saving would raise: without a store, in tests instead of in production."""
-        encode(self.checkpoint)
+    # -- work of the task's own that is not committed ---------------------------------------
 
     def check_committed(self, *, drivers: bool = True) -> None:
         """Go back and raise if work of the task's own is in a transaction that is still open.
@@ -271,61 +236,11 @@ class Execution:
 
     def go_back(self) -> None:
         """Forget what was done since the last saved checkpoint; without a store, everything."""
+        if self.work.undo():
+            return
         total = self.total
-        self.begin_at(self._last_saved())
+        self.begin_at(self.journal.last_saved() or self._begun)
         self.total = total
-
-    def _last_saved(self) -> Checkpoint:
-        return self._begun
-
-    def settle(self, cursor: Any, done: int) -> None:
-        """Note how far the loop has come."""
-        self.cursor = cursor
-        self.steps += done
-        if done:
-            self.doubt.done()
-
-    def quarantine(self) -> Quarantine | None:
-        """What deals with items that fail, if the task allows for any."""
-        allowed = allowance(self.task.max_failed_items)
-        return None if allowed is None else Quarantine(self, allowed, self.quarantine_item)
-
-    def quarantine_item(self, ordinal: int, entry: str) -> None:
-        """Keep an item that failed; without a store it is only told."""
-
-    def tell_quarantined(self, cursor: Any, exc: Exception) -> None:
-        """Say that the item of ``cursor`` was quarantined."""
-        logger.warning(
-            "%s[%s]: the item of cursor %.200r has failed and is quarantined (%s in this run): %r",
-            self.task.name,
-            self.id,
-            cursor,
-            counted(self.errors, "failed item"),
-            exc,
-            exc_info=exc,
-        )
-
-    def about_to_run(self, cursor: Any) -> None:
-        """The item of ``cursor`` begins; without a store only an eager retry is told."""
-        self.doubt.begins(cursor)
-
-    def leave(self, reason: str) -> NoReturn:
-        """The loop was left for ``reason``; nothing asks this kind of execution to leave."""
-        raise Interrupted(reason)
-
-
-def _copied(carry: dict[str, Any]) -> dict[str, Any]:
-    return deepcopy(carry) if carry else {}
-
-
-ExecutionMaker = Callable[
-    ["RunTask", tuple[Any, ...], dict[str, Any], Checkpoint], "Execution | None"
-]
-
-#: Makes the execution of a direct call or an eager run, or leaves it to us; used by the test kit.
-execution_maker: ContextVar[ExecutionMaker | None] = ContextVar(
-    "celery_graceful_execution_maker", default=None
-)
 
 
 def execution_of(task: RunTask, asked_for: str) -> Execution:

@@ -117,9 +117,11 @@ _found: WeakKeyDictionary[type, Models | None] = WeakKeyDictionary()
 def models_of(task: RunTask) -> Models | None:
     """What validates the task's arguments and dumps its result; ``None`` without ``pydantic``."""
     cls = type(task)
-    if cls not in _found:
-        _found[cls] = _models(task)
-    return _found[cls]
+    try:
+        return _found[cls]
+    except KeyError:
+        found = _found[cls] = _models(task)
+        return found
 
 
 def sendable(task: RunTask, args: Any, kwargs: Any, serializer: str | None) -> tuple[Any, Any]:

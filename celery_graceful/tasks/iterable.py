@@ -13,7 +13,8 @@ from celery_graceful._celery.task.current_app import share
 from celery_graceful._celery.task.delivery import Delivery
 from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
-from celery_graceful.execution import delivery_admission, making
+from celery_graceful.execution import delivery as deliveries
+from celery_graceful.execution import ending, here
 from celery_graceful.execution.execution import Progress, execution_of
 from celery_graceful.execution.leaving import retries
 from celery_graceful.execution.run_task import RunTask, sendable
@@ -102,13 +103,13 @@ class IterableTask(RunTask, GracefulTask):
         Raises:
             NoRunError: no run is under way here, or the task is not ``atomic``.
         """
-        return execution_of(self, "transaction").transaction
+        return execution_of(self, "transaction").work.transaction
 
     # -- what Celery calls ------------------------------------------------------------------
 
     def _begin_delivery(self, delivery: Delivery, request: Any) -> Ignore | Reject | None:
         """A duplicate ends here, as does a message of which nobody can say what it is."""
-        return delivery_admission.begin(self, delivery, request)
+        return deliveries.begin(self, delivery, request)
 
     def apply_async(  # type: ignore[override]
         self, args: Any = None, kwargs: Any = None, **options: Any
@@ -120,24 +121,24 @@ class IterableTask(RunTask, GracefulTask):
         """
         self.raise_faults()
         args, kwargs = sendable(self, args, kwargs, options.get("serializer", self.serializer))
-        execution = retries.carried_execution(self, options.get("task_id"))
-        if execution is None:
+        run = retries.run_to_retry(self, options.get("task_id"))
+        if run is None:
             return super().apply_async(args, kwargs, **options)
-        return retries.retry_through(execution, args, kwargs, options, super().apply_async)
+        return retries.retry_through(run, args, kwargs, options, super().apply_async)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
-        retries.raise_if_final(self, kwargs.get("exc"))
-        making.keep_for_eager_retry(self)
+        ending.raise_if_final(self, kwargs.get("exc"))
+        here.keep_for_eager_retry(self)
         try:
             return super().retry(*args, **kwargs)
         except Exception as exc:
             if not isinstance(exc, Retry):
-                making.forget_eager_retry(self)
+                here.forget_eager_retry(self)
             # Celery fails the task for whatever ``apply_async`` raises, our ways out included.
             reason = getattr(exc, "reason", None)
             if isinstance(exc, Reject) and isinstance(reason, (Ignore, Reject)):
                 raise reason from exc
-            retries.note_final_error(self, exc)
+            ending.note_final_error(self, exc)
             raise
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> NoReturn:

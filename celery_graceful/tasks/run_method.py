@@ -12,8 +12,8 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful._celery.task.delivery import Left, Returned, delivery_of
-from celery_graceful.execution.current import current_execution
 from celery_graceful.execution.execute import execute
+from celery_graceful.execution.loop.current import current_execution
 
 if TYPE_CHECKING:
     from celery_graceful.execution.run_task import RunTask

@@ -13,9 +13,11 @@ from celery.exceptions import Ignore
 from kombu import serialization
 
 from celery_graceful.errors import CursorError
-from celery_graceful.execution.current import current_execution
-from celery_graceful.execution.execution import Execution, Interrupted, execution_maker
-from celery_graceful.execution.journal.atomic import AtomicExecution
+from celery_graceful.execution.execution import Execution
+from celery_graceful.execution.here import work_here
+from celery_graceful.execution.journal.null import NullJournal
+from celery_graceful.execution.loop import Interrupted
+from celery_graceful.execution.loop.current import current_execution, execution_maker
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.tasks.iterable import IterableTask
@@ -65,31 +67,37 @@ class StagedExecution(Execution):
         self.stage = stage
         self.resumed = stage.start is not None
         self.resumptions = stage.resumptions
-        self._checked = True  # the stage checks at every item
-
-    @property
-    def sees_each_item(self) -> bool:
-        return True
+        self.attach(StagedJournal(self), work_here(self), self._interrupted)
 
     def look(self, cursor: Any, done: int) -> None:
         super().look(cursor, done)
         self.stage.boundary(self, done)
 
-    def about_to_run(self, cursor: Any) -> None:
-        super().about_to_run(cursor)
-        self.stage.saved = encode(self.checkpoint)  # a store call for each item, so nothing is lost
-        self.stage.saved_at = self.stage.here
-
-    def leave(self, reason: str) -> NoReturn:
+    def _interrupted(self, reason: str) -> NoReturn:
         self.task.on_stop(reason, *self.args, **self.kwargs)
-        self.save_work()
+        self.work.save()
         self.stage.saved = encode(self.checkpoint)
         self.stage.how = How.STOPPED
         raise Ignore(f"interrupted: {reason}")
 
 
-class StagedAtomicExecution(StagedExecution, AtomicExecution):
-    """The same for an atomic task, whose checkpoint is what it has committed."""
+class StagedJournal(NullJournal):
+    """The stage looks at every item, and checks it itself."""
+
+    def __init__(self, execution: StagedExecution) -> None:
+        super().__init__(execution)
+        self._staged = execution
+        self._is_checked = True
+
+    def look(self, done: int) -> None:
+        super().look(done)
+        self._staged.fuse[:] = [0]
+
+    def begins(self, cursor: Any) -> None:
+        super().begins(cursor)
+        stage = self._staged.stage
+        stage.saved = encode(self._staged.checkpoint)  # a store call for each item: nothing is lost
+        stage.saved_at = stage.here
 
 
 class Stage:
@@ -189,8 +197,7 @@ class Stage:
         if task is not self.task or current_execution.get() is not None:
             return None  # started by the task under test
         checkpoint = seeded if self.start is None else decode(self.start)
-        kind = StagedExecution if task.atomic is None else StagedAtomicExecution
-        self.execution = kind(task, args, kwargs, checkpoint, self)
+        self.execution = StagedExecution(task, args, kwargs, checkpoint, self)
         return self.execution
 
     @contextmanager
@@ -231,9 +238,9 @@ class Stage:
         self.how = self.ending.how if self.ending is not None else How.FAILED
         if self.how is How.TERMINATED and self.execution is not None:
             self.saved = encode(self.execution.checkpoint)  # as a pool child does that gets SIGTERM
-        if isinstance(self.execution, AtomicExecution):
-            self.saved = self.execution.kept  # the rest was rolled back
-            self.saved_at = decode(self.saved).steps
+        kept = None if self.execution is None else self.execution.work.kept
+        if kept is not None:
+            self.saved, self.saved_at = encode(kept), kept.steps  # the rest was rolled back
 
     def _returned(self, state: str, result: Any) -> None:
         if self.how is How.STOPPED and state == states.IGNORED:

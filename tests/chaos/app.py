@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask, iterable_task
+from celery_graceful.execution.owned import owned_run
 from tests.acceptance.apps.making import make_app
 from tests.chaos.journal import Journal
 from tests.chaos.ledger import INSERT_NAMED, Ledger, row
@@ -25,7 +26,9 @@ ledger = Ledger(os.environ["CHAOS_DATABASE"])
 
 def fence_of(task: Any) -> int:
     """The fence under which ``task`` runs: the plugin keeps it to itself, a test may look."""
-    return int(task.request.graceful_execution.ticket.fence)
+    run = owned_run(task.request)
+    assert run is not None
+    return run.ticket.fence
 
 
 class Odd(BaseException):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from celery import signals as celery_signals
 
 from celery_graceful import signals
+from celery_graceful.execution.owned import owned_run
 
 
 class Note(NamedTuple):
@@ -81,16 +82,18 @@ class Journal:
 
     def _receiver(self, what: str) -> Any:
         def receive(task: Any, *, task_id: str, **details: Any) -> None:
-            record = task.request.graceful_execution.ticket.record
+            run = owned_run(task.request)
+            assert run is not None
+            record = run.ticket.record
             steps = details.get("steps", 0)
             self.add(what, task_id, record.fence, record.version, steps)
 
         return receive
 
     def _postrun(self, task_id: str, task: Any, **_: Any) -> None:
-        execution = getattr(task.request, "graceful_execution", None)
-        if execution is not None:
-            self.add("end", task_id, execution.ticket.record.fence, 0, execution.steps)
+        run = owned_run(task.request)
+        if run is not None:
+            self.add("end", task_id, run.ticket.record.fence, 0, run.execution.steps)
 
 
 class _Handler(logging.Handler):

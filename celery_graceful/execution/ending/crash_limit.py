@@ -8,7 +8,8 @@ from typing import NoReturn
 from celery_graceful import signals
 from celery_graceful._celery.message.headers import LEFT_OUT
 from celery_graceful.errors import CheckpointLost, MaxCrashesExceeded
-from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.owned import OwnedRun
+from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.text.counting import counted
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -18,50 +19,57 @@ logger = logging.getLogger("celery_graceful.runs")
 EVENT = "graceful-run-gave-up"
 
 
-def give_up(execution: OwnedExecution) -> NoReturn:
-    """Tell everybody, and end the run with an error; its cursor is kept.
+def check(run: OwnedRun, verdict: Verdict) -> None:
+    """End a run that was admitted only to fail.
 
     Raises:
-        MaxCrashesExceeded: always.
+        MaxCrashesExceeded: its executions die one after the other.
+        CheckpointLost: nobody knows any more how far it was; the row of an atomic one may.
     """
-    record = execution.ticket.record
+    if verdict is Verdict.GIVE_UP:
+        _give_up(run)
+    if verdict is Verdict.LOST and not run.execution.resumed:
+        _fail_without_checkpoint(run)
+
+
+def _give_up(run: OwnedRun) -> NoReturn:
+    """Tell everybody, and end the run with an error; its cursor is kept."""
+    record = run.ticket.record
     crashes, last_crash = record.crashes, record.last_crash or "not known"
     logger.error(
         "%s fails after %s in a row without getting past cursor %.200r (%s done), the last one: %s",
-        execution.ticket.run,
+        run.key,
         counted(crashes, "crash", "crashes"),
-        execution.cursor,
-        counted(execution.steps, "item"),
+        run.execution.cursor,
+        counted(run.execution.steps, "item"),
         last_crash,
     )
     signals.emit(
         signals.run_gave_up,
-        execution.task,
-        **execution.details,
+        run.task,
+        **run.execution.details,
         crashes=crashes,
         last_crash=last_crash,
     )
-    _send_event(execution, crashes, last_crash)
+    _send_event(run, crashes, last_crash)
     raise MaxCrashesExceeded(
-        f"{execution.ticket.run}: {counted(crashes, 'crash', 'crashes')} in a row without getting"
-        f" past cursor {execution.cursor!r:.200} ({counted(execution.steps, 'item')} done), the"
-        f" last one: {last_crash}. The item after "
-        "it is the likely cause: look for out-of-memory kills and segmentation faults at that time."
+        f"{run.key}: {counted(crashes, 'crash', 'crashes')} in a row without getting"
+        f" past cursor {run.execution.cursor!r:.200}"
+        f" ({counted(run.execution.steps, 'item')} done), the last one: {last_crash}."
+        " The item after it is the likely cause: look for out-of-memory kills and segmentation"
+        " faults at that time."
     )
 
 
-def fail_without_checkpoint(execution: OwnedExecution) -> NoReturn:
+def _fail_without_checkpoint(run: OwnedRun) -> NoReturn:
     """The run's record vanished, and its checkpoint was too large to travel with the message.
 
-    Raises:
-        CheckpointLost: always. Items would be repeated otherwise, from the first one on.
+    Items would be repeated otherwise, from the first one on.
     """
-    size = execution.request.get(LEFT_OUT)
-    logger.error(
-        "%s fails: its record vanished from the store with its checkpoint", execution.ticket.run
-    )
+    size = run.request.get(LEFT_OUT)
+    logger.error("%s fails: its record vanished from the store with its checkpoint", run.key)
     raise CheckpointLost(
-        f"{execution.ticket.run}: its record vanished from the store, and its checkpoint of {size}"
+        f"{run.key}: its record vanished from the store, and its checkpoint of {size}"
         " bytes was too large to travel with its message (at most 32 KiB): nobody knows how far"
         " it was. Find out what removed the record (FLUSHALL, an eviction, a restart without"
         " persistence, a deleted key or row), and start the task anew with cursor=... after the"
@@ -69,15 +77,15 @@ def fail_without_checkpoint(execution: OwnedExecution) -> NoReturn:
     )
 
 
-def _send_event(execution: OwnedExecution, crashes: int, last_crash: str) -> None:
+def _send_event(run: OwnedRun, crashes: int, last_crash: str) -> None:
     try:
-        execution.task.send_event(
+        run.task.send_event(
             EVENT,
             retry=False,
-            name=execution.task.name,
-            cursor=repr(execution.cursor)[:200],
+            name=run.task.name,
+            cursor=repr(run.execution.cursor)[:200],
             crashes=crashes,
             last_crash=last_crash,
         )
     except Exception as exc:  # whatever the broker says: the run has to end all the same
-        logger.warning("%s: the event %s could not be sent: %r", execution.ticket.run, EVENT, exc)
+        logger.warning("%s: the event %s could not be sent: %r", run.key, EVENT, exc)

@@ -12,7 +12,7 @@ import threading
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.execution import ending
-from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.model.run.record import Outcome
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -21,27 +21,27 @@ logger = logging.getLogger("celery_graceful.runs")
 PATIENCE = 1.0
 
 _lock = threading.Lock()
-_left: list[tuple[OwnedExecution, Outcome]] = []
+_left: list[tuple[OwnedRun, Outcome]] = []
 _thread: threading.Thread | None = None
 
 
-def close(execution: OwnedExecution, outcome: Outcome) -> None:
+def close(run: OwnedRun, outcome: Outcome) -> None:
     """Tell the store that the run has ended: now, or as soon as it answers.
 
     Raises:
         StoreError: the store refuses.
     """
-    if not _may_wait(execution):
-        ending.close(execution, outcome)
+    if not _may_wait(run):
+        ending.close(run, outcome)
         return
-    patience = execution.ticket.patience
-    execution.ticket.patience = PATIENCE
+    patience = run.ticket.patience
+    run.ticket.patience = PATIENCE
     try:
-        ending.close(execution, outcome)
+        ending.close(run, outcome)
     except StoreUnavailable as exc:
-        logger.warning("%s has ended; the store hears of it later: %s", execution.ticket.run, exc)
-        execution.ticket.patience = patience
-        _later(execution, outcome)
+        logger.warning("%s has ended; the store hears of it later: %s", run.key, exc)
+        run.ticket.patience = patience
+        _later(run, outcome)
 
 
 def wait_for_all() -> None:
@@ -51,16 +51,16 @@ def wait_for_all() -> None:
         thread.join()
 
 
-def _may_wait(execution: OwnedExecution) -> bool:
+def _may_wait(run: OwnedRun) -> bool:
     # The row of an atomic run is removed on the task's own connection; under gevent a connection
     # belongs to the thread that opened it.
-    return execution.task.atomic is None and "gevent" not in sys.modules
+    return run.task.atomic is None and "gevent" not in sys.modules
 
 
-def _later(execution: OwnedExecution, outcome: Outcome) -> None:
+def _later(run: OwnedRun, outcome: Outcome) -> None:
     global _thread
     with _lock:
-        _left.append((execution, outcome))
+        _left.append((run, outcome))
         if len(_left) == 1:
             _thread = threading.Thread(target=_close_all, name="graceful-late-ends", daemon=True)
             _thread.start()
@@ -68,13 +68,13 @@ def _later(execution: OwnedExecution, outcome: Outcome) -> None:
 
 def _close_all() -> None:
     while True:
-        execution, outcome = _left[0]
+        run, outcome = _left[0]
         try:
-            ending.close(execution, outcome)
+            ending.close(run, outcome)
         except StoreError as exc:
-            logger.error("%s is done, but the store does not know: %s", execution.ticket.run, exc)
+            logger.error("%s is done, but the store does not know: %s", run.key, exc)
         except Exception:
-            logger.exception("%s is done, but the store does not know", execution.ticket.run)
+            logger.exception("%s is done, but the store does not know", run.key)
         with _lock:
             _left.pop(0)
             if not _left:

@@ -25,6 +25,14 @@ Fuse = list[int]
 _TURNS = list(range(CHUNK))
 
 
+class Interrupted(BaseException):
+    """Ends the loop; never seen by users, nor by their ``except Exception``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Place:
     """Where a loop stands: the cursor up to which all is done, and the turns done since."""
 

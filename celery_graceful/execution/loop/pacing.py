@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kombu.utils.encoding import safe_repr
 
 from celery_graceful._celery.threads.greenlets import loop_here, run_in_own_thread
 from celery_graceful.durations import format_seconds
+from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop.ticker import TICK
+from celery_graceful.execution.stopping.limits import ExecutionOptions
 from celery_graceful.model.run import pace as decisions
+from celery_graceful.model.run.record import RunKey
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
-
-if TYPE_CHECKING:
-    from celery_graceful.execution.journal.store_journal import SavingExecution
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -33,11 +33,17 @@ class Pacing:
     Args:
         execution: the execution; its history is replaced when it goes back to another checkpoint.
         flag: the worker's stop flag.
+        options: what bounds the execution.
+        run: its run, for logs.
     """
 
-    def __init__(self, execution: SavingExecution, flag: StopFlag) -> None:
+    def __init__(
+        self, execution: Execution, flag: StopFlag, options: ExecutionOptions, run: RunKey
+    ) -> None:
         self._execution = execution
         self._flag = flag
+        self._options = options
+        self._run = run
         self._sampler = Sampler(execution.pace)
         self._loop: Any = None
         self._began = time.monotonic()
@@ -50,7 +56,7 @@ class Pacing:
     def enter(self) -> None:
         """The execution begins, in the thread that runs it."""
         self._loop = loop_here()
-        options, need = self._execution.options, self._execution.pace.need
+        options, need = self._options, self._execution.pace.need
         limit = options.max_execution_time or options.time_limit
         if limit and need > limit:
             self._warn(
@@ -91,7 +97,7 @@ class Pacing:
         return lambda: logger.warning(
             "%s: %s, and a stop leaves tasks %s: at a deploy the item would be cut off and begin "
             "again elsewhere. Make the items smaller, or the grace period longer.",
-            execution.ticket.run,
+            self._run,
             what,
             format_seconds(round(period, 1)),
         )
@@ -100,7 +106,7 @@ class Pacing:
 
     def overruns(self, now: float) -> bool:
         """Whether an item that begins at ``now`` would not end before the execution has to."""
-        options, need = self._execution.options, self._execution.pace.need
+        options, need = self._options, self._execution.pace.need
         longest, limit = options.max_execution_time, options.time_limit
         over = longest and now + need >= self._began + longest
         return bool(over or (limit and need and now + need >= self._began + limit))
@@ -154,7 +160,6 @@ class Pacing:
         return new
 
     def _resize(self, size: int, new: int, took: float) -> None:
-        execution = self._execution
         self._batches.scale(new / size)
         self._scales.append(new / size)
         self._batches_done = 0
@@ -162,7 +167,7 @@ class Pacing:
             logger.info(
                 "%s: batches of %s take up to %.1f s, more than a fifth of what a stop leaves"
                 " tasks; they get %d from now on",
-                execution.ticket.run,
+                self._run,
                 counted(size, "item"),
                 took,
                 new,
@@ -172,7 +177,7 @@ class Pacing:
         name = self._execution.task.name
         if (what, name) not in _warned:
             _warned.add((what, name))
-            logger.warning("%s: " + text, self._execution.ticket.run, *details)
+            logger.warning("%s: " + text, self._run, *details)
 
 
 class Sampler:

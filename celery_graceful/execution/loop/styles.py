@@ -11,16 +11,17 @@ from types import CodeType
 from typing import Any
 
 from celery_graceful.errors import DefinitionError, TransactionError
-from celery_graceful.execution.execution import Execution, Interrupted
+from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop import (
     LOOP_FILE,
+    Interrupted,
     Turns,
     call_shape,
     drive,
     generator_turns,
     returning_turns,
 )
-from celery_graceful.execution.quarantine import announced
+from celery_graceful.execution.quarantine import Quarantine, allowance
 from celery_graceful.execution.run_task import RunTask
 
 
@@ -109,10 +110,11 @@ def _iterate_class(execution: Execution) -> None:
     task = execution.task
     pairs = task.build_enumerator(*execution.args, cursor=execution.cursor, **execution.kwargs)
     around = task.around_iteration if _overrides(task, "around_iteration") else None
-    quarantine = execution.quarantine()
-    if quarantine is None:
+    allowed = allowance(task.max_failed_items)
+    if allowed is None:
         iterate_pairs(execution, pairs, task.each_iteration, around)
         return
+    quarantine = Quarantine(execution, allowed)
     each = quarantine.guarded(_within(around, task.each_iteration))
     iterate_pairs(execution, pairs, each, noted=quarantine.noted)
     quarantine.judge_end()
@@ -141,7 +143,7 @@ def iterate_pairs(
     if noted is not None:
         stream = noted(stream)
     if task.track_in_doubt:
-        stream = announced(stream, execution.about_to_run, named)
+        stream = _announced(stream, execution.journal.begins, named)
     turns = call_shape(each, execution.args, execution.kwargs, around)
     try:
         _driven(execution, source, stream, turns)
@@ -153,6 +155,22 @@ def iterate_pairs(
         raise
     finally:
         close(source)
+
+
+def _announced(
+    pairs: Iterator[Any],
+    about_to_run: Callable[[Any], None],
+    named: Callable[[Any, Any], Any],
+) -> Generator[Any, None, None]:
+    """Yield (item, cursor) pairs, each after ``about_to_run`` was told its name: its cursor."""
+    for pair in pairs:
+        try:
+            item, cursor = pair
+        except (TypeError, ValueError):
+            yield pair  # the loop says what is wrong with it
+            return
+        about_to_run(named(item, cursor))
+        yield pair
 
 
 def _driven(execution: Execution, source: Any, stream: Any, turns: Turns) -> Any:

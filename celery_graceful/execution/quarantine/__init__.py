@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import MaxItemErrorsExceeded
+from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.stopping import limits
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.text.counting import counted
+
+logger = logging.getLogger("celery_graceful.runs")
 
 #: A share is judged as if at least so many items were done: one failure among the first ten says
 #: little about ten thousand.
@@ -63,51 +66,18 @@ def allowance(option: float | str | None) -> Allowance | None:
     raise wrong
 
 
-class Failing(Protocol):
-    """An execution, as far as items that fail concern it."""
-
-    cursor: Any
-    steps: int
-    total: int | None
-    errors: int
-    began_at: tuple[int, Any]
-
-    @property
-    def task(self) -> Any:
-        """The task it runs."""
-
-    @property
-    def id(self) -> str:
-        """The task id, for logs."""
-
-    def item_scope(self) -> AbstractContextManager[Any]:
-        """Around one item whose failure does not end the run: what it did is undone."""
-
-    def work_stands(self) -> bool:
-        """Whether what was done since the last checkpoint can still be saved."""
-
-    def steps_kept(self, steps: int) -> int:
-        """How many items would count as done if the next one failed after ``steps``."""
-
-    def tell_quarantined(self, cursor: Any, exc: Exception) -> None:
-        """Say that the item of ``cursor`` was quarantined."""
-
-
 class Quarantine:
     """One execution's dealing with items that fail.
 
     Args:
         execution: the execution.
         allowed: how many may fail.
-        keep: keeps an entry under its ordinal.
     """
 
-    def __init__(
-        self, execution: Failing, allowed: Allowance, keep: Callable[[int, str], None]
-    ) -> None:
+    def __init__(self, execution: Execution, allowed: Allowance) -> None:
         self._execution = execution
         self._allowed = allowed
-        self._keep = keep
+        execution.journal.begin_quarantine()
         self._ordinal = 0
         self._before: Any = None
         self._cursor: Any = None
@@ -130,12 +100,12 @@ class Quarantine:
 
         def guarded_each(item: Any, *args: Any, **kwargs: Any) -> None:
             try:
-                with self._execution.item_scope():
+                with self._execution.work.item_scope():
                     each(item, *args, **kwargs)
             except (Ignore, Reject, Retry, SoftTimeLimitExceeded, *limits.FINAL_ERRORS):
                 raise
             except Exception as exc:
-                if self._is_retried(exc) or not self._execution.work_stands():
+                if self._is_retried(exc) or not self._execution.work.stands():
                     raise
                 self._quarantined(item, exc)
 
@@ -146,19 +116,32 @@ class Quarantine:
         self._judge(self._execution.steps, None)
 
     def _is_retried(self, exc: Exception) -> bool:
-        task = self._execution.task
+        execution = self._execution
+        task = execution.task
         if not limits.will_autoretry(task, exc):
             return False
-        # Progress gives the retry budget back.
-        progress = self._execution.steps_kept(self._ordinal) > self._execution.began_at[0]
+        # Progress gives the retry budget back; without the item, this is what would be kept.
+        kept = execution.work.kept
+        done = self._ordinal if kept is None else kept.steps
+        progress = done > execution.began_at[0]
         spent = 0 if progress else task.request.retries or 0
         return task.max_retries is None or spent < task.max_retries
 
     def _quarantined(self, item: Any, exc: Exception) -> None:
-        self._keep(self._ordinal, self._entry(item, exc))
-        self._execution.errors += 1
-        self._execution.tell_quarantined(self._cursor, exc)
-        self._judge(max(self._ordinal + 1, self._execution.total or LEAST_JUDGED), exc)
+        execution = self._execution
+        execution.journal.quarantine(self._ordinal, self._entry(item, exc))
+        execution.errors += 1
+        logger.warning(
+            "%s[%s]: the item of cursor %.200r has failed and is quarantined (%s in this run): %r",
+            execution.task.name,
+            execution.id,
+            self._cursor,
+            counted(execution.errors, "failed item"),
+            exc,
+            exc_info=exc,
+        )
+        execution.journal.quarantined(self._cursor, exc)
+        self._judge(max(self._ordinal + 1, execution.total or LEAST_JUDGED), exc)
 
     def _judge(self, items: int, exc: Exception | None) -> None:
         errors = self._execution.errors
@@ -190,53 +173,3 @@ def _shown(value: object) -> str:
         return repr(value)[:MOST_ITEM]
     except Exception as exc:
         return f"<cannot be shown: {type(exc).__name__}>"
-
-
-# -- items in doubt --------------------------------------------------------------------------
-
-
-class Doubt:
-    """One execution's knowledge of items that began and were not seen to end.
-
-    Args:
-        item: the cursor of the item in doubt, as the last checkpoint has it; ``None``: none is.
-    """
-
-    def __init__(self, item: Any) -> None:
-        self.item = item
-        self._under_way: Any = None
-
-    @property
-    def to_save(self) -> Any:
-        """What the next execution has to know, if nothing more is saved."""
-        return self.item if self._under_way is None else self._under_way
-
-    def begins(self, cursor: Any) -> None:
-        """The item of ``cursor`` is about to run."""
-        self._under_way = cursor
-
-    def not_begun(self) -> None:
-        """It does not run after all."""
-        self._under_way = None
-
-    def done(self) -> None:
-        """What was under way is done."""
-        if self._under_way is None or self._under_way == self.item:
-            self.item = None
-        self._under_way = None
-
-
-def announced(
-    pairs: Iterator[Any],
-    about_to_run: Callable[[Any], None],
-    named: Callable[[Any, Any], Any] = lambda item, cursor: cursor,
-) -> Generator[Any, None, None]:
-    """Yield (item, cursor) pairs, each after ``about_to_run`` was told its name: its cursor."""
-    for pair in pairs:
-        try:
-            item, cursor = pair
-        except (TypeError, ValueError):
-            yield pair  # the loop says what is wrong with it
-            return
-        about_to_run(named(item, cursor))
-        yield pair

@@ -9,8 +9,9 @@ from typing import Any
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import GracefulError
+from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop import styles
-from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs.quarantined_items import REPLAY, QuarantinedItem, chosen, found
 from celery_graceful.stores.base import Store
@@ -21,14 +22,14 @@ logger = logging.getLogger("celery_graceful.runs")
 _FAILED, _FAILURES = "graceful_failed", "graceful_failures"
 
 
-def replay_of(execution: OwnedExecution) -> Replay | None:
-    """What ``execution`` replays, if its message asks for that."""
-    asked = execution.request.get(REPLAY)
+def replay_of(run: OwnedRun) -> Replay | None:
+    """What ``run`` replays, if its message asks for that."""
+    asked = run.request.get(REPLAY)
     if not asked:
         return None
     run_id, ordinals = asked
-    run = RunKey(execution.ticket.run.task, run_id)
-    return Replay(execution, run, execution.ticket.runtime.store, frozenset(ordinals))
+    other = RunKey(run.key.task, run_id)
+    return Replay(run.execution, other, run.ticket.runtime.store, frozenset(ordinals))
 
 
 class Replay:
@@ -38,7 +39,7 @@ class Replay:
     """
 
     def __init__(
-        self, execution: OwnedExecution, run: RunKey, store: Store, wanted: frozenset[int]
+        self, execution: Execution, run: RunKey, store: Store, wanted: frozenset[int]
     ) -> None:
         self._execution = execution
         self._run = run
@@ -102,7 +103,7 @@ class Replay:
         try:
             item = self._item(entry)
             task = self._execution.task
-            with self._execution.item_scope(), task.around_iteration(item, *args, **kwargs):
+            with self._execution.work.item_scope(), task.around_iteration(item, *args, **kwargs):
                 task.each_iteration(item, *args, **kwargs)
         except (Ignore, Reject, Retry, SoftTimeLimitExceeded):
             raise

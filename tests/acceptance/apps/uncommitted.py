@@ -14,7 +14,7 @@ from django.conf import settings
 from sqlalchemy import create_engine, text
 
 from celery_graceful import IterableTask, stopping
-from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.loop.current import current_execution
 from tests.acceptance.apps.making import make_app, note
 
 FOLDER = os.environ.get("ROWS", "/nowhere")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask
 from celery_graceful.errors import CursorError, TransactionError
-from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.loop.current import current_execution
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import Outcome, State

@@ -33,7 +33,8 @@ django.setup()
 from django.db import connections, models, transaction  # noqa: E402
 
 from celery_graceful import Graceful, IterableTask  # noqa: E402
-from celery_graceful.execution.current import current_execution  # noqa: E402
+from celery_graceful.execution.loop.current import current_execution  # noqa: E402
+from celery_graceful.execution.owned import owned_run  # noqa: E402
 from celery_graceful.model.run.cursor import decode  # noqa: E402
 from celery_graceful.model.run.reasons import StopReason  # noqa: E402
 from celery_graceful.model.run.record import RunKey  # noqa: E402
@@ -68,8 +69,9 @@ def insert(item: int, alias: str) -> None:
 def stop_at(item: int) -> None:
     """The worker is told to stop while ``item`` is done, in the first execution."""
     execution: Any = current_execution.get()
-    if item == STOP_AT and not execution.resumed and hasattr(execution, "flag"):
-        execution.flag.raise_(StopReason.SHUTDOWN)
+    run = owned_run(execution.task.request)
+    if item == STOP_AT and not execution.resumed and run is not None:
+        run.flag.raise_(StopReason.SHUTDOWN)
         execution.fuse.clear()
 
 

@@ -14,9 +14,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from celery_graceful import IterableTask
 from celery_graceful.errors import TransactionError
-from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop import CHUNK
-from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.loop.current import current_execution
+from celery_graceful.execution.owned import owned_run
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.stop import flag
 
@@ -120,13 +121,13 @@ def test_it_opens_in_a_stretch_that_goes_by_and_the_stop_comes_right_after(
     engine: Engine, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No item is between that stretch and the look, which has to find it all the same."""
-    passed = OwnedExecution.passed
+    passed = Execution.passed
 
-    def passed_and_stopped(execution: OwnedExecution, cursor: Any, done: int) -> None:
+    def passed_and_stopped(execution: Execution, cursor: Any, done: int) -> None:
         passed(execution, cursor, done)
         stop()
 
-    monkeypatch.setattr(OwnedExecution, "passed", passed_and_stopped)
+    monkeypatch.setattr(Execution, "passed", passed_and_stopped)
 
     def body(*, cursor: int = -1) -> Any:
         yield from range(cursor + 1, 400)
@@ -143,8 +144,9 @@ def stop() -> None:
     """What the ticker does when the flag is raised."""
     execution: Any = current_execution.get()
     execution.fuse.clear()
-    if hasattr(execution, "flag"):
-        execution.flag.raise_(StopReason.SHUTDOWN)
+    run = owned_run(execution.task.request)
+    if run is not None:
+        run.flag.raise_(StopReason.SHUTDOWN)
 
 
 def test_objects_that_wait_to_be_flushed(engine: Engine, run: Any) -> None:

@@ -123,61 +123,61 @@ def test_it_is_not_retried() -> None:
 
 
 @pytest.fixture
-def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
-    monkeypatch.setattr(ending, "fail", lambda execution, exc: done.append(exc))
-    monkeypatch.setattr(ending, "abandon", lambda execution: done.append("abandoned"))
+    monkeypatch.setattr(ending, "_save_failure", lambda run, exc: done.append(exc))
+    monkeypatch.setattr(ending, "abandon", lambda run: done.append("abandoned"))
     return SimpleNamespace(
         done=done,
         flag=flag(),
         request=request(),
         left=False,
-        cursor=1,
-        steps=1,
+        key="run",
+        execution=SimpleNamespace(cursor=1, steps=1),
         ticket=SimpleNamespace(
-            run="run", refused="killed", stands=lambda: True, record=SimpleNamespace(state="x")
+            refused="killed", stands=lambda: True, record=SimpleNamespace(state="x")
         ),
     )
 
 
-def test_the_run_fails(execution: Any) -> None:
+def test_the_run_fails(run: Any) -> None:
     with pytest.raises(BaseExceptionRaised) as caught:
-        ending.fail_or_let_go(execution, SystemExit(1))
-    assert execution.done == [caught.value]
+        ending.fail(run, SystemExit(1))
+    assert run.done == [caught.value]
     assert isinstance(caught.value.__cause__, SystemExit)
 
 
-def test_the_run_fails_though_the_store_is_away(execution: Any) -> None:
+def test_the_run_fails_though_the_store_is_away(run: Any) -> None:
     def away() -> bool:
         raise StoreUnavailable("away")
 
-    execution.ticket.stands = away
+    run.ticket.stands = away
     with pytest.raises(BaseExceptionRaised):
-        ending.fail_or_let_go(execution, SystemExit(1))
+        ending.fail(run, SystemExit(1))
 
 
-def test_a_run_that_was_revoked_ends_without_a_trace(execution: Any) -> None:
-    execution.ticket.stands = lambda: False
+def test_a_run_that_was_revoked_ends_without_a_trace(run: Any) -> None:
+    run.ticket.stands = lambda: False
     with pytest.raises(Ignore):
-        ending.fail_or_let_go(execution, greenlet.GreenletExit())
-    assert execution.done == []
+        ending.fail(run, greenlet.GreenletExit())
+    assert run.done == []
 
 
-def test_a_run_that_has_left_does_not_fail(execution: Any) -> None:
-    execution.left = True
+def test_a_run_that_has_left_does_not_fail(run: Any) -> None:
+    run.left = True
     with pytest.raises(Ignore):
-        ending.fail_or_let_go(execution, SystemExit(1))
-    assert execution.done == []
+        ending.fail(run, SystemExit(1))
+    assert run.done == []
 
 
-def test_a_stop_goes_through(execution: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_goes_through(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_exceptions, "is_ending", lambda: True)
-    ending.fail_or_let_go(execution, SystemExit(1))
-    assert execution.done == ["abandoned"]
+    ending.fail(run, SystemExit(1))
+    assert run.done == ["abandoned"]
 
 
-def test_a_killed_greenlets_message_goes_back(execution: Any) -> None:
-    execution.flag = flag(raised=True)
+def test_a_killed_greenlets_message_goes_back(run: Any) -> None:
+    run.flag = flag(raised=True)
     with pytest.raises(Reject) as caught:  # gevent's pool would take the exit for a success
-        ending.fail_or_let_go(execution, greenlet.GreenletExit())
+        ending.fail(run, greenlet.GreenletExit())
     assert caught.value.requeue  # type: ignore[attr-defined]

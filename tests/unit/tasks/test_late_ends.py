@@ -37,7 +37,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def execution(run: str, atomic: Any = None) -> Any:
     ticket = SimpleNamespace(run=run, patience=30.0)
-    return SimpleNamespace(ticket=ticket, task=SimpleNamespace(atomic=atomic))
+    return SimpleNamespace(key=run, ticket=ticket, task=SimpleNamespace(atomic=atomic))
 
 
 def test_the_slot_does_not_wait_and_the_store_hears_of_each(store: Store) -> None:

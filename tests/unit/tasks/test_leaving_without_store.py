@@ -17,13 +17,9 @@ from celery_graceful.errors import (
     Unroutable,
 )
 from celery_graceful.execution import leaving
-from celery_graceful.execution.execution import Interrupted
-from celery_graceful.execution.journal import store_journal
-from celery_graceful.execution.journal.store_journal import (
-    LEAVE_AGAIN,
-    STORE_RETRY,
-    SavingExecution,
-)
+from celery_graceful.execution.journal import store_outage
+from celery_graceful.execution.journal.store_outage import LEAVE_AGAIN, STORE_RETRY, StoreOutage
+from celery_graceful.execution.loop import Interrupted
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.model.run.verdict import Verdict
@@ -66,43 +62,47 @@ class FakeTicket:
         self.told.append("published")
 
 
-def execution_with(ticket: FakeTicket) -> Any:
+def run_with(ticket: FakeTicket) -> Any:
     return SimpleNamespace(
         request=SimpleNamespace(timelimit=None),
-        id="1",
+        key="run",
         task=SimpleNamespace(name="task"),
-        details={"task_id": "1"},
-        began=False,
+        execution=SimpleNamespace(
+            id="1",
+            details={"task_id": "1"},
+            work=SimpleNamespace(began=False),
+            checkpoint=Checkpoint(cursor=8, steps=9),
+            cursor=8,
+            steps=9,
+            began_at=(0, None),
+        ),
+        journal=SimpleNamespace(
+            outage=SimpleNamespace(may_leave=True, ends_the_wait=lambda waited: True)
+        ),
         leaving=False,
         left=False,
         flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
         report=SimpleNamespace(stop=lambda: None, settle=lambda seconds: None, resume=lambda: None),
         ticket=ticket,
-        checkpoint=Checkpoint(cursor=8, steps=9),
-        cursor=8,
-        steps=9,
-        began_at=(0, None),
-        may_leave=True,
-        gives_up_store=lambda waited: True,
     )
 
 
 def test_its_message_carries_the_checkpoint() -> None:
     ticket = FakeTicket()
-    execution = execution_with(ticket)
+    run = run_with(ticket)
     with pytest.raises(Ignore):
-        leaving.leave(execution, AWAY)
-    assert ticket.sent == [(encode(execution.checkpoint), 9, AWAY)]
-    assert execution.left
+        leaving.leave(run, AWAY)
+    assert ticket.sent == [(encode(Checkpoint(cursor=8, steps=9)), 9, AWAY)]
+    assert run.left
     assert not ticket.told, "the store hears of it from the successor's admission"
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])
 def test_while_nothing_can_be_sent_it_waits_on(trouble: Exception) -> None:
-    execution = execution_with(FakeTicket(trouble))
-    leaving.leave(execution, AWAY)
-    assert not execution.left
-    assert not execution.leaving
+    run = run_with(FakeTicket(trouble))
+    leaving.leave(run, AWAY)
+    assert not run.left
+    assert not run.leaving
 
 
 @pytest.mark.parametrize("trouble", [PublishUncertain("?"), SoftTimeLimitExceeded(), ValueError()])
@@ -110,40 +110,40 @@ def test_after_an_uncertain_message_it_does_nothing_but_tell_the_store(trouble: 
     """The message may be on its way, so no item runs here: the store hears of the hand-over."""
     ticket = FakeTicket(trouble)
     ticket.away = False
-    execution = execution_with(ticket)
+    run = run_with(ticket)
     with pytest.raises(Ignore):
-        leaving.leave(execution, AWAY)
+        leaving.leave(run, AWAY)
     assert ticket.told == [AWAY, "published"]
 
 
 def test_an_uncertain_message_and_no_store_until_it_has_to_stop() -> None:
     """The message in hand would compete with the one that may be on its way: a lease decides."""
-    execution = execution_with(FakeTicket(PublishUncertain("?")))
+    run = run_with(FakeTicket(PublishUncertain("?")))
     with pytest.raises(Ignore):
-        leaving.leave(execution, AWAY)
-    assert execution.left
+        leaving.leave(run, AWAY)
+    assert run.left
 
 
 @pytest.mark.parametrize("reason", ["shutdown", "maintenance", "max_execution_time"])
 def test_a_stop_while_the_store_is_away_loses_no_item(reason: str) -> None:
     ticket = FakeTicket()
-    execution = execution_with(ticket)
+    run = run_with(ticket)
     with pytest.raises(Ignore):
-        leaving.leave(execution, reason)
-    assert ticket.sent == [(encode(execution.checkpoint), 9, reason)]
+        leaving.leave(run, reason)
+    assert ticket.sent == [(encode(Checkpoint(cursor=8, steps=9)), 9, reason)]
 
 
 @pytest.mark.parametrize("reason", ["paused", "cancelled"])
 def test_what_an_operator_wants_is_told_to_the_store(reason: str) -> None:
     ticket = FakeTicket()
     with pytest.raises(Reject):
-        leaving.leave(execution_with(ticket), reason)
+        leaving.leave(run_with(ticket), reason)
     assert not ticket.sent
 
 
 def test_a_stop_while_store_and_broker_are_away_gives_the_message_back() -> None:
     with pytest.raises(Reject) as caught:
-        leaving.leave(execution_with(FakeTicket(OperationalError("away"))), "shutdown")
+        leaving.leave(run_with(FakeTicket(OperationalError("away"))), "shutdown")
     assert caught.value.requeue  # type: ignore[attr-defined]
 
 
@@ -164,65 +164,60 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(store_journal, "time", clock)
+    monkeypatch.setattr(store_outage, "time", clock)
     return clock
 
 
 def waiting(
-    clock: Clock, answers: list[bool], *, may_leave: bool = True
-) -> tuple[Any, list[float]]:
-    """An execution that waits for its store, and when it has asked the broker."""
+    answers: list[bool], clock: Clock, *, without_store: str = "run"
+) -> tuple[StoreOutage, list[float]]:
+    """The outage of an execution that waits for its store, and when it has asked the broker."""
     asked: list[float] = []
-    execution: Any = SavingExecution.__new__(SavingExecution)
 
     def ask(text: str) -> bool:
         asked.append(clock.now)
         return answers.pop(0)
 
-    execution.ticket = SimpleNamespace(run="task[id]", may_leave=ask)
-    execution.cursor, execution._outage_since, execution._store_patience = 7, None, 2.0
-    execution._lease_until, execution.may_leave, execution._ask_broker_at = 1030.0, may_leave, 0.0
-    execution.stop_reason = lambda now: None
-    return execution, asked
+    settings = SimpleNamespace(store_patience=2.0, without_store=without_store, lease_ttl=30.0)
+    ticket: Any = SimpleNamespace(
+        run="task[id]", may_leave=ask, runtime=SimpleNamespace(settings=settings)
+    )
+    execution: Any = SimpleNamespace(cursor=7, checkpoint=Checkpoint())
+    stops: Any = SimpleNamespace(check=lambda now: None)
+    return StoreOutage(execution, ticket, stops, 1.0), asked
 
 
-def wait_on(execution: Any, clock: Clock, exc: StoreUnavailable) -> None:
+def wait_on(waits: StoreOutage, clock: Clock, exc: StoreUnavailable) -> None:
     for _ in range(100):
-        execution._wait_for_store()
-        execution._outage(clock.now, exc)
+        waits.wait()
+        waits.failed(clock.now, exc)
 
 
-def test_it_leaves_when_patience_is_over(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SavingExecution, "checkpoint", Checkpoint())
-    execution, asked = waiting(clock, [True])
+def test_it_leaves_when_patience_is_over(clock: Clock) -> None:
+    waits, asked = waiting([True], clock)
     gone = StoreUnavailable("refused")
-    execution._outage(clock.now, gone)
+    waits.failed(clock.now, gone)
     with pytest.raises(Interrupted) as caught:
-        wait_on(execution, clock, gone)
+        wait_on(waits, clock, gone)
     assert caught.value.reason == AWAY
     assert asked == [1000.0 + 2.0 + STORE_RETRY]
 
 
-def test_a_broker_that_is_away_is_not_asked_all_the_time(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broker_that_is_away_is_not_asked_all_the_time(clock: Clock) -> None:
     """Where it is the same server as the store, say."""
-    monkeypatch.setattr(SavingExecution, "checkpoint", Checkpoint())
-    execution, asked = waiting(clock, [False, False, True])
+    waits, asked = waiting([False, False, True], clock)
     gone = StoreUnavailable("refused")
-    execution._outage(clock.now, gone)
+    waits.failed(clock.now, gone)
     with pytest.raises(Interrupted):
-        wait_on(execution, clock, gone)
+        wait_on(waits, clock, gone)
     assert asked == [1002.5, 1002.5 + LEAVE_AGAIN, 1002.5 + 2 * LEAVE_AGAIN]
 
 
-def test_the_strict_way_waits_in_the_slot(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SavingExecution, "checkpoint", Checkpoint())
-    execution, asked = waiting(clock, [], may_leave=False)
-    execution._leave_at = float("inf")
-    execution._outage(clock.now, StoreUnavailable("refused"))
+def test_the_strict_way_waits_in_the_slot(clock: Clock) -> None:
+    waits, asked = waiting([], clock, without_store="wait")
+    waits.failed(clock.now, StoreUnavailable("refused"))
     for _ in range(1000):
-        execution._wait_for_store()
+        waits.wait()
     assert not asked
 
 

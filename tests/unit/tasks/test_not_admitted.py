@@ -18,7 +18,7 @@ from celery_graceful.errors import (
     StoreError,
     StoreUnavailable,
 )
-from celery_graceful.execution import delivery_admission
+from celery_graceful.execution import delivery
 
 RUNTIME: Any = SimpleNamespace(settings=SimpleNamespace(lease_ttl=30.0))
 TASK: Any = SimpleNamespace(name="shop.import", request=SimpleNamespace(id="i1"), max_crashes=None)
@@ -31,9 +31,9 @@ def enter(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         assert not options["patience"](0.1)
         raise error
 
-    monkeypatch.setattr(delivery_admission, "admit", admit)
-    monkeypatch.setattr(delivery_admission, "PAUSE", 0.0)
-    delivery_admission.admitted(RUNTIME, TASK, FLAG, TASK.request)
+    monkeypatch.setattr(delivery, "admit", admit)
+    monkeypatch.setattr(delivery, "PAUSE", 0.0)
+    delivery.admitted(RUNTIME, TASK, FLAG, TASK.request)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from celery_graceful import IterableTask, sources
 from celery_graceful._celery.message.headers import RAW
 from celery_graceful.doctor.facts.running_workers import look_around
 from celery_graceful.execution.loop import pacing
+from celery_graceful.execution.stopping.limits import ExecutionOptions
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.pace import Pace
 from celery_graceful.model.run.reasons import StopReason
@@ -26,6 +27,8 @@ from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
 from tests.harness import wait_for
+
+RUN = RunKey("proj.task", "id")
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +205,7 @@ def test_batches_keep_their_size_where_nobody_knows_the_grace_period(worker: Any
 def test_no_item_begins_that_the_worker_would_cut_off(shared: flag.StopFlag) -> None:
     execution: Any = SimpleNamespace(pace=Pace())
     execution.pace.add(2.0)
-    pace = pacing.Pacing(execution, shared)
+    pace = pacing.Pacing(execution, shared, ExecutionOptions(1.0, 0.0), RUN)
     now = time.monotonic()
     shared.set_cut(now + 1)
     assert not pace.would_be_cut(now)  # nobody stops
@@ -215,12 +218,12 @@ def test_no_item_begins_that_the_worker_would_cut_off(shared: flag.StopFlag) -> 
 
 def test_after_one_slow_item_executions_grow_again(shared: flag.StopFlag) -> None:
     """Though each ends before a tick has seen what its only item takes."""
-    options = SimpleNamespace(max_execution_time=0.5, time_limit=None)
-    execution: Any = SimpleNamespace(pace=Pace(), options=options)
+    options = ExecutionOptions(1.0, max_execution_time=0.5)
+    execution: Any = SimpleNamespace(pace=Pace())
     execution.pace.add(2.0)
     executions = 0
     while executions < 100:
-        one, now = pacing.Pacing(execution, shared), time.monotonic()
+        one, now = pacing.Pacing(execution, shared, options, RUN), time.monotonic()
         if not one.overruns(now + 0.005):
             break
         one.left_early(now + 0.005, 1)

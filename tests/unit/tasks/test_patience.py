@@ -9,7 +9,8 @@ import pytest
 
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution import owned
-from celery_graceful.execution.journal.store_journal import STORE_RETRY, SavingExecution
+from celery_graceful.execution.journal.store_journal import StoreJournal
+from celery_graceful.execution.journal.store_outage import STORE_RETRY
 
 LEASE = 30.0
 
@@ -54,14 +55,20 @@ def test_how_long_items_continue_without_the_store(
     patience: float, lease_left: float, for_seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not until the lease ends: a crash would repeat all of that."""
-    execution: Any = SavingExecution.__new__(SavingExecution)
-    execution.ticket, execution.cursor = SimpleNamespace(run="task[id]"), 7
-    execution._outage_since, execution._store_patience = None, patience
-    execution._lease_until, execution.may_leave = 1000.0 + lease_left, True
+    settings = SimpleNamespace(store_patience=patience, without_store="run", lease_ttl=LEASE)
+    ticket: Any = SimpleNamespace(
+        run="task[id]",
+        runtime=SimpleNamespace(settings=settings),
+        record=SimpleNamespace(crashes=0),
+    )
+    never: Any = None
+    journal = StoreJournal(SimpleNamespace(cursor=7), ticket, never, never, 1.0)  # type: ignore[arg-type]
+    journal.outage.lease_until = 1000.0 + lease_left
     gone = StoreUnavailable("connection refused")
-    assert execution._outage(1000.0, gone) == 1000.0 + for_seconds
-    assert execution._flush_due == 1000.0 + min(STORE_RETRY, for_seconds)
-    assert execution._outage(1000.4, gone) == 1000.0 + for_seconds, "from the first failure on"
-    assert execution._leave_at == 1000.0 + for_seconds + STORE_RETRY, "then it leaves its slot"
+    assert journal.failed(1000.0, gone) == 1000.0 + for_seconds
+    assert journal.due == 1000.0 + min(STORE_RETRY, for_seconds)
+    assert journal.failed(1000.4, gone) == 1000.0 + for_seconds, "from the first failure on"
+    leave_at = journal.outage._leave_at
+    assert leave_at == 1000.0 + for_seconds + STORE_RETRY, "then it leaves its slot"
     (line,) = [record.getMessage() for record in caplog.records]
     assert f"items continue for {for_seconds:.1f} s (graceful_store_patience)" in line

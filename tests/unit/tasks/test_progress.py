@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
 from celery_graceful.execution import leaving
+from celery_graceful.execution.leaving.successor import publish_successor
 from celery_graceful.execution.results.progress import ProgressReport
 from celery_graceful.execution.results.state_writer import Slot, close_writer, state_writer
 from celery_graceful.model.run.verdict import Verdict
@@ -175,24 +176,26 @@ def test_nothing_is_sent_once_it_was_stopped(backend: Backend, report: ProgressR
     assert backend.written == []
 
 
-def test_a_execution_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_execution_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
     note = done.append
-    execution: Any = SimpleNamespace(
+    run: Any = SimpleNamespace(
         request=SimpleNamespace(),
-        id="1",
+        key="run",
         task=SimpleNamespace(),
-        details={"task_id": "1"},
-        began=False,
+        execution=SimpleNamespace(
+            id="1",
+            details={"task_id": "1"},
+            work=SimpleNamespace(began=False),
+            cursor=1,
+            steps=1,
+        ),
         flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
         report=SimpleNamespace(stop=lambda: note("stop"), settle=lambda s: note(("settle", s))),
         ticket=SimpleNamespace(
             runtime=SimpleNamespace(settings=SimpleNamespace(release_timeout=7.0)),
-            run="run",
             check_successor=lambda: None,
         ),
-        cursor=1,
-        steps=1,
     )
 
     def hand_over(*args: Any, **options: Any) -> Any:
@@ -200,10 +203,10 @@ def test_a_execution_that_leaves_is_safe_before_it_waits(monkeypatch: pytest.Mon
         return SimpleNamespace(verdict=Verdict.PUBLISH)
 
     monkeypatch.setattr(leaving, "no_longer_cut", lambda request: None)
-    monkeypatch.setattr(leaving, "_hand_over", hand_over)
-    execution.ticket.publish = lambda: note("published")
+    monkeypatch.setattr(leaving, "hand_over", hand_over)
+    run.ticket.publish = lambda: note("published")
     with pytest.raises(Ignore):
-        leaving.leave(execution, "max_execution_time")
+        leaving.leave(run, "max_execution_time")
     assert done == ["stop", "saved", ("settle", 7.0), "published"]
 
 
@@ -227,26 +230,26 @@ def test_a_write_that_raises_ends_nobody_elses(backend: Backend, report: Progres
     assert backend.written == ["PROGRESS"]
 
 
-def test_a_execution_that_the_broker_took_nothing_of_reports_again(
+def test_an_execution_that_the_broker_took_nothing_of_reports_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[str] = []
-    execution: Any = SimpleNamespace(
+    run: Any = SimpleNamespace(
         request=SimpleNamespace(),
         report=SimpleNamespace(resume=lambda: done.append("resume")),
         flag=SimpleNamespace(raised=False),
-        hold_on=lambda: done.append("hold on"),
+        stops=SimpleNamespace(hold_on=lambda: done.append("hold on")),
+        key="run",
         ticket=SimpleNamespace(
-            runtime=SimpleNamespace(settings=SimpleNamespace(release_timeout=7.0)), run="run"
+            runtime=SimpleNamespace(settings=SimpleNamespace(release_timeout=7.0))
         ),
-        cursor=1,
-        steps=1,
+        execution=SimpleNamespace(cursor=1, steps=1),
     )
 
     def refused() -> None:
         raise OperationalError("no broker")
 
-    execution.ticket.publish = refused
-    execution.ticket.reclaim = lambda: SimpleNamespace(verdict=Verdict.RESUME)
-    leaving._publish(execution, "shutdown")
+    run.ticket.publish = refused
+    run.ticket.reclaim = lambda: SimpleNamespace(verdict=Verdict.RESUME)
+    publish_successor(run, "shutdown")
     assert done == ["resume", "hold on"]

@@ -20,34 +20,36 @@ class Odd(BaseException):
 
 
 @pytest.fixture
-def execution(monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
 
-    def hand_over(execution: Any, reason: str, *, successor: bool, sent: bool) -> Any:
+    def hand_over(run: Any, reason: str, *, successor: bool, sent: bool) -> Any:
         done.append("successor" if successor else "goes back")
         return SimpleNamespace(verdict=Verdict.PUBLISH)
 
-    monkeypatch.setattr(leaving, "_hand_over", hand_over)
+    monkeypatch.setattr(leaving, "hand_over", hand_over)
     settings = SimpleNamespace(release_timeout=7.0, lease_ttl=30.0)
     return SimpleNamespace(
         done=done,
         request=SimpleNamespace(timelimit=None),
-        id="1",
+        key="run",
         task=SimpleNamespace(),
-        details={"task_id": "1"},
-        began=False,
+        execution=SimpleNamespace(
+            id="1",
+            details={"task_id": "1"},
+            work=SimpleNamespace(began=False),
+            cursor=1,
+            steps=1,
+        ),
         leaving=False,
         left=False,
         flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
         report=SimpleNamespace(stop=lambda: None, settle=lambda seconds: None),
         ticket=SimpleNamespace(
             runtime=SimpleNamespace(settings=settings),
-            run="run",
             check_successor=lambda: None,
             publish=lambda: done.append("published"),
         ),
-        cursor=1,
-        steps=1,
     )
 
 
@@ -69,18 +71,18 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_whatever_is_raised_before_it_is_published(
-    execution: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
+    run: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base_exceptions, "_is_interrupted_by_terminal", lambda: False)
-    execution.report.settle = raising(error)
+    run.report.settle = raising(error)
     with pytest.raises(Ignore):
-        leaving.leave(execution, "max_execution_time")
-    assert execution.done == ["successor", "published"]
+        leaving.leave(run, "max_execution_time")
+    assert run.done == ["successor", "published"]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_whatever_a_receiver_raises(
-    execution: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
+    run: Any, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base_exceptions, "_is_interrupted_by_terminal", lambda: False)
 
@@ -93,39 +95,39 @@ def test_whatever_a_receiver_raises(
 
     monkeypatch.setattr(signals, "emit", emit)
     with pytest.raises(Ignore):
-        leaving.leave(execution, "max_execution_time")
-    assert execution.done == ["successor", "published"]
+        leaving.leave(run, "max_execution_time")
+    assert run.done == ["successor", "published"]
 
 
-def test_a_soft_time_limit_that_strikes_while_it_is_published(execution: Any) -> None:
+def test_a_soft_time_limit_that_strikes_while_it_is_published(run: Any) -> None:
     failing = raising(SoftTimeLimitExceeded())
-    execution.ticket.publish = lambda: (failing(), execution.done.append("published"))
+    run.ticket.publish = lambda: (failing(), run.done.append("published"))
     with pytest.raises(Ignore):
-        leaving.leave(execution, "max_execution_time")
-    assert execution.done == ["successor", "published"]
+        leaving.leave(run, "max_execution_time")
+    assert run.done == ["successor", "published"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), PublishUncertain("?"), Odd()])
 def test_what_cannot_be_published_is_left_to_a_rescuer_and_logged(
-    execution: Any, error: BaseException, caplog: pytest.LogCaptureFixture
+    run: Any, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    execution.ticket.publish = raising(error, error)
+    run.ticket.publish = raising(error, error)
     with pytest.raises(Ignore):
-        leaving.leave(execution, "max_execution_time")
+        leaving.leave(run, "max_execution_time")
     assert "is published again by a worker after one lease" in caplog.text
 
 
-def test_a_stop_goes_through(execution: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_goes_through(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is not acknowledged then, and a worker publishes after a lease."""
     monkeypatch.setattr(base_exceptions, "is_ending", lambda: True)
-    execution.ticket.publish = raising(SystemExit(0))
+    run.ticket.publish = raising(SystemExit(0))
     with pytest.raises(SystemExit):
-        leaving.leave(execution, "max_execution_time")
+        leaving.leave(run, "max_execution_time")
 
 
-def test_the_message_in_hand_goes_back_where_no_other_can_be_made(execution: Any) -> None:
-    execution.ticket.check_successor = raising(CorruptRecord("no message"))
+def test_the_message_in_hand_goes_back_where_no_other_can_be_made(run: Any) -> None:
+    run.ticket.check_successor = raising(CorruptRecord("no message"))
     with pytest.raises(Reject) as caught:
-        leaving.leave(execution, "max_execution_time")
+        leaving.leave(run, "max_execution_time")
     assert caught.value.requeue  # type: ignore[attr-defined]
-    assert execution.done == ["goes back"]
+    assert run.done == ["goes back"]

@@ -25,7 +25,7 @@ from celery_graceful.errors import (
     SettingsError,
     StoreError,
 )
-from celery_graceful.execution import process
+from celery_graceful.execution.delivery import process
 from celery_graceful.runs.admit import Admission, admit
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag

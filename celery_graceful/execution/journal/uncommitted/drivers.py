@@ -45,18 +45,19 @@ class Watched:
         if kinds:
             self._before = [c for c in self._reached(None, kinds) if state(c) is not None]
 
-    def open(self, source: Any) -> Iterator[str]:
-        """What was opened since, in ``source`` or in what the task's code names."""
+    def found(self, source: Any) -> str | None:
+        """The first that was opened since, in ``source`` or in what the task's code names."""
         kinds = _kinds()
         if not kinds:
-            return
+            return None
         for connection in self._reached(source, kinds):
             if any(connection is other for other in self._before):
                 continue
             how = state(connection)
             if how is not None:
                 kind = type(connection)
-                yield f"a transaction of {kind.__module__}.{kind.__qualname__} ({how})"
+                return f"a transaction of {kind.__module__}.{kind.__qualname__} ({how})"
+        return None
 
     def _reached(self, source: Any, kinds: tuple[type, ...]) -> list[Any]:
         task = self._task

@@ -14,7 +14,7 @@ from celery_graceful._celery.pool.children import is_ending
 from celery_graceful._celery.task.delivery import delivery_of
 from celery_graceful.errors import StoreError
 from celery_graceful.execution.ending import late_ends
-from celery_graceful.execution.owned import OwnedExecution
+from celery_graceful.execution.owned import owned_run
 from celery_graceful.execution.results.state_writer import close_writer
 from celery_graceful.execution.stopping import guard
 from celery_graceful.model.run.record import Outcome
@@ -55,25 +55,24 @@ def _close_run(
     **_: Any,
 ) -> None:
     """Celery has stored the outcome and fired the callbacks: the run has ended."""
-    execution = getattr(task.request, "graceful_execution", None)
-    if not isinstance(execution, OwnedExecution):
+    run = owned_run(task.request)
+    if run is None:
         _end_unexecuted(task, state, retval)
         return
-    if state is None and execution.error is not None and not is_ending():
+    if state is None and run.error is not None and not is_ending():
         state = states.FAILURE  # it is stored; ``on_failure`` or the like raised no Exception
     if state not in (states.SUCCESS, states.FAILURE):
         return
     completed = state == states.SUCCESS
     try:
-        late_ends.close(execution, Outcome.COMPLETED if completed else Outcome.FAILED)
+        late_ends.close(run, Outcome.COMPLETED if completed else Outcome.FAILED)
     except StoreError as exc:
-        logger.error("%s is done, but the store does not know: %s", execution.ticket.run, exc)
+        logger.error("%s is done, but the store does not know: %s", run.key, exc)
+    details = run.execution.details
     if completed:
-        signals.emit(signals.run_completed, task, **execution.details, result=execution.outcome)
+        signals.emit(signals.run_completed, task, **details, result=run.outcome)
     else:
-        signals.emit(
-            signals.run_failed, task, **execution.details, exception=execution.error or retval
-        )
+        signals.emit(signals.run_failed, task, **details, exception=run.error or retval)
 
 
 def _end_unexecuted(task: Any, state: str | None, retval: Any) -> None:

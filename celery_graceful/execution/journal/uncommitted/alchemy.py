@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from celery_graceful.atomic import is_committed_for_items
-from celery_graceful.execution.current import current_execution
+from celery_graceful.execution.loop.current import current_execution
 
 _SPACE = r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*"
 _WRITES = re.compile(
@@ -61,20 +61,21 @@ class Watched:
         self.knows_all = "sqlalchemy.engine" not in sys.modules
         _listen()
 
-    def open(self) -> Iterator[str]:
-        """What was begun since and is neither committed nor rolled back."""
+    def found(self) -> str | None:
+        """The first that was begun since and is neither committed nor rolled back."""
         _listen()  # the task itself may have been the first to import it
         if not (self.levels or self.sessions):
-            return
+            return None
         for connection, levels in list(self.levels.items()):
             first = _first(levels)
             if first.written and not connection.closed and connection.in_transaction():
                 url = connection.engine.url.render_as_string()
-                yield f"a transaction of SQLAlchemy on {url}, in which it wrote {first.written!r},"
+                return f"a transaction of SQLAlchemy on {url}, in which it wrote {first.written!r},"
         for session in list(self.sessions):
             waiting = _waiting(session)
             if waiting:
-                yield f"a session of SQLAlchemy ({session!r:.100}) with {waiting}"
+                return f"a session of SQLAlchemy ({session!r:.100}) with {waiting}"
+        return None
 
     def lost(self, number: int) -> str | None:
         """What earlier items wrote, if the error of item ``number`` undoes or has undone it."""
