@@ -35,7 +35,7 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     """Run ``task`` as far as it gets here.
 
     Returns the result when the run is done. Leaves by ``Left`` when the run was interrupted or
-    taken out, by ``Returned`` when the broker is to keep the message, and by what an item raises.
+    ended by an operator, by ``Returned`` when its message returns, and by what an item raises.
     """
     task.raise_faults()
     kwargs = dict(kwargs)

@@ -71,7 +71,7 @@ class Execution:
     journal: Journal
     #: What its items have done and not committed.
     work: ItemWork
-    #: Called when a stop has ended the loop: raises, or returns when items go on here.
+    #: Called when a stop has ended the loop: raises, or returns when items continue here.
     leave: Callable[[str], object]
     #: For the loop: see :class:`~celery_graceful.execution.loop.Watcher`.
     growth: int
@@ -152,7 +152,7 @@ class Execution:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What signals tell of an execution."""
+        """What signals carry about an execution."""
         return {"task_id": self.id, "cursor": self.cursor, "steps": self.steps}
 
     @property
@@ -179,7 +179,7 @@ class Execution:
         self.work.look()
 
     def passed(self, cursor: Any, done: int) -> None:
-        """A whole stretch of items went by, and nothing is due as far as the fuse tells."""
+        """A whole stretch of items went by, and the fuse has not blown."""
         if self._looks_at_each_stretch:
             self.look(cursor, done)
         else:
@@ -208,7 +208,7 @@ class Execution:
         if found is None:
             return
         cursor = self.cursor
-        self.go_back()
+        self.revert()
         raise TransactionError(
             f"{self.task.name}: its checkpoint at cursor {cursor!r:.200} would be saved while "
             f"{found} is open that was begun within the run. A stop or a crash would undo that "
@@ -232,9 +232,9 @@ class Execution:
             self.cursor,
             found,
         )
-        self.go_back()
+        self.revert()
 
-    def go_back(self) -> None:
+    def revert(self) -> None:
         """Forget what was done since the last saved checkpoint; without a store, everything."""
         if self.work.undo():
             return

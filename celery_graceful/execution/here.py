@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal import ItemWork
-from celery_graceful.execution.journal.atomic_work import AtomicWork, NoRow
+from celery_graceful.execution.journal.atomic_work import AtomicWork
 from celery_graceful.execution.journal.null import NullJournal, PlainWork
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.execution.loop.current import execution_maker
@@ -47,7 +47,7 @@ def work_here(execution: Execution) -> ItemWork:
     task = execution.task
     if task.atomic is None:
         return PlainWork(task.name)
-    return AtomicWork(execution, task.atomic, NoRow(task.name))
+    return AtomicWork(execution, task.atomic, None)
 
 
 def _cannot_leave(reason: str) -> NoReturn:

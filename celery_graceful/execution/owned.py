@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celery_graceful.runs")
 
-#: A pool child that is told to die may take this long to finish its item, in seconds.
+#: A pool child that gets a termination signal may take this long to finish its item, in seconds.
 LAST_ITEM = 1.0
 #: Where the run of a delivery is kept on its request, for what Celery calls after ``run``.
 _OWNED = "graceful_run"
@@ -89,12 +89,12 @@ class OwnedRun:
         self.journal = StoreJournal(execution, ticket, self.stops, self.report, interval)
         execution.attach(self.journal, self._work(), partial(leave, self))
         self._brief_until = min(self.journal.due, self.journal.outage.lease_until)
-        self._ended_by_force = self._told_of_pacing = False
+        self._ended_by_force = self._warned_of_pacing = False
         #: Whether items may still be processed here.
         self.open = True
-        #: Whether the execution has let go of its run already, by handing over or giving way.
+        #: Whether the execution has let go of its run: it was handed over, or lost.
         self.left = False
-        #: Whether it is about to: what the store answers was perhaps not heard.
+        #: Whether it is about to: perhaps the store's answer did not arrive.
         self.leaving = False
         #: A retry that was asked for inside the loop: its options, and what publishes it.
         self.retry_options: dict[str, Any] | None = None
@@ -126,7 +126,7 @@ class OwnedRun:
     # -- begin and end ----------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Begin: watch for stops, tell whoever wants to know."""
+        """Begin: watch for stops, and announce it."""
         execution = self.execution
         try:
             execution.work.enter()
@@ -170,8 +170,8 @@ class OwnedRun:
         try:
             self.pacing.tick(now)
         except Exception:  # without it the execution is stopped and saved as ever
-            if not self._told_of_pacing:
-                self._told_of_pacing = True
+            if not self._warned_of_pacing:
+                self._warned_of_pacing = True
                 logger.exception("%s: how long its items take is not known", self.key)
         if now >= self.journal.due or self.stops.may_hold(now):
             execution.fuse.clear()
@@ -183,13 +183,13 @@ class OwnedRun:
         """The loop looks at each tick, and finds a stop or a checkpoint that is due."""
         self.execution.fuse.clear()
 
-    def told_to_die(self) -> bool:
+    def on_term_signal(self) -> bool:
         """A termination signal reached this process; whether the execution deals with it."""
         now = time.monotonic()
         if not self.open or self._overdue(now):
             return False
-        if self.stops.told_to_die_at is None:
-            self.stops.told_to_die_at = now
+        if self.stops.term_signal_at is None:
+            self.stops.term_signal_at = now
         self.execution.fuse.clear()
         return True
 
@@ -199,8 +199,8 @@ class OwnedRun:
         During a warm stop the worker waits for its children, so the signal was meant for the whole
         process group and the item may take as long as it does.
         """
-        told_at = self.stops.told_to_die_at
-        if self.left or told_at is None or now < told_at + LAST_ITEM:
+        signal_at = self.stops.term_signal_at
+        if self.left or signal_at is None or now < signal_at + LAST_ITEM:
             return False
         stop = self.flag.stop
         return stop is None or stop.cold
@@ -214,7 +214,7 @@ def owned_run(request: Any) -> OwnedRun | None:
 def _patience(flag: StopFlag, lease: float) -> Callable[[float], bool]:
     """As with checkpoints: only who has to leave does so without an answer of the store.
 
-    Else an outcome that Celery stores, and the store has never heard of, would be run again. Who
+    Else an outcome that Celery stores, and the store does not know, would be run again. Who
     waits already when the stop comes has a whole lease from then on.
     """
     pressed_at: float | None = None

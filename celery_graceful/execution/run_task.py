@@ -40,8 +40,8 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: one that may have run already. A store call per item; for classes.
     track_in_doubt: ClassVar[bool] = False
 
-    #: Quarantine items that fail and go on, up to this number, or this share (``0.01``, ``"1%"``)
-    #: of them; ``None``: an item that fails, fails the run. For classes.
+    #: Quarantine items that fail and continue, up to this number, or this share (``0.01``,
+    #: ``"1%"``) of them; ``None``: an item that fails, fails the run. For classes.
     max_failed_items: ClassVar[float | str | None] = None
 
     #: As Celery's decorators take them: validate arguments that are annotated as models of

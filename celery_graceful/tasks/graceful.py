@@ -17,7 +17,7 @@ from celery_graceful._celery.task.tracing import catch_ways_out, traced
 from celery_graceful.execution.journal.child_tasks import HEADER as CHILDREN
 from celery_graceful.execution.journal.child_tasks import Children
 from celery_graceful.execution.stopping import guard
-from celery_graceful.execution.stopping.stop_hooks import attend, no_longer_cut
+from celery_graceful.execution.stopping.stop_hooks import make_stop_aware, no_longer_cut
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag
@@ -51,7 +51,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         if built is not cls:
             return built.bind(app)
         bound = super().bind(app)
-        attend(cls, hook=cls.on_stop_requested is not GracefulTask.on_stop_requested)
+        make_stop_aware(cls, hook=cls.on_stop_requested is not GracefulTask.on_stop_requested)
         catch_ways_out(cls)
         cls._prepare_class()
         return bound
@@ -67,7 +67,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         self.__dict__["graceful_trace"] = made
 
     def _begin_delivery(self, delivery: Delivery, request: Any) -> Ignore | Reject | None:
-        """Called before anybody hears of a delivery; a way out keeps it from being executed."""
+        """Called before anybody sees a delivery; a way out keeps it from being executed."""
         return None
 
     @classmethod
@@ -94,7 +94,7 @@ class GracefulTask(Task):  # type: ignore[type-arg]
         super().before_start(task_id, args, kwargs)
 
     def continue_as(self, *args: Any, **kwargs: Any) -> Any:
-        """End this execution and go on with other arguments in a new one, under the same task id.
+        """End this execution and continue with other arguments in a new one, under the same id.
 
         Write ``return self.continue_as(…)``: in a worker it does not return, in eager mode and in
         direct calls it runs the task at once and returns its result. Callbacks, chain, chord,

@@ -1,4 +1,4 @@
-"""``IterableTask``: a task made of items, that can stop after any of them and go on elsewhere."""
+"""``IterableTask``: a task made of items, that can stop after any and continue elsewhere."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class IterableTask(RunTask, GracefulTask):
 
     @property
     def progress(self) -> Progress:
-        """How far the run has come, as of the last look (at most a flush interval ago).
+        """How far the run has come, as of the last look (at most a checkpoint interval ago).
 
         Raises:
             NoRunError: no run is under way here.
@@ -142,7 +142,7 @@ class IterableTask(RunTask, GracefulTask):
             raise
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a replacement would orphan the messages that carry the run on."""
+        """Refused: a replacement would orphan the messages that continue the run."""
         raise GracefulError(
             f"{self.name}: an iterable task cannot be replaced by another ({sig!r:.100}); start "
             "the other task from on_complete, or link it"

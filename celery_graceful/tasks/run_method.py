@@ -122,5 +122,5 @@ def _with_task(signature: Signature) -> Signature:
 def _signature(function: Any) -> Signature | None:
     try:
         return inspect.signature(function)
-    except (TypeError, ValueError):  # of a callable that tells nobody
+    except (TypeError, ValueError):  # of a callable that has none
         return None

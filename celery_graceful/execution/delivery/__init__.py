@@ -1,6 +1,6 @@
 """The way into an execution: the store decides whether a delivery may begin.
 
-It is asked before any receiver or handler hears of the delivery, so a duplicate message leaves no
+It is asked before any receiver or handler sees the delivery, so a duplicate message leaves no
 trace in other packages, as if the broker had never sent it.
 """
 
@@ -91,7 +91,7 @@ def _answer_to(task: RunTask, flag: StopFlag, request: Any) -> Admission:
 
 
 def admitted(runtime: Runtime, task: RunTask, flag: StopFlag, request: Any) -> Admission:
-    """Ask whether the message behind ``request`` may carry its run.
+    """Ask whether the message behind ``request`` may continue its run.
 
     Raises:
         NotAdmitted: nobody can say; the worker keeps the message until somebody can.

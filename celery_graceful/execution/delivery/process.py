@@ -80,7 +80,7 @@ def _end_unexecuted(task: Any, state: str | None, retval: Any) -> None:
 
     Args:
         task: the task, within its execution.
-        state: the execution's state, as Celery tells ``task_postrun``.
+        state: the execution's state, as ``task_postrun`` gets it.
         retval: what it returned or raised.
     """
     delivery = delivery_of(task.request)

@@ -1,4 +1,4 @@
-"""How a run ends in an execution: it failed, or all is done, and Celery is to be told."""
+"""How a run ends in an execution: it failed, or all is done, before Celery stores the outcome."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from celery_graceful._celery.task.delivery import Left, Returned
 from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
 from celery_graceful.execution import leaving, results
 from celery_graceful.execution.leaving.ways_out import (
-    abandon,
+    drop_lost_run,
     forget_replayed,
-    give_way,
-    go_back,
     log,
+    release_at_kill,
+    return_message,
 )
 from celery_graceful.execution.owned import OwnedRun, owned_run
 from celery_graceful.execution.run_task import RunTask
@@ -43,7 +43,7 @@ logger = logging.getLogger("celery_graceful.runs")
 def fail(run: OwnedRun, exc: BaseException) -> None:
     """An item, the enumerator or a hook raised: save what is done, before Celery takes over.
 
-    Returns when ``exc`` goes on to Celery, or to whoever stops the process.
+    Returns when ``exc`` is to reach Celery, or to whoever stops the process.
 
     Raises:
         BaseExceptionRaised: in place of what is no :exc:`Exception`, if the task raised it.
@@ -59,14 +59,14 @@ def fail(run: OwnedRun, exc: BaseException) -> None:
 
 def _fail_or_let_go(run: OwnedRun, exc: BaseException) -> None:
     if is_stop(exc, run.flag, run.request):
-        abandon(run)
+        release_at_kill(run)
         if is_greenlet_exit(exc):
             raise Returned("its greenlet was killed at a stop") from exc
         return
     if run.left:
         _not_its_failure(run, exc)
     if not _stands(run):  # revoked, say, and its greenlet killed for that
-        give_way(run)
+        drop_lost_run(run)
     failure = failure_of(str(run.key), exc)
     _save_failure(run, failure)
     raise failure from exc
@@ -80,7 +80,7 @@ def _stands(run: OwnedRun) -> bool:
 
 
 def _not_its_failure(run: OwnedRun, exc: BaseException) -> NoReturn:
-    """The run was saved for another execution, or taken out, before ``exc`` was raised."""
+    """The run was saved for another execution, or ended, before ``exc`` was raised."""
     logger.error(
         "%s has left this execution (%s), so this is not its failure",
         run.key,
@@ -111,13 +111,13 @@ def _save_what_follows(run: OwnedRun, exc: Exception, text: str | None, steps: i
         ticket.hand_over(text, steps, "rejected", successor=False)
     elif isinstance(exc, Reject):
         if ticket.end(Outcome.FAILED).verdict is Verdict.REFUSED:
-            give_way(run)
+            drop_lost_run(run)
         work.forget()
     elif not limits.will_autoretry(run.task, exc):
         _save_error(run, exc, text, steps)
     elif text is not None:
         if not ticket.save(text, steps).accepted:
-            give_way(run)
+            drop_lost_run(run)
         if ticket.record.requested is Request.CANCEL:
             leaving.leave(run, StopReason.CANCELLED)
 
@@ -126,7 +126,7 @@ def _saved(run: OwnedRun, exc: Exception, save: Callable[[], None]) -> None:
     try:
         save()
     except StoreUnavailable as trouble:
-        go_back(run, f"fails with {saferepr(exc, maxlen=200)}", trouble)
+        return_message(run, f"fails with {saferepr(exc, maxlen=200)}", trouble)
     except StoreError as trouble:
         what = "fails with %s, and the store does not know: %s"
         log(logging.ERROR, run, what, saferepr(exc, maxlen=200), trouble)
@@ -141,7 +141,7 @@ def _save_error(run: OwnedRun, exc: Exception, text: str | None, steps: int) -> 
     saved = results.dump_error(run.task, exc)
     decision = run.ticket.finish(text, steps, saved, Outcome.FAILED)
     if decision.verdict is Verdict.REFUSED:
-        give_way(run)
+        drop_lost_run(run)
 
 
 def _last_good_checkpoint(run: OwnedRun) -> tuple[str | None, int]:
@@ -155,7 +155,7 @@ def _last_good_checkpoint(run: OwnedRun) -> tuple[str | None, int]:
 
 
 def raise_if_final(task: RunTask, exc: Exception | None) -> None:
-    """An error that a retry would only meet again is not retried, nor is a message given back."""
+    """An error that a retry would only meet again is not retried, nor is a message returned."""
     if isinstance(exc, Reject):  # ``autoretry_for = (Exception,)`` would take it for an error
         raise exc
     run = owned_run(task.request)
@@ -183,7 +183,7 @@ def finish(run: OwnedRun, result: object) -> None:
     no_longer_cut(run.request)
     run.report.settle()
     if not run.execution.work.save_result(lambda: results.kept(run.task, run.request, result)):
-        give_way(run)
+        drop_lost_run(run)
     run.outcome = result
     if run.brief:
         return
@@ -192,15 +192,15 @@ def finish(run: OwnedRun, result: object) -> None:
     try:
         if saved is None:  # Celery decides what comes of that
             if text is not None and not run.ticket.save(text, steps).accepted:
-                give_way(run)
+                drop_lost_run(run)
             return
         decision = run.ticket.finish(text, steps, saved, Outcome.COMPLETED)
     except StoreError as exc:
         if isinstance(exc, CorruptRecord):
             raise
-        go_back(run, "is done", exc)
+        return_message(run, "is done", exc)
     if decision.verdict is Verdict.REFUSED:
-        give_way(run)
+        drop_lost_run(run)
 
 
 def close(run: OwnedRun, outcome: Outcome) -> None:

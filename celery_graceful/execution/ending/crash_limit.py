@@ -87,5 +87,5 @@ def _send_event(run: OwnedRun, crashes: int, last_crash: str) -> None:
             crashes=crashes,
             last_crash=last_crash,
         )
-    except Exception as exc:  # whatever the broker says: the run has to end all the same
+    except Exception as exc:  # whatever the broker raises: the run has to end all the same
         logger.warning("%s: the event %s could not be sent: %r", run.key, EVENT, exc)

@@ -1,4 +1,4 @@
-"""Runs whose outcome Celery has stored while the store was away: it hears of their end later.
+"""Runs whose outcome Celery has stored while the store was away: their end is saved later.
 
 The task's slot does not wait for that. Until then nobody else takes such a run over: rescuers wait
 until the store has answered for a whole lease.
@@ -39,7 +39,7 @@ def close(run: OwnedRun, outcome: Outcome) -> None:
     try:
         ending.close(run, outcome)
     except StoreUnavailable as exc:
-        logger.warning("%s has ended; the store hears of it later: %s", run.key, exc)
+        logger.warning("%s has ended; that is saved when the store answers again: %s", run.key, exc)
         run.ticket.patience = patience
         _later(run, outcome)
 

@@ -120,7 +120,7 @@ class Doubt:
 
 
 def cursor_part(text: str | None) -> str:
-    """The part of an encoded checkpoint that tells where it stands."""
+    """The part of an encoded checkpoint that holds the cursor."""
     if text is None:
         return '{"cursor":null'
     return text.split(',"carry":', 1)[0]

@@ -6,68 +6,16 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
-from celery_graceful.atomic import Atomic, Database, Mark, Row, Work
+from celery_graceful.atomic import Atomic, Mark, Work
 from celery_graceful.errors import CursorError, NoRunError
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal import cursor_part
+from celery_graceful.execution.journal.run_row import RunRow
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
-
-
-class RowOfRun(Protocol):
-    """What a run has in the task's own database, beside its items' work."""
-
-    def open(self, database: Database) -> Work:
-        """The execution's work."""
-
-    def claimed(self, work: Work) -> Row | None:
-        """The row, once it is this execution's; ``None``: the run has none."""
-
-    def mark(self, text: str, steps: int, result: str | None) -> Mark | None:
-        """What a commit writes into the row."""
-
-    def refused(self) -> None:
-        """A commit was refused: the row is another execution's."""
-
-    def forget(self, database: Database) -> None:
-        """The run has ended: remove the row."""
-
-    def batch_time(self) -> float | None:
-        """What a batch may take, in seconds, if that is known."""
-
-    def is_stopping(self) -> bool:
-        """Whether the worker stops, so that nothing is left uncommitted."""
-
-
-class NoRow:
-    """The run of an eager task or a direct call has no row."""
-
-    def __init__(self, task_name: str) -> None:
-        self._task_name = task_name
-
-    def open(self, database: Database) -> Work:
-        return database.open(self._task_name, carried=False)
-
-    def claimed(self, work: Work) -> Row | None:
-        return None
-
-    def mark(self, text: str, steps: int, result: str | None) -> Mark | None:
-        return None
-
-    def refused(self) -> None:
-        pass  # nobody else has such a run
-
-    def forget(self, database: Database) -> None:
-        pass
-
-    def batch_time(self) -> float | None:
-        return None
-
-    def is_stopping(self) -> bool:
-        return False
 
 
 class AtomicWork:
@@ -76,12 +24,12 @@ class AtomicWork:
     Args:
         execution: the execution.
         atomic: the task's option.
-        row: what the run has in the task's database.
+        row: the run's row in the task's database; an eager task or a direct call has none.
     """
 
     looks_at_each_stretch = True
 
-    def __init__(self, execution: Execution, atomic: Atomic, row: RowOfRun) -> None:
+    def __init__(self, execution: Execution, atomic: Atomic, row: RunRow | None) -> None:
         self._execution = execution
         self._atomic = atomic
         self._row = row
@@ -111,8 +59,9 @@ class AtomicWork:
     def enter(self) -> None:
         execution = self._execution
         if self._work is None:
-            self._work = self._row.open(self._atomic.database)
-        row = self._row.claimed(self._work)
+            name = execution.task.name
+            self._work = self._atomic.database.open(name, carried=self._row is not None)
+        row = None if self._row is None else self._row.claimed(self._work)
         self.began = True
         if row is None:
             execution.resumed = execution.steps > 0  # an eager retry, which may begin elsewhere
@@ -128,7 +77,7 @@ class AtomicWork:
     def _begin_batch(self) -> None:
         self.transaction.begin()
         # What is not committed at the kill is done again.
-        most = self._row.batch_time()
+        most = None if self._row is None else self._row.batch_time()
         limits = [each for each in (self._every.seconds or None, most) if each is not None]
         self.commit_due = time.monotonic() + min(limits) if limits else math.inf
 
@@ -141,7 +90,7 @@ class AtomicWork:
 
     def look(self) -> None:
         if self._pending and not self._has_moved:
-            self._checked_text()  # what would repeat items is told after the first
+            self._checked_text()  # what would repeat items is an error after the first
             self._has_moved = True
         if self._batch_is_full() and not self.save():
             raise Interrupted(StopReason.LEASE_LOST)
@@ -153,8 +102,10 @@ class AtomicWork:
         pending = self._pending
         if self._every.items and pending >= self._every.items:
             return True
-        due = self._row.is_stopping() or time.monotonic() >= self.commit_due
-        return pending > 0 and due
+        if not pending:
+            return False
+        is_stopping = self._row is not None and self._row.is_stopping()
+        return is_stopping or time.monotonic() >= self.commit_due
 
     # -- commits ----------------------------------------------------------------------------
 
@@ -181,9 +132,11 @@ class AtomicWork:
         return text
 
     def _commit(self, text: str, result: str | None) -> bool:
-        mark = self._row.mark(text, self._execution.steps, result)
+        row = self._row
+        mark = None if row is None else Mark(text, self._execution.steps, result)
         if not self.transaction.commit(mark):
-            self._row.refused()
+            if row is not None:
+                row.refused()
             return False
         self._keep(text)
         return True
@@ -203,7 +156,8 @@ class AtomicWork:
         return True
 
     def forget(self) -> None:
-        self._row.forget(self._atomic.database)
+        if self._row is not None:
+            self._row.forget(self._atomic.database)
 
     def close(self) -> None:
         if self._work is not None:

@@ -72,7 +72,7 @@ class Children:
 
 
 def _as_text(result: Any) -> str | None:
-    """One child: its id if that says all, else what Celery makes of it, as JSON."""
+    """One child: its id if that is all there is, else what Celery makes of it, as JSON."""
     try:
         known = result.as_tuple()
         (task_id, parent), children = known
@@ -80,5 +80,5 @@ def _as_text(result: Any) -> str | None:
         if plain and parent is None and children is None:
             return str(task_id)
         return json.dumps(known, separators=(",", ":"))
-    except (AttributeError, TypeError, ValueError):  # no result: Celery says so at the end
+    except (AttributeError, TypeError, ValueError):  # no result: Celery raises at the end
         return None

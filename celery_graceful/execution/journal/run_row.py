@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from celery_graceful._celery.task.delivery import ExecutionLeft
-from celery_graceful.atomic import Busy, Claim, Database, Mark, Row, Work
+from celery_graceful.atomic import Busy, Claim, Database, Row, Work
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal.store_outage import STORE_RETRY
@@ -61,9 +61,6 @@ class RunRow:
             record.after,
         )
 
-    def open(self, database: Database) -> Work:
-        return database.open(self._claim.task, carried=True)
-
     def claimed(self, work: Work) -> Row:
         """Wait for the row: whoever holds it may be stalled, but will not be for ever."""
         is_told, patient_until = False, time.monotonic() + self._ticket.runtime.settings.lease_ttl
@@ -86,15 +83,14 @@ class RunRow:
             self._stops.check(time.monotonic())
             time.sleep(pause)
 
-    def mark(self, text: str, steps: int, result: str | None) -> Mark:
-        return Mark(text, steps, result)
-
     def refused(self) -> None:
+        """A commit was refused: the row is another execution's."""
         self._ticket.refused = (
             "another execution has claimed it, so its transaction was rolled back"
         )
 
     def forget(self, database: Database) -> None:
+        """The run has ended: remove the row."""
         try:
             database.forget(self._claim)
         except Exception as exc:
@@ -105,4 +101,5 @@ class RunRow:
             )
 
     def is_stopping(self) -> bool:
+        """Whether the worker stops, so that nothing should stay uncommitted."""
         return self._stops.flag.raised

@@ -30,7 +30,7 @@ class StoreJournal:
         execution: the execution that it belongs to.
         ticket: its right to write.
         stops: what makes it leave.
-        report: what is told of its progress.
+        report: reports its progress.
         interval: seconds between two checkpoints.
     """
 
@@ -57,8 +57,8 @@ class StoreJournal:
         #: When the next checkpoint is due, in monotonic seconds.
         self.due = now + interval
         # After a crash each item is saved, until the execution has lived longer than its
-        # predecessor's unsaved items can have taken: else an item that kills would never be told
-        # from progress.
+        # predecessor's unsaved items can have taken: else an item that kills would look
+        # like progress.
         self._careful_until = now + 2 * interval if ticket.record.crashes > 0 else 0.0
 
     # -- checkpoints ------------------------------------------------------------------------

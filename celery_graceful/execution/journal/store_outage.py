@@ -100,7 +100,7 @@ class StoreOutage:
         return (self._since is not None or waited >= self._patience) and self._can_leave()
 
     def _can_leave(self) -> bool:
-        """Whether the run's message can carry it on, and the broker would take it now."""
+        """Whether a message can continue the run, and the broker would take it now."""
         if not self.may_leave or time.monotonic() < self._ask_broker_at:
             return False
         can = self._ticket.may_leave(encode(self._execution.checkpoint))

@@ -1,4 +1,4 @@
-"""Leaving a run that is not done: interrupted, taken out by an operator, or to be retried."""
+"""Leaving a run that is not done: interrupted, ended by an operator, or to be retried."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from celery_graceful import signals
 from celery_graceful._celery.task.delivery import Returned, Stores, limit_stores
 from celery_graceful.errors import CorruptRecord, PublishUncertain
 from celery_graceful.execution.leaving.successor import (
+    announce_interruption,
     hand_over,
     leave_without_store,
     publish_successor,
-    tell_interrupted,
 )
-from celery_graceful.execution.leaving.ways_out import give_way, lasted, log, taken_out
+from celery_graceful.execution.leaving.ways_out import drop_lost_run, end_by_operator, lasted, log
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.execution.quarantine.replay import replay_of
 from celery_graceful.execution.stopping import limits
@@ -28,12 +28,12 @@ def leave(run: OwnedRun, reason: str) -> None:
     Returns when neither store nor broker can have it, so that the run continues here.
 
     Raises:
-        Left: another execution continues it, or an operator has taken it out.
+        Left: another execution continues it, or an operator has ended or paused it.
         Returned: its message goes back to the broker.
     """
     no_longer_cut(run.request)
     if reason == StopReason.LEASE_LOST:
-        give_way(run)
+        drop_lost_run(run)
     run.report.stop()
     execution = run.execution
     signals.emit(signals.stop_requested, run.task, task_id=execution.id, reason=reason)
@@ -51,9 +51,9 @@ def leave(run: OwnedRun, reason: str) -> None:
     decision = hand_over(run, reason, successor=not returns, sent=sent)
     run.left = True
     limit_stores(run.request, Stores.UNFINISHED)
-    tell_interrupted(run, reason)
+    announce_interruption(run, reason)
     if decision.verdict is not Verdict.PUBLISH:
-        taken_out(run)
+        end_by_operator(run)
     if returns:
         log(logging.INFO, run, "goes back to the queue: %s%s", reason, lasted(run))
         raise Returned(reason)
@@ -70,7 +70,7 @@ def _stop_work(run: OwnedRun, reason: str) -> None:
     else:
         run.task.on_stop(reason, *execution.args, **execution.kwargs)
     if not execution.work.save():
-        give_way(run)
+        drop_lost_run(run)
 
 
 def _returns(run: OwnedRun, reason: str) -> bool:

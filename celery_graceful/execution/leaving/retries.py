@@ -22,7 +22,7 @@ from celery_graceful._celery.message.headers import (
 )
 from celery_graceful._celery.task.delivery import ExecutionLeft, Stores, delivery_of, limit_stores
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.execution.leaving.ways_out import give_way, taken_out
+from celery_graceful.execution.leaving.ways_out import drop_lost_run, end_by_operator
 from celery_graceful.execution.owned import OwnedRun, owned_run
 from celery_graceful.execution.stopping import base_exceptions
 from celery_graceful.model.run.cursor import encode
@@ -75,9 +75,9 @@ def send(run: OwnedRun) -> None:
     except StoreUnavailable as exc:
         raise ExecutionLeft(str(exc), run.ticket.fence) from exc
     if decision.verdict is Verdict.REFUSED:
-        give_way(run)
+        drop_lost_run(run)
     if decision.verdict is not Verdict.PUBLISH:
-        taken_out(run)
+        end_by_operator(run)
     headers = dict(options.get("headers") or {})
     for name in (CHECKPOINT, LEFT, LEFT_OUT, HOME):
         headers.pop(name, None)
@@ -89,7 +89,7 @@ def send(run: OwnedRun) -> None:
 
 
 def _when_retry_is_stored(run: OwnedRun, publish: Callable[[], None]) -> None:
-    """Publish when Celery has stored RETRY, and told ``task_retry`` and ``on_retry``.
+    """Publish when Celery has stored RETRY, and called ``task_retry`` and ``on_retry``.
 
     The next execution may end the run at once, and RETRY must not replace its outcome.
     """

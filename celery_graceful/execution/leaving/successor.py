@@ -18,7 +18,7 @@ from celery_graceful.errors import (
     Unroutable,
 )
 from celery_graceful.execution.journal import cursor_part
-from celery_graceful.execution.leaving.ways_out import give_way, go_back, lasted, log
+from celery_graceful.execution.leaving.ways_out import drop_lost_run, lasted, log, return_message
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.execution.stopping.base_exceptions import is_stop
 from celery_graceful.model.run.cursor import Checkpoint, encode
@@ -41,7 +41,7 @@ def hand_over(run: OwnedRun, reason: str, *, successor: bool, sent: bool) -> Dec
     execution, ticket = run.execution, run.ticket
     text = encode(execution.checkpoint)
     stalls = _stalls(run, text)
-    # What an operator wants has to be told to the store.
+    # What an operator wants has to reach the store.
     without = successor and not sent and reason not in (StopReason.PAUSED, StopReason.CANCELLED)
     try:
         decision = ticket.hand_over(
@@ -61,9 +61,9 @@ def hand_over(run: OwnedRun, reason: str, *, successor: bool, sent: bool) -> Dec
         if sent:  # the message in hand would compete with it; if it was lost, the run is rescued
             run.left = True
             raise Left(reason) from exc
-        go_back(run, f"stops ({reason})", exc)
+        return_message(run, f"stops ({reason})", exc)
     if decision.verdict is Verdict.REFUSED:
-        give_way(run)
+        drop_lost_run(run)
     return decision
 
 
@@ -100,7 +100,7 @@ def leave_without_store(run: OwnedRun, reason: str) -> None:
     """
     run.leaving = True
     limit_stores(run.request, Stores.UNFINISHED)
-    tell_interrupted(run, reason)
+    announce_interruption(run, reason)
     execution, ticket = run.execution, run.ticket
     try:
         with stores_limited(run.request, Stores.NONE):
@@ -113,15 +113,15 @@ def leave_without_store(run: OwnedRun, reason: str) -> None:
     except PublishUncertain:
         raise
     except Exception as exc:  # a soft time limit, say
-        raise PublishUncertain(f"interrupted while it was handed over: {saferepr(exc)}") from exc
+        raise PublishUncertain(f"interrupted while its message was sent: {saferepr(exc)}") from exc
     run.left = True
     log(logging.INFO, run, "waits for the store without a slot: %s%s", reason, lasted(run))
     raise Left(reason)
 
 
-def tell_interrupted(run: OwnedRun, reason: str) -> None:
+def announce_interruption(run: OwnedRun, reason: str) -> None:
     """The run is saved for another execution: nothing may keep its message from being sent."""
-    what = "is handed over all the same: %s"
+    what = "is handed over in spite of: %s"
     try:
         # Before anybody else can end the run, and after it is safe.
         run.report.settle(run.ticket.runtime.settings.release_timeout)
@@ -152,7 +152,7 @@ def publish_successor(run: OwnedRun, reason: str) -> None:
             exc,
         )
         if run.ticket.reclaim().verdict is not Verdict.RESUME:
-            give_way(run)
+            drop_lost_run(run)
         run.left = False
         _stay(run)
         run.stops.hold_on()

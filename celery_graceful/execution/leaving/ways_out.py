@@ -1,4 +1,4 @@
-"""How an execution lets go of its run, for whatever reason it does."""
+"""The ways in which an execution lets go of its run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from celery_graceful.text.counting import counted
 logger = logging.getLogger("celery_graceful.runs")
 
 
-def give_way(run: OwnedRun) -> NoReturn:
+def drop_lost_run(run: OwnedRun) -> NoReturn:
     """The run is no longer this execution's: end without a trace."""
     run.left = True
     limit_stores(run.request, Stores.NONE)
@@ -42,7 +42,7 @@ def give_way(run: OwnedRun) -> NoReturn:
     raise Left(f"the run is no longer owned here: {refused}")
 
 
-def taken_out(run: OwnedRun) -> NoReturn:
+def end_by_operator(run: OwnedRun) -> NoReturn:
     """An operator or ``revoke`` ended or paused the run: no successor is sent."""
     record = run.ticket.record
     limit_stores(run.request, Stores.NONE)
@@ -65,7 +65,7 @@ def forget_replayed(run: OwnedRun) -> None:
         again.forget_done()
 
 
-def go_back(run: OwnedRun, what: str, exc: StoreError) -> NoReturn:
+def return_message(run: OwnedRun, what: str, exc: StoreError) -> NoReturn:
     """The store refuses what became of the execution: its message returns to the broker."""
     run.left = True
     log(
@@ -78,8 +78,8 @@ def go_back(run: OwnedRun, what: str, exc: StoreError) -> NoReturn:
     raise ExecutionLeft(str(exc), run.ticket.fence) from exc
 
 
-def abandon(run: OwnedRun) -> None:
-    """The process is told to die at once: let go of the lease, so that the message may return."""
+def release_at_kill(run: OwnedRun) -> None:
+    """The process is killed soon: release the lease, so that the message may return."""
     if run.left:
         return
     execution = run.execution

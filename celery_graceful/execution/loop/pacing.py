@@ -23,7 +23,7 @@ logger = logging.getLogger("celery_graceful.runs")
 
 #: What a batch may take of the time that tasks have at a stop.
 PART_FOR_BATCH = 0.2
-#: The tasks that this process has warned of, by what it said.
+#: The tasks that this process has warned of, by kind of warning.
 _warned: set[tuple[str, str]] = set()
 
 
@@ -82,8 +82,8 @@ class Pacing:
         age, usual = self._sampler.age(now), self._execution.pace.need
         if max(age, usual) > period and ("grace", self._execution.task.name) not in _warned:
             _warned.add(("grace", self._execution.task.name))  # first: to say it may fail
-            said = self._warning(stand.begun if stand is not None else 0, age, usual, period)
-            run_in_own_thread(said, "celery-graceful-warning", self._loop)
+            warn = self._warning(stand.begun if stand is not None else 0, age, usual, period)
+            run_in_own_thread(warn, "celery-graceful-warning", self._loop)
 
     def _warning(self, number: int, age: float, usual: float, period: float) -> Callable[[], None]:
         execution = self._execution

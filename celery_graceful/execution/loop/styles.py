@@ -88,7 +88,7 @@ def _returns_value(code: CodeType) -> bool:
     for instruction in dis.get_instructions(code):
         if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
             return True
-        jumped_to = instruction.is_jump_target  # then what stands before tells nothing
+        jumped_to = instruction.is_jump_target  # then what stands before it means nothing
         if instruction.opname == "RETURN_VALUE" and (jumped_to or not _loads_none(before)):
             return True
         before = instruction
@@ -130,7 +130,7 @@ def iterate_pairs(
 ) -> None:
     """Call ``each(item, …)`` for (item, cursor) pairs, from the execution's cursor to the end.
 
-    ``noted`` sees the pairs on their way; ``named`` says how an item in doubt is told.
+    ``noted`` sees the pairs on their way; ``named`` names an item in doubt.
     """
     task = execution.task
     try:
@@ -162,12 +162,12 @@ def _announced(
     about_to_run: Callable[[Any], None],
     named: Callable[[Any, Any], Any],
 ) -> Generator[Any, None, None]:
-    """Yield (item, cursor) pairs, each after ``about_to_run`` was told its name: its cursor."""
+    """Yield (item, cursor) pairs, each after ``about_to_run`` was called with its name."""
     for pair in pairs:
         try:
             item, cursor = pair
         except (TypeError, ValueError):
-            yield pair  # the loop says what is wrong with it
+            yield pair  # the loop raises what is wrong with it
             return
         about_to_run(named(item, cursor))
         yield pair

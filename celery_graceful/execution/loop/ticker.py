@@ -1,4 +1,4 @@
-"""The one thread per process that tells running executions to look up, and other tasks of a stop.
+"""The one thread per process that watches running executions, and notifies tasks of a stop.
 
 It wakes twenty times a second while executions run and ends soon after the last: a process without
 iterable tasks has no thread. A real thread also under gevent, where a task that never yields
@@ -36,12 +36,12 @@ class Ticked(Protocol):
 class Dying(Ticked, Protocol):
     """An execution, as a signal handler sees it."""
 
-    def told_to_die(self) -> bool:
+    def on_term_signal(self) -> bool:
         """A termination signal reached this process; whether the execution deals with it."""
 
 
 _executions: dict[int, Ticked] = {}
-#: Those whose ``tick`` has raised, which the log was told once.
+#: Those whose ``tick`` has raised, which is logged once.
 _failed: set[int] = set()
 _thread_of: list[int] = []  # the process that has a ticker thread: threads do not survive a fork
 

@@ -1,4 +1,4 @@
-"""Items that fail are quarantined with their traceback, and the run goes on, up to a limit."""
+"""Items that fail are quarantined with their traceback, and the run continues, up to a limit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from celery_graceful.text.counting import counted
 
 logger = logging.getLogger("celery_graceful.runs")
 
-#: A share is judged as if at least so many items were done: one failure among the first ten says
-#: little about ten thousand.
+#: A share is judged as if at least so many items were done: one failure among the first ten
+#: means little for ten thousand.
 LEAST_JUDGED = 100
 #: What an entry keeps of a traceback and of the item, in characters.
 MOST_TRACEBACK, MOST_ITEM = 8000, 500
@@ -91,7 +91,7 @@ class Quarantine:
             try:
                 _, self._cursor = pair
             except (TypeError, ValueError):
-                yield pair  # the loop says what is wrong with it
+                yield pair  # the loop raises what is wrong with it
                 return
             yield pair
 

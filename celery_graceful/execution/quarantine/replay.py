@@ -110,7 +110,7 @@ class Replay:
         except Exception as exc:
             self._note_failed(entry.ordinal)
             logger.warning(
-                "%s: the item of cursor %.200r has failed again and stays aside: %r",
+                "%s: the item of cursor %.200r has failed again and stays quarantined: %r",
                 self._run,
                 entry.cursor,
                 exc,

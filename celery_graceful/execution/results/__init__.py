@@ -131,7 +131,7 @@ def store_started(task: RunTask, request: Any, *, resumed: bool) -> None:
 
 
 def store_revoked(task: RunTask, request: Any) -> None:
-    """Write REVOKED and tell callbacks and receivers, as Celery's main process would."""
+    """Write REVOKED and call callbacks and receivers, as Celery's main process would."""
     task.backend.mark_as_revoked(
         request.id, "revoked", request=request, store_result=not _ignored(task, request)
     )

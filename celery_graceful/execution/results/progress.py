@@ -65,14 +65,14 @@ class ProgressReport:
         self._enabled = False
 
     def resume(self) -> None:
-        """The execution goes on after all: send again what is wanted."""
+        """The execution continues after all: send again what is wanted."""
         self._enabled = self._wanted
 
     def settle(self, patience: float | None = None) -> None:
         """Wait until nothing is on its way: a late PROGRESS must not overwrite what follows.
 
         Args:
-            patience: seconds after which a run that goes on elsewhere waits no longer. An outcome
+            patience: seconds after which a run that continues elsewhere waits no longer. An outcome
                 is stored in the same backend, and waits for it anyway: ``None``. Then what the
                 writer has not begun is dropped, as the outcome replaces it.
         """

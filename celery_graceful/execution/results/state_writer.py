@@ -56,7 +56,7 @@ class StateWriter:
             self._changed.notify_all()
 
     def drop(self, slot: Slot) -> None:
-        """Forget what this slot has waiting; a write that has begun goes on."""
+        """Forget what this slot has waiting; a write that has begun continues."""
         with self._changed:
             if slot.pending is not None:
                 slot.pending = None

@@ -45,7 +45,7 @@ class StopConditions:
         self._pacing = pacing
         self._request = request
         #: Since when a signal wants this process to end, in monotonic seconds.
-        self.told_to_die_at: float | None = None
+        self.term_signal_at: float | None = None
         self._hold_on_until = 0.0
         self._held_number = b""
 
@@ -91,8 +91,8 @@ class StopConditions:
         return None if stop is None else stop.reason
 
     def process_dies(self, now: float) -> StopReason | None:
-        """A signal has told this process to end."""
-        return None if self.told_to_die_at is None else StopReason.SHUTDOWN
+        """This process has got a termination signal."""
+        return None if self.term_signal_at is None else StopReason.SHUTDOWN
 
     def is_held(self, now: float) -> StopReason | None:
         """By the maintenance mode; worked out once for each change of it."""

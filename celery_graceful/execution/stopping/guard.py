@@ -47,8 +47,8 @@ def _lives_on() -> bool:
         CutOff: in a task that is cut off, and wants it so.
     """
     stop_hooks.raise_if_cut()
-    told = [execution.told_to_die() for execution in ticker.executions()]
-    return any(told) if told else _stops_warm()
+    answers = [execution.on_term_signal() for execution in ticker.executions()]
+    return any(answers) if answers else _stops_warm()
 
 
 def _stops_warm() -> bool:

@@ -1,4 +1,4 @@
-"""Executions that hear of a stop while they run: a hook is called, an exception is raised."""
+"""Executions that are notified of a stop: a hook is called, an exception is raised."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from celery_graceful.stop.hold import has_to_stop, queue_of_delivery
 
 logger = logging.getLogger("celery_graceful.tasks")
 
-#: Where an attended execution is kept on its request.
-ATTENDED = "graceful_attended"
+#: Where such an execution is kept on its request.
+STOP_AWARE = "graceful_stop_aware"
 
 
-def attend(cls: Any, hook: bool) -> None:
-    """Have executions of a task class attended, if it wants any of this; others pay nothing.
+def make_stop_aware(cls: Any, hook: bool) -> None:
+    """Notify the executions of a task class, if it wants any of this; others pay nothing.
 
     Args:
         cls: the class of a registered task.
         hook: whether it defines ``on_stop_requested``.
     """
     theirs = cls.__call__
-    if not (hook or cls.raise_at_cut) or getattr(theirs, "attends", False):
+    if not (hook or cls.raise_at_cut) or getattr(theirs, "stop_aware", False):
         return
     plain = theirs is Task.__call__  # which Celery replaces in a worker
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        attended = _begun(self, hook)
-        if attended is None:
+        aware = _begun(self, hook)
+        if aware is None:
             return (Task.__call__ if plain else theirs)(self, *args, **kwargs)
         run = self.run if plain else partial(theirs, self)
-        return attended.run(partial(run, *args, **kwargs))
+        return aware.run(partial(run, *args, **kwargs))
 
-    call.attends = True  # type: ignore[attr-defined]
+    call.stop_aware = True  # type: ignore[attr-defined]
     cls.__call__ = call
 
 
-def _begun(task: Any, hook: bool) -> Attended | None:
+def _begun(task: Any, hook: bool) -> StopAware | None:
     request = task.request
-    if request.called_directly or request.is_eager or hasattr(request, ATTENDED):
+    if request.called_directly or request.is_eager or hasattr(request, STOP_AWARE):
         return None
     flag = stop_flag.current()
     if flag is None:
         return None
-    attended = Attended(task, request, flag, hook)
-    setattr(request, ATTENDED, attended)
-    return attended
+    aware = StopAware(task, request, flag, hook)
+    setattr(request, STOP_AWARE, aware)
+    return aware
 
 
-class Attended:
+class StopAware:
     """One execution of a task in a worker.
 
     Args:
@@ -135,8 +135,8 @@ class Attended:
 
     def _shown(self, which: str) -> str:
         """Its arguments, as its sender wants them shown."""
-        told = getattr(self._request, f"{which}repr", None)
-        return str(told or saferepr(getattr(self._request, which)))
+        shown = getattr(self._request, f"{which}repr", None)
+        return str(shown or saferepr(getattr(self._request, which)))
 
     # -- the ticker thread ------------------------------------------------------------------
 
@@ -195,12 +195,12 @@ def raise_if_cut() -> None:
     if flag is None or not is_cut(flag, time.monotonic()):
         return
     for each in ticker.enlisted():
-        if isinstance(each, Attended) and each.edge is not None:
+        if isinstance(each, StopAware) and each.edge is not None:
             each.edge.raise_here()
 
 
 def no_longer_cut(request: Any) -> None:
     """What an execution does from here on has to be done to its end."""
-    attended = getattr(request, ATTENDED, None)
-    if attended is not None and attended.edge is not None:
-        attended.edge.close()
+    aware = getattr(request, STOP_AWARE, None)
+    if aware is not None and aware.edge is not None:
+        aware.edge.close()

@@ -126,7 +126,7 @@ def test_it_is_not_retried() -> None:
 def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     done: list[Any] = []
     monkeypatch.setattr(ending, "_save_failure", lambda run, exc: done.append(exc))
-    monkeypatch.setattr(ending, "abandon", lambda run: done.append("abandoned"))
+    monkeypatch.setattr(ending, "release_at_kill", lambda run: done.append("abandoned"))
     return SimpleNamespace(
         done=done,
         flag=flag(),

@@ -75,7 +75,7 @@ class DjangoBlocks:
     def found(self) -> str | None:
         """The first that was opened since.
 
-        Whether a block has written anything cannot be told on every database, so each one counts.
+        Not every database shows whether a block has written anything, so each one counts.
         """
         for connection in _connections():
             alias = connection.alias

@@ -78,7 +78,7 @@ def state(connection: Any) -> str | None:
     kind = _kind(connection)
     try:
         return None if kind is None else kind(connection)
-    except Exception:  # closed, or broken: then the server has rolled back, and says so to its user
+    except Exception:  # closed or broken: the server has rolled back, and its user gets an error
         return None
 
 
