@@ -2,7 +2,7 @@
 
 All schedulers send by ``apply_async`` and are woken by ``tick``. Before that they call a method
 that logs "Sending due task", and that sentry-sdk replaces to tell its cron monitors. All of them
-are replaced on the scheduler that beat has made, so that nobody has to name a scheduler class of
+are replaced on the scheduler that beat has made, so that users need not name a scheduler class of
 ours. Tried with the scheduler of Celery 5.5 to 5.7, celery-redbeat 2.4 and django-celery-beat 2.9.
 """
 
@@ -19,13 +19,13 @@ Entry = Any
 
 
 class InterceptedScheduler:
-    """One scheduler, between its loop and what it sends."""
+    """A scheduler whose sends and turns can be intercepted."""
 
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
         self._apply_async = scheduler.apply_async
         self._apply_entry = scheduler.apply_entry
-        #: An entry for which nobody has to be asked any more.
+        #: An entry that may be sent without asking again.
         self._decided: Entry | None = None
         self._failure: Exception | None = None
         self._tick = scheduler.tick
@@ -39,7 +39,7 @@ class InterceptedScheduler:
         rest: Callable[[float], float],
         leave: Callable[[], None],
     ) -> None:
-        """Let the caller have a say.
+        """Call these from now on.
 
         Args:
             wake: called before each turn of the loop.
@@ -193,7 +193,7 @@ class InterceptedScheduler:
     def _send(self, entry: Entry, *args: Any, **kwargs: Any) -> Any:
         try:
             return self._apply_async(entry, *args, **kwargs)
-        except Exception as exc:  # the scheduler logs it, and goes on
+        except Exception as exc:  # the scheduler logs it, and continues
             self._failure = exc
             raise
 

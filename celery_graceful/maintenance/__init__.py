@@ -1,1 +1,1 @@
-"""Maintenance mode: changing it, and knowing who has heard of it."""
+"""Maintenance mode: changing it, and knowing which workers have acknowledged it."""

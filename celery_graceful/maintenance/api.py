@@ -211,7 +211,7 @@ class Maintenance:
         return Status(reading.mode, reading.now, barrier_wait.look(runtime, reading.mode, replies))
 
     def workers(self) -> list[KnownWorker]:
-        """The workers that have reported to the store lately; none is asked."""
+        """The workers that have reported to the store recently; none is asked."""
         return live_workers(self._runtime())
 
     def _runtime(self) -> Runtime:

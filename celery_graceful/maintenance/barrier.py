@@ -82,7 +82,7 @@ class BarrierState:
     """All workers at one moment."""
 
     workers: tuple[WorkerStatus, ...]
-    #: Why nobody could be asked over the broker; empty when they could.
+    #: Why workers could not be asked over the broker; empty when they could.
     trouble: str = ""
 
     @property
@@ -236,7 +236,7 @@ def _busy(held: Held, report: Report) -> Iterable[Block]:
 def _without_plugin(
     held: Held, host: str, queues: Collection[str], replies: BrokerReplies
 ) -> WorkerStatus:
-    """A worker of which nobody knows what it does under the mode."""
+    """A worker that does not follow the mode."""
     named = [q for q in sorted(queues) if held.queue(q) or (held.tasks and q not in held.exempt)]
     failure, namespace = replies.failures.get(host, ""), replies.elsewhere.get(host)
     consumes = f"consumes {', '.join(named)}"

@@ -139,7 +139,7 @@ class _Barrier:
             try:
                 tell_workers(self._runtime, mode, late)
             except OperationalError as exc:
-                logger.debug("%s could not be told: %s", late, exc)  # and is waited for
+                logger.debug("%s could not be notified: %s", late, exc)  # and is waited for
 
     def _listen(self) -> BarrierState:
         self._replies = with_heartbeats(self._runtime, self._replies, HEARTBEATS)
@@ -147,7 +147,7 @@ class _Barrier:
         return look(self._runtime, self._mode, self._replies)
 
     def _may_have_missed(self, state: BarrierState) -> bool:
-        """Whether it is too early to take the silence of some as proof that nobody else is there.
+        """Whether it is too early to take the silence of some as proof that no other worker is there.
 
         Where all known workers have answered at once, there is no wait for slower ones.
         """

@@ -52,14 +52,14 @@ class BrokerReplies:
     failures: Mapping[str, str] = field(default_factory=dict)
     #: Workers that had no report to give: they do not have the plugin.
     without: frozenset[str] = frozenset()
-    #: Workers that sent heartbeats; ``None``: nobody listened.
+    #: Workers that sent heartbeats; ``None``: not listened for.
     beating: frozenset[str] | None = None
-    #: Why nobody could be asked; empty when they could.
+    #: Why workers could not be asked; empty when they could.
     trouble: str = ""
 
 
-#: Nobody was asked.
-NOBODY = BrokerReplies(trouble="nobody was asked")
+#: No worker was asked.
+NOBODY = BrokerReplies(trouble="not asked")
 
 
 def ask_workers(
@@ -83,16 +83,16 @@ def ask_workers(
     """
     put = partial(ask, runtime.app, timeout=BROKER_TIMEOUT, quiet=quiet)
     longest = LISTED_FOR * patience(runtime.settings)
-    lately = [worker for worker in known if worker.age <= longest]
+    recent = [worker for worker in known if worker.age <= longest]
     try:
         consuming = _consuming(put("active_queues"))
         doubtful = sorted(_doubtful(runtime, known, consuming) - before.without)
         answers = put("graceful", destination=doubtful) if doubtful else []
-        if again := _answered_by_others(runtime, lately, answers):
+        if again := _answered_by_others(runtime, recent, answers):
             answers += put("graceful", destination=again)
     except OperationalError as exc:
         return BrokerReplies(trouble=mask_text(str(exc)))
-    without = before.without.union(doubtful) - {worker.hostname for worker in lately}
+    without = before.without.union(doubtful) - {worker.hostname for worker in recent}
     return _sorted(runtime.namespace, BrokerReplies(consuming, without=without), answers)
 
 

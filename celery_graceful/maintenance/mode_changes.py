@@ -150,7 +150,7 @@ def _decoded(notice: Text, unreadable: Callable[[float], Mode] | None) -> Mode:
 
 
 def _tell_known_workers(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
-    """What kept the workers from being told at once, in sentences."""
+    """Notify the workers at once; returns what prevented that, in sentences."""
     warnings = []
     if not runtime.store.shared_between_processes:
         warnings.append(
@@ -165,7 +165,7 @@ def _tell_known_workers(runtime: Runtime, mode: Mode) -> tuple[str, ...]:
     except (OperationalError, StoreError) as exc:
         poll = format_seconds(runtime.settings.maintenance_poll)
         warnings.append(
-            f"It is written, but the workers could not be told at once:"
+            f"It is written, but the workers could not be notified at once:"
             f" {mask_text(str(exc)).rstrip('.')}."
             f" They read it from the store within {poll}"
         )

@@ -28,7 +28,7 @@ class Awaited:
     busy: Busy
     #: Whether it stops at its next checkpoint; else it is waited for.
     interrupted: bool
-    #: The longest that this task was seen to take lately, in seconds; ``None``: no history.
+    #: The longest that this task took recently, in seconds; ``None``: no history.
     longest: float | None
 
     @property

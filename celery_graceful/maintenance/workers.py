@@ -69,7 +69,7 @@ class Report:
     busy_count: int = 0
     #: Tasks it has parked, since they are held by name.
     parked: int = 0
-    #: The longest time that each task was seen to take lately, in seconds.
+    #: The longest time that each task took recently, in seconds.
     longest: Mapping[str, float] = field(default_factory=dict)
     #: Names this start of the worker, as the store does; empty: its version does not say.
     start: str = ""
@@ -110,12 +110,12 @@ class KnownWorker:
 
 
 def known_workers(store: Store) -> list[KnownWorker]:
-    """All workers whose reports are kept, those that were lost lately included."""
+    """All workers whose reports are kept, those that were lost recently included."""
     return [KnownWorker(it.name, decode_report(it.text), it.age) for it in store.texts(REPORTS)]
 
 
 def live_workers(runtime: Runtime) -> list[KnownWorker]:
-    """Those that have reported lately."""
+    """Those that have reported recently."""
     return [w for w in known_workers(runtime.store) if w.age <= patience(runtime.settings)]
 
 
@@ -200,7 +200,7 @@ def encode_report(report: Report) -> str:
 
 
 def decode_report(text: str) -> Report | None:
-    """The inverse of :func:`encode_report`; ``None`` for anything else, whoever wrote it."""
+    """The inverse of :func:`encode_report`; ``None`` for anything else."""
     try:
         data = strict_json.loads(text, LONGEST)
         if strict_json.whole(data.pop("schema"), "its schema") != SCHEMA:

@@ -6,7 +6,7 @@ import mmap
 import struct
 import time
 
-#: A reader looks so often, a millisecond apart, before it takes the writer for dead.
+#: A reader tries this often, a millisecond apart, before it assumes that the writer is dead.
 TRIES = 20
 _NUMBER, _LENGTH, _TEXT = 0, 4, 8
 
@@ -14,12 +14,12 @@ _NUMBER, _LENGTH, _TEXT = 0, 4, 8
 class ModeSnapshot:
     """A view of a part of shared memory; all zeros is an empty text.
 
-    A number is odd while the text is written, and changes with it: whoever reads looks at the
-    number before and afterwards.
+    A number is odd while the text is written, and changes with it: a reader compares the number
+    before and afterwards.
 
     Args:
         memory: the memory.
-        at: where the mode_snapshot begins.
+        at: where the snapshot begins.
         size: how many bytes it has.
     """
 
@@ -39,7 +39,7 @@ class ModeSnapshot:
         if len(text) > self._most:
             raise ValueError(f"{len(text)} bytes are too long a text, {self._most} is the most")
         (number,) = struct.unpack("=I", self.number)
-        # Odd already where an earlier write was cut off: it must not be even meanwhile.
+        # Odd already where an earlier write was cut off: it must not become even in between.
         odd = (number + 1) | 1
         self._memory[self._number] = struct.pack("=I", odd & 0xFFFFFFFF)
         self._memory[self._text : self._text + len(text)] = text
@@ -56,9 +56,9 @@ class ModeSnapshot:
         return self._memory[self._length] != b"\0\0\0\0"
 
     def read(self) -> bytes:
-        """The text; the one that was read last, where whoever writes does not come to an end.
+        """The text; the one that was read last, where the writer does not finish.
 
-        A writer that was killed in between never does; one that lives takes microseconds.
+        A writer that was killed in between never does; a live one takes microseconds.
         """
         for _ in range(TRIES):
             number = self.number

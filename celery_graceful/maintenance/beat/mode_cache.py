@@ -32,7 +32,7 @@ class BeatBoard:
         self._board = board
         self._clock = clock
         self._not_before = float("-inf")
-        #: Whether a call is under way: a signal's handler must not make another.
+        #: Whether a call is in progress: a signal's handler must not make another.
         self.asking = False
 
     def ask(self, question: Callable[[Store], T]) -> T:

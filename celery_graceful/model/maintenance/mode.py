@@ -101,7 +101,7 @@ class Mode:
     log: tuple[LogEntry, ...] = ()
     #: Whether messages of tasks held by name may still be parked.
     parked: bool = False
-    #: Raised at every change; 0 while nobody has changed it.
+    #: Raised at every change; 0 until it is first changed.
     version: int = 0
     #: The version it had before it vanished and a worker wrote it back; else 0.
     was: int = 0

@@ -37,7 +37,7 @@ def encode_mode(mode: Mode, *, log: bool = True) -> str:
 
 
 def decode_mode(text: str, version: int) -> Mode:
-    """The inverse of :func:`encode_mode`; nothing at all is a mode that nobody has changed.
+    """The inverse of :func:`encode_mode`; an empty text is a mode that was never changed.
 
     Raises:
         CorruptRecord: it cannot be read; :exc:`NewerRecord` if a later version wrote it.

@@ -114,7 +114,7 @@ class MaintenanceController:
         return held_by(self.mode, self._exempt)
 
     def held_by_name(self, task: str) -> bool:
-        """Whether a task is held by its name; nothing is when nobody knows."""
+        """Whether a task is held by its name; nothing is while the mode is unknown."""
         return self.held_for_all().task(task)
 
     def _held_here(self, known: KnownMode) -> Held:

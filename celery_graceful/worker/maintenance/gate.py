@@ -261,4 +261,4 @@ class Gate:
         try:
             return sum(not self._is_exempt(request) for request in self.begun()) < self.allowed
         except StillChanging:
-            return False  # nobody can say how many run; asked again in a moment
+            return False  # it is unknown how many run; asked again in a moment

@@ -28,7 +28,7 @@ runs_logger = logging.getLogger("celery_graceful.runs")
 
 #: The control command that has workers send back parked runs.
 SEND_BACK = "graceful_send_back"
-#: Seconds from parking a run to asking for help; doubled while nobody can run it.
+#: Seconds from parking a run to asking for help; doubled while no worker can run it.
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 
 

@@ -22,7 +22,7 @@ INSPECT = "graceful"
 NOT_FOR_THIS_WORKER = {"ok": "not for this worker"}
 
 logger = logging.getLogger("celery_graceful.maintenance")
-#: Not empty once a message that is no mode was logged: whoever sends one may send many.
+#: Not empty once a message that is no mode was logged: its sender may send many.
 _logged: list[bool] = []
 
 

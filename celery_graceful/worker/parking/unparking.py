@@ -34,7 +34,7 @@ def move(send: Callable[[list[Any]], list[Any]], requests: list[Any]) -> list[An
 
 
 def without(requests: list[Any], some: list[Any]) -> list[Any]:
-    """``requests`` without ``some`` of them, told apart by identity."""
+    """``requests`` without ``some`` of them, compared by identity."""
     done = {id(request) for request in some}
     return [request for request in requests if id(request) not in done]
 

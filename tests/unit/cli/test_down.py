@@ -105,7 +105,7 @@ def test_a_broker_that_is_away_is_told_and_no_error(call: Run, runtime: Runtime)
     runtime.app.conf.update(broker_url="redis://127.0.0.1:1/0")
     done = call("down", "--json")
     assert done.exit_code == 0
-    assert "could not be told at once" in done.stderr
+    assert "could not be notified at once" in done.stderr
     assert ".." not in done.stderr
     assert len(data_of(done.stdout)["warnings"]) == 1
 

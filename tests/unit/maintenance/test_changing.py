@@ -193,7 +193,7 @@ def test_a_broker_that_is_away_is_a_warning(graceful: Graceful, runtime: Runtime
     attend(runtime.store)
     runtime.app.conf.update(broker_url="redis://127.0.0.1:1/0")
     done = graceful.maintenance.down()
-    assert "could not be told at once" in done.warnings[0]
+    assert "could not be notified at once" in done.warnings[0]
     assert "within 500ms" in done.warnings[0]
     assert held(runtime) == ["everything"]
 
