@@ -147,7 +147,7 @@ class _Barrier:
         return look(self._runtime, self._mode, self._replies)
 
     def _may_have_missed(self, state: BarrierState) -> bool:
-        """Whether it is too early to take the silence of some as proof that no other worker is there.
+        """Whether it is too early to take silence as proof that no other worker is there.
 
         Where all known workers have answered at once, there is no wait for slower ones.
         """
