@@ -11,7 +11,7 @@ from celery_graceful.durations import short
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
 from celery_graceful.text.counting import counted
-from celery_graceful.views.plain import plain
+from celery_graceful.views.runs import plain
 
 HEADINGS = ("task", "id", "state", "items", "cursor", "generation", "crashes", "age")
 #: What a narrow terminal does without, in this order.

@@ -15,7 +15,6 @@ from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Page, Run, run_of
 from celery_graceful.runs.quarantined_items import QuarantinedItem
-from celery_graceful.runs.short_ids import AT_MOST, shortened
 from celery_graceful.runtime import runtime_of
 
 if TYPE_CHECKING:
@@ -97,9 +96,9 @@ class Runs:
         store = self._runtime().store
 
         def named(prefix: str) -> Sequence[str]:
-            return [key.id for key in store.named(prefix, AT_MOST)]
+            return [key.id for key in store.named(prefix, lookup.AT_MOST)]
 
-        return tuple(shortened([run.id for run in runs], named))
+        return tuple(lookup.shortened([run.id for run in runs], named))
 
     def quarantined(
         self, id: str, *, limit: int = 1000, after: str | None = None

@@ -1,4 +1,4 @@
-"""Finding runs in the store: by the beginning of an id, and page by page."""
+"""Finding runs in the store: by the first characters of an id, and page by page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import NamedTuple
 
 from celery_graceful.durations import format_seconds, parse
@@ -26,6 +27,13 @@ _MOST_NAMED = 250
 STATES = (*map(str, State), *map(str, Outcome))
 
 
+#: Ids that are read for each prefix when ids are shortened. Where so many begin with it, the id
+#: stays whole.
+AT_MOST = 50
+#: Fewer characters than this are easily mistaken for those of another run.
+_LEAST = 8
+#: For more runs than this the store is not asked: their ids stay whole.
+_MOST_ASKED = 500
 #: No run has this key; loading it gives the store's time.
 _NOBODY = RunKey("", "")
 
@@ -94,6 +102,34 @@ def _ambiguous(text: str, found: list[Found]) -> str:
     number = f"more than {_CANDIDATES}" if len(found) > _CANDIDATES else str(len(found))
     more = "\n…" if len(found) > _CANDIDATES else ""
     return f"{text!r} fits {number} runs; write more of the id, or one of these:\n{shown}{more}"
+
+
+# -- ids by their first characters -----------------------------------------------------------
+
+
+def shortened(ids: Sequence[str], named: Callable[[str], Sequence[str]]) -> list[str]:
+    """The ids by prefixes, each of which no other id of the store begins with.
+
+    Args:
+        ids: of the runs that are shown.
+        named: up to :data:`AT_MOST` ids of the store that begin with a prefix. One that two tasks
+            have is there twice, and stays whole.
+    """
+    if len(ids) > _MOST_ASKED:
+        return list(ids)
+    return [_prefix(one, named(one[:_LEAST])) for one in ids]
+
+
+def _prefix(one: str, similar: Sequence[str]) -> str:
+    if len(similar) >= AT_MOST or similar.count(one) > 1:
+        return one
+    common = max((_common(one, other) for other in similar if other != one), default=0)
+    return one[: max(_LEAST, common + 1)]
+
+
+def _common(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 # -- many runs --------------------------------------------------------------------------------

@@ -1,15 +1,18 @@
-"""Runs, their quarantined items, and what came of a change, as plain data."""
+"""Runs, their quarantined items, cursors, and what came of a change, as plain data."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import fields
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from celery_graceful.runs.api import Replay
 from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
-from celery_graceful.views.plain import plain
 
 #: Raised when a field changes its meaning or goes away.
 SCHEMA = 1
@@ -49,3 +52,27 @@ def change_as_data(verb: str, change: Change, undo: str | None) -> dict[str, Any
 def replay_as_data(replay: Replay) -> dict[str, Any]:
     """The task that was sent to try items again."""
     return {"verb": "replay", "run": replay.run.id, "sent": replay.sent, "items": replay.items}
+
+
+def plain(value: Any) -> Any:
+    """A cursor, a carry or a part of one in JSON's types.
+
+    Text, whole numbers, floats, booleans and ``None`` stay what they are. Tuples become lists;
+    moments ISO 8601 text; spans seconds; decimals and UUIDs text; bytes Base64. A dict becomes an
+    object, or, if a key is not text, a list of pairs.
+    """
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: plain(each) for key, each in value.items()}
+        return [[plain(key), plain(each)] for key, each in value.items()]
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    return value

@@ -10,7 +10,7 @@ import pytest
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.runs.api import Runs
-from celery_graceful.runs.short_ids import AT_MOST, shortened
+from celery_graceful.runs.lookup import AT_MOST, shortened
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, TASK, Run, begin, state

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
-from celery_graceful.views.plain import plain
+from celery_graceful.views.runs import plain
 from tests.unit.model.test_cursor import VALUES
 
 NIL = "00000000-0000-0000-0000-000000000000"
