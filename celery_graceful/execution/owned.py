@@ -15,10 +15,9 @@ from celery_graceful._celery.task.delivery import ExecutionLeft
 from celery_graceful.execution import results
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal import ItemWork
-from celery_graceful.execution.journal.atomic_work import AtomicWork
+from celery_graceful.execution.journal.atomic_work import AtomicWork, RunRow
 from celery_graceful.execution.journal.child_tasks import Children
 from celery_graceful.execution.journal.null import PlainWork
-from celery_graceful.execution.journal.run_row import RunRow
 from celery_graceful.execution.journal.store_journal import StoreJournal
 from celery_graceful.execution.loop import ticker
 from celery_graceful.execution.loop.pacing import Pacing
