@@ -13,7 +13,7 @@ from benchmarks.inside import carry
 from celery_graceful.tasks import IterableTask
 
 ITEMS = 1_000_000
-#: Lasts for several flush intervals.
+#: Lasts for several checkpoint intervals.
 MANY = 50_000_000
 #: How many times the bare loop a run may cost.
 GENERATOR, WITH_RESULT, CLASS, CALLED = 1.4, 1.5, 1.5, 2.0

@@ -128,7 +128,7 @@ def _of_broker(app: Any, setting: str, urls: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _unopened(connection: Any) -> Any:
-    """A channel that knows its options, and has not been told to connect."""
+    """A channel that knows its options, and has not been asked to connect."""
     transport = connection.transport
     kind = transport.Channel
     channel = kind.__new__(kind)

@@ -20,7 +20,7 @@ def _nothing() -> None:
 
 
 class Rounds:
-    """Calls ``round_(store, now)`` again and again, in a real thread, until it is told to stop.
+    """Calls ``round_(store, now)`` again and again, in a real thread, until it is asked to stop.
 
     Errors of the store are logged once, until a round succeeds; no error ends the thread.
 

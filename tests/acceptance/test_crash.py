@@ -32,7 +32,7 @@ LEASE, FLUSH, MAX_CRASHES = 3.0, 0.6, 3
 LONG_LEASE = 30.0
 #: Longer than a lease.
 OUTAGE = 1.4 * LEASE
-#: What a crash repeats at most, in flush intervals.
+#: What a crash repeats at most, in checkpoint intervals.
 MOST_REPEATED = 1.5 * FLUSH
 #: Seconds until a run is resumed: after a child's end without waiting for a lease's.
 CHILD_LATEST, WORKER_LATEST = LONG_LEASE / 2, LEASE + 25.0
@@ -132,7 +132,7 @@ def test_an_item_that_kills_ends_the_run(stage: Stage) -> None:
 
 
 # -- the broker is away ----------------------------------------------------------------------
-# Until Celery 5.6 a worker that comes back to its broker forgets the queues it was told to take
+# Until Celery 5.6 a worker that comes back to its broker forgets the queues it was asked to take
 # from meanwhile, so a worker that begins later resumes it.
 
 
@@ -190,7 +190,7 @@ def test_the_store_is_away_for_two_seconds(tmp_path: Path, redis_url: str) -> No
         run.check_exact()
 
 
-@pytest.mark.parametrize("done", [1, 250])  # within the first flush interval, and later
+@pytest.mark.parametrize("done", [1, 250])  # within the first checkpoint interval, and later
 def test_the_store_is_away_when_a_run_is_done(tmp_path: Path, redis_url: str, done: int) -> None:
     with (
         Valkey(appendonly=True) as store,

@@ -46,7 +46,7 @@ def events(redis_stage: Stage) -> Iterator[list[dict[str, Any]]]:
     thread.join()
 
 
-def test_a_segfault_is_told_to_everybody(
+def test_a_segfault_is_reported_to_everybody(
     redis_stage: Stage, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     redis_stage.settings.update(graceful_lease_ttl=LEASE, graceful_max_crashes=2)

@@ -45,7 +45,7 @@ def test_a_run_survives_a_stop_and_a_crash(stage: Stage, pool: str) -> None:
     run.hurry()
     run.check_result()
     assert not run.lost()
-    assert sum(run.repeated().values()) <= 1.5 / 0.03, "no more than a flush interval and a half"
+    assert sum(run.repeated().values()) <= 1.5 / 0.03, "at most 1.5 checkpoint intervals"
 
 
 def test_what_the_caller_sent_stays(

@@ -48,7 +48,7 @@ def check_stays_ended(scene: Scene, app: Celery, tag: str, seconds: float = 2.5)
     """Nobody takes the run up while another one is carried for longer than two leases."""
     other = f"after-{tag}"
     witness = signatures(app, "verbs")("counted", int(seconds / 0.005), tag=other).apply_async()
-    # A child that was told to die has finished its item by then.
+    # A child that got SIGTERM has finished its item by then.
     wait_for(lambda: scene.items(other), 30, "the child to be free")
     done = scene.items(tag)
     witness.get(timeout=30)

@@ -12,9 +12,9 @@ from tests.chaos.ledger import Effect
 from tests.chaos.recovery import struck
 from tests.harness.lately import done_in
 
-#: What a crash may repeat, in flush intervals.
+#: What a crash may repeat, in checkpoint intervals.
 INTERVALS = 1.5
-#: For how long a runner that stood still may go on, in flush intervals.
+#: For how long a runner that stood still may go on, in checkpoint intervals.
 OVERLAP = 1.0
 #: A store that is back may be tried again so many seconds later; outages that follow each other
 #: as closely are one.
@@ -38,7 +38,7 @@ class Blame:
     Args:
         faults: all of them, by time.
         lease: ``graceful_lease_ttl`` in seconds.
-        flush: the flush interval in seconds.
+        flush: the checkpoint interval in seconds.
     """
 
     def __init__(self, faults: Sequence[Fault], *, lease: float, flush: float) -> None:

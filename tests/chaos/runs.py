@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 _ITEMS, _PAUSE = (200, 2000), (0.001, 0.005)
-#: Some runs are over within a flush interval, which takes another way through the package.
+#: Some runs are over within a checkpoint interval, which takes another way through the package.
 _FEW, _SHORT = (3, 60), 0.15
 #: The share of runs with an item that raises what is no ``Exception``.
 _EXITS = 0.05

@@ -58,7 +58,7 @@ def judge(evidence: Evidence, *, lease: float, flush: float, spare: float = SPAR
     Args:
         evidence: of one chaos run.
         lease: ``graceful_lease_ttl`` in seconds.
-        flush: the flush interval in seconds.
+        flush: the checkpoint interval in seconds.
         spare: seconds beyond a lease within which a run is resumed.
     """
     blame = Blame(evidence.faults, lease=lease, flush=flush)
@@ -155,7 +155,7 @@ def _check_repeats(verdict: Verdict, done: dict[str, list[Effect]], blame: Blame
         if len(repeats) > may:
             verdict.failures.append(
                 f"fault {number} ({fault.kind}) repeated {len(repeats)} items of {run}, where at "
-                f"most {may} had been done in {INTERVALS} flush intervals"
+                f"most {may} had been done in {INTERVALS} checkpoint intervals"
             )
 
 

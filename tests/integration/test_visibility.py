@@ -25,7 +25,7 @@ VISIBLE = 0.6
 
 
 class Holder:
-    """Consumes as Celery's worker does, and acknowledges when it is told to."""
+    """Consumes as Celery's worker does, and acknowledges when it is asked to."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.connection = Connection(url, transport_options=options)

@@ -39,7 +39,7 @@ def send_lines_to_main_thread() -> None:
 class MainThreadWrites(logging.Filter):
     """Keeps back a record of another thread until the main thread has written it.
 
-    While the main thread's greenlets do not give way, none of them can wait for a lock either:
+    While the main thread's greenlets do not yield, none of them can wait for a lock either:
     then the record passes, and its own thread writes it.
 
     Args:

@@ -30,7 +30,7 @@ def start_native_thread(target: Callable[[], None]) -> None:
 
 
 def native_sleep(seconds: float) -> None:
-    """Sleep without giving way to other greenlets."""
+    """Sleep without yielding to other greenlets."""
     original("time", "sleep")(seconds)
 
 

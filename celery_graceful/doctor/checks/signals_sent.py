@@ -97,7 +97,7 @@ def procfile(view: WorkerView) -> Problems:
     ERROR,
     "Plain tasks with `acks_late` but without `reject_on_worker_lost`, under a signal to the whole"
     " group, in a worker that does not know its grace period",
-    why="Celery acknowledges the message of a task whose process died, unless it is told to reject"
+    why="Celery acknowledges the message of a task whose process died, unless it is asked to reject"
     " it: the task is lost in spite of its late ack.",
     fix="`task_reject_on_worker_lost = True`, or a signal to the main process alone",
 )

@@ -46,7 +46,7 @@ TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
     (_S.RUNNING, ev.HandOver): runner.hand_over,
     (_S.RUNNING, ev.Wait): runner.wait,
     (_S.RUNNING, ev.Finish): runner.finish,
-    (_S.FINISHING, ev.Finish): runner.finish,  # of a run that is given up
+    (_S.FINISHING, ev.Finish): runner.finish,  # of a run that fails for its crashes
     (_S.RUNNING, ev.End): runner.end,
     (_S.FINISHING, ev.End): runner.end,
     (_S.INTERRUPTED, ev.Reclaim): runner.reclaim,

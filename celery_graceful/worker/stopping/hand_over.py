@@ -60,7 +60,7 @@ class HandOver:
         self._cut_off = CutTasks(worker)
         #: What was cut off and is not dealt with; read by another thread.
         self._in_hand: list[UnderWay] = []
-        #: Ids of tasks that were told to end: a second signal would end ``finally`` blocks.
+        #: Ids of tasks that were asked to end: a second signal would end ``finally`` blocks.
         self._told_to_end: set[str] = set()
         #: Ids of those that were given back or reported.
         self._settled: set[str] = set()

@@ -50,7 +50,7 @@ class LastMoment(StopThread):
         try:
             self._hand_over.cut_without_main_thread()
         except Exception:
-            logger.exception("What still runs could not be told to end before the kill")
+            logger.exception("What still runs could not be asked to end before the kill")
 
     def _last(self) -> float:
         return max(self.flag.cut or 0.0, (self.flag.deadline or 0.0) - LAST_MOMENT)

@@ -83,7 +83,7 @@ def stubborn(tag: str) -> str:
 
 @app.task(name="cut.prompt", acks_late=True)
 def prompt(tag: str) -> str:
-    """Ends in order when it is told to."""
+    """Ends in order when it is asked to."""
     try:
         work(tag)
     except SystemExit:

@@ -167,7 +167,7 @@ def _fail_when_told(task: Any, how: str, tag: str, cursor: int) -> Generator[int
 
 @app.task(base=IterableTask, bind=True, name="retrying.late")
 def late(self: Any, how: str, *, tag: str, cursor: int = 0) -> Generator[int, None, Any]:
-    """Fails, or asks for a retry, when it is told to."""
+    """Fails, or asks for a retry, when it is asked to."""
     yield from _fail_when_told(self, how, tag, cursor)
 
 

@@ -124,7 +124,7 @@ class Faulty:
 
 @pytest.fixture
 def faulty(runtime: Runtime) -> Faulty:
-    """The runtime's store, ready to lose what it is told to."""
+    """The runtime's store, ready to lose what it is asked to."""
     store = Faulty(runtime.store)
     runtime.__dict__["store"] = store
     return store

@@ -67,7 +67,7 @@ def insert(item: int, alias: str) -> None:
 
 
 def stop_at(item: int) -> None:
-    """The worker is told to stop while ``item`` is done, in the first execution."""
+    """The worker is asked to stop while ``item`` is done, in the first execution."""
     execution: Any = current_execution.get()
     run = owned_run(execution.task.request)
     if item == STOP_AT and not execution.resumed and run is not None:

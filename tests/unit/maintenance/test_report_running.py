@@ -21,7 +21,7 @@ def report(*seconds: float, slots: int = 2) -> Report:
         (report(3.0, 0.0), ["id-0", "id-1"], "2/2"),
         (report(0.0, 3.0, 0.0, 4.0, 0.0, 0.0), ["id-1", "id-3"], "2/2, 4 wait"),
         (report(3.0, 4.0, 0.0), ["id-0", "id-1"], "2/2, 1 waits"),
-        # More than there are slots, while one of them is told to end.
+        # More than there are slots, while one of them is asked to end.
         (report(3.0, 4.0, 5.0), ["id-0", "id-1", "id-2"], "3/2"),
     ],
 )

@@ -33,7 +33,7 @@ class Execution(NamedTuple):
     phase: str = "run"
     #: Whether it was admitted last.
     latest: bool = True
-    #: The generation to publish, or why it was told to stop.
+    #: The generation to publish, or why it was asked to stop.
     detail: str = ""
     #: The number of the record as it last saw it, where records may vanish.
     held: int = 0

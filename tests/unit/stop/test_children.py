@@ -16,7 +16,7 @@ from celery_graceful.stop import flag
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 
-#: Says what it sees at the start, and again when it is told to look.
+#: Says what it sees at the start, and again when it is asked to look.
 CHILD = """
 import sys
 from celery_graceful.stop import flag, sleep, stopping, time_left

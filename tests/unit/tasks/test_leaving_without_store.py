@@ -134,7 +134,7 @@ def test_a_stop_while_the_store_is_away_loses_no_item(reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["paused", "cancelled"])
-def test_what_an_operator_wants_is_told_to_the_store(reason: str) -> None:
+def test_what_an_operator_wants_is_written_to_the_store(reason: str) -> None:
     ticket = FakeTicket()
     with pytest.raises(Reject):
         leaving.leave(run_with(ticket), reason)

@@ -24,7 +24,7 @@ OURS = {"current": 0, "total": 2, "percent": 0.0}
 
 
 class Backend:
-    """A result backend that keeps one state, and may be frozen until it is told to answer."""
+    """A result backend that keeps one state, and may be frozen until it is asked to answer."""
 
     def __init__(self) -> None:
         self.thaw = threading.Event()

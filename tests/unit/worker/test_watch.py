@@ -163,7 +163,7 @@ def test_a_mode_that_cannot_be_read_leaves_it_unknown(
 
 
 class Refusing(Breaking):
-    """A store that raises what it is told to."""
+    """A store that raises what it is asked to."""
 
     error: Exception | None = None
 
