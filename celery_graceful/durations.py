@@ -15,11 +15,16 @@ _HINT = 'write a number of seconds, or a number with a unit: "500ms", "30s", "5m
 def parse(value: object) -> float:
     """The seconds that ``value`` means.
 
-    :param value: a number of seconds, a :class:`~datetime.timedelta`, or a text: a bare number of
-        seconds, or numbers with the units ``d``, ``h``, ``m``, ``s``, ``ms``, the largest first,
-        each unit once, in either case, spaces allowed (``"1h 30m"``).
-    :returns: seconds; never negative, never infinite.
-    :raises ValueError: for anything else; the message says what can be written.
+    Args:
+        value: a number of seconds, a :class:`~datetime.timedelta`, or a text: a bare number of
+            seconds, or numbers with the units ``d``, ``h``, ``m``, ``s``, ``ms``, the largest
+            first, each unit once, in either case, spaces allowed (``"1h 30m"``).
+
+    Returns:
+        Seconds; never negative, never infinite.
+
+    Raises:
+        ValueError: it is anything else; the message says what can be written.
     """
     if isinstance(value, timedelta):
         return _checked(value.total_seconds(), value)
@@ -35,7 +40,8 @@ def format_seconds(seconds: float) -> str:
 
     :func:`parse` reads it back.
 
-    :raises ValueError: when ``seconds`` is negative, infinite or not a number.
+    Raises:
+        ValueError: ``seconds`` is negative, infinite or not a number.
     """
     left = round(_checked(seconds, seconds) * 1000)
     parts = []

@@ -1,21 +1,10 @@
-"""What a database has to do for atomic runs; write these for one that SQLAlchemy does not know."""
+"""What a database does for atomic runs; implement it for one that SQLAlchemy does not know."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
-
-__all__ = [
-    "COMMITTED_FOR_ITEMS",
-    "Busy",
-    "Claim",
-    "Database",
-    "Mark",
-    "Row",
-    "Work",
-    "is_committed_for_items",
-]
 
 #: In ``Session.info`` of a session that commits items' work and checkpoint together.
 COMMITTED_FOR_ITEMS = "celery_graceful.atomic"
@@ -79,7 +68,7 @@ class Work(Protocol):
         """Make the run's row this execution's, in its own transaction; returns the row.
 
         With the row written and not yet committed, ``stands`` is asked whether the execution may
-        still carry the run. If it may not, nothing is left behind and the answer is ``None``. From
+        still own the run. If it may not, nothing is left behind and the answer is ``None``. From
         then on no other execution's commit is accepted.
 
         Raises:
@@ -128,3 +117,32 @@ class Database(Protocol):
 def is_committed_for_items(session: Any) -> bool:
     """Whether the plugin commits this SQLAlchemy session, together with the checkpoint."""
     return COMMITTED_FOR_ITEMS in session.info
+
+
+# -- whose row it is ---------------------------------------------------------------------------
+
+
+def settled(row: Row | None, claim: Claim, now: float) -> Row:
+    """The row to write for ``claim``, which the store has admitted.
+
+    Args:
+        row: what is there.
+        claim: the execution's.
+        now: Unix time, in seconds.
+    """
+    fresh = Row(claim.fence, claim.started, claim.checkpoint, claim.steps, None, now)
+    if row is None or not _same_run(row, claim, now):
+        return fresh
+    if claim.steps > row.steps:  # the task was not atomic for a while
+        return fresh
+    return row._replace(fence=claim.fence, started=claim.started, updated_at=now)
+
+
+def _same_run(row: Row, claim: Claim, now: float) -> bool:
+    if row.started == claim.started:
+        return True
+    if claim.after >= row.fence:  # the store remembers that run, and that it ended
+        return False
+    # The store has forgotten it. After the end that is as it should be; before, data was lost,
+    # and the row knows better.
+    return now < row.updated_at + claim.kept_for

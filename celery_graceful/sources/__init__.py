@@ -12,7 +12,7 @@ from __future__ import annotations
 from celery_graceful.sources.basic import batches, numbers, sequence
 from celery_graceful.sources.csv_files import csv_count, csv_rows
 from celery_graceful.sources.folders import files
-from celery_graceful.sources.text import jsonl, lines
+from celery_graceful.sources.text_files import jsonl, lines
 
 __all__ = [
     "batches",

@@ -8,12 +8,10 @@ from itertools import islice
 from typing import TypeVar
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources.cursors import whole_cursor
+from celery_graceful.sources.offsets import whole_cursor
 from celery_graceful.text.counting import counted
 
-__all__ = ["batch_sizer", "batches", "numbers", "sequence"]
-
-#: Says how many items a batch gets, at most as many as were asked for; set where a run is carried.
+#: Says how many items a batch gets, at most as many as were asked for; set where a worker runs it.
 batch_sizer: ContextVar[Callable[[int], int] | None] = ContextVar(
     "celery_graceful_batch_sizer", default=None
 )
@@ -27,8 +25,9 @@ def sequence(items: Sequence[_Item], *, cursor: int | None = None) -> Iterator[t
 
     The sequence has to be the same when the run is resumed.
 
-    :raises CursorError: when the cursor is no index of ``items``.
-    :raises TypeError: when ``items`` is no sequence, and so could not be resumed.
+    Raises:
+        CursorError: the cursor is no index of ``items``.
+        TypeError: ``items`` is no sequence, and so could not be resumed.
     """
     if not (hasattr(items, "__getitem__") and hasattr(items, "__len__")):
         raise TypeError(
@@ -49,9 +48,10 @@ def numbers(start: int, stop: int, *, cursor: int | None = None) -> Iterator[tup
     """The whole numbers from ``start`` up to and without ``stop``; the cursor is the number.
 
     A cursor below ``start`` is a start, one from ``stop`` on the end: both bounds may be moved
-    while the run goes on.
+    while the run is under way.
 
-    :raises CursorError: when the cursor is no whole number.
+    Raises:
+        CursorError: the cursor is no whole number.
     """
     done = whole_cursor("sources.numbers", cursor, least=None)
     first = start if done is None else max(start, done + 1)
@@ -68,9 +68,10 @@ def batches(
     fifth of it.
 
     The cursor is that of the list's last item, so that a run with other batch sizes, or without,
-    can take it up.
+    can resume from it.
 
-    :param size: items per list, 1 or more.
+    Args:
+        size: items per list, 1 or more.
     """
     if size < 1:
         raise ValueError(f"sources.batches: the size must be 1 or more, not {size}")

@@ -17,8 +17,6 @@ from celery_graceful.sources.offsets import (
     located,
 )
 
-__all__ = ["csv_count", "csv_rows"]
-
 #: As the dict rows of the standard library: texts, but for ``restkey`` and ``restval``.
 DictRow: TypeAlias = dict[str | Any, str | Any]
 
@@ -71,19 +69,22 @@ def csv_rows(
     several lines, all three kinds of line ends and a UTF-8 BOM are understood; empty lines are
     left out. Rows appended behind the cursor while the run is away are found.
 
-    :param path: the file.
-    :param cursor: the last cursor that was yielded; ``None`` for the first row.
-    :param lists: yield lists of texts instead of dicts.
-    :param header: whether the first row is a header; it is never yielded.
-    :param fieldnames: the keys of the dicts, instead of the header's; needed without a header.
-    :param restkey: as for :class:`csv.DictReader`: the key for the fields a row has too many.
-    :param restval: likewise the value of the fields it has too few.
-    :param encoding: one in which each line can be read on its own, as UTF-8, Latin-1 and most are.
-    :param dialect: as for :func:`csv.reader`, as are all further arguments (``delimiter=";"``).
-    :raises CursorError: when the encoding cannot be resumed, or the file is not the one that the
-        cursor comes from: too short, or no row ends there.
-    :raises csv.Error: when the file is no CSV; :exc:`UnicodeDecodeError` when it is in another
-        encoding. Both name the file and the place.
+    Args:
+        path: the file.
+        cursor: the last cursor that was yielded; ``None`` for the first row.
+        lists: yield lists of texts instead of dicts.
+        header: whether the first row is a header; it is never yielded.
+        fieldnames: the keys of the dicts, instead of the header's; needed without a header.
+        restkey: as for :class:`csv.DictReader`: the key for the fields a row has too many.
+        restval: likewise the value of the fields it has too few.
+        encoding: one in which each line can be read on its own, as UTF-8, Latin-1 and most are.
+        dialect: as for :func:`csv.reader`, as are all further arguments (``delimiter=";"``).
+
+    Raises:
+        CursorError: the encoding cannot be resumed, or the file is not the one that the cursor
+            comes from: too short, or no row ends there.
+        csv.Error: the file is no CSV; :exc:`UnicodeDecodeError` when it is in another encoding.
+            Both name the file and the place.
     """
     if not lists and not header and fieldnames is None:
         raise ValueError("sources.csv_rows: without a header, give fieldnames=[...] or lists=True")
@@ -108,7 +109,8 @@ def csv_count(
 ) -> int:
     """How many rows :func:`csv_rows` yields with the same arguments; reads the whole file.
 
-    :raises csv.Error: when the file is no CSV.
+    Raises:
+        csv.Error: the file is no CSV.
     """
     check_encoding("sources.csv_count", encoding)
     # A BOM before a quote would hide the quote.

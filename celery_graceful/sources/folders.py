@@ -11,8 +11,6 @@ from pathlib import Path
 
 from celery_graceful.errors import CursorError
 
-__all__ = ["files"]
-
 
 def files(
     root: str | os.PathLike[str], pattern: str = "*", *, cursor: str | None = None
@@ -23,11 +21,14 @@ def files(
     folders that are not done. Files that appear before the cursor meanwhile are not seen; the file
     of the cursor may be gone. Links to folders are not followed.
 
-    :param root: the folder; must exist.
-    :param pattern: which names, as in a shell: ``*.py``, ``[0-9]*.csv``; case matters.
-    :param cursor: the last cursor that was yielded; ``None`` for the first file.
-    :raises CursorError: when the cursor is no relative path.
-    :raises OSError: when ``root`` or a folder in it cannot be read.
+    Args:
+        root: the folder; must exist.
+        pattern: which names, as in a shell: ``*.py``, ``[0-9]*.csv``; case matters.
+        cursor: the last cursor that was yielded; ``None`` for the first file.
+
+    Raises:
+        CursorError: the cursor is no relative path.
+        OSError: ``root`` or a folder in it cannot be read.
     """
     if "/" in pattern:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Reading lines of a file with the byte offset at which each ends."""
+"""Cursors that are whole numbers; lines of a file with the byte offset at which each ends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from operator import methodcaller
 from typing import BinaryIO, TypeAlias, Union
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources.cursors import whole_cursor
 from celery_graceful.text.counting import counted
-
-__all__ = ["Lines", "Path", "check_encoding", "check_offset", "is_utf8", "located"]
 
 Path: TypeAlias = Union[str, "os.PathLike[str]"]
 
@@ -22,11 +19,30 @@ _CHUNK = 1 << 17
 _STATEFUL = ("iso2022", "hz", "utf-7", "idna", "punycode")
 
 
+def whole_cursor(source: str, cursor: object, *, least: int | None = 0) -> int | None:
+    """``cursor`` when it is a whole number of at least ``least``, or ``None``.
+
+    Raises:
+        CursorError: it is anything else; names ``source``.
+    """
+    if cursor is None:
+        return None
+    if isinstance(cursor, bool) or not isinstance(cursor, int):
+        raise CursorError(
+            f"{source}: the cursor must be a whole number or None, not {cursor!r};"
+            " pass on the cursor that the source yielded"
+        )
+    if least is not None and cursor < least:
+        raise CursorError(f"{source}: the cursor must be {least} or more, not {cursor}")
+    return cursor
+
+
 def check_encoding(source: str, encoding: str) -> None:
     """Refuse encodings whose lines cannot be read on their own.
 
-    :raises CursorError: for UTF-16, UTF-32, UTF-7, ISO-2022 and the like.
-    :raises LookupError: when there is no such encoding.
+    Raises:
+        CursorError: for UTF-16, UTF-32, UTF-7, ISO-2022 and the like.
+        LookupError: there is no such encoding.
     """
     name = codecs.lookup(encoding).name
     if "\r\n".encode(encoding) not in (b"\r\n", codecs.BOM_UTF8 + b"\r\n") or name.startswith(
@@ -46,8 +62,8 @@ def is_utf8(encoding: str) -> bool:
 def check_offset(source: str, path: Path, cursor: object) -> int:
     """The byte offset that ``cursor`` means in the file, 0 for ``None``.
 
-    :raises CursorError: when it is beyond the end or, in a file that was changed, not between
-        two lines.
+    Raises:
+        CursorError: it is beyond the end or, in a file that was changed, not between two lines.
     """
     offset = whole_cursor(source, cursor)
     if not offset:

@@ -9,8 +9,6 @@ from typing import Any
 
 from celery_graceful.sources.offsets import Lines, Path, check_encoding, check_offset, located
 
-__all__ = ["jsonl", "lines"]
-
 
 def lines(
     path: Path, *, cursor: int | None = None, encoding: str = "utf-8", errors: str = "strict"
@@ -19,11 +17,14 @@ def lines(
 
     A line ends with ``\\n``, ``\\r\\n`` or ``\\r``; a UTF-8 BOM is left out.
 
-    :param encoding: one in which each line can be read on its own, as UTF-8, Latin-1 and most are.
-    :param errors: what to do about bytes that are wrong in it, as for :func:`open`.
-    :raises CursorError: when the encoding cannot be resumed, or the file is not the one that the
-        cursor comes from.
-    :raises UnicodeDecodeError: naming the file and the offset of the last good line.
+    Args:
+        encoding: one in which each line can be read on its own, as UTF-8, Latin-1 and most are.
+        errors: what to do about bytes that are wrong in it, as for :func:`open`.
+
+    Raises:
+        CursorError: the encoding cannot be resumed, or the file is not the one that the cursor
+            comes from.
+        UnicodeDecodeError: naming the file and the offset of the last good line.
     """
     check_encoding("sources.lines", encoding)
     return _lines(path, check_offset("sources.lines", path, cursor), encoding, errors)
@@ -45,8 +46,9 @@ def jsonl(path: Path, *, cursor: int | None = None) -> Iterator[tuple[Any, int]]
 
     Empty lines are left out, as is a BOM.
 
-    :raises CursorError: when the file is not the one that the cursor comes from.
-    :raises ValueError: for a line that is no JSON, naming the file and the offset.
+    Raises:
+        CursorError: the file is not the one that the cursor comes from.
+        ValueError: for a line that is no JSON, naming the file and the offset.
     """
     return _jsonl(path, check_offset("sources.jsonl", path, cursor))
 
