@@ -211,7 +211,7 @@ def test_one_that_pauses_without_a_store_does_so_after_a_lease(
     apart.scene.settings["graceful_without_store"] = "pause"
     worker = apart.scene.worker()
     own_valkey.freeze()
-    worker.wait_log("it consumes nothing until the store answers", 40)
+    worker.wait_log("it consumes only exempt queues until the store answers", 40)
     late = apart.send("short", "late")
     pass_by(1)
     assert apart.noted() == []
