@@ -11,12 +11,10 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
     Double,
     Engine,
     LargeBinary,
-    Table,
     and_,
     bindparam,
     delete,
@@ -32,7 +30,7 @@ from sqlalchemy.exc import IntegrityError
 from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.stores.codec import text, utf8
 from celery_graceful.stores.sql.calls import SqlCalls
-from celery_graceful.stores.sql.tables import quarantine_expiry, quarantined, table
+from celery_graceful.stores.sql.tables import of_run, quarantine_expiry, quarantined, table
 
 #: Rows that one statement deletes at most; SQLite takes few parameters in old versions.
 _AT_ONCE = 500
@@ -48,15 +46,6 @@ _LAST = 2**63 - 1
 _q, _e, _t = quarantined.c, quarantine_expiry.c, table.c
 
 
-def _of(which: Table) -> ColumnElement[bool]:
-    """The rows of the run that the parameters name."""
-    return and_(
-        which.c.namespace == bindparam("ns"),
-        which.c.task == bindparam("run_task"),
-        which.c.id == bindparam("run_id"),
-    )
-
-
 class SqlQuarantine(SqlCalls):
     """What a store does for quarantined items."""
 
@@ -67,15 +56,15 @@ class SqlQuarantine(SqlCalls):
         now = self._now
         until = now + bindparam("keep", type_=Double)
         running = and_(
-            _of(table), _t.state == State.RUNNING.value, _t.fence == bindparam("expected_fence")
+            of_run(table), _t.state == State.RUNNING.value, _t.fence == bindparam("expected_fence")
         )
         owned = exists().where(running)
-        alive = exists().where(_of(quarantine_expiry), _e.expires_at > now)
+        alive = exists().where(of_run(quarantine_expiry), _e.expires_at > now)
         ordinal, entry = bindparam("at", type_=BigInteger), bindparam("entry", type_=LargeBinary)
-        mine, from_first = _of(quarantined), _q.ordinal >= bindparam("first", type_=BigInteger)
+        mine, from_first = of_run(quarantined), _q.ordinal >= bindparam("first", type_=BigInteger)
         key = (_t.namespace, _t.task, _t.id)
 
-        held = and_(_of(quarantine_expiry), _e.expires_at > now)
+        held = and_(of_run(quarantine_expiry), _e.expires_at > now)
         self._keep_items = update(quarantine_expiry).where(held).values(expires_at=until)
         # A little more than asked for, so that not every item writes this row.
         more = now + bindparam("keep", type_=Double) * _AHEAD
@@ -133,7 +122,7 @@ class SqlQuarantine(SqlCalls):
             .limit(bindparam("count"))
         )
         self._forget_items = delete(quarantine_expiry).where(
-            _of(quarantine_expiry), _e.expires_at <= now
+            of_run(quarantine_expiry), _e.expires_at <= now
         )
 
     def quarantine(self, run: RunKey, fence: int, ordinal: int, entry: str, *, keep: float) -> bool:

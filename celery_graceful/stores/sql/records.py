@@ -27,7 +27,7 @@ from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.codec import Unreadable, extra_of, record_of, request_of, utf8
 from celery_graceful.stores.sql.calls import SqlCalls
-from celery_graceful.stores.sql.tables import RECORD_COLUMNS, table
+from celery_graceful.stores.sql.tables import RECORD_COLUMNS, of_run, table
 
 #: Runs per statement; SQLite takes few parameters in old versions.
 _RENEWED_AT_ONCE = 200
@@ -54,12 +54,7 @@ class SqlRuns(SqlCalls):
         now = self._now
         alive = or_(_t.expires_at.is_(None), _t.expires_at > now)
         expired = and_(_t.namespace == bindparam("ns"), _t.expires_at <= self._moment)
-        mine = and_(
-            _t.namespace == bindparam("ns"),
-            _t.task == bindparam("run_task"),
-            _t.id == bindparam("run_id"),
-        )
-
+        mine = of_run(table)
         written: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _WRITTEN}
         written["version"] = bindparam("new_version")
         written["due_at"] = now + bindparam("due_in", type_=Double)

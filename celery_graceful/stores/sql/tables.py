@@ -16,6 +16,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
+    bindparam,
     collate,
 )
 from sqlalchemy.dialects import mysql
@@ -125,6 +127,15 @@ texts = Table(
     Column("written_at", Double, nullable=False),
     Column("expires_at", Double),
 )
+
+
+def of_run(which: Table) -> ColumnElement[bool]:
+    """The rows of the run that the parameters ``ns``, ``run_task`` and ``run_id`` name."""
+    return and_(
+        which.c.namespace == bindparam("ns"),
+        which.c.task == bindparam("run_task"),
+        which.c.id == bindparam("run_id"),
+    )
 
 
 def id_in_bytes(dialect: str) -> ColumnElement[str]:
