@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 
+from celery_graceful._celery.message.headers import node_of
 from celery_graceful.execution import ending, leaving, results
 from celery_graceful.execution.delivery import admission_of, process
 from celery_graceful.execution.ending import crash_limit
@@ -40,7 +41,8 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     task.raise_faults()
     kwargs = dict(kwargs)
     checkpoint = Checkpoint(kwargs.pop("cursor", None))
-    request, flag = task.request, stop_flag.current()
+    request = task.request
+    flag = stop_flag.current(node_of(request))
     if request.called_directly or request.is_eager:
         return _run_here(execution_here(task, args, kwargs, checkpoint))
     if flag is None:

@@ -1,8 +1,7 @@
 """The stop flag: a few bytes of memory that a worker shares with its pool children.
 
-One writer, the worker's main process. Children inherit the mapping when they are forked; spawned
-ones open it by the path in an environment variable. On Linux the memory has no name in any file
-system, so nothing is left behind however the worker dies.
+One writer, the worker's main process. Where that has several workers (threads, greenlets), each has
+a flag, and a run sees that of the worker that has received it; other tasks see the last one's.
 """
 
 from __future__ import annotations
@@ -28,14 +27,23 @@ ENVIRONMENT = "CELERY_GRACEFUL_STOP_FLAG"
 _MEMORY_NAME = "celery-graceful-stop"
 _PREFIX = "celery-graceful-"
 
+#: The flag that this process uses where nothing says which: of its only worker, or its parent's.
 _flag: StopFlag | None = None
+#: The flags of this process's own workers by their node names, and what children are told of each.
+_owned: dict[str, tuple[StopFlag, str]] = {}
 _refused: str | None = None
 
 
 def owned(worker: str) -> StopFlag:
-    """Create the flag of this process, the main process of ``worker``, and tell children of it."""
+    """Create the flag of a worker whose main process this is, and tell children of it.
+
+    Args:
+        worker: its node name, a slash, and what no other start of it has.
+    """
     global _flag
-    withdraw()
+    withdraw(worker)
+    if not _owned:  # what this very process wrote before it was re-executed
+        withdraw()
     handle, path = _anonymous() or _named()
     try:
         os.ftruncate(handle, SIZE)
@@ -44,15 +52,26 @@ def owned(worker: str) -> StopFlag:
     finally:
         if not path.startswith("/proc/"):
             os.close(handle)
-    os.environ[ENVIRONMENT] = json.dumps([os.getpid(), path, worker])
+    told = os.environ[ENVIRONMENT] = json.dumps([os.getpid(), path, worker])
     _flag = StopFlag(memory, os.getpid(), worker)
+    _owned[_node(worker)] = _flag, told
     return _flag
 
 
-def current() -> StopFlag | None:
-    """The flag of the worker this process belongs to, or ``None`` outside of a worker."""
+def _node(worker: str) -> str:
+    return worker.partition("/")[0]
+
+
+def current(node: str | None = None) -> StopFlag | None:
+    """The flag of the worker this process belongs to, or ``None`` outside of a worker.
+
+    Args:
+        node: the worker's name, for a process with several; else that of the last one counts.
+    """
     global _flag, _refused
     if _flag is not None:
+        if len(_owned) > 1:
+            return _owned.get(node or "", (_flag,))[0]
         return _flag
     told = os.environ.get(ENVIRONMENT)
     if not told or told == _refused:
@@ -92,11 +111,28 @@ def lent(flag: StopFlag) -> Iterator[None]:
         _flag = before
 
 
-def withdraw() -> None:
-    """Forget the flag and remove what it left: a re-executed worker must start clean."""
+def withdraw(worker: str | None = None) -> None:
+    """Forget a flag and remove what it left: a re-executed worker must start clean.
+
+    Args:
+        worker: as for :func:`owned`; ``None``: whatever flags this process has.
+    """
     global _flag
-    told = os.environ.pop(ENVIRONMENT, None)
-    _flag = None
+    if worker is None:
+        for known, _ in list(_owned.values()):
+            withdraw(known.worker)
+        _remove(os.environ.pop(ENVIRONMENT, None))
+        _flag = None
+        return
+    flag, told = _owned.pop(_node(worker), (None, None))
+    _remove(told)
+    if told is not None and os.environ.get(ENVIRONMENT) == told:
+        del os.environ[ENVIRONMENT]
+    if flag is not None and flag is _flag:
+        _flag = next((other for other, _ in reversed(_owned.values())), None)
+
+
+def _remove(told: str | None) -> None:
     named = _read(told) if told else None
     if named is None or named.pid != os.getpid():
         return

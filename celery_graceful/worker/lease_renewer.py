@@ -62,6 +62,7 @@ class LeaseRenewer:
         self.runtime = runtime
         self.flag = flag
         self.worker = flag.worker
+        self._node = flag.worker.partition("/")[0]
         self._wake_consumer = wake_consumer
         self._held = held
         self._store_is_away = store_is_away
@@ -127,7 +128,7 @@ class LeaseRenewer:
 
     def _beat(self, store: Store) -> None:
         try:
-            self._beaten = [RunKey(*run) for run in running.active_runs()]
+            self._beaten = [RunKey(*run) for run in running.active_runs(self._node)]
         except StillChanging:
             logger.debug("The leases of the last beat are kept: what runs changes all the time")
         if not self._beaten:
@@ -161,7 +162,7 @@ class LeaseRenewer:
     def _cancel_revoked(self, store: Store) -> None:
         """``revoke`` without ``terminate`` leaves a running task alone; a run it ends."""
         try:
-            revoked = running.revoked_active_runs()
+            revoked = running.revoked_active_runs(self._node)
         except StillChanging:
             return  # looked at again in the next round
         for run in revoked:
@@ -183,7 +184,7 @@ class LeaseRenewer:
         refused: StoreError | None = None
         for doubt in list(self._in_doubt):
             run, event = doubt
-            if _has_to_wait(run, event):
+            if self._has_to_wait(run, event):
                 continue
             if isinstance(event, ev.Release):
                 event = replace(event, late=True)
@@ -260,7 +261,7 @@ class LeaseRenewer:
         return True
 
     def _write(self, run: RunKey, event: ev.Event) -> Transition | None:
-        untold = any(not _has_to_wait(*doubt) for doubt in self._in_doubt)
+        untold = any(not self._has_to_wait(*doubt) for doubt in self._in_doubt)
         if untold and isinstance(event, ev.Release):
             self._in_doubt.append((run, event))  # one time-out after the other would add up here
             return None
@@ -277,15 +278,14 @@ class LeaseRenewer:
             logger.error("%s: the store does not take %r: %s", run, event, exc)
         return None
 
+    def _has_to_wait(self, run: RunKey, event: ev.Event) -> bool:
+        """Whether a release might hit another execution: its message has come back here.
 
-def _has_to_wait(run: RunKey, event: ev.Event) -> bool:
-    """Whether a release might hit another execution: its message has come back here.
-
-    It is either dropped there, and then the release is still owed; or an execution of its own by
-    now.
-    """
-    unnamed = isinstance(event, ev.Release) and event.fence is None
-    try:
-        return unnamed and tuple(run) in running.active_runs()
-    except StillChanging:
-        return True
+        It is either dropped there, and then the release is still owed; or an execution of its own
+        by now.
+        """
+        unnamed = isinstance(event, ev.Release) and event.fence is None
+        try:
+            return unnamed and tuple(run) in running.active_runs(self._node)
+        except StillChanging:
+            return True

@@ -213,7 +213,7 @@ class GracefulStep(ContainedStep):
         self.renewals.stop()
         self.hooks.listener = self.hooks.next_job_first = None
         leaks.forget()
-        stop_flag.withdraw()
+        stop_flag.withdraw(self.flag.worker)
 
     def _ring(self) -> None:
         self.interrupter.ring()

@@ -42,7 +42,7 @@ def vitals(worker: Any) -> dict[str, Any]:
             grace=None if grace is None else grace.seconds,
             margin=None if grace is None else grace.margin,
             grace_source="" if grace is None else grace.source,
-            seconds_left=_seconds_left(),
+            seconds_left=_seconds_left(worker.hostname),
             soft_shutdown_timeout=float(worker.app.conf.get("worker_soft_shutdown_timeout") or 0),
             remap_sigterm=os.environ.get("REMAP_SIGTERM", ""),
             prefetch=int(getattr(consumer_of(worker), "initial_prefetch_count", 0) or 0),
@@ -53,8 +53,8 @@ def vitals(worker: Any) -> dict[str, Any]:
     return {**said, "queues": list(said["queues"])}
 
 
-def _seconds_left() -> float | None:
-    flag = stop_flag.current()
+def _seconds_left(hostname: str) -> float | None:
+    flag = stop_flag.current(hostname)
     if flag is None or not flag.raised or flag.deadline is None:
         return None
     return round(max(0.0, flag.deadline - time.monotonic()), 1)

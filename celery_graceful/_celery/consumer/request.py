@@ -24,6 +24,7 @@ from celery_graceful._celery.consumer.outcomes import (
 from celery_graceful._celery.consumer.run_hooks import hooks_for
 from celery_graceful._celery.message.bodies import Raw, written_anew
 from celery_graceful._celery.message.headers import (
+    NODE,
     QUEUE,
     RAW,
     RECEIVED,
@@ -78,7 +79,7 @@ class RunRequest(Request):  # type: ignore[misc]
         expect(self)
         raw = self._raw(message)
         if raw is not None:
-            own = {RAW: raw, RECEIVED: uptime()}
+            own = {RAW: raw, RECEIVED: uptime(), NODE: self.hostname}
             queue_of = self.hooks.queue_of
             if queue_of is not None and not sent_home(headers):
                 own[QUEUE] = queue_of(message)

@@ -152,19 +152,20 @@ def under_way(worker: Any, held_here: Iterable[Any] = ()) -> list[UnderWay]:
     return [UnderWay(request) for request in sorted(found, key=lambda r: r.time_start)]
 
 
-def active_runs() -> list[tuple[str, str]]:
-    """Task name and id of the iterable tasks that run in this worker now.
+def active_runs(node: str) -> list[tuple[str, str]]:
+    """Task name and id of the iterable tasks that run in the worker of this name now.
 
     Raises:
         StillChanging: nobody can say.
     """
-    runs = [r for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
+    active = [r for r in snapshot(state.active_requests) if isinstance(r, RunRequest)]
+    runs = [r for r in active if r.hostname == node]
     return [(r.type, r.id) for r in runs if isinstance(r.id, str)]  # a stranger's id may be a list
 
 
-def revoked_active_runs() -> list[tuple[str, str]]:
+def revoked_active_runs(node: str) -> list[tuple[str, str]]:
     """Those of :func:`active_runs` whose id was revoked."""
-    return [run for run in active_runs() if run[1] in state.revoked]
+    return [run for run in active_runs(node) if run[1] in state.revoked]
 
 
 def something_runs() -> bool:

@@ -48,7 +48,13 @@ def begun(worker: Any, held_here: Iterable[Any]) -> list[Any]:
         *snapshot(state.active_requests),
         *_in_children(worker),
     )
-    return list({id(r): r for r in known if id(r) not in here}.values())
+    mine = [r for r in known if id(r) not in here and _is_of(worker, r)]
+    return list({id(r): r for r in mine}.values())
+
+
+def _is_of(worker: Any, request: Any) -> bool:
+    """Whether a worker has received a request: Celery keeps those of all workers of a process."""
+    return bool(getattr(request, "hostname", worker.hostname) == worker.hostname)
 
 
 def _in_children(worker: Any) -> list[Any]:
@@ -80,7 +86,8 @@ def left_by_closed_pool(worker: Any) -> list[Any]:
     return [
         request
         for request in snapshot(state.reserved_requests)
-        if not request.time_start and id(request) not in sent and not request.acknowledged
+        if not (request.time_start or id(request) in sent or request.acknowledged)
+        and _is_of(worker, request)
     ]
 
 

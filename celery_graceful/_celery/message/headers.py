@@ -31,6 +31,9 @@ RECEIVED = "graceful_received"
 #: Where it puts the queue that the message came from, if the broker says it.
 QUEUE = "graceful_queue"
 
+#: Where it puts the name of the worker: Celery gives a task the last one's of its process.
+NODE = "graceful_node"
+
 #: What brokers add to the headers of a delivery.
 OF_DELIVERY = (
     "redelivered",
@@ -81,6 +84,12 @@ def is_name_or_none(value: object) -> bool:
 
 def is_priority(value: object) -> bool:
     return value is None or (type(value) is int and 0 <= value <= _PRIORITIES)
+
+
+def node_of(request: Any) -> str | None:
+    """The name of the worker that has received a run's message, as its task's request says."""
+    node = (request.properties or {}).get(NODE)
+    return node if isinstance(node, str) else None
 
 
 def uptime() -> float:

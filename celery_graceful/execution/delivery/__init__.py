@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Reject
 
+from celery_graceful._celery.message.headers import node_of
 from celery_graceful._celery.task.delivery import (
     Delivery,
     Left,
@@ -52,7 +53,7 @@ def begin(task: RunTask, delivery: Delivery, request: Any) -> Ignore | Reject | 
     Returns:
         ``None``, or the way out of a delivery that is not to be executed.
     """
-    flag = stop_flag.current()
+    flag = stop_flag.current(node_of(request))
     if flag is None or task.faults:
         return None
     try:

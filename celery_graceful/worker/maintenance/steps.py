@@ -36,7 +36,7 @@ class MaintenanceStep(ContainedStep):
         self._ended = False
 
     def create(self, worker: Any) -> None:
-        flag = stop_flag.current()
+        flag = stop_flag.current(worker.hostname)
         if flag is None:
             raise SettingsError("the worker has no stop flag: Graceful(app) adds GracefulStep")
         runtime = runtime_of(worker.app)

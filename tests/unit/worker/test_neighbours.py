@@ -71,7 +71,7 @@ def lease_renewer(runtime: Runtime) -> LeaseRenewer:
 
 
 def running(monkeypatch: pytest.MonkeyPatch, *runs: RunKey) -> None:
-    monkeypatch.setattr(running_here, "active_runs", lambda: [tuple(run) for run in runs])
+    monkeypatch.setattr(running_here, "active_runs", lambda node: [tuple(run) for run in runs])
 
 
 # -- leases ------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_leases_are_kept_while_nobody_knows_what_runs(
     running(monkeypatch, GOOD)
     lease_renewer._beat(store)
 
-    def unknown() -> list[tuple[str, str]]:
+    def unknown(node: str) -> list[tuple[str, str]]:
         raise StillChanging("a set changed all the time")
 
     monkeypatch.setattr(running_here, "active_runs", unknown)
@@ -128,7 +128,7 @@ def test_something_runs_while_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(running_here.state, "active_requests", Never())
     assert running_here.something_runs()
     with pytest.raises(StillChanging):
-        running_here.active_runs()
+        running_here.active_runs("w@host")
 
 
 def test_a_doubt_that_cannot_be_settled_does_not_hold_up_the_others(
