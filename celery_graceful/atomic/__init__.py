@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celery_graceful.atomic.base import (
+from celery_graceful.atomic.database import (
     Busy,
     Claim,
     Database,

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
-from celery_graceful.atomic.base import Claim, Mark, Row
+from celery_graceful.atomic.database import Claim, Mark, Row
 
 metadata = MetaData()
 

@@ -22,7 +22,7 @@ from celery_graceful.atomic.alchemy_locks import (
     is_busy,
     is_transactional,
 )
-from celery_graceful.atomic.base import COMMITTED_FOR_ITEMS, Busy, Claim, Mark, Row, settled
+from celery_graceful.atomic.database import COMMITTED_FOR_ITEMS, Busy, Claim, Mark, Row, settled
 from celery_graceful.errors import DefinitionError, TransactionError
 
 logger = logging.getLogger("celery_graceful.atomic")

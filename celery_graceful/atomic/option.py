@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery_graceful import durations
-from celery_graceful.atomic.base import Claim, Database, Work
+from celery_graceful.atomic.database import Claim, Database, Work
 
 if TYPE_CHECKING:
     from celery_graceful.atomic.alchemy_work import Ready

@@ -21,8 +21,8 @@ def demo(as_json: bool, keep: bool, **preload: Any) -> None:
     minute, needs no other server and leaves nothing behind.
     """
     from celery_graceful.demo import servers, stage
+    from celery_graceful.demo.demo_verdict import text_of
     from celery_graceful.demo.screen import screen
-    from celery_graceful.demo.verdict import text_of
 
     stream = sys.stderr if as_json else sys.stdout
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery_graceful.demo import servers, work
+from celery_graceful.demo.demo_verdict import Moments, Verdict, judge
 from celery_graceful.demo.screen import Screen
-from celery_graceful.demo.verdict import Moments, Verdict, judge
 
 if TYPE_CHECKING:
     from celery.result import AsyncResult

@@ -15,8 +15,7 @@ from celery_graceful.errors import ProcessError
 from celery_graceful.processes import process_output, registry
 from celery_graceful.processes.current_task import app_now, task_now
 from celery_graceful.processes.guardian.escalation import COMMAND_MOMENT, KILL_PATIENCE
-from celery_graceful.processes.guardian_link import GuardianLink, start_guardian
-from celery_graceful.processes.report import Report
+from celery_graceful.processes.guardian_link import GuardianLink, Report, start_guardian
 from celery_graceful.processes.start_options import TAG, Search, StartOptions
 from celery_graceful.stop import time_to_end
 from celery_graceful.text.counting import pids

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from celery_graceful.demo import servers, work
+from celery_graceful.demo.demo_verdict import Moments, Verdict, judge, text_of
 from celery_graceful.demo.screen import Screen, screen
-from celery_graceful.demo.verdict import Moments, Verdict, judge, text_of
 
 NAMES = [f"{n}.py" for n in range(30)]
 SUMS = {"files": 30, "lines": 300, "digest": "abc"}

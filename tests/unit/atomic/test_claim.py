@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.atomic.base import Claim, Row, settled
+from celery_graceful.atomic.database import Claim, Row, settled
 
 NOW, KEPT = 1000.0, 100.0
 CLAIM = Claim("proj", "task", "id", 3, "10.5", "execution", "store's", 5, KEPT)
