@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals
@@ -17,6 +16,7 @@ from celery_graceful.execution.ending import late_ends
 from celery_graceful.execution.owned import owned_run
 from celery_graceful.execution.results.state_writer import close_writer
 from celery_graceful.execution.stopping import guard
+from celery_graceful.forks import after_fork
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.runs.admit import Admission
 from celery_graceful.runs.ticket import Ticket
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celery_graceful.runs")
 
-_prepared_in: int | None = None
+_prepared = False
 _warned: set[str] = set()
 
 
 def prepare() -> None:
     """Connect the hooks, once per process. Spawned children have no other place for it."""
-    global _prepared_in
-    if _prepared_in == os.getpid():
+    global _prepared
+    if _prepared:
         return
-    _prepared_in = os.getpid()
+    _prepared = True
     celery_signals.task_postrun.connect(_close_run, weak=False, dispatch_uid="graceful-close-run")
     celery_signals.worker_process_shutdown.connect(
         _close, weak=False, dispatch_uid="graceful-close-stores"
@@ -117,6 +117,12 @@ def _close(**_: Any) -> None:
 
 def _close_writer(**_: Any) -> None:
     close_writer()
+
+
+@after_fork
+def _begin_anew() -> None:
+    global _prepared
+    _prepared = False
 
 
 def warn_without_plugin(task: RunTask) -> None:

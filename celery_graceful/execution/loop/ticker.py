@@ -8,11 +8,11 @@ would starve a greenlet. It only reads shared memory and clears lists, so it nee
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import Protocol, runtime_checkable
 
 from celery_graceful._celery.threads.native import native_sleep, start_native_thread
+from celery_graceful.forks import after_fork
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -43,19 +43,24 @@ class Dying(Ticked, Protocol):
 _executions: dict[int, Ticked] = {}
 #: Those whose ``tick`` has raised, which is logged once.
 _failed: set[int] = set()
-_thread_of: list[int] = []  # the process that has a ticker thread: threads do not survive a fork
+#: Whether there is a thread: empty or not, which changes in one step.
+_has_thread: list[bool] = []
+
+
+@after_fork
+def _begin_anew() -> None:
+    """Threads do not survive a fork, and what they looked after belongs to the parent."""
+    _has_thread.clear()
+    _executions.clear()
+    _failed.clear()
 
 
 def enlist(execution: Ticked) -> None:
     """Have ``execution.tick`` called until :func:`leave`."""
-    if _thread_of != [os.getpid()]:
-        if _thread_of:
-            _executions.clear()  # what the process we were forked from left
-        _executions[id(execution)] = execution
-        _thread_of[:] = [os.getpid()]
+    _executions[id(execution)] = execution
+    if not _has_thread:
+        _has_thread.append(True)
         start_native_thread(_run)
-    else:
-        _executions[id(execution)] = execution
 
 
 def leave(execution: Ticked) -> None:
@@ -66,7 +71,7 @@ def leave(execution: Ticked) -> None:
 
 def enlisted() -> list[Ticked]:
     """Whatever is under way in this process."""
-    return list(_executions.values()) if _thread_of == [os.getpid()] else []
+    return list(_executions.values())
 
 
 def executions() -> list[Dying]:
@@ -101,8 +106,8 @@ def _run() -> None:
         idle = 0 if under_way else idle + 1
         for execution in under_way:
             _tick(execution, now)
-    _thread_of.clear()
+    _has_thread.clear()
     left = list(_executions.values())
     if left:  # enlisted in the moment between the last look and the line above
-        _thread_of[:] = [os.getpid()]
+        _has_thread.append(True)
         start_native_thread(_run)

@@ -8,12 +8,12 @@ the latest write it asked for; a slow backend makes runs skip writes, and delays
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 
 from celery_graceful._celery.task import backends
+from celery_graceful.forks import after_fork
 
 logger = logging.getLogger("celery_graceful.runs")
 
@@ -118,10 +118,8 @@ def close_writer() -> None:
     ended.close()
 
 
+@after_fork
 def _renew() -> None:
     # Threads do not survive a fork, and one of them may have held the lock.
     global _writer
     _writer = StateWriter()
-
-
-os.register_at_fork(after_in_child=_renew)
