@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import zlib
 from collections.abc import Callable
@@ -136,6 +137,7 @@ class Inner:
     ],
 )  # fmt: skip
 def test_a_saved_error_is_an_error_of_a_task(make_task: MakeTask, module: str, kind: str) -> None:
+    importlib.import_module(module)  # only classes of loaded modules are found by name
     saved = saved_error(exc_type=kind, exc_module=module, exc_message=["id"])
     with pytest.raises(CorruptRecord, match="no task fails with"):
         results.load(make_task(), saved)
