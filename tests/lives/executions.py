@@ -109,8 +109,7 @@ class Executions:
         else:
             self.lossy = True
 
-    # -- an execution
-    # -------------------------------------------------------------------------------
+    # -- an execution ------------------------------------------------------------------------
 
     def deliver(self, message: Message, worker: Worker) -> Execution:
         self.broker.remove(message)

@@ -250,6 +250,8 @@ class Life(RuleBasedStateMachine):
             broker.append(replace(message, redelivered=True))
         elif how == "purged" and all(m.use <= world.use for m in broker):
             # A message that nobody has admitted yet is the broker's: only a known run's are lost.
+            # The checkpoint of an execution that left without the store is in its message alone.
+            world.hurt += any(message.left is not None for message in broker)
             broker.clear()
             world.lossy = True
         elif how == "twice" and len(broker) < 4:
