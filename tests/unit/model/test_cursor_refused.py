@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from celery_graceful.errors import CursorError
-from celery_graceful.model.run.cursor import MAX_BYTES, MAX_DEPTH, Checkpoint, decode, encode
+from celery_graceful.model.run.cursor import MAX_BYTES, Checkpoint, decode, encode
+from celery_graceful.model.run.typed_values import MAX_DEPTH
 
 
 class Colour(IntEnum):
