@@ -5,11 +5,13 @@ On a broker without an event loop: Celery has one such loop in a process, and on
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import pytest
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
@@ -21,6 +23,16 @@ from celery_graceful.runtime import runtime_of
 from celery_graceful.stop import flag as stop_flag
 
 QUEUES = ("first", "second")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Celery's helper sets the root logger's level for the whole process."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 def test_each_has_its_own_flag_and_listener(redis_url: str) -> None:
