@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = [
     "AmbiguousRun",
+    "BaseExceptionRaised",
+    "CheckpointLost",
     "CorruptRecord",
     "CursorError",
     "CutOff",
@@ -15,6 +17,7 @@ __all__ = [
     "MaxItemErrorsExceeded",
     "NewerRecord",
     "NoRunError",
+    "NotResumable",
     "NotSent",
     "ProcessEnded",
     "ProcessError",
