@@ -1,4 +1,4 @@
-"""What a fork does to this process and its children: the one place that Python tells of it.
+"""What happens at a fork: the only user of ``os.register_at_fork``.
 
 Threads do not survive a fork, and what they held stays locked in the child. So a child begins anew
 with what belongs to a process (:func:`after_fork`), and no fork happens in the middle of a call

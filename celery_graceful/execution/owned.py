@@ -91,7 +91,7 @@ class OwnedRun:
         self._ended_by_force = self._warned_of_pacing = False
         #: Whether items may still be processed here.
         self.open = True
-        #: Whether the execution has let go of its run: it was handed over, or lost.
+        #: Whether the execution no longer owns its run: it was interrupted, or lost.
         self.left = False
         #: Whether it is about to: perhaps the store's answer did not arrive.
         self.leaving = False

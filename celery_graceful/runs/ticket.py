@@ -25,8 +25,8 @@ from celery_graceful.runs.vanished import fresh_fence, warn_written_back
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed
 
-#: Items quarantined are kept so many seconds beyond those for ended runs, lest a long run lose
-#: them.
+#: Seconds for which quarantined items are kept beyond the retention of ended runs, so that a long
+#: run does not lose them.
 KEPT_WHILE_LIVE = 90 * 86400.0
 
 Own = TypeVar("Own", ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End)

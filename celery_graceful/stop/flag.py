@@ -29,7 +29,7 @@ _PREFIX = "celery-graceful-"
 
 #: The flag that this process uses where nothing says which: of its only worker, or its parent's.
 _flag: StopFlag | None = None
-#: The flags of this process's own workers by their node names, and what children are told of each.
+#: The flags of this process's own workers by node name, and how children find each.
 _owned: dict[str, tuple[StopFlag, str]] = {}
 _refused: str | None = None
 

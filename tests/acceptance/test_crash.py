@@ -142,7 +142,7 @@ def test_redis_is_away_at_the_hand_over(own_valkey: Valkey, redis_url: str, tmp_
         own_valkey.kill()
         worker.signal(SIGTERM)
         stopped_at = time.monotonic()
-        worker.wait_log(rf"\[{run.id}\].* (cannot be handed over|is published again)", 20)
+        worker.wait_log(rf"\[{run.id}\].* (cannot be interrupted|is published again)", 20)
         own_valkey.start()
         stage.worker("later")
         run.wait_resumed(stopped_at, 60)
@@ -159,7 +159,7 @@ def test_rabbitmq_is_away_at_the_hand_over(
         try:
             worker.signal(SIGTERM)
             stopped_at = time.monotonic()
-            worker.wait_log(rf"\[{run.id}\].* (cannot be handed over|is published again)", 20)
+            worker.wait_log(rf"\[{run.id}\].* (cannot be interrupted|is published again)", 20)
         finally:
             rabbitmq_server.start()
         stage.worker("later")

@@ -62,7 +62,7 @@ def in_container(view: WorkerView) -> Problems:
     "GD803",
     WARNING,
     "`graceful_resume_queue` that no worker consumes",
-    why="Every run that is handed over waits there until a worker consumes it.",
+    why="Every interrupted run waits there until a worker consumes it.",
     fix="`-Q` with this queue",
 )
 def resume_queue(facts: Facts) -> Problems:

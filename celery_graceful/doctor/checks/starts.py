@@ -130,8 +130,8 @@ def blocked(view: WorkerView) -> Problems:
     "GD305",
     ERROR,
     "`--purge` at each start",
-    why="Each deploy deletes the messages that wait in the queues, including runs that were handed"
-    " over.",
+    why="Each deploy deletes the messages that wait in the queues, including those of"
+    " interrupted runs.",
     fix="remove it",
 )
 def purges(view: WorkerView) -> Problems:

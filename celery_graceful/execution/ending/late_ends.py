@@ -17,7 +17,7 @@ from celery_graceful.model.run.record import Outcome
 
 logger = logging.getLogger("celery_graceful.runs")
 
-#: Seconds for which the slot waits, lest a lost connection make a thread.
+#: Seconds for which the slot waits, so that a lost connection alone starts no thread.
 PATIENCE = 1.0
 
 _lock = threading.Lock()

@@ -121,7 +121,7 @@ def leave_without_store(run: OwnedRun, reason: str) -> None:
 
 def announce_interruption(run: OwnedRun, reason: str) -> None:
     """The run is saved for another execution: nothing may keep its message from being sent."""
-    what = "is handed over in spite of: %s"
+    what = "is interrupted all the same; ignored on the way: %s"
     try:
         # Before anybody else can end the run, and after it is safe.
         run.report.settle(run.ticket.runtime.settings.release_timeout)
@@ -147,7 +147,7 @@ def publish_successor(run: OwnedRun, reason: str) -> None:
         log(
             logging.ERROR,
             run,
-            "cannot be handed over (%s), the broker takes no message, so it continues here: %s",
+            "cannot be interrupted (%s): the broker accepts no message, so it continues here: %s",
             reason,
             exc,
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery import signals as celery_signals
 from celery.contrib.testing.worker import start_worker
 
 from celery_graceful import Graceful, IterableTask
@@ -51,7 +52,7 @@ def test_each_has_its_own_flag_and_listener(redis_url: str) -> None:
                 assert go_on.wait(60)
 
     def start(stack: ExitStack, queue: str) -> Any:
-        return stack.enter_context(
+        worker = stack.enter_context(
             start_worker(
                 app,
                 pool="threads",
@@ -62,6 +63,9 @@ def test_each_has_its_own_flag_and_listener(redis_url: str) -> None:
                 shutdown_timeout=60,
             )
         )
+        # What `celery worker` sends at its end, and Celery's helper does not.
+        stack.callback(celery_signals.worker_shutdown.send, sender=worker)
+        return worker
 
     def send(task: Any, queue: str, *args: Any) -> Any:
         return task.apply_async(args=args, queue=queue)
