@@ -82,5 +82,5 @@ if _plugin != "0":
     runs.register(app)
     if _plugin == "ungated":
         # What looks at a worker once, at its start, would bring maintenance back.
-        app.steps["worker"] -= {plugin.MAINTENANCE, plugin.CHECKUP}
+        app.steps["worker"] -= {plugin.MAINTENANCE, plugin.CHECKUP, plugin.WITHOUT}
         app.steps["consumer"].discard(plugin.GATE)
