@@ -16,6 +16,16 @@ def active_apps() -> list[Any]:
     return list(_state._get_active_apps())
 
 
+def is_fallback(app: Any) -> bool:
+    """Whether Celery made the app by itself, since something asked for one and there was none."""
+    return app.main == "default" and not app.fixups
+
+
+def on_finalize(call: Callable[[Any], Any]) -> None:
+    """Call ``call(app)`` for each app that is finalized from now on."""
+    _state.connect_on_app_finalize(call)
+
+
 def current_app_if_any() -> Any:
     """The current app; ``None`` where nobody has made one: ``celery.current_app`` would make it."""
     return getattr(_state._tls, "current_app", None) or _state.default_app

@@ -1,0 +1,1 @@
+"""Parts that belong to another framework, each imported by its users only."""
