@@ -8,8 +8,9 @@ import psycopg
 import pytest
 import redis
 from kombu import Connection
+from sqlalchemy import create_engine, text
 
-from tests.servers import Postgres, RabbitMQ, Valkey
+from tests.servers import MariaDB, Postgres, RabbitMQ, Valkey
 from tests.servers.process import ServerError, free_port
 
 
@@ -114,6 +115,39 @@ def test_postgres_gives_empty_databases(postgres_server: Postgres) -> None:
         connection.execute("CREATE TABLE item (id integer)")
     with psycopg.connect(second.replace("+psycopg", "")) as connection:
         assert connection.execute("SELECT to_regclass('item')").fetchone() == (None,)
+
+
+@pytest.mark.postgres
+def test_postgres_sorts_as_a_locale_does(sorted_postgres_url: str, postgres_url: str) -> None:
+    letters = "SELECT x FROM (VALUES ('z'), ('ä'), ('B'), ('a')) AS letter (x) ORDER BY x"
+    assert rows_of(sorted_postgres_url, letters) == ["a", "B", "z", "ä"]
+    assert rows_of(postgres_url, letters) == ["B", "a", "z", "ä"]
+
+
+@pytest.mark.mariadb
+def test_mariadb_gives_empty_databases(mariadb_server: MariaDB) -> None:
+    with mariadb_server.database() as first, mariadb_server.database() as second:
+        assert first != second
+        assert rows_of(first, "CREATE TABLE item (name varchar(9))") == []
+        rows_of(first, "INSERT INTO item VALUES ('Ä ')")
+        assert rows_of(first, "SELECT name = 'a' FROM item") == [1]
+        assert rows_of(second, "SHOW TABLES") == []
+    with mariadb_server.database("utf8mb4_bin") as url:
+        rows_of(url, "CREATE TABLE item (name varchar(9))")
+        rows_of(url, "INSERT INTO item VALUES ('Ä ')")
+        assert rows_of(url, "SELECT name = 'a' FROM item") == [0]
+    with mariadb_server.database() as again:
+        assert again in (first, second)
+        assert rows_of(again, "SHOW TABLES") == []
+
+
+def rows_of(url: str, statement: str) -> list[object]:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        result = connection.execute(text(statement))
+        rows = list(result.scalars()) if result.returns_rows else []
+    engine.dispose()
+    return rows
 
 
 def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

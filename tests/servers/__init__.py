@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.servers.mariadb import MariaDB
 from tests.servers.postgres import Postgres
 from tests.servers.process import MissingProgram, ServerError
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.valkey import Valkey
 
-__all__ = ["MissingProgram", "Postgres", "RabbitMQ", "ServerError", "Valkey"]
+__all__ = ["MariaDB", "MissingProgram", "Postgres", "RabbitMQ", "ServerError", "Valkey"]

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.servers.mariadb import MariaDB
 from tests.servers.postgres import Postgres
 from tests.servers.process import MissingProgram
 from tests.servers.rabbitmq import RabbitMQ
@@ -50,6 +51,13 @@ def postgres_server() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """The session's MariaDB server; skips when its programs are missing."""
+    with made_or_skipped(MariaDB) as server:
+        yield server
+
+
 @pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
     """A Valkey server of the test's own, to be stopped and killed at will."""
@@ -74,6 +82,23 @@ def rabbitmq_url(rabbitmq_server: RabbitMQ) -> Iterator[str]:
 def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """The URL of an empty PostgreSQL database, for SQLAlchemy with psycopg."""
     with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sorted_postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """As ``postgres_url``; texts are sorted as in Swedish, not by their bytes: a, B, z, ä."""
+    with postgres_server.database(icu_locale="sv") as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDB) -> Iterator[str]:
+    """The URL of an empty MariaDB database, for SQLAlchemy with PyMySQL.
+
+    Neither case nor accents nor spaces at the end distinguish two texts in it.
+    """
+    with mariadb_server.database() as url:
         yield url
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-import pwd
 import re
 import shutil
 import signal
-import stat
 import subprocess
-import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ import psycopg
 from tests.harness.family import is_alive
 from tests.harness.waiting import wait_for
 from tests.servers.process import HOST, MissingProgram, Process, Server, ServerError, free_port
+from tests.servers.users import folder_for, other_user
 
 START_TIMEOUT = 60.0
 
@@ -43,50 +41,17 @@ def _version(program: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", program.parts[-3])]
 
 
-def _other_user() -> str | None:
-    """The user to run as: PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name).pw_name
-        except KeyError:
-            continue
-    raise ServerError("PostgreSQL does not run as root, and there is no user postgres or nobody")
-
-
-def _folder_for(user: str | None) -> Path:
-    """A new folder of ``user``, who may not be able to reach what is in ``TMPDIR``."""
-    if user is None:
-        return Path(tempfile.mkdtemp(prefix="postgres-"))
-    for parent in (tempfile.gettempdir(), "/var/tmp", "/tmp", "/dev/shm"):
-        if _everybody_reaches(Path(parent)):
-            folder = tempfile.mkdtemp(prefix="postgres-", dir=parent)
-            shutil.chown(folder, user)
-            return Path(folder)
-    raise ServerError(f"found no folder that the user {user} reaches; set TMPDIR to one")
-
-
-def _everybody_reaches(folder: Path) -> bool:
-    """Whether all users may enter ``folder``, and this one may write to it."""
-    path = folder.absolute()
-    open_to_all = all(
-        part.is_dir() and part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents)
-    )
-    return open_to_all and os.access(path, os.W_OK)
-
-
 class Postgres(Server):
     """A server with the superuser ``postgres`` and no passwords, on a port of its own."""
 
     def __init__(self) -> None:
         self._initdb, self._server = find_program("initdb"), find_program("postgres")
         self.port = free_port()
-        self._user = _other_user()
-        self._folder = _folder_for(self._user)
+        self._user = other_user("PostgreSQL", ("postgres", "nobody"))
+        self._folder = folder_for(self._user, "postgres-")
         self._numbers = itertools.count(1)
-        #: Databases that were given back; a new one costs ten megabytes on disk.
-        self._empty: list[str] = []
+        #: Databases that were given back, by ICU locale; a new one costs ten megabytes on disk.
+        self._empty: dict[str, list[str]] = defaultdict(list)
 
     @property
     def url(self) -> str:
@@ -130,9 +95,15 @@ class Postgres(Server):
         return self._url(self._new())
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of an empty database, which loses its connections and tables at the end."""
-        name = self._empty.pop() if self._empty else self._new()
+    def database(self, icu_locale: str = "") -> Iterator[str]:
+        """The URL of an empty database, which loses its connections and tables at the end.
+
+        Args:
+            icu_locale: sorts texts as this locale does (``sv``, ``de-u-co-phonebk``), which needs
+                PostgreSQL 15; by their bytes when empty.
+        """
+        given_back = self._empty[icu_locale]
+        name = given_back.pop() if given_back else self._new(icu_locale)
         yield self._url(name)
         with psycopg.connect(self._dsn(), autocommit=True) as connection:
             connection.execute(
@@ -143,12 +114,15 @@ class Postgres(Server):
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
             connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
-        self._empty.append(name)
+        given_back.append(name)
 
-    def _new(self) -> str:
+    def _new(self, icu_locale: str = "") -> str:
         name = f"test_{next(self._numbers)}"
+        sorted_by = f"TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '{icu_locale}'"
         with psycopg.connect(self._dsn(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(
+                f'CREATE DATABASE "{name}" {sorted_by if icu_locale else ""}'.encode()
+            )
         return name
 
     def _url(self, database: str) -> str:
