@@ -10,9 +10,9 @@ and begins after ``cursor`` (``None``: from the start) without reading again wha
 from __future__ import annotations
 
 from celery_graceful.sources.basic import batches, numbers, sequence
-from celery_graceful.sources.csv_files import csv_count, csv_rows
-from celery_graceful.sources.folders import files
-from celery_graceful.sources.text_files import jsonl, lines
+from celery_graceful.sources.reading.csv_files import csv_count, csv_rows
+from celery_graceful.sources.reading.folders import files
+from celery_graceful.sources.reading.text_files import jsonl, lines
 
 __all__ = [
     "batches",

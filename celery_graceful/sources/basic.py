@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeVar
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources.offsets import whole_cursor
+from celery_graceful.sources.cursors import whole_cursor
 from celery_graceful.text.counting import counted
 
 #: Says how many items a batch gets, at most as many as were asked for; set where a worker runs it.

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources import csv_count, csv_rows, offsets
+from celery_graceful.sources import csv_count, csv_rows
+from celery_graceful.sources.reading import offsets
 
 # All that a CSV reader has to look at, and characters that str.splitlines() would split at.
 CELLS = st.text(alphabet='a,"\n\r\\;\x0b\x1c\x85\u2028é漢😀\ufeff ', max_size=6)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources import jsonl, lines, offsets
+from celery_graceful.sources import jsonl, lines
+from celery_graceful.sources.reading import offsets
 
 TEXTS = st.text(alphabet="ab\n\r\x0b\x1c\x85\u2028é漢😀", max_size=40)
 VALUES = st.recursive(

@@ -7,7 +7,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from celery_graceful.sources.offsets import Lines, Path, check_encoding, check_offset, located
+from celery_graceful.sources.reading.offsets import (
+    Lines,
+    Path,
+    check_encoding,
+    check_offset,
+    located,
+)
 
 
 def lines(

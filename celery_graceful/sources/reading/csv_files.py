@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, overload
 
-from celery_graceful.sources.offsets import (
+from celery_graceful.sources.reading.offsets import (
     Lines,
     Path,
     check_encoding,

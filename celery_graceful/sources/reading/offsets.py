@@ -1,4 +1,4 @@
-"""Cursors that are whole numbers; lines of a file with the byte offset at which each ends."""
+"""The lines of a file with the byte offset at which each ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from operator import methodcaller
 from typing import BinaryIO, TypeAlias, Union
 
 from celery_graceful.errors import CursorError
+from celery_graceful.sources.cursors import whole_cursor
 from celery_graceful.text.counting import counted
 
 Path: TypeAlias = Union[str, "os.PathLike[str]"]
@@ -17,24 +18,6 @@ Path: TypeAlias = Union[str, "os.PathLike[str]"]
 _CHUNK = 1 << 17
 # Their meaning of a byte depends on those before it, line ends or not.
 _STATEFUL = ("iso2022", "hz", "utf-7", "idna", "punycode")
-
-
-def whole_cursor(source: str, cursor: object, *, least: int | None = 0) -> int | None:
-    """``cursor`` when it is a whole number of at least ``least``, or ``None``.
-
-    Raises:
-        CursorError: it is anything else; names ``source``.
-    """
-    if cursor is None:
-        return None
-    if isinstance(cursor, bool) or not isinstance(cursor, int):
-        raise CursorError(
-            f"{source}: the cursor must be a whole number or None, not {cursor!r};"
-            " pass on the cursor that the source yielded"
-        )
-    if least is not None and cursor < least:
-        raise CursorError(f"{source}: the cursor must be {least} or more, not {cursor}")
-    return cursor
 
 
 def check_encoding(source: str, encoding: str) -> None:

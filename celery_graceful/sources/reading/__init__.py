@@ -1,0 +1,1 @@
+"""Files and object stores: read from where the cursor says, compressed or not."""
