@@ -27,6 +27,7 @@ __all__ = [
     "ScopeNotDown",
     "ScopeRefused",
     "SettingsError",
+    "SourceError",
     "StoreError",
     "StoreUnavailable",
     "TransactionError",
@@ -65,6 +66,10 @@ class DefinitionError(GracefulError):
 
 class CursorError(GracefulError):
     """A cursor or carry cannot be saved, or does not move."""
+
+
+class SourceError(GracefulError, ValueError):
+    """A source cannot read what it was asked for, or cannot read it in an order to resume in."""
 
 
 class NoRunError(GracefulError):

@@ -1,18 +1,27 @@
-"""Enumerators for iterable tasks, from the standard library alone.
+"""Enumerators for iterable tasks.
 
 Each yields pairs ``(item, cursor)``, where the cursor means *done up to and including this item*,
 and begins after ``cursor`` (``None``: from the start) without reading again what is done::
 
     def build_enumerator(self, path, *, cursor):
         return sources.csv_rows(path, cursor=cursor)
+
+What a source needs beside the standard library is an extra of this package, and is imported when
+the source is called.
 """
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from celery_graceful.sources.basic import batches, numbers, sequence
 from celery_graceful.sources.reading.csv_files import csv_count, csv_rows
 from celery_graceful.sources.reading.folders import files
 from celery_graceful.sources.reading.text_files import jsonl, lines
+
+if TYPE_CHECKING:
+    from celery_graceful.sources.sqlalchemy_rows import select
 
 __all__ = [
     "batches",
@@ -22,5 +31,24 @@ __all__ = [
     "jsonl",
     "lines",
     "numbers",
+    "select",
     "sequence",
 ]
+
+#: The modules of the names that are imported on first use.
+_HOMES = {
+    "select": "sqlalchemy_rows",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -51,14 +51,30 @@ def test_each_room_knows_only_those_below() -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-@pytest.mark.parametrize("room", ["model", "sources"])
+@pytest.mark.parametrize("room", ["model", "sources/keyset"])
 def test_a_pure_room_needs_the_standard_library_only(room: str) -> None:
-    leaves = ("errors", "text.counting", "text.strict_json", "text")
-    own = (f"celery_graceful.{room}", *(f"celery_graceful.{leaf}" for leaf in leaves))
+    leaves = ("errors", "text.counting", "text.strict_json", "text", "sources.basic")
+    own = (
+        f"celery_graceful.{room.replace('/', '.')}",
+        *(f"celery_graceful.{leaf}" for leaf in leaves),
+    )
     for file in files(room):
         for name in imported(file):
             known = name.split(".")[0] in sys.stdlib_module_names or name.startswith(own)
             assert known, f"{file} imports {name}"
+
+
+def test_the_sources_import_their_packages_when_they_are_used() -> None:
+    code = """
+import sys
+from celery_graceful.sources import *
+own = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)
+print(*sorted(own & {"django", "fsspec", "obstore", "pyarrow", "redis", "sqlalchemy"}))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.stdout.strip(), ran.returncode) == ("", 0), ran.stdout + ran.stderr
 
 
 def test_only_one_room_touches_celerys_internals() -> None:
