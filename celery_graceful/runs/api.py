@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from celery_graceful.errors import RunRefused
 from celery_graceful.model.run import events as ev
-from celery_graceful.runs import lookup, operate, quarantined_items
+from celery_graceful.runs import listing, lookup, operate, quarantined_items
 from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Page, Run, run_of
@@ -75,15 +75,16 @@ class Runs:
 
         Returns:
             Up to ``limit`` runs. No run is on two pages, and none is missed, whatever happens to
-            runs meanwhile; those begun after the first page may be left out. Where the
-            store has more than 10,000 runs, only those that are due first are read.
+            runs meanwhile; those begun after the first page may be left out. A page costs the store
+            as much among a million runs as among a hundred; where few runs fit the filter, all
+            are read.
 
         Raises:
             ValueError: an argument cannot be what it is; the message says which and why.
         """
         runtime = self._runtime()
-        wanted = lookup.Filter(state, task, queue, worker, text, since)
-        found, place = lookup.page(runtime, wanted, limit, after)
+        wanted = listing.Filter(state, task, queue, worker, text, since)
+        found, place = listing.page(runtime, wanted, limit, after)
         return Page(tuple(run_of(runtime, *each) for each in found), place)
 
     def get(self, id: str) -> Run:

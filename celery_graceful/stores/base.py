@@ -52,6 +52,24 @@ class Flushed:
     gone: bool = False
 
 
+class Listed(NamedTuple):
+    """A run in a listing."""
+
+    key: RunKey
+    record: Record
+    #: Its place, with its key: when it began or, if it has ended, until when it is kept.
+    at: float
+
+    @property
+    def place(self) -> Place:
+        """What a listing continues after."""
+        return self.at, self.key
+
+
+#: Where a listing continues: behind the run of this key, which stands at this time.
+Place = tuple[float, RunKey]
+
+
 class Durability(NamedTuple):
     """Whether a store keeps its data; a store may answer it by ``durability()``."""
 
@@ -82,7 +100,7 @@ class Store(Protocol):
     """What workers share: the records of runs, quarantined items, and named texts.
 
     ``load``, ``swap`` (compare-and-set), ``checkpoint`` (a patch under a fence) and ``renew`` (a
-    touch) concern single runs; ``due``, ``runs`` and ``named`` list them.
+    touch) concern single runs; ``due``, ``live``, ``ended`` and ``named`` list them.
 
     There may be a million records. A call reads and writes a few hundred of them at a time, so that
     none holds up the server, and finds them by an index.
@@ -140,9 +158,21 @@ class Store(Protocol):
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
         """Up to ``limit`` runs whose ``due_at`` has passed, the longest overdue first."""
 
-    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        """Up to ``limit`` runs: those that have not ended, by ``due_at``, those that are never due
-        last; then those that have, the one that is kept longest first."""
+    def live(self, limit: int, after: Place | None = None) -> list[Listed]:
+        """Up to ``limit`` runs that have not ended, by ``started_at``: the oldest first.
+
+        Args:
+            limit: How many; fewer are answered only at the end.
+            after: The place of the last one of the page before, which may have ended since.
+        """
+
+    def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
+        """Up to ``limit`` runs that have ended: the one that is kept longest first.
+
+        Args:
+            limit: How many; fewer are answered only at the end.
+            after: The place of the last one of the page before, which may be forgotten since.
+        """
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         """Up to ``limit`` runs whose id begins with ``prefix``, by id: live and ended ones.

@@ -8,11 +8,12 @@ import threading
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection
+from operator import attrgetter
 from typing import NamedTuple
 
 from celery_graceful.forks import after_fork
 from celery_graceful.model.run.record import Record, RunKey, State, replace
-from celery_graceful.stores.base import Flushed, Found, Swapped, Text, next_version
+from celery_graceful.stores.base import Flushed, Found, Listed, Place, Swapped, Text, next_version
 
 _LEASED = frozenset({State.RUNNING, State.FINISHING})
 
@@ -40,13 +41,6 @@ class _Entries:
         self.by_ordinal: dict[int, str] = {}
         self.ordinals: list[int] = []
         self.expires_at = 0.0
-
-
-def _place(row: _Row) -> tuple[bool, float]:
-    """Where a row stands in the list of all runs."""
-    if row.expires_at is not None:
-        return True, -row.expires_at
-    return False, math.inf if row.record.due_at is None else row.record.due_at
 
 
 def _steady() -> Callable[[], float]:
@@ -160,12 +154,30 @@ class MemoryStore:
         overdue.sort(key=lambda found: found[:2])
         return [(run, record) for _, run, record in overdue[: max(limit, 0)]]
 
-    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+    def live(self, limit: int, after: Place | None = None) -> list[Listed]:
+        with self._lock:
+            found = [
+                Listed(run, row.record, row.record.started_at)
+                for run, row in self._rows.items()
+                if row.expires_at is None
+            ]
+        found.sort(key=attrgetter("place"))
+        if after is not None:
+            found = [each for each in found if each.place > after]
+        return found[: max(limit, 0)]
+
+    def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
         with self._lock:
             self._forget(self._clock())
-            rows = [(_place(row), run, row.record) for run, row in self._rows.items()]
-        rows.sort(key=lambda found: found[:2])
-        return [(run, record) for _, run, record in rows[: max(limit, 0)]]
+            found = [
+                Listed(run, row.record, row.expires_at)
+                for run, row in self._rows.items()
+                if row.expires_at is not None
+            ]
+        found.sort(key=attrgetter("place"), reverse=True)
+        if after is not None:
+            found = [each for each in found if each.place < after]
+        return found[: max(limit, 0)]
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         found: list[RunKey] = []

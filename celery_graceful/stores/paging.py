@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.stores.base import Listed
 
 #: Records that a store reads in one go: a long listing must not hold up others.
 AT_ONCE = 250
@@ -14,7 +14,7 @@ AT_ONCE = 250
 _MAX_POOR_PAGES = 50
 
 #: A listed run, or ``None`` for one that was skipped.
-Entry = tuple[RunKey, Record] | None
+Entry = Listed | None
 
 
 class Page(NamedTuple):
@@ -28,17 +28,20 @@ class Page(NamedTuple):
 
 
 def collect(
-    limit: int, fetch: Callable[[tuple[Any, ...] | None, int], Page]
-) -> list[tuple[RunKey, Record]]:
+    limit: int,
+    fetch: Callable[[tuple[Any, ...] | None, int], Page],
+    after: tuple[Any, ...] | None = None,
+) -> list[Listed]:
     """Read pages until ``limit`` readable records are found or nothing is left.
 
     Args:
         limit: How many records to return at most.
         fetch: Called with the key to continue after (``None``: from the beginning) and how many
             records to read at most.
+        after: The key to begin after.
     """
-    found: list[tuple[RunKey, Record]] = []
-    after, poor = None, 0
+    found: list[Listed] = []
+    poor = 0
     while len(found) < limit and poor <= _MAX_POOR_PAGES:
         wanted = AT_ONCE if poor else min(limit - len(found), AT_ONCE)
         entries, after = fetch(after, wanted)
@@ -48,23 +51,3 @@ def collect(
             break
         poor += not entries or len(readable) < len(entries)
     return found[: max(limit, 0)]
-
-
-def joined(
-    limit: int,
-    live: list[tuple[RunKey, Record]],
-    ended: Callable[[int], list[tuple[RunKey, Record]]],
-) -> list[tuple[RunKey, Record]]:
-    """Two listings as one: a run that ended between them, or began anew, counts as live.
-
-    Args:
-        limit: How many records to return at most.
-        live: The first listing, of up to ``limit``.
-        ended: Reads the second, up to a limit; not called when the first is enough.
-    """
-    if len(live) >= limit:
-        return live
-    found = dict(live)
-    for run, record in ended(limit):
-        found.setdefault(run, record)
-    return list(found.items())[:limit]

@@ -208,7 +208,8 @@ def look_around(
     durability = getattr(store, "durability", Durability)()
     runs: dict[str, float] = {}
     items: dict[str, float] = {}
-    for key, record in store.runs(most_runs) if most_runs else ():
+    live = store.live(most_runs)
+    for key, record, _ in (*live, *store.ended(most_runs - len(live))):
         if record.started_at:
             _raise(runs, key.task, (record.ended_at or now) - record.started_at)
         try:

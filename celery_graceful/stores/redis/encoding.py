@@ -57,6 +57,7 @@ class Keys:
     """
 
     __slots__ = (
+        "begun",
         "check",
         "ended",
         "ids",
@@ -80,6 +81,8 @@ class Keys:
         self.quarantine_page_prefix = prefix + b"quarantined-page:"
         #: Sorted set: members of runs that have not ended, by the time from which others may act.
         self.live = prefix + b"live"
+        #: Sorted set: the same members, by the time their runs began.
+        self.begun = prefix + b"begun"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.
         self.ended = prefix + b"ended"
         #: Sorted set, all scores 0: the id of each run, a zero byte, its task as in a member.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from celery_graceful.model.run.record import Record, RunKey
-from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
+from celery_graceful.stores.base import Flushed, Found, Listed, Place, Swapped, next_version
 from celery_graceful.stores.codec import Unreadable, record_of, request_of, utf8
-from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect, joined
+from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect
 from celery_graceful.stores.redis import scripts
 from celery_graceful.stores.redis.calls import RedisCalls, milliseconds, seconds
 from celery_graceful.stores.redis.encoding import fields_of, member_of, run_named, run_of, shown
@@ -39,16 +39,18 @@ class RedisRuns(RedisCalls):
         answer = self._call(
             scripts.SWAP,
             key,
-            4,
+            5,
             key,
             keys.live,
             keys.ended,
             keys.ids,
+            keys.begun,
             b"%d" % expected,
             b"%d" % version,
             member,
             b"" if due_in is None else seconds(due_in),
             b"" if keep is None else milliseconds(keep),
+            b"%r" % record.started_at,
             *fields_of(record),
         )
         if isinstance(answer, bytes):
@@ -90,11 +92,13 @@ class RedisRuns(RedisCalls):
             self._renew(owner, members[first : first + AT_ONCE], due_in)
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
-        return self._list(b"due", self._keys.live, limit)
+        return [(key, record) for key, record, _ in self._list(b"due", self._keys.live, limit)]
 
-    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
-        live = self._list(b"up", self._keys.live, limit)
-        return joined(limit, live, lambda left: self._list(b"down", self._keys.ended, left))
+    def live(self, limit: int, after: Place | None = None) -> list[Listed]:
+        return self._list(b"up", self._keys.begun, limit, after)
+
+    def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
+        return self._list(b"down", self._keys.ended, limit, after)
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         found: list[RunKey] = []
@@ -119,19 +123,23 @@ class RedisRuns(RedisCalls):
             self._skipped.warn(shown(self._keys.ids), exc)
             return None
 
-    def _list(self, kind: bytes, index: bytes, limit: int) -> list[tuple[RunKey, Record]]:
+    def _list(
+        self, kind: bytes, index: bytes, limit: int, place: Place | None = None
+    ) -> list[Listed]:
         def fetch(after: tuple[bytes, bytes] | None, count: int) -> Page:
             given = (kind, b"%d" % count, *(after or (b"", b"")))
             score, member, *found = self._call(scripts.LIST, index, 1, index, *given)
             return Page([self._entry(*each) for each in found], (score, member) if score else None)
 
-        return collect(limit, fetch)
+        return collect(limit, fetch, place and (b"%r" % place[0], member_of(place[1])))
 
-    def _entry(self, member: bytes, fields: list[bytes | None] | None = None) -> Entry:
+    def _entry(
+        self, member: bytes, score: bytes, fields: list[bytes | None] | None = None
+    ) -> Entry:
         try:
             if fields is None:
                 raise Unreadable("it is no hash")
-            return run_of(member), record_of(fields)
+            return Listed(run_of(member), record_of(fields), float(score))
         except Unreadable as exc:
             self._skipped.warn(shown(self._keys.run_prefix + member), exc)
             return None

@@ -5,9 +5,10 @@ The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, `
 the rest as JSON. A field that is ``None`` is absent. All scripts use the server's time, with six
 decimals.
 
-Two indexes by time: ``live`` by the time a run is due (``inf``: never), ``ended`` by the time it
-is forgotten. One that begins anew when its record has expired may stay in ``ended`` for a while,
-and that does no harm. A third, ``ids``, has the ids in the order of their bytes, each with a zero
+Three indexes by time: live runs in ``live`` by the time they are due (``inf``: never) and in
+``begun`` by the time they began, ended ones in ``ended`` by the time they are forgotten. One that
+begins anew when its record has expired may stay in ``ended`` for a while, and that does no harm. A
+fourth, ``ids``, has the ids in the order of their bytes, each with a zero
 byte and its task: so an id comes before those that begin with it.
 """
 
@@ -65,8 +66,9 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 """
 )
 
-# KEYS: run, live, ended, ids.
-# ARGV: expected, next version, member, due_in or '', keep in ms or '', then fields and values.
+# KEYS: run, live, ended, ids, begun.
+# ARGV: expected, next version, member, due_in or '', keep in ms or '', when it began, then fields
+# and values.
 # Answers the stamp, or {stamp, exists, fields} when another version stands there.
 # The indexes come first: an error there must not find the record deleted and not yet written.
 # Every call inside counts: a short task pays for two of these scripts.
@@ -91,8 +93,9 @@ if ARGV[5] ~= '' then
   redis.call('ZREM', KEYS[2], member)
   local kept = redis.pcall('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
   if type(kept) == 'table' then return put_back(kept) end
+  redis.call('ZREM', KEYS[5], member)
   if v then redis.call('DEL', key) else redis.call('ZADD', KEYS[4], 0, name_of(member)) end
-  redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 6))
+  redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 7))
   redis.call('PEXPIRE', key, ARGV[5])
   if t[2] % 16 == 0 then
     local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', stamp, 'LIMIT', 0, 320)
@@ -109,6 +112,7 @@ if ARGV[5] ~= '' then
 end
 local due = ARGV[4] ~= '' and string.format('%.6f', now + ARGV[4])
 redis.call('ZADD', KEYS[2], due or 'inf', member)
+redis.call('ZADD', KEYS[5], ARGV[6], member)
 if v then
   local begun_anew = redis.pcall('ZREM', KEYS[3], member)
   if type(begun_anew) == 'table' then return put_back(begun_anew) end
@@ -117,9 +121,9 @@ else
   redis.call('ZADD', KEYS[4], 0, name_of(member))
 end
 if due then
-  redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 6))
+  redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 7))
 else
-  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 6))
+  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 7))
 end
 return stamp
 """
@@ -173,8 +177,9 @@ return damaged
 # KEYS: the index to list. ARGV: 'due', 'up' or 'down', count, then the score and
 # the member to continue after ('' and '': from the beginning).
 # Answers {score, member, entry …}: where to continue ('' and '' at the end), and for each run
-# {member, fields} or, for what is no hash, {member}. Members without a record leave the index here.
-# Members with one score are found by halves; compared as bytes, since Lua's '<' goes by the locale.
+# {member, score, fields} or, for what is no hash, {member, score}. Members without a record leave
+# the index here. Members with one score are found by halves; compared as bytes, since Lua's '<'
+# goes by the locale.
 LIST = Script(
     NOW
     + _RUNS
@@ -228,9 +233,9 @@ for i = 1, #members, 2 do
   if r.err and string.find(r.err, 'non local key', 1, true) then
     return r  -- of a cluster that moves it to another node, where it may be already
   elseif r.err then
-    table.insert(out, {{member}})
+    table.insert(out, {{member, score}})
   elseif r[1] or redis.call('EXISTS', key) == 1 then
-    table.insert(out, {{member, r}})
+    table.insert(out, {{member, score, r}})
     for _, value in ipairs(r) do bytes = bytes + (value and #value or 0) end
     if bytes > {_MOST_BYTES} then return out end
   else

@@ -23,8 +23,9 @@ from sqlalchemy import (
 )
 
 from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.stores.base import Listed, Place
 from celery_graceful.stores.codec import Unreadable, record_of
-from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect, joined
+from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect
 from celery_graceful.stores.sql.calls import SqlCalls
 from celery_graceful.stores.sql.tables import RECORD_COLUMNS, id_in_bytes, table
 
@@ -40,8 +41,6 @@ class _Walk:
         which: The rows to read.
         by: The columns that order them; with the namespace and ``which``, those of an index.
         descending: Whether the greatest comes first.
-        null: Columns of the index before ``by`` that are NULL in all of ``which``: PostgreSQL takes
-            the index only when they are named.
     """
 
     def __init__(
@@ -49,9 +48,8 @@ class _Walk:
         which: ColumnElement[bool],
         *by: ColumnElement[Any],
         descending: bool = False,
-        null: tuple[ColumnElement[Any], ...] = (),
     ) -> None:
-        order = [column.desc() for column in by] if descending else (*null, *by)
+        order = [column.desc() for column in by] if descending else by
         self._names = [f"after_{number}" for number in range(len(by))]
         self._by = by
         there: ColumnElement[Any] = tuple_(*by)
@@ -62,7 +60,7 @@ class _Walk:
             )
         )
         self.first: Select[Any] = (
-            select(_t.task, _t.id, _t.expires_at, *RECORD_COLUMNS)
+            select(_t.task, _t.id, _t.started_at, _t.expires_at, *RECORD_COLUMNS)
             .where(_t.namespace == bindparam("ns"), which)
             .order_by(*order)
             .limit(bindparam("count"))
@@ -90,9 +88,7 @@ class SqlListing(SqlCalls):
         live, now = _t.expires_at.is_(None), self._moment
         key = (_t.task, _t.id)
         self._due_runs = _Walk(live & (_t.due_at <= now), _t.due_at, *key)
-        # Two walks, as databases differ on where NULL comes.
-        self._timed_runs = _Walk(live & _t.due_at.is_not(None), _t.due_at, *key)
-        self._never_due_runs = _Walk(live & _t.due_at.is_(None), *key, null=(_t.due_at,))
+        self._live_runs = _Walk(live, _t.started_at, *key)
         self._ended_runs = _Walk(_t.expires_at > now, _t.expires_at, *key, descending=True)
         run_id = id_in_bytes(self._dialect.name)
         self._named_runs = (
@@ -113,17 +109,16 @@ class SqlListing(SqlCalls):
 
     def due(self, limit: int) -> list[tuple[RunKey, Record]]:
         with self._connected("the runs that are due") as connection:
-            return collect(limit, self._pages(connection, self._due_runs))
+            due = collect(limit, self._pages(connection, self._due_runs))
+        return [(key, record) for key, record, _ in due]
 
-    def runs(self, limit: int) -> list[tuple[RunKey, Record]]:
+    def live(self, limit: int, after: Place | None = None) -> list[Listed]:
         with self._connected("the list of runs") as connection:
+            return collect(limit, self._pages(connection, self._live_runs), _key(after))
 
-            def read(walk: _Walk) -> Callable[[int], list[tuple[RunKey, Record]]]:
-                return lambda left: collect(left, self._pages(connection, walk))
-
-            timed = read(self._timed_runs)(limit)
-            live = joined(limit, timed, read(self._never_due_runs))
-            return joined(limit, live, read(self._ended_runs))
+    def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
+        with self._connected("the list of ended runs") as connection:
+            return collect(limit, self._pages(connection, self._ended_runs), _key(after))
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         found: list[RunKey] = []
@@ -154,7 +149,12 @@ class SqlListing(SqlCalls):
     def _entry(self, row: Row[Any]) -> Entry:
         run = RunKey(row.task, row.id)
         try:
-            return run, record_of(row[3:])
+            at = row.started_at if row.expires_at is None else row.expires_at
+            return Listed(run, record_of(row[4:]), at)
         except Unreadable as exc:
             self._skipped.warn(f"{run} of graceful_runs", exc)
             return None
+
+
+def _key(after: Place | None) -> tuple[Any, ...] | None:
+    return None if after is None else (after[0], *after[1])

@@ -43,6 +43,7 @@ _WRITTEN = (
     "result",
     "envelope",
     "extra",
+    "started_at",
 )
 
 
@@ -220,4 +221,5 @@ def _parameters_of(record: Record) -> dict[str, Any]:
         "new_result": None if record.result is None else utf8(record.result),
         "new_envelope": record.envelope or None,
         "new_extra": extra_of(record),
+        "new_started_at": record.started_at,
     }

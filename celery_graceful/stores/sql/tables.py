@@ -54,12 +54,13 @@ table = Table(
     Column("result", _BYTES),
     Column("envelope", _BYTES),
     Column("extra", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("expires_at", Double),
 )
 
 # Listings are read in the order of an index, so that a page of them costs the same among a million
-# runs. Live runs have one, ended ones another: each row is in one of them.
+# runs. Live runs have two, ended ones another.
 _PARTIAL = ("postgresql", "sqlite")
 
 
@@ -78,6 +79,7 @@ def _whole(*_: Any, dialect: Dialect, **__: Any) -> bool:
 _t = table.c
 for _name_of, _when, _which in (
     ("graceful_runs_due", _t.due_at, _t.expires_at.is_(None)),
+    ("graceful_runs_begun", _t.started_at, _t.expires_at.is_(None)),
     ("graceful_runs_expires", _t.expires_at, _t.expires_at.is_not(None)),
 ):
     Index(
@@ -92,6 +94,7 @@ Index("graceful_runs_ids", _t.namespace, _t.id, _t.task).ddl_if(callable_=_not_p
 Index("graceful_runs_ids", _t.namespace, collate(_t.id, "C"), _t.task).ddl_if("postgresql")
 # MySQL has no partial ones, and the key of a row follows in each index by itself.
 Index("graceful_runs_due", _t.namespace, _t.expires_at, _t.due_at).ddl_if(callable_=_whole)
+Index("graceful_runs_begun", _t.namespace, _t.expires_at, _t.started_at).ddl_if(callable_=_whole)
 Index("graceful_runs_expires", _t.namespace, _t.expires_at).ddl_if(callable_=_whole)
 
 quarantined = Table(

@@ -10,6 +10,7 @@ from celery_graceful.stores.base import Store
 from celery_graceful.testing.store_contract.samples import (
     RUN,
     RUNNING,
+    listed,
     put,
     read,
     until,
@@ -35,23 +36,45 @@ class ListContract:
         assert store.due(5) == []
         assert read(store).due_at is None
 
-    def test_runs_come_by_their_due_times_and_ended_ones_last(self, store: Store) -> None:
-        for name, due_in in [("b", 60), ("a", -60), ("d", 9), ("e", 90), ("c", None)]:
-            put(store, run=RunKey("t", name), due_in=due_in)
-        for name in "db":
-            store.swap(RunKey("t", name), 1, ENDED, keep=60)
+    def test_live_runs_come_by_the_time_they_began(self, store: Store) -> None:
+        for name, began, due_in in [
+            ("b", 30.25, 60),
+            ("a", 10.5, None),
+            ("d", 40, 9),
+            ("c", 20, 9),
+        ]:
+            begun = replace(RUNNING, started_at=began)
+            store.swap(RunKey("t", name), 0, begun, due_in=due_in)
+        store.swap(RunKey("t", "d"), 1, ENDED, keep=60)
         store.checkpoint(RunKey("t", "a"), 1, "c", 1, due_in=100)
-        assert [run.id for run, _ in store.runs(9)] == ["e", "a", "c", "b", "d"]
-        assert [run.id for run, _ in store.runs(4)] == ["e", "a", "c", "b"]
-        assert [run.id for run, _ in store.runs(1)] == ["e"]
-        assert store.runs(0) == []
+        found = [(one.key.id, one.at) for one in store.live(9)]
+        assert found == [("a", 10.5), ("c", 20), ("b", 30.25)]
+        assert [one.record for one in store.live(1)] == [read(store, RunKey("t", "a"))]
+        assert store.live(0) == []
+        for _ in range(2):  # the run at that place is live, then it has ended
+            assert [one.key.id for one in store.live(9, (20.0, RunKey("t", "c")))] == ["b"]
+            store.swap(RunKey("t", "c"), 1, ENDED, keep=60)
+        assert [one.key.id for one in store.live(9)] == ["a", "b"]
+
+    def test_ended_runs_come_by_the_time_until_when_they_are_kept(self, store: Store) -> None:
+        for name, keep in [("b", 60), ("a", 90), ("c", 30), ("e", 20)]:
+            store.swap(RunKey("t", name), 0, ENDED, keep=keep)
+        found = store.ended(9)
+        assert [one.key.id for one in found] == ["a", "b", "c", "e"]
+        assert [one.key.id for one in store.ended(2)] == ["a", "b"]
+        assert store.ended(9, found[1].place) == found[2:]
+        store.swap(found[1].key, 1, RUNNING)  # begins anew
+        assert store.ended(9, found[1].place) == found[2:]
+        assert store.ended(9, found[3].place) == store.ended(0) == []
 
     def test_a_long_listing_has_each_run_once(self, store: Store) -> None:
         names = [f"{number:03}" for number in range(600)]
         for name in names:  # all of them at the same place in the order
             store.swap(RunKey("t", name), 0, RUNNING)
-        assert sorted(run.id for run, _ in store.runs(1000)) == names
-        assert len({run for run, _ in store.runs(300)}) == 300
+        assert sorted(one.key.id for one in store.live(1000)) == names
+        first = store.live(300)
+        rest = store.live(1000, first[-1].place)
+        assert sorted(one.key.id for one in (*first, *rest)) == names
 
     def test_what_is_kept_for_a_time_is_never_due(self, store: Store) -> None:
         store.swap(RUN, 0, ENDED, due_in=-1, keep=60)
@@ -68,8 +91,8 @@ class ListContract:
         ended_at = found.record.ended_at
         assert ended_at is not None
         assert before - 0.01 <= ended_at <= found.now + 0.01
-        ((_, listed),) = store.runs(10)
-        assert listed.ended_at == ended_at
+        ((_, record),) = listed(store, 10)
+        assert record.ended_at == ended_at
         assert store.swap(RUN, 2, RUNNING, due_in=60).done
         assert read(store).ended_at is None
 
@@ -77,28 +100,28 @@ class ListContract:
         put(store, due_in=-1)
         assert store.swap(RUN, 1, ENDED, keep=60).done
         assert store.due(5) == []
-        assert store.runs(5) == [(RUN, read(store))]
+        assert listed(store, 5) == [(RUN, read(store))]
 
     def test_then_it_is_forgotten(self, store: Store) -> None:
         put(store)
         assert store.swap(RUN, 1, ENDED, keep=0.2).done
         until(lambda: store.load(RUN).record is None, "the record to be forgotten")
-        assert store.runs(5) == []
+        assert listed(store, 5) == []
         assert not store.swap(RUN, 2, RUNNING).done
         assert not store.checkpoint(RUN, 1, "c", 1, due_in=9).accepted
         assert store.swap(RUN, 0, RUNNING, due_in=-1).version == 1
         assert [run for run, _ in store.due(5)] == [RUN]
-        assert [run for run, _ in store.runs(5)] == [RUN]
+        assert [run for run, _ in listed(store, 5)] == [RUN]
 
     def test_a_run_that_begins_anew_is_not_forgotten(self, store: Store) -> None:
         put(store)
         store.swap(RUN, 1, ENDED, keep=0.2)
         store.swap(RUN, 2, RUNNING, due_in=0.3)
         until_due(store)
-        assert [run for run, _ in store.runs(5)] == [RUN]
+        assert [run for run, _ in listed(store, 5)] == [RUN]
         other = RunKey("t", "other")
         store.swap(other, 0, ENDED, keep=60)  # sweeps what has expired
-        assert {run for run, _ in store.runs(5)} == {RUN, other}
+        assert {run for run, _ in listed(store, 5)} == {RUN, other}
         assert [run for run, _ in store.due(5)] == [RUN]
 
     def test_what_is_forgotten_takes_no_place_in_listings(self, store: Store) -> None:
@@ -107,8 +130,8 @@ class ListContract:
         for number in range(30):
             store.swap(RunKey("t", str(number)), 0, ENDED, keep=0.2)
         put(store, run=young, due_in=-1)
-        until(lambda: len(store.runs(99)) == 2, "the ended runs to be forgotten")
-        assert {run for run, _ in store.runs(2)} == {young, old}
+        until(lambda: len(listed(store, 99)) == 2, "the ended runs to be forgotten")
+        assert {run for run, _ in listed(store, 2)} == {young, old}
         assert [run for run, _ in store.due(1)] == [young]
 
     def test_runs_are_found_by_the_beginning_of_their_id(self, store: Store) -> None:
@@ -155,7 +178,7 @@ class LifeContract:
 
     def test_check_accepts_it(self, store: Store) -> None:
         store.check()
-        assert store.runs(5) == []
+        assert listed(store, 5) == []
 
     def test_it_works_after_close(self, store: Store) -> None:
         put(store)

@@ -69,3 +69,9 @@ def until(condition: Callable[[], bool], what: str) -> None:
             return
         assert not late, f"waited {PATIENCE:.0f} s in vain for {what}"
         time.sleep(0.02)
+
+
+def listed(store: Store, limit: int = 99) -> list[tuple[RunKey, Record]]:
+    """Up to ``limit`` runs: live ones, then ended ones."""
+    live = store.live(limit)
+    return [(key, record) for key, record, _ in (*live, *store.ended(limit - len(live)))]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run.record import Record
 from celery_graceful.stores.base import NOTICES, REPORTS, Store
-from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING
+from celery_graceful.testing.store_contract.samples import OWNER, RUN, RUNNING, listed
 
 Open = Callable[..., Store]
 
@@ -22,7 +22,7 @@ def every_call(store: Store) -> list[Callable[[], object]]:
         lambda: store.checkpoint(RUN, 1, "c", 1, due_in=9),
         lambda: store.renew(OWNER, [RUN], due_in=9),
         lambda: store.due(1),
-        lambda: store.runs(1),
+        lambda: listed(store, 1),
         lambda: store.read_text(NOTICES, "n"),
         lambda: store.write_text(NOTICES, "n", "text", expected=0),
         lambda: store.write_text(REPORTS, "w", "report", keep=9),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.stores.base import REPORTS, Store
-from celery_graceful.testing.store_contract.samples import OWNER, RUN, put, until
+from celery_graceful.testing.store_contract.samples import OWNER, RUN, listed, put, until
 
 Open = Callable[..., Store]
 ENDED = Record(State.ENDED, fence=1, outcome=Outcome.COMPLETED)
@@ -37,8 +37,8 @@ def fill(store: Store) -> None:
 def use(store: Store) -> None:
     """Every call that concerns more than one record."""
     assert len(store.due(2 * MANY)) == MANY
-    assert len(store.runs(4 * MANY)) == 3 * MANY
-    assert len(store.runs(MANY + 1)) == MANY + 1
+    assert len(listed(store, 4 * MANY)) == 3 * MANY
+    assert len(listed(store, MANY + 1)) == MANY + 1
     assert len(store.named("due-", 2 * MANY)) == MANY
     assert len(store.named("", MANY)) == MANY
     store.renew(OWNER, [run(f"due-{n}") for n in range(MANY)], due_in=60)
@@ -152,14 +152,14 @@ def test_members_without_a_record_are_removed_step_by_step(redis_url: str, opene
     store = opener(redis_url)
     put(store)
     with redis.Redis.from_url(redis_url) as client:
-        live = "graceful:{test}:live"
+        begun = "graceful:{test}:begun"
         for first in range(0, 3_000, 500):
-            client.zadd(live, {f"gone:{n}": -1.0 for n in range(first, first + 500)})
+            client.zadd(begun, {f"gone:{n}": -1.0 for n in range(first, first + 500)})
         with client.monitor() as monitor:
-            until(lambda: dict(store.runs(1)).keys() == {RUN}, "that the record is found")
+            until(lambda: dict(listed(store, 1)).keys() == {RUN}, "that the record is found")
             client.set("the", "end")
             assert max(_commands(monitor)) <= COMMANDS
-        assert client.zcard(live) == 1
+        assert client.zcard(begun) == 1
 
 
 def test_a_listing_misses_no_run_since_others_move(server_url: str, opener: Open) -> None:
@@ -184,7 +184,7 @@ def test_a_listing_misses_no_run_since_others_move(server_url: str, opener: Open
     other.start()
     try:
         for _ in range(40):
-            assert still <= dict(store.runs(10_000)).keys()
+            assert still <= dict(listed(store, 10_000)).keys()
     finally:
         ended.set()
         other.join()
@@ -197,7 +197,7 @@ def test_large_records_are_answered_a_few_at_a_time(redis_url: str, opener: Open
     for n in range(60):
         put(store, large, run=run(n))
     with redis.Redis.from_url(redis_url) as client, client.monitor() as monitor:
-        assert len(store.runs(60)) == 60
+        assert len(listed(store, 60)) == 60
         client.set("the", "end")
         scripts = [made for made in _commands(monitor) if made]
     assert len(scripts) >= 6

@@ -14,7 +14,7 @@ from celery_graceful.model.run.record import RunKey, State
 from celery_graceful.stores.base import NOTICES, REPORTS, Store
 from celery_graceful.stores.redis.store import RedisStore
 from celery_graceful.testing.store_contract import StoreContract
-from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, listed, put, read
 from tests.harness.waiting import wait_for
 from tests.servers.cluster import Cluster
 from tests.servers.process import HOST
@@ -77,7 +77,7 @@ def test_a_server_that_takes_keys_of_one_slot_at_a_time(cluster: Cluster, opener
     store = opener(f"redis://{HOST}:{port}/0")
     store.check()
     put(store)
-    assert [key for key, _ in store.runs(9)] == [RUN]
+    assert [key for key, _ in listed(store, 9)] == [RUN]
 
 
 def test_what_it_says_of_its_durability(cluster: Cluster, opener: Open) -> None:
@@ -99,7 +99,7 @@ def test_it_follows_a_slot_that_moves(cluster: Cluster, opener: Open) -> None:
     target = next(port for port in cluster.ports[:3] if port != source)
     cluster.move(KEY, target, finish=False)
     assert _saved(store)  # asked of the other node for the time of the move
-    assert [key for key, _ in store.runs(9)] == [RUN, RunKey("shop.other", "1")]
+    assert [key for key, _ in listed(store, 9)] == [RUN, RunKey("shop.other", "1")]
     # What has keys on both sides, those that are not there yet included, waits for its end.
     with pytest.raises(StoreUnavailable, match="does not answer now"):
         store.write_text(REPORTS, "me", "report", keep=60)
@@ -118,11 +118,11 @@ def test_a_listing_forgets_nothing_that_has_moved_before_its_index(
     source = cluster.owner(KEY)
     target = next(port for port in cluster.ports[:3] if port != source)
     cluster.move(KEY, target, finish=False, names=["graceful:{test}:run:proj.tasks.reindex:5f0c"])
-    for look in (lambda: store.due(9), lambda: store.runs(9), lambda: store.named("5f", 9)):
+    for look in (lambda: store.due(9), lambda: listed(store, 9), lambda: store.named("5f", 9)):
         with suppress(StoreUnavailable):
             look()
     cluster.move(KEY, target)
-    assert [key for key, _ in store.runs(9)] == [RUN]
+    assert [key for key, _ in listed(store, 9)] == [RUN]
     assert store.named("5f", 9) == [RUN]
 
 

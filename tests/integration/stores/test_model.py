@@ -20,6 +20,7 @@ from celery_graceful.model.run.record import (
     State,
 )
 from celery_graceful.stores.base import Store
+from celery_graceful.testing.store_contract.samples import listed
 
 Open = Callable[..., Store]
 
@@ -135,7 +136,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def runs(self) -> None:
         now = self.store.load(RunKey("", "")).now
-        found = [(run, self.rounded(record, now)) for run, record in self.store.runs(99)]
+        found = [(run, self.rounded(record, now)) for run, record in listed(self.store, 99)]
         assert dict(found) == self.records
         last = sorted(self.ended, key=lambda run: self.ended[run], reverse=True)
         assert [run for run, _ in found][len(found) - len(last) :] == last

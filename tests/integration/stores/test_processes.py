@@ -13,7 +13,7 @@ from dataclasses import replace
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import REPORTS, Store
 from celery_graceful.stores.url import open_store
-from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
+from celery_graceful.testing.store_contract.samples import RUN, RUNNING, listed, put, read
 from tests.harness.waiting import wait_for
 
 Open = Callable[..., Store]
@@ -123,5 +123,5 @@ def test_processes_race_for_the_first_use(server_url: str) -> None:
     os.close(ready_in)
     os.close(ready_out)
     store = open_store(server_url, "test", timeout=PATIENCE)
-    assert len(store.runs(9)) == len(store.texts(REPORTS)) == 6
+    assert len(listed(store, 9)) == len(store.texts(REPORTS)) == 6
     store.close()

@@ -13,7 +13,7 @@ from celery_graceful.model.run.record import Record, RunKey, State, replace
 from celery_graceful.model.run.verdict import Policy, Verdict
 from celery_graceful.runs.transition import transition
 from celery_graceful.stores.base import Store
-from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, put, read
+from celery_graceful.testing.store_contract.samples import OWNER, RUNNING, listed, put, read
 from tests.integration.stores.test_corrupt import Open
 from tests.integration.stores.written import FIRST, NEWER, RICHER, Elsewhere
 
@@ -55,7 +55,7 @@ def test_what_is_missing_has_a_default_and_what_is_unknown_is_passed_over(
 ) -> None:
     elsewhere.write(OLD, RICHER if richer else FIRST, more=richer)
     assert read(store, OLD) == WRITTEN
-    assert dict(store.due(9))[OLD] == dict(store.runs(9))[OLD] == WRITTEN
+    assert dict(store.due(9))[OLD] == dict(listed(store, 9))[OLD] == WRITTEN
     store.renew("w@one/1", [OLD], due_in=-1)
     assert store.checkpoint(OLD, 4, "next", 8, due_in=-1).accepted
     done = transition(store, OLD, ev.Rescue(), Policy())
@@ -92,7 +92,7 @@ def test_a_later_format_is_refused_by_name_and_left_alone(
         assert "delete" not in str(raised.value)
     for _ in range(3):
         assert [run for run, _ in store.due(9)] == [GOOD]
-        assert [run for run, _ in store.runs(9)] == [GOOD]
+        assert [run for run, _ in listed(store, 9)] == [GOOD]
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "0.9.1" in warning
     assert "delete" not in warning

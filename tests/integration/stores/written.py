@@ -59,11 +59,14 @@ class Elsewhere:
                 if more:
                     fields["colour"] = "blue"
                 client.hset(self._key(run), mapping=fields)
-                client.zadd(f"graceful:{{{self.namespace}}}:live", {member_of(run): due_at})
+                index = f"graceful:{{{self.namespace}}}:"
+                client.zadd(index + "live", {member_of(run): due_at})
+                client.zadd(index + "begun", {member_of(run): summary["started_at"]})
             return
         row = {_COLUMNS[name]: value for name, value in fields.items()}
         row.update(namespace=self.namespace, task=run.task, id=run.id, version=9, due_at=due_at)
         row.update(extra=json.dumps(summary), envelope=b"envelope")
+        row.update(started_at=summary["started_at"])
         if more:
             self._execute("ALTER TABLE graceful_runs ADD COLUMN colour TEXT")
             row["colour"] = "blue"

@@ -5,33 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from celery_graceful.model.run.record import Record, RunKey, State
-from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect, joined
+from celery_graceful.stores.base import Listed
+from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect
 
-A, B, C = RunKey("t", "a"), RunKey("t", "b"), RunKey("t", "c")
-RUNNING, ENDED = Record(State.RUNNING), Record(State.ENDED)
-
-
-def test_a_run_that_ended_between_two_looks_is_listed_once() -> None:
-    ended = [(A, ENDED), (B, ENDED)]
-    assert joined(9, [(A, RUNNING)], lambda _: ended) == [(A, RUNNING), (B, ENDED)]
-
-
-def test_at_most_as_many_as_asked_for() -> None:
-    assert joined(2, [(A, RUNNING)], lambda _: [(B, ENDED), (C, ENDED)]) == [
-        (A, RUNNING),
-        (B, ENDED),
-    ]
-    assert joined(1, [(A, RUNNING)], _not_read) == [(A, RUNNING)]
-    assert joined(0, [], _not_read) == []
-
-
-def _not_read(limit: int) -> list[tuple[RunKey, Record]]:
-    raise AssertionError("the first listing was enough")
+RUNNING = Record(State.RUNNING)
 
 
 def numbered(numbers: Iterable[int]) -> list[Entry]:
     """Runs by their numbers; every damaged one is ``None``."""
-    return [(RunKey("t", str(number)), RUNNING) for number in numbers]
+    return [Listed(RunKey("t", str(number)), RUNNING, 0.0) for number in numbers]
 
 
 def test_a_long_listing_is_read_in_pages_each_behind_the_last() -> None:
@@ -43,7 +25,7 @@ def test_a_long_listing_is_read_in_pages_each_behind_the_last() -> None:
         last = min(first + count, 600)
         return Page(numbered(range(first, last)), (last - 1,) if last < 600 else None)
 
-    assert [int(run.id) for run, _ in collect(550, fetch)] == list(range(550))
+    assert [int(run.id) for run, *_ in collect(550, fetch)] == list(range(550))
     assert asked == [(None, AT_ONCE), ((249,), AT_ONCE), ((499,), 50)]
 
 
@@ -53,7 +35,7 @@ def test_pages_that_are_short_since_their_records_are_large_do_not_end_a_listing
         last = min(first + min(count, 4), 3000)
         return Page(numbered(range(first, last)), (last - 1,) if last < 3000 else None)
 
-    assert [int(run.id) for run, _ in collect(2500, fetch)] == list(range(2500))
+    assert [int(run.id) for run, *_ in collect(2500, fetch)] == list(range(2500))
 
 
 def test_damaged_records_do_not_hide_the_others() -> None:
@@ -64,13 +46,13 @@ def test_damaged_records_do_not_hide_the_others() -> None:
         first = 0 if after is None else after[0] + 1
         pages.append(count)
         entries: list[Entry] = [
-            entry if int(entry[0].id) >= 1000 else None
+            entry if int(entry.key.id) >= 1000 else None
             for entry in numbered(range(first, first + count))
             if entry is not None
         ]
         return Page(entries, (first + count - 1,))
 
-    assert [run.id for run, _ in collect(1, fetch)] == ["1000"]
+    assert [run.id for run, *_ in collect(1, fetch)] == ["1000"]
     assert len(pages) <= 6
 
 

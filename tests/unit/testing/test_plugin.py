@@ -123,9 +123,9 @@ def test_store(graceful_settings, graceful_store, turn):
     shop = Celery("shop", set_as_current=False)
     shop.conf.update(graceful_settings)
     store = runtime_of(shop).store
-    assert store.runs(9) == []
+    assert store.live(9) == []
     store.swap(RunKey("shop.work", "1"), 0, Record(State.PAUSED))
-    assert [run.id for run, _ in graceful_store.runs(9)] == ["1"]
+    assert [run.id for run, *_ in graceful_store.live(9)] == ["1"]
 """
 
 
@@ -171,10 +171,10 @@ def test_a_worker(work, celery_worker, graceful_store):
     assert work.delay(5).get(timeout=30) == 5
     # The run ends a moment after Celery has stored the result.
     deadline = time.monotonic() + 30
-    while graceful_store.runs(9)[0][1].state is not State.ENDED:
+    while not graceful_store.ended(9):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert graceful_store.runs(9)[0][1].steps == 5
+    assert graceful_store.ended(9)[0].record.steps == 5
 """
 
 
@@ -208,7 +208,7 @@ class TestForgetful(StoreContract):
 
 
 def test_the_contract_on_stores_of_others(run_tests: Run) -> None:
-    run_tests(STORES, "-q", "-k", "TestGood", passed=113)
-    output = run_tests(STORES, "-q", "-k", "TestForgetful", passed=112, failed=1)
+    run_tests(STORES, "-q", "-k", "TestGood", passed=114)
+    output = run_tests(STORES, "-q", "-k", "TestForgetful", passed=113, failed=1)
     assert "TestForgetful::test_a_checkpoint_is_saved" in output
     assert "steps=17" in output, "what differs is shown"
