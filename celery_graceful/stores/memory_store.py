@@ -155,29 +155,24 @@ class MemoryStore:
         return [(run, record) for _, run, record in overdue[: max(limit, 0)]]
 
     def live(self, limit: int, after: Place | None = None) -> list[Listed]:
-        with self._lock:
-            found = [
-                Listed(run, row.record, row.record.started_at)
-                for run, row in self._rows.items()
-                if row.expires_at is None
-            ]
-        found.sort(key=attrgetter("place"))
-        if after is not None:
-            found = [each for each in found if each.place > after]
-        return found[: max(limit, 0)]
+        found = sorted(self._listed(ended=False), key=attrgetter("place"))
+        behind = [each for each in found if after is None or each.place > after]
+        return behind[: max(limit, 0)]
 
     def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
+        found = sorted(self._listed(ended=True), key=attrgetter("place"), reverse=True)
+        behind = [each for each in found if after is None or each.place < after]
+        return behind[: max(limit, 0)]
+
+    def _listed(self, *, ended: bool) -> list[Listed]:
         with self._lock:
             self._forget(self._clock())
-            found = [
-                Listed(run, row.record, row.expires_at)
-                for run, row in self._rows.items()
-                if row.expires_at is not None
-            ]
-        found.sort(key=attrgetter("place"), reverse=True)
-        if after is not None:
-            found = [each for each in found if each.place < after]
-        return found[: max(limit, 0)]
+            rows = [(run, row.record, row.expires_at) for run, row in self._rows.items()]
+        return [
+            Listed(run, record, record.started_at if until is None else until)
+            for run, record, until in rows
+            if (until is not None) is ended
+        ]
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         found: list[RunKey] = []
