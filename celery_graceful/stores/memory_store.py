@@ -8,6 +8,7 @@ import threading
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -18,11 +19,10 @@ from celery_graceful.stores.base import Flushed, Found, Listed, Place, Swapped, 
 _LEASED = frozenset({State.RUNNING, State.FINISHING})
 
 
+@dataclass(slots=True)
 class _Row:
-    __slots__ = ("expires_at", "record")
-
-    def __init__(self, record: Record, expires_at: float | None) -> None:
-        self.record, self.expires_at = record, expires_at
+    record: Record
+    expires_at: float | None
 
 
 class _Written(NamedTuple):
@@ -32,15 +32,13 @@ class _Written(NamedTuple):
     expires_at: float
 
 
+@dataclass(slots=True)
 class _Entries:
     """Quarantined items of one run."""
 
-    __slots__ = ("by_ordinal", "expires_at", "ordinals")
-
-    def __init__(self) -> None:
-        self.by_ordinal: dict[int, str] = {}
-        self.ordinals: list[int] = []
-        self.expires_at = 0.0
+    by_ordinal: dict[int, str] = field(default_factory=dict)
+    ordinals: list[int] = field(default_factory=list)
+    expires_at: float = 0.0
 
 
 def _steady() -> Callable[[], float]:
@@ -155,24 +153,23 @@ class MemoryStore:
         return [(run, record) for _, run, record in overdue[: max(limit, 0)]]
 
     def live(self, limit: int, after: Place | None = None) -> list[Listed]:
-        found = sorted(self._listed(ended=False), key=attrgetter("place"))
-        behind = [each for each in found if after is None or each.place > after]
-        return behind[: max(limit, 0)]
+        found = self._listed(ended=False)
+        return [each for each in found if after is None or each.place > after][: max(limit, 0)]
 
     def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
-        found = sorted(self._listed(ended=True), key=attrgetter("place"), reverse=True)
-        behind = [each for each in found if after is None or each.place < after]
-        return behind[: max(limit, 0)]
+        found = reversed(self._listed(ended=True))
+        return [each for each in found if after is None or each.place < after][: max(limit, 0)]
 
     def _listed(self, *, ended: bool) -> list[Listed]:
         with self._lock:
             self._forget(self._clock())
             rows = [(run, row.record, row.expires_at) for run, row in self._rows.items()]
-        return [
+        found = [
             Listed(run, record, record.started_at if until is None else until)
             for run, record, until in rows
             if (until is not None) is ended
         ]
+        return sorted(found, key=attrgetter("place"))
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         found: list[RunKey] = []
