@@ -163,12 +163,11 @@ class MemoryStore:
     def _listed(self, *, ended: bool) -> list[Listed]:
         with self._lock:
             self._forget(self._clock())
-            rows = [(run, row.record, row.expires_at) for run, row in self._rows.items()]
-        found = [
-            Listed(run, record, record.started_at if until is None else until)
-            for run, record, until in rows
-            if (until is not None) is ended
-        ]
+            found = [
+                Listed(run, row.record, row.expires_at or row.record.started_at)
+                for run, row in self._rows.items()
+                if (row.expires_at is not None) is ended
+            ]
         return sorted(found, key=attrgetter("place"))
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
