@@ -44,7 +44,7 @@ def runs(
 
 
 def _checked(state: str | None) -> str | None:
-    from celery_graceful.runs.listing import STATES
+    from celery_graceful.runs.run_list import STATES
 
     if state is not None and state not in STATES:
         raise click.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from celery_graceful.errors import RunRefused
 from celery_graceful.model.run import events as ev
-from celery_graceful.runs import listing, lookup, operate, quarantined_items
+from celery_graceful.runs import lookup, operate, quarantined_items, run_list
 from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Page, Run, run_of
@@ -83,8 +83,8 @@ class Runs:
             ValueError: an argument cannot be what it is; the message says which and why.
         """
         runtime = self._runtime()
-        wanted = listing.Filter(state, task, queue, worker, text, since)
-        found, place = listing.page(runtime, wanted, limit, after)
+        wanted = run_list.Filter(state, task, queue, worker, text, since)
+        found, place = run_list.page(runtime, wanted, limit, after)
         return Page(tuple(run_of(runtime, *each) for each in found), place)
 
     def get(self, id: str) -> Run:

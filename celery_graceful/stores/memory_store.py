@@ -9,6 +9,7 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -171,17 +172,11 @@ class MemoryStore:
         return sorted(found, key=attrgetter("place"))
 
     def named(self, prefix: str, limit: int) -> list[RunKey]:
-        found: list[RunKey] = []
         with self._lock:
             self._forget(self._clock())
-            at = bisect_left(self._ids, (prefix, ""))
-            while at < len(self._ids) and len(found) < limit:
-                run_id, task = self._ids[at]
-                if not run_id.startswith(prefix):
-                    break
-                found.append(RunKey(task, run_id))
-                at += 1
-        return found
+            first = bisect_left(self._ids, (prefix, ""))
+            ids = islice(self._ids, first, first + max(limit, 0))
+            return [RunKey(task, id_) for id_, task in ids if id_.startswith(prefix)]
 
     def _row(self, run: RunKey, now: float) -> _Row | None:
         row = self._rows.get(run)
