@@ -9,7 +9,6 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -175,7 +174,7 @@ class MemoryStore:
         with self._lock:
             self._forget(self._clock())
             first = bisect_left(self._ids, (prefix, ""))
-            ids = islice(self._ids, first, first + max(limit, 0))
+            ids = self._ids[first : first + max(limit, 0)]
             return [RunKey(task, id_) for id_, task in ids if id_.startswith(prefix)]
 
     def _row(self, run: RunKey, now: float) -> _Row | None:
