@@ -12,7 +12,7 @@ from benchmarks.figures import Figure
 from benchmarks.stores import places, timed
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, RunKey, State
-from celery_graceful.runs.rescue import Rescuer
+from celery_graceful.runs.lost.rescue import Rescuer
 from celery_graceful.runtime import Runtime
 
 LIVE, LOOKS, QUICK_LOOKS = 5000, 300, 50

@@ -24,15 +24,18 @@ __all__ = [
     "ProcessNotReady",
     "PublishUncertain",
     "RunRefused",
+    "RunVanished",
     "ScopeNotDown",
     "ScopeRefused",
     "SettingsError",
     "SourceError",
+    "StartRefused",
     "StoreError",
     "StoreUnavailable",
     "TransactionError",
     "UnknownRun",
     "UnknownScope",
+    "UnknownTask",
     "Unroutable",
     "WaitTimedOut",
 ]
@@ -109,7 +112,7 @@ class UnknownScope(GracefulError):
 
 
 class WaitTimedOut(GracefulError):
-    """Workers still ran tasks when the time to wait for them was over; all stays held."""
+    """The time was over: workers still ran tasks, and all stays held; or a run had not ended."""
 
 
 class MaintenanceEnded(GracefulError):
@@ -122,6 +125,18 @@ class UnknownRun(GracefulError):
 
 class AmbiguousRun(UnknownRun):
     """More than one run has an id that begins so: write more of it."""
+
+
+class RunVanished(UnknownRun):
+    """The store no longer knows of a run that was waited for."""
+
+
+class StartRefused(GracefulError):
+    """A run cannot be started as it was asked for; nothing was sent."""
+
+
+class UnknownTask(StartRefused):
+    """The app has no task of the name that was to be started."""
 
 
 class RunRefused(GracefulError):

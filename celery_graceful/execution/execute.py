@@ -24,6 +24,7 @@ from celery_graceful.execution.stopping import base_exceptions
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.model.run_options import readable_options
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 
@@ -53,6 +54,8 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     assert ticket is not None
     try:
         saved = ticket.record.checkpoint
+        if saved is None:
+            saved = readable_options(ticket.record.options).cursor or None
         if saved is not None:
             checkpoint = decode(saved)
         run = OwnedRun(task, args, kwargs, checkpoint, ticket, flag, request, leaving.leave)
@@ -157,13 +160,15 @@ def _validated(execution: Execution) -> Models | None:
 def _run_items(execution: Execution, models: Models | None) -> Any:
     """The task's hooks and items, from where the execution stands to the result."""
     task, args, kwargs = execution.task, execution.args, execution.kwargs
-    (task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
+    informed = execution.informed
+    informed(task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
     if execution.total is None and not execution.resumed:
-        execution.total = task.count(*args, **kwargs)
+        execution.total = informed(task.count)(*args, **kwargs)
     result = _until_done(execution, partial(styles.iterate, execution))
-    task.on_complete(*args, **kwargs)
+    if not execution.is_limited:  # else there may be more items
+        informed(task.on_complete)(*args, **kwargs)
     if task.body is None:
-        result = task.result(*args, **kwargs)
+        result = informed(task.result)(*args, **kwargs)
     return result if models is None else models.dump(result)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import NoRunError, TransactionError
@@ -16,8 +17,11 @@ from celery_graceful.execution.journal.child_tasks import Children
 from celery_graceful.execution.journal.uncommitted import OpenWork
 from celery_graceful.execution.loop import Fuse, Stand
 from celery_graceful.execution.loop.current import current_execution
+from celery_graceful.execution.stopping.bounds import Bounds
 from celery_graceful.model.run.cursor import Checkpoint
 from celery_graceful.model.run.pace import Pace
+from celery_graceful.model.run_options import NO_OPTIONS, RunOptions
+from celery_graceful.runs.oneoff.dry_runs import NAME, takes_dry_run
 
 if TYPE_CHECKING:
     from celery_graceful.execution.run_task import RunTask
@@ -103,12 +107,30 @@ class Execution:
         self.open_work = OpenWork(task)
         #: The generator or enumerator that the loop is at.
         self.source: Any = None
+        #: What the run was asked at its start, and where it has to pause or end.
+        self.options = NO_OPTIONS
+        self.bounds: Bounds | None = None
+        #: Whether it ended at its limit: there may be more items.
+        self.is_limited = False
 
     def attach(self, journal: Journal, work: ItemWork, leave: Callable[[str], object]) -> None:
         """Say where checkpoints go, and how the execution is left."""
         self.journal, self.work, self.leave = journal, work, leave
         self.growth = journal.growth
         self._looks_at_each_stretch = journal.looks_at_each_stretch or work.looks_at_each_stretch
+
+    def ask(self, options: RunOptions, paused_at: Callable[[], int] = lambda: 0) -> None:
+        """Say what its run was asked at its start; after :meth:`attach`."""
+        self.options = options
+        if options.pause_after or options.limit:
+            self.bounds = Bounds(self, options, paused_at)
+            self._looks_at_each_stretch = True
+
+    def informed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of the task, which in a dry run gets ``dry_run=True`` if it knows that."""
+        if not self.options.dry_run or NAME in self.kwargs or not takes_dry_run(function):
+            return function
+        return partial(function, **{NAME: True})
 
     def begin_at(self, checkpoint: Checkpoint) -> None:
         """Continue after ``checkpoint``."""
@@ -177,6 +199,8 @@ class Execution:
         self.settle(cursor, done)
         self.journal.look(done)
         self.work.look()
+        if self.bounds is not None:
+            self.bounds.look()
 
     def passed(self, cursor: Any, done: int) -> None:
         """A whole stretch of items went by, and the fuse has not blown."""

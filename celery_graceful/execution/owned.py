@@ -25,6 +25,7 @@ from celery_graceful.execution.results.progress import ProgressReport
 from celery_graceful.execution.stopping import limits
 from celery_graceful.execution.stopping.conditions import StopConditions
 from celery_graceful.model.run.cursor import Checkpoint
+from celery_graceful.model.run_options import readable_options
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
@@ -87,6 +88,8 @@ class OwnedRun:
         self.stops = StopConditions(execution, ticket, flag, self.pacing, request)
         self.journal = StoreJournal(execution, ticket, self.stops, self.report, interval)
         execution.attach(self.journal, self._work(), partial(leave, self))
+        if record.options:
+            execution.ask(readable_options(record.options), lambda: ticket.record.paused_at)
         self._brief_until = min(self.journal.due, self.journal.outage.lease_until)
         self._ended_by_force = self._warned_of_pacing = False
         #: Whether items may still be processed here.

@@ -13,6 +13,7 @@ from celery_graceful._celery.message.headers import (
     LEFT,
     LEFT_OUT,
     RECEIVED,
+    STARTED_WITH,
     WAITED,
     generation_of,
     uptime,
@@ -22,9 +23,9 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.runs.lost.vanished import fresh_fence, warn_begun
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import Patience, Transition, transition
-from celery_graceful.runs.vanished import fresh_fence, warn_begun
 from celery_graceful.runtime import Runtime
 
 
@@ -83,6 +84,7 @@ def admit(
         left_out=request.get(LEFT_OUT) is not None,
         left=left,
         steps=steps,
+        options=_text_of(request, STARTED_WITH),
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
@@ -143,6 +145,11 @@ def _stopped_without_store(request: Any) -> tuple[int | None, int]:
         return fence, decode(checkpoint).steps
     except CursorError:
         return None, 0
+
+
+def _text_of(request: Any, header: str) -> str:
+    text = request.get(header)
+    return text if isinstance(text, str) else ""
 
 
 def _checkpoint_of(request: Any) -> str | None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from celery_graceful.durations import parse
 from celery_graceful.errors import RunRefused
 from celery_graceful.model.run import events as ev
 from celery_graceful.runs import lookup, operate, quarantined_items, run_list
 from celery_graceful.runs.observers import user_at_host
+from celery_graceful.runs.oneoff.start import start
+from celery_graceful.runs.oneoff.start_order import KEEP, make_order
+from celery_graceful.runs.oneoff.wait import last, watch
 from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Page, Run, run_of
 from celery_graceful.runs.quarantined_items import QuarantinedItem
@@ -125,6 +129,83 @@ class Runs:
         return quarantined_items.count(runtime.store, lookup.find(runtime, id).key)
 
     # -- operating ----------------------------------------------------------------------------
+
+    def start(
+        self,
+        task: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        cursor: Any = None,
+        once: str | None = None,
+        keep: float | str | timedelta = KEEP,
+        pause_after: int | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+        queue: str | None = None,
+        priority: int | None = None,
+        who: str | None = None,
+    ) -> Run:
+        """Start an iterable task, as ``apply_async`` does, and more: its run is known at once.
+
+        Args:
+            task: the task's name.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            cursor: begin behind it.
+            once: a key. Nothing is started if a run of it is under way or has completed; that run
+                is returned then. After one that failed or was cancelled, a new one is started.
+            keep: for how long it is known that the key has completed.
+            pause_after: pause after so many items, until somebody resumes the run.
+            limit: end after so many items.
+            dry_run: pass ``dry_run=True`` to the task, which has to offer it.
+            queue: where its messages go; by default where the task is routed to.
+            priority: of its messages.
+            who: the operator; by default the user and host of this process.
+
+        Raises:
+            UnknownTask: the app has no such task.
+            StartRefused: it is not iterable, offers no dry run, or cannot take these arguments; or
+                the key belongs to another task.
+            DefinitionError: it is not written as an iterable task has to be.
+            CursorError: the cursor cannot be kept.
+            ValueError: another argument cannot be what it is.
+            NotSent: the broker did not accept its message yet; a worker sends it again.
+        """
+        by = who or user_at_host()
+        order = make_order(
+            self._app(),
+            task,
+            args,
+            kwargs,
+            cursor=cursor,
+            once=once,
+            keep=keep,
+            pause_after=pause_after,
+            limit=limit,
+            dry_run=dry_run,
+            queue=queue,
+            priority=priority,
+            who=by,
+        )
+        return start(self._runtime(), order).run
+
+    def wait(self, id: str, *, timeout: float | str | timedelta | None = None) -> Run:
+        """Wait until a run has ended or is paused.
+
+        Args:
+            id: of the run, or its key.
+            timeout: how long at most; ``None``: as long as it takes.
+
+        Returns:
+            The run as it is then, in whichever of these states.
+
+        Raises:
+            WaitTimedOut: it has neither ended nor paused in time; it goes on.
+            RunVanished: the store no longer knows of it.
+        """
+        seconds = None if timeout is None else parse(timeout)
+        return last(watch(self._runtime(), id, seconds))
 
     def pause(self, id: str, *, who: str | None = None) -> Change:
         """Stop a run until it is resumed: a running one at its next checkpoint.

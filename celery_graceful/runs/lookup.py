@@ -9,6 +9,7 @@ from typing import NamedTuple
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import AmbiguousRun, UnknownRun
 from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.runs.oneoff.once import find_ended, is_key, read_claim
 from celery_graceful.runs.plain_run import state_of
 from celery_graceful.runtime import Runtime
 
@@ -39,10 +40,10 @@ class Found(NamedTuple):
 
 
 def find(runtime: Runtime, text: str) -> Found:
-    """The run that ``text`` names: a task id, or ``task[id]`` as in the logs.
+    """The run that ``text`` names: a task id, ``task[id]`` as in the logs, or a key of ``once``.
 
-    The id may be shortened to its first characters, as long as no other begins so. An id that is
-    given in full is that run's, whatever others begin with it.
+    The id may be shortened to its first characters, as long as no other begins so. An id or key
+    that is given in full is that run's, whatever others begin with it.
 
     Raises:
         UnknownRun: there is none.
@@ -54,7 +55,7 @@ def find(runtime: Runtime, text: str) -> Found:
     if not found:
         raise UnknownRun(
             f"no run {text!r} is known to the app {runtime.namespace!r}. Runs are known from the"
-            " moment a worker first starts them until"
+            " moment a worker first starts them, or `graceful.runs.start` sends them, until"
             f" {format_seconds(runtime.settings.run_retention)} after their end."
         )
     if len(found) > 1:
@@ -72,6 +73,8 @@ def _named(runtime: Runtime, text: str) -> list[Found]:
         run_id = text
         tasks = [name for name, task in registered if hasattr(task, "build_enumerator")]
     found = _load(runtime, [RunKey(name, run_id) for name in tasks])
+    if not found and not bracket:
+        found = _of_key(runtime, text)
     if found or not run_id:
         return found
     keys = runtime.store.named(run_id, _MOST_NAMED)
@@ -79,6 +82,16 @@ def _named(runtime: Runtime, text: str) -> list[Found]:
         keys = [key for key in keys if key.task == task]
     exact = [key for key in keys if key.id == run_id]
     return _load(runtime, (exact or keys)[: _CANDIDATES + 1])
+
+
+def _of_key(runtime: Runtime, text: str) -> list[Found]:
+    """The run that was started once under the key ``text``, if it is one."""
+    if not is_key(text):
+        return []
+    claim = read_claim(runtime.store, text)
+    if claim is None:
+        return []
+    return _load(runtime, [claim.run]) or list(map(Found._make, find_ended(claim, text)))
 
 
 def _load(runtime: Runtime, keys: list[RunKey]) -> list[Found]:

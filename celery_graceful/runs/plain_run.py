@@ -10,13 +10,17 @@ from celery_graceful._celery.message.envelope import unpack
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run_options import RunOptions, readable_options
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery
+from celery_graceful.text.counting import counted
 
 T = TypeVar("T")
 
 _PENDING = (State.INTERRUPTED, State.RETRYING)
 _OUTCOMES = tuple(map(str, Outcome))
+#: The state of a run that was sent by ``graceful.runs.start`` and that no worker has begun yet.
+QUEUED = "queued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,8 @@ class Run:
 
     task: str
     id: str
-    #: ``running``, ``interrupted``, ``retrying``, ``paused``, ``finishing``, ``completed``,
-    #: ``failed`` or ``cancelled``.
+    #: ``queued``, ``running``, ``interrupted``, ``retrying``, ``paused``, ``finishing``,
+    #: ``completed``, ``failed`` or ``cancelled``.
     state: str
     #: What an operator has asked of a running one: ``pause`` or ``cancel``.
     requested: str | None
@@ -68,6 +72,20 @@ class Run:
     until: float | None
     #: When all this was read.
     now: float
+    #: The key under which it was started once.
+    once: str | None = None
+    #: It pauses itself after so many items; it ends after so many.
+    pause_after: int | None = None
+    limit: int | None = None
+    #: Its items are to change nothing.
+    dry_run: bool = False
+    #: Seconds that its executions have worked; unknown while one is under way.
+    seconds: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        """Items per second of work."""
+        return self.steps / self.seconds if self.seconds else None
 
     @property
     def ended(self) -> bool:
@@ -98,6 +116,8 @@ def state_of(record: Record) -> str:
     """The state as people read it: an ended run is named by its outcome."""
     if record.state is State.ENDED and record.outcome is not None:
         return str(record.outcome)
+    if record.state is State.INTERRUPTED and record.queued:
+        return QUEUED
     return str(record.state)
 
 
@@ -106,12 +126,13 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
     checkpoint, unreadable = _checkpoint(record)
     overdue = record.live and record.due_at is not None and record.due_at <= now
     pending = record.state in _PENDING
+    options = readable_options(record.options)
     return Run(
         task=key.task,
         id=key.id,
         state=state_of(record),
         requested=str(record.requested) if record.requested else None,
-        reason=record.reason or None,
+        reason=_reason(record, options) or None,
         steps=record.steps,
         total=checkpoint.total if checkpoint else None,
         cursor=checkpoint.cursor if checkpoint else None,
@@ -121,7 +142,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         queue=queue_of(runtime, record),
         worker=record.owner,
         generation=record.generation,
-        resumptions=record.resumptions,
+        resumptions=max(0, record.resumptions),
         crashes=record.crashes_without_progress,
         last_crash=record.last_crash or None,
         republished=record.republished,
@@ -132,7 +153,30 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         ended_at=None if record.live else record.ended_at,
         until=record.due_at,
         now=now,
+        once=options.once or None,
+        pause_after=options.pause_after or None,
+        limit=options.limit or None,
+        dry_run=options.dry_run,
+        seconds=_seconds(record),
     )
+
+
+def _reason(record: Record, options: RunOptions) -> str:
+    """Why its last execution stopped: its limit may have been reached."""
+    if record.outcome is Outcome.COMPLETED and 0 < options.limit <= record.steps:
+        return f"ended after {counted(options.limit, 'item')}, its limit"
+    return record.reason
+
+
+def _seconds(record: Record) -> float | None:
+    """How long its executions have worked; unknown while one is under way."""
+    if record.owner is not None:
+        return None
+    if record.seconds:
+        return record.seconds
+    if record.ended_at is None or record.resumptions > 0 or not record.started_at:
+        return None
+    return max(0.0, record.ended_at - record.started_at)
 
 
 def queue_of(runtime: Runtime, record: Record) -> str | None:

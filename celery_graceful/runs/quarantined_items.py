@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from celery_graceful._celery.message.bodies import on_its_own
 from celery_graceful._celery.message.envelope import unpack
+from celery_graceful._celery.message.headers import STARTED_WITH
 from celery_graceful._celery.message.publish import publish
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import RunKey
+from celery_graceful.model.run_options import RunOptions, readable_options
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Store
 
@@ -115,14 +117,22 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         packed = base64.b64decode(json.loads(kept[ENVELOPE])["envelope"])
     except (ValueError, TypeError, LookupError, RecursionError) as exc:
         raise CorruptRecord(f"the message kept for {run} cannot be read: {exc}") from exc
+    own = unpack(packed)
     message = on_its_own(
         runtime.app,
-        unpack(packed),
-        {REPLAY: [run.id, sorted(ordinals)]},
+        own,
+        {REPLAY: [run.id, sorted(ordinals)], **_still_dry(own.headers)},
         without="cursor",  # the items lie elsewhere
     )
     publish(runtime.app, message, timeout=runtime.settings.release_timeout)
     return str(message.headers["id"])
+
+
+def _still_dry(headers: Mapping[str, Any]) -> dict[str, str]:
+    """The items of a dry run are tried again without changing anything."""
+    text = headers.get(STARTED_WITH)
+    dry = isinstance(text, str) and readable_options(text).dry_run
+    return {STARTED_WITH: RunOptions(dry_run=True).text()} if dry else {}
 
 
 def _read(run: RunKey, ordinal: int, entry: str) -> QuarantinedItem:

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 from celery_graceful.durations import parse
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runs.lookup import Found
-from celery_graceful.runs.plain_run import queue_of, state_of
+from celery_graceful.runs.plain_run import QUEUED, queue_of, state_of
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Listed, Place, Store
 
 #: What ``state=`` may be.
-STATES = (*map(str, State), *map(str, Outcome))
+STATES = (QUEUED, *map(str, State), *map(str, Outcome))
 #: Runs that are read from the store in one go, where a filter may leave out many.
 _AT_ONCE = 250
 #: No run has this key; loading it gives the store's time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from functools import partial
 from typing import TypeVar
 
 from celery_graceful._celery.message.envelope import unpack
@@ -12,6 +13,8 @@ from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
 from celery_graceful.model.run.verdict import Decision, Verdict, raised, refuse
+from celery_graceful.runs.lost.vanished import fresh_fence, warn_written_back
+from celery_graceful.runs.oneoff.once import note_end
 from celery_graceful.runs.successors import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
     Attempt,
@@ -21,7 +24,6 @@ from celery_graceful.runs.transition import (
     patiently,
     transition,
 )
-from celery_graceful.runs.vanished import fresh_fence, warn_written_back
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed
 
@@ -131,16 +133,21 @@ class Ticket:
         *,
         successor: bool = True,
         stalls: int = 0,
+        pauses: bool = False,
+        took: float = 0.0,
         patience: Patience | None = None,
     ) -> Decision:
         """Give up the run; with verdict ``publish`` its successor has still to be published."""
         return self._apply(
-            ev.HandOver(self.fence, checkpoint, steps, reason, successor, stalls), patience
+            ev.HandOver(self.fence, checkpoint, steps, reason, successor, stalls, pauses, took),
+            patience,
         )
 
-    def wait(self, checkpoint: str | None, steps: int, reason: str, delay: float) -> Decision:
+    def wait(
+        self, checkpoint: str | None, steps: int, reason: str, delay: float, took: float = 0.0
+    ) -> Decision:
         """Give up the run until a retry, ``delay`` seconds from now."""
-        return self._apply(ev.Wait(self.fence, checkpoint, steps, reason, delay))
+        return self._apply(ev.Wait(self.fence, checkpoint, steps, reason, delay, took))
 
     def reclaim(self) -> Decision:
         """Take back a run whose successor the broker did not accept."""
@@ -157,6 +164,7 @@ class Ticket:
         steps: int | None = None,
         *,
         items: bool = True,
+        took: float = 0.0,
     ) -> Decision:
         """Close the run.
 
@@ -166,9 +174,13 @@ class Ticket:
             steps: How many items were done up to it.
             items: Whether it may have quarantined any. An earlier execution may have, before the
                 task's option was taken away.
+            took: Seconds that this execution has worked; 0 where nobody needs to know.
         """
+        if self.record.options:
+            noted = partial(note_end, self.runtime.store, self.run, self.record, outcome, steps)
+            patiently(noted, self.patience, what=str(self.run))
         may_have = items or self.record.resumptions > 0
-        decision = self._apply(ev.End(self.fence, outcome, checkpoint, steps))
+        decision = self._apply(ev.End(self.fence, outcome, checkpoint, steps, took))
         if may_have and decision.keep is not None:
             keep_items(self.runtime.store, self.run, decision.keep)
         return decision

@@ -32,12 +32,12 @@ _INTS: Final = (
 )
 #: Fields that version 0.1 did not write, and what they are when they are missing. What a later
 #: version adds in the same way is ignored here.
-_ADDED: Final = {"last_crash": "", "unroutable": ""}
+_ADDED: Final = {"last_crash": "", "unroutable": "", "options": ""}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 #: The most that a count may be, and where it is less than that of :mod:`strict_json`: a generation
 #: has to be one that a message may have.
 _MOST: Final = {"generation": MOST_GENERATIONS}
-_LEAST: Final = {"crash_steps": -1}
+_LEAST: Final = {"crash_steps": -1, "resumptions": -1}
 #: Times are the store's own, whose clock a test or a person may have set; seconds.
 _FARTHEST: Final = 1e12
 #: How long a summary is, at most; a reason is all of it that has no bound of its own.
@@ -97,6 +97,12 @@ def _added(record: Record) -> str:
     added = f',"kept_for":{record.kept_for!r}' if record.kept_for else ""
     if record.after:
         added += f',"after":{record.after}'
+    if record.options:
+        added += f',"options":{_dumps(record.options)}'
+    if record.paused_at:
+        added += f',"paused_at":{record.paused_at}'
+    if record.seconds:
+        added += f',"seconds":{record.seconds!r}'
     if record.last_crash or record.unroutable:
         added += (
             f',"last_crash":{_dumps(record.last_crash)},"unroutable":{_dumps(record.unroutable)}'
@@ -191,6 +197,8 @@ def _checked(rest: Any) -> dict[str, Any]:
     for name, missing in _ADDED.items():
         kept[name] = _typed({name: missing, **rest}, name, str)
     kept["after"] = strict_json.whole(rest.get("after", 0), "after")
+    kept["paused_at"] = strict_json.whole(rest.get("paused_at", 0), "paused_at")
+    kept["seconds"] = strict_json.number(rest.get("seconds", 0.0), "seconds")
     kept["kept_for"] = strict_json.number(rest.get("kept_for", 0.0), "kept_for")
     return kept
 

@@ -12,7 +12,7 @@ from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.model.run.verdict import Verdict
-from celery_graceful.runs.rescue import Rescuer
+from celery_graceful.runs.lost.rescue import Rescuer
 from celery_graceful.runs.transition import Transition, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record, RunKey
-from celery_graceful.runs.rescue import Rescuer
+from celery_graceful.runs.lost.rescue import Rescuer
 from celery_graceful.runs.transition import Attempt, Transition
 
 RUN = RunKey("task", "id")

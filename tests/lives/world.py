@@ -15,7 +15,7 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Record
 from celery_graceful.model.run.verdict import Decision, Verdict
-from celery_graceful.runs.rescue import Rescuer
+from celery_graceful.runs.lost.rescue import Rescuer
 from celery_graceful.runs.transition import Attempt
 from tests.lives.cast import ITEMS, RUN, Execution, Message, Worker
 from tests.lives.executions import Executions

@@ -17,7 +17,13 @@ from kombu import serialization
 from kombu.serialization import dumps
 
 from celery_graceful._celery.message.envelope import Envelope
-from celery_graceful._celery.message.headers import CHECKPOINT, GENERATION, HOME, LEFT
+from celery_graceful._celery.message.headers import (
+    CHECKPOINT,
+    GENERATION,
+    HOME,
+    LEFT,
+    STARTED_WITH,
+)
 from celery_graceful._celery.message.payloads import accepts_message, read_payload
 from celery_graceful.errors import CorruptRecord
 
@@ -25,7 +31,10 @@ logger = logging.getLogger("celery_graceful.runs")
 
 #: What ties a message to others: a task of its own has none of it.
 _TIES = ("callbacks", "errbacks", "chain", "chord")
-_OF_A_RUN = (GENERATION, CHECKPOINT, HOME, LEFT, "group_index", "replaced_task_nesting")
+_OF_A_RUN = (
+    *(GENERATION, CHECKPOINT, HOME, LEFT, STARTED_WITH),
+    *("group_index", "replaced_task_nesting"),
+)
 #: Body, content type, content encoding, headers.
 Raw = tuple[Any, str, str, dict[str, Any]]
 

@@ -24,6 +24,8 @@ LEFT_OUT = "graceful_left_out"
 LEFT = "graceful_left"
 #: Header: the message was parked while its run could not start; there may be another copy of it.
 WAITED = "graceful_waited"
+#: Header: what the run was asked when it was started, as text.
+STARTED_WITH = "graceful_started_with"
 #: Where ``RunRequest`` puts the raw body for the pool child.
 RAW = "graceful_raw"
 #: Where it puts the moment at which the worker received the message, by :func:`uptime`.

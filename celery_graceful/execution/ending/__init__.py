@@ -16,6 +16,7 @@ from celery_graceful.execution import leaving, results
 from celery_graceful.execution.leaving.ways_out import (
     drop_lost_run,
     forget_replayed,
+    lasted_seconds,
     log,
     release_at_kill,
     return_message,
@@ -208,5 +209,9 @@ def close(run: OwnedRun, outcome: Outcome) -> None:
     text, steps = _last_good_checkpoint(run)
     forget_replayed(run)
     items = bool(run.task.max_failed_items)
-    if run.ticket.end(outcome, text, steps, items=items).verdict is not Verdict.REFUSED:
+    record = run.ticket.record
+    # A short run has one execution, and its record grows by nothing.
+    took = lasted_seconds(run) if record.seconds or record.options else 0.0
+    ended = run.ticket.end(outcome, text, steps, items=items, took=took)
+    if ended.verdict is not Verdict.REFUSED:
         run.execution.work.forget()

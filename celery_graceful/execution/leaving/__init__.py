@@ -66,9 +66,9 @@ def _stop_work(run: OwnedRun, reason: str) -> None:
     if replay_of(run) is not None:
         pass  # it began without hooks
     elif reason == StopReason.CANCELLED:
-        run.task.on_cancel(*execution.args, **execution.kwargs)
+        execution.informed(run.task.on_cancel)(*execution.args, **execution.kwargs)
     else:
-        run.task.on_stop(reason, *execution.args, **execution.kwargs)
+        execution.informed(run.task.on_stop)(reason, *execution.args, **execution.kwargs)
     if not execution.work.save():
         drop_lost_run(run)
 

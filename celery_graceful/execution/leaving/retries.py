@@ -22,7 +22,11 @@ from celery_graceful._celery.message.headers import (
 )
 from celery_graceful._celery.task.delivery import ExecutionLeft, Stores, delivery_of, limit_stores
 from celery_graceful.errors import StoreUnavailable
-from celery_graceful.execution.leaving.ways_out import drop_lost_run, end_by_operator
+from celery_graceful.execution.leaving.ways_out import (
+    drop_lost_run,
+    end_by_operator,
+    lasted_seconds,
+)
 from celery_graceful.execution.owned import OwnedRun, owned_run
 from celery_graceful.execution.stopping import base_exceptions
 from celery_graceful.model.run.cursor import encode
@@ -70,7 +74,11 @@ def send(run: OwnedRun) -> None:
         run.flag.wait_released(run.ticket.runtime.settings.release_timeout)
     try:
         decision = run.ticket.wait(
-            encode(run.execution.checkpoint), run.execution.steps, "retry", _delay(options)
+            encode(run.execution.checkpoint),
+            run.execution.steps,
+            "retry",
+            _delay(options),
+            lasted_seconds(run),
         )
     except StoreUnavailable as exc:
         raise ExecutionLeft(str(exc), run.ticket.fence) from exc

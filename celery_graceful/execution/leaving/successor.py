@@ -18,7 +18,13 @@ from celery_graceful.errors import (
     Unroutable,
 )
 from celery_graceful.execution.journal import cursor_part
-from celery_graceful.execution.leaving.ways_out import drop_lost_run, lasted, log, return_message
+from celery_graceful.execution.leaving.ways_out import (
+    drop_lost_run,
+    lasted,
+    lasted_seconds,
+    log,
+    return_message,
+)
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.execution.stopping.base_exceptions import is_stop
 from celery_graceful.model.run.cursor import Checkpoint, encode
@@ -42,14 +48,18 @@ def hand_over(run: OwnedRun, reason: str, *, successor: bool, sent: bool) -> Dec
     text = encode(execution.checkpoint)
     stalls = _stalls(run, text)
     # What an operator wants has to reach the store.
+    bounds = execution.bounds
+    pauses = bounds.pauses if bounds is not None and reason == StopReason.PAUSED else ""
     without = successor and not sent and reason not in (StopReason.PAUSED, StopReason.CANCELLED)
     try:
         decision = ticket.hand_over(
             text,
             execution.steps,
-            reason,
+            pauses or reason,
             successor=successor,
             stalls=stalls,
+            pauses=bool(pauses),
+            took=lasted_seconds(run),
             patience=partial(_is_enough, run) if without else None,
         )
     except StoreError as exc:

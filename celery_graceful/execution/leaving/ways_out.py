@@ -54,6 +54,8 @@ def end_by_operator(run: OwnedRun) -> NoReturn:
         results.store_revoked(run.task, run.request)
         signals.emit(signals.run_cancelled, run.task, **run.execution.details)
     how = str(record.outcome or record.state)
+    if record.paused_at and record.paused_at == record.steps:
+        how = record.reason
     log(logging.INFO, run, "ends here: the run is %s%s", how, lasted(run))
     raise Left(how)
 
@@ -99,7 +101,13 @@ def release_at_kill(run: OwnedRun) -> None:
 def lasted(run: OwnedRun) -> str:
     """How long the execution took, as the end of a line."""
     delivery = delivery_of(run.request)
-    return "" if delivery is None else f", after {time.monotonic() - delivery.began:.1f} s"
+    return "" if delivery is None else f", after {lasted_seconds(run):.1f} s"
+
+
+def lasted_seconds(run: OwnedRun) -> float:
+    """The same as a number; 0 where it is not known."""
+    delivery = delivery_of(run.request)
+    return 0.0 if delivery is None else round(time.monotonic() - delivery.began, 3)
 
 
 def log(

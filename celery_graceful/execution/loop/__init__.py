@@ -33,6 +33,10 @@ class Interrupted(BaseException):
         self.reason = reason
 
 
+class LimitReached(BaseException):
+    """Ends the loop where the run was asked to end; never seen by users."""
+
+
 class Place:
     """Where a loop stands: the cursor up to which all is done, and the turns done since."""
 
@@ -95,7 +99,11 @@ class Watcher(Protocol):
     stand: Stand | None
 
     def look(self, cursor: Any, done: int) -> None:
-        """Deal with whatever is due; raises to leave the loop. ``done`` items since last time."""
+        """Deal with whatever is due; raises to leave the loop. ``done`` items since last time.
+
+        Raises:
+            LimitReached: the loop ends here, as if there were no more items.
+        """
 
     def passed(self, cursor: Any, done: int) -> None:
         """A whole stretch of items went by, and the fuse has not blown. May look up as well."""

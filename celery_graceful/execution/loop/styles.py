@@ -15,6 +15,7 @@ from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop import (
     LOOP_FILE,
     Interrupted,
+    LimitReached,
     Turns,
     call_shape,
     drive,
@@ -61,7 +62,7 @@ def _iterate_generator(execution: Execution) -> Any:
 
 
 def _surrounded(stream: Iterator[Any], execution: Execution) -> Generator[Any, None, Any]:
-    around = execution.task.around_iteration
+    around = execution.informed(execution.task.around_iteration)
     while True:
         failure: Exception | None = None
         with around(None, *execution.args, **execution.kwargs):
@@ -109,13 +110,16 @@ def _loads_none(instruction: dis.Instruction | None) -> bool:
 def _iterate_class(execution: Execution) -> None:
     task = execution.task
     pairs = task.build_enumerator(*execution.args, cursor=execution.cursor, **execution.kwargs)
-    around = task.around_iteration if _overrides(task, "around_iteration") else None
+    around = (
+        execution.informed(task.around_iteration) if _overrides(task, "around_iteration") else None
+    )
+    each_iteration = execution.informed(task.each_iteration)
     allowed = allowance(task.max_failed_items)
     if allowed is None:
-        iterate_pairs(execution, pairs, task.each_iteration, around)
+        iterate_pairs(execution, pairs, each_iteration, around)
         return
     quarantine = Quarantine(execution, allowed)
-    each = quarantine.guarded(_within(around, task.each_iteration))
+    each = quarantine.guarded(_within(around, each_iteration))
     iterate_pairs(execution, pairs, each, noted=quarantine.noted)
     quarantine.judge_end()
 
@@ -177,6 +181,9 @@ def _driven(execution: Execution, source: Any, stream: Any, turns: Turns) -> Any
     execution.source, before = source, execution.steps
     try:
         return drive(stream, turns, execution, execution.cursor)
+    except LimitReached:
+        execution.is_limited = True
+        return None
     except (Interrupted, TransactionError):
         raise  # from a look, which has seen to it
     except BaseException:

@@ -103,8 +103,10 @@ class Replay:
         try:
             item = self._item(entry)
             task = self._execution.task
-            with self._execution.work.item_scope(), task.around_iteration(item, *args, **kwargs):
-                task.each_iteration(item, *args, **kwargs)
+            informed = self._execution.informed
+            around = informed(task.around_iteration)(item, *args, **kwargs)
+            with self._execution.work.item_scope(), around:
+                informed(task.each_iteration)(item, *args, **kwargs)
         except (Ignore, Reject, Retry, SoftTimeLimitExceeded):
             raise
         except Exception as exc:

@@ -11,6 +11,23 @@ from celery_graceful.model.run.verdict import Decision, Policy, Verdict, crashed
 _NEW = Record(State.RUNNING)
 
 
+def enqueue(record: None, e: ev.Enqueue, now: float, policy: Policy) -> Decision:
+    """Written before its message is sent, which a rescuer does if the sender cannot."""
+    queued = replace(
+        _NEW,
+        state=State.INTERRUPTED,
+        # Not 0: after the end, a late duplicate would look like a fresh message of a re-used id.
+        generation=1,
+        fence=e.fresh_fence,
+        version=e.fresh_fence,
+        resumptions=-1,
+        started_at=e.at,
+        envelope=e.envelope,
+        options=e.options,
+    )
+    return Decision(Verdict.PUBLISH, "queued", queued, due_in=policy.lease_ttl)
+
+
 def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Decision:
     fresh = replace(
         _NEW,
@@ -24,6 +41,7 @@ def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Dec
         envelope=m.envelope,
         resumptions=0 if m.checkpoint is None else 1,
         started_at=m.at,
+        options=m.options,
     )
     verdict = Verdict.START if m.checkpoint is None else Verdict.RESUME
     if record is None and m.left_out:

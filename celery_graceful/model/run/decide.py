@@ -35,6 +35,7 @@ def decide(record: Record | None, event: ev.Event, now: float, policy: Policy) -
 _S = State
 TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
     (None, ev.Admit): admission.start,
+    (None, ev.Enqueue): admission.enqueue,
     (None, ev.Restore): runner.restore,
     (None, ev.Kill): bystander.kill_unknown,
     (_S.RUNNING, ev.Admit): admission.admit_running,

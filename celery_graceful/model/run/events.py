@@ -33,6 +33,21 @@ class Admit:
     #: with this checkpoint and so many items done.
     left: int | None = None
     steps: int = 0
+    #: What the run was asked at its start, as its message has it; for a run without a record.
+    options: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """A run is about to be sent: known from here on, it is not lost if its sender dies."""
+
+    envelope: bytes
+    #: See :attr:`.Record.options`.
+    options: str
+    #: A fence that no other owner can hold.
+    fresh_fence: int
+    #: Unix time, for people.
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,10 @@ class HandOver:
     successor: bool = True
     #: Executions in a row, this one included, that processed items without moving the cursor.
     stalls: int = 0
+    #: The run pauses itself, for this reason.
+    pauses: bool = False
+    #: Seconds that the execution has worked.
+    took: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,8 @@ class Wait:
     steps: int
     reason: str
     delay: float = 0.0
+    #: Seconds that the execution has worked.
+    took: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,8 @@ class End:
     #: Where the run ended, if no earlier event has it; ``None`` keeps what the record has.
     checkpoint: str | None = None
     steps: int | None = None
+    #: Seconds that the execution has worked.
+    took: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +186,7 @@ class Resend:
 
 Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
     Admit,
+    Enqueue,
     HandOver,
     Wait,
     Reclaim,

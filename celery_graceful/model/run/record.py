@@ -83,7 +83,7 @@ class Record:
     steps: int = 0
     #: Items done when the present execution began.
     execution_steps: int = 0
-    #: How many times the run was resumed after its first execution.
+    #: How many times the run was resumed after its first execution; -1: it waits for that one.
     resumptions: int = 0
     #: Crashed executions in a row that added nothing, and the items done at the last of them.
     crashes: int = 0
@@ -99,6 +99,12 @@ class Record:
     requested: Request | None = None
     #: Why the last execution stopped, for people.
     reason: str = ""
+    #: What the run was asked at its start (see :class:`.RunOptions`), as text; mostly empty.
+    options: str = ""
+    #: The items done when the run paused itself, as it was asked at its start; 0: it has not.
+    paused_at: int = 0
+    #: Seconds that its executions have worked, as far as they said so at their ends.
+    seconds: float = 0.0
     outcome: Outcome | None = None
     #: The result or final error of a ``finishing`` run, as the runner encoded it.
     result: str | None = None
@@ -120,6 +126,11 @@ class Record:
     def live(self) -> bool:
         """Whether the run has still to end."""
         return self.state is not State.ENDED
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for its first execution, and was sent by ``graceful.runs.start``."""
+        return self.resumptions < 0
 
     @property
     def crashes_without_progress(self) -> int:

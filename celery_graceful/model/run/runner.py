@@ -16,9 +16,12 @@ def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Dec
         reason=e.reason,
         owner=None,
         stalls=e.stalls,
+        seconds=record.seconds + e.took,
     )
     if record.requested is Request.CANCEL or e.reason == StopReason.CANCELLED:
         return ended(saved, Outcome.CANCELLED, policy)
+    if e.pauses:
+        return paused(replace(saved, paused_at=e.steps))
     if record.requested is Request.PAUSE:
         return paused(saved)
     generation = raised(record) if e.successor else record.generation
@@ -27,7 +30,14 @@ def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Dec
 
 
 def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
-    saved = replace(record, checkpoint=e.checkpoint, steps=e.steps, reason=e.reason, owner=None)
+    saved = replace(
+        record,
+        checkpoint=e.checkpoint,
+        steps=e.steps,
+        reason=e.reason,
+        owner=None,
+        seconds=record.seconds + e.took,
+    )
     if record.requested is Request.CANCEL:
         return ended(saved, Outcome.CANCELLED, policy)
     if record.requested is Request.PAUSE:
@@ -72,4 +82,5 @@ def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
         policy,
         checkpoint=record.checkpoint if e.checkpoint is None else e.checkpoint,
         steps=record.steps if e.steps is None else e.steps,
+        seconds=record.seconds + e.took,
     )

@@ -16,7 +16,7 @@ from celery_graceful._celery.message.headers import CHECKPOINT as CHECKPOINT_HEA
 from celery_graceful._celery.message.headers import GENERATION
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, Request, RunKey, State
-from celery_graceful.runs.rescue import BATCH, Rescuer
+from celery_graceful.runs.lost.rescue import BATCH, Rescuer
 from celery_graceful.runtime import Runtime, runtime_of
 from tests.harness.waiting import wait_for
 from tests.integration.stores.written import NEWER, Elsewhere

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from celery_graceful.model.run.record import RunKey, State
-from celery_graceful.runs.rescue import HELD_PAUSE, Rescuer
+from celery_graceful.runs.lost.rescue import HELD_PAUSE, Rescuer
 from celery_graceful.runtime import Runtime, runtime_of
 
 from .conftest import MakeApp

@@ -91,7 +91,7 @@ def test_runs_are_found_by_every_filter(runtime: Runtime, runs: Runs) -> None:
 @pytest.mark.parametrize(
     ("argument", "value", "words"),
     [
-        ("state", "sleeping", "state: 'sleeping' is none of running"),
+        ("state", "sleeping", "state: 'sleeping' is none of queued, running"),
         ("since", "yesterday", "'yesterday' is not a duration"),
         ("after", "page 2", "after: 'page 2' is not what the page before gave as `next`"),
         ("limit", 0, "limit: 0 is less than 1"),

@@ -30,6 +30,7 @@ def samples() -> Iterator[tuple[State | None, ev.Event]]:
     for state, kind in TABLE:
         made: dict[type[Any], ev.Event] = {
             ev.Admit: ev.Admit(1, "other", redelivered=True),
+            ev.Enqueue: ev.Enqueue(b"", "", 2),
             ev.Restore: ev.Restore(1, CANCELLED, 2),
             ev.HandOver: ev.HandOver(1, None, 0, "shutdown"),
             ev.Wait: ev.Wait(1, None, 0, "retry"),

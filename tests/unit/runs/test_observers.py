@@ -33,6 +33,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
     type(event): event
     for event in (
         ev.Admit(2, "w2", envelope=b"message", fresh_fence=9),
+        ev.Enqueue(b"message", "{}", 9),
         ev.HandOver(7, "{}", 3, "shutdown"),
         ev.Wait(7, "{}", 3, "retry", 60.0),
         ev.Reclaim(7, "w1"),

@@ -15,9 +15,9 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.runs.lost.vanished import fresh_fence
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition
-from celery_graceful.runs.vanished import fresh_fence
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.memory_store import MemoryStore
 

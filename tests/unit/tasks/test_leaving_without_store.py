@@ -75,6 +75,7 @@ def run_with(ticket: FakeTicket) -> Any:
             cursor=8,
             steps=9,
             began_at=(0, None),
+            bounds=None,
         ),
         journal=SimpleNamespace(
             outage=SimpleNamespace(may_leave=True, ends_the_wait=lambda waited: True)

@@ -17,7 +17,7 @@ from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
-from celery_graceful.runs import rescue
+from celery_graceful.runs.lost import rescue
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.worker.lease_renewer import LeaseRenewer

@@ -1,0 +1,149 @@
+"""What is to be started, checked before anything is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from celery_graceful.durations import parse
+from celery_graceful.errors import CursorError, StartRefused, UnknownTask
+from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run_options import RunOptions
+from celery_graceful.runs.oneoff import dry_runs
+from celery_graceful.runs.oneoff.once import check_key
+
+#: For how long it is known that a key has completed.
+KEEP = timedelta(days=365)
+#: What a cursor may take, as text: each write of the run's record has it.
+_MOST_CURSOR = 8 * 1024
+_NEAR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run that is to be started."""
+
+    task: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: RunOptions
+    queue: str | None = None
+    priority: int | None = None
+
+
+def make_order(
+    app: Any,
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+    *,
+    cursor: Any,
+    once: str | None,
+    keep: float | str | timedelta,
+    pause_after: int | None,
+    limit: int | None,
+    dry_run: bool,
+    queue: str | None,
+    priority: int | None,
+    who: str,
+) -> Order:
+    """Check what is asked for.
+
+    Raises:
+        UnknownTask: the app has no such task; the message names similar ones.
+        StartRefused: it is no iterable task, or offers no dry run.
+        DefinitionError: it is not written as an iterable task has to be.
+        CursorError: the cursor cannot be kept.
+        ValueError: another argument cannot be what it is; the message says which and why.
+    """
+    task = _found(app, name)
+    task.raise_faults()
+    own = dict(kwargs or {})
+    if isinstance(args, (str, bytes)):
+        raise ValueError(f"args: {args!r:.100} is one text; write a list of arguments")
+    if "cursor" in own:
+        raise ValueError("kwargs: write cursor as an argument of its own")
+    if dry_run:
+        _check_dry_run(task, own)
+        if dry_runs.is_argument(task):
+            own[dry_runs.NAME] = True
+    pause_after, limit = _count("pause_after", pause_after), _count("limit", limit)
+    if limit and pause_after >= limit:
+        raise ValueError(
+            f"pause_after: {pause_after} is not less than limit, {limit}: the run would end first"
+        )
+    options = RunOptions(
+        once=_key(once),
+        keep=parse(keep) if once is not None else 0.0,
+        pause_after=pause_after,
+        limit=limit,
+        dry_run=dry_run,
+        cursor=_cursor(cursor),
+        by=who[:200],
+    )
+    return Order(task, tuple(args), own, options, queue, priority)
+
+
+def _found(app: Any, name: str) -> Any:
+    app.finalize(auto=True)
+    task = app.tasks.get(name)
+    if task is None:
+        near = difflib.get_close_matches(name, _iterable_tasks(app), _NEAR)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else _all_tasks(app)
+        raise UnknownTask(f"the app {app.main or 'celery'!r} has no task {name!r}. {hint}")
+    if not hasattr(task, "build_enumerator"):
+        raise StartRefused(
+            f"{name} is not an iterable task, so it has neither items nor a cursor. Send it by"
+            f" `celery -A PROJECT call {name}` or its delay(), or write it with iterable_task."
+        )
+    return task
+
+
+def _iterable_tasks(app: Any) -> list[str]:
+    return sorted(each for each, task in app.tasks.items() if hasattr(task, "build_enumerator"))
+
+
+def _all_tasks(app: Any) -> str:
+    names = _iterable_tasks(app)
+    if not names:
+        return "It has no iterable task; are the modules with tasks imported?"
+    more = ", …" if len(names) > 10 else ""
+    return f"Its iterable tasks: {', '.join(names[:10])}{more}"
+
+
+def _check_dry_run(task: Any, kwargs: Mapping[str, Any]) -> None:
+    if dry_runs.NAME in kwargs:
+        raise ValueError("kwargs: dry_run is given twice; leave it out of kwargs")
+    if not dry_runs.offered(task):
+        where = "the generator" if task.body is not None else "each_iteration"
+        raise StartRefused(
+            f"{task.name} offers no dry run, and would change things. Give {where} a parameter"
+            " `*, dry_run=False`, and have it change nothing when that is true."
+        )
+
+
+def _count(name: str, value: int | None) -> int:
+    if value is None:
+        return 0
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name}: {value!r} is not a number of items; write 1 or more")
+    return value
+
+
+def _key(once: str | None) -> str:
+    if once is None:
+        return ""
+    check_key(once)
+    return once
+
+
+def _cursor(cursor: Any) -> str:
+    if cursor is None:
+        return ""
+    text = encode(Checkpoint(cursor))
+    if len(text) > _MOST_CURSOR:
+        raise CursorError(f"cursor takes {len(text)} bytes, at most {_MOST_CURSOR} are allowed")
+    return text
