@@ -24,6 +24,7 @@ from celery_graceful.runs.oneoff.start_order import Order
 from celery_graceful.runs.plain_run import Run, run_of
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
+from celery_graceful.text.counting import counted
 from celery_graceful.text.masking import mask_text
 
 #: The generation of a run's first message.
@@ -123,7 +124,7 @@ def _may_start_again(record: Record) -> bool:
 def _earlier(found: Found) -> str:
     run, record, _ = found
     return (
-        f"{run} {record.outcome} after {record.steps} items; the new run begins"
+        f"{run} {record.outcome} after {counted(record.steps, 'item')}; the new run begins"
         " at the beginning, or behind the cursor that is given"
     )
 

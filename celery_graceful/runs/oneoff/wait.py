@@ -12,6 +12,7 @@ from celery_graceful.model.run.record import State
 from celery_graceful.runs import lookup
 from celery_graceful.runs.plain_run import Run, run_of
 from celery_graceful.runtime import Runtime
+from celery_graceful.text.counting import counted
 from celery_graceful.text.masking import mask_text
 
 #: Seconds between two looks: short at first, for short runs, and a tenth of the wait later.
@@ -102,6 +103,6 @@ def _timed_out(look: Look, waited: float) -> str:
     run, after = look.run, format_seconds(round(waited, 1))
     trouble = f"; {look.trouble}" if look.trouble else ""
     return (
-        f"{run} is {run.state} after {after} ({run.steps} items done){trouble}."
+        f"{run} is {run.state} after {after} ({counted(run.steps, 'item')} done){trouble}."
         " It goes on; wait again, or pause or cancel it"
     )
