@@ -16,7 +16,7 @@ SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help editor demo test test-all test-core celery-suite fuzz lives chaos corpus lint docs bench release-check clean
+.PHONY: help editor demo demo-django test test-all test-core celery-suite fuzz lives chaos corpus lint docs bench release-check clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -26,6 +26,9 @@ editor: $(READY)  ## set up an editor and git: the environment in .venv, and the
 
 demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that nothing is lost
 	$(BIN)/celery graceful demo
+
+demo-django: $(READY)  ## interrupt the import of a Django shop ten times, and compare it with a plain loop
+	$(BIN)/python -m tests.shop
 
 test: $(READY)  ## run the tests, each case once; pick some with ARGS="tests/unit -k cursor"
 	$(BIN)/python -m pytest $(BESIDE) $(ARGS)

@@ -22,6 +22,8 @@ _PLAIN_DATA = frozenset(
 
 #: Raised there, a ``with`` block would not be left properly, as it is when a process dies.
 _END_OF_BLOCK = "__exit__"
+#: What ``order.pk`` calls in Django: ``yield order.pk`` after a change of the carry is no work.
+_PRIMARY_KEY = "_get_pk_val"
 
 
 class OutsideCalls:
@@ -57,7 +59,7 @@ class OutsideCalls:
             return False
         if id(frame.f_globals) in self._modules:
             return False  # within the task's own module: only its own calls count
-        if frame.f_code.co_name == _END_OF_BLOCK:
+        if frame.f_code.co_name in (_END_OF_BLOCK, _PRIMARY_KEY):
             return False
         name = str(frame.f_globals.get("__name__", ""))
         return name.partition(".")[0] not in _NO_WORK

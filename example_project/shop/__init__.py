@@ -1,1 +1,7 @@
-"""A shop's background work: an import, a mailing, a nightly aggregate."""
+"""Airfield Prints: a shop that sells a poster of every airport in the world."""
+
+from __future__ import annotations
+
+from shop.celery import app as celery_app
+
+__all__ = ["celery_app"]

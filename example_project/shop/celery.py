@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from celery import Celery
-from celery.schedules import crontab
 
 from celery_graceful import Graceful
-from shop import settings
 
-__all__ = ["app"]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 
-app = Celery(
-    "shop",
-    broker=settings.REDIS_URL,
-    backend=settings.REDIS_URL,
-    include=["shop.imports", "shop.mailing", "shop.statements", "shop.warehouse"],
-)
-app.conf.update(
-    timezone="UTC",
-    broker_connection_retry_on_startup=True,
-    beat_schedule={
-        "nightly-statements": {
-            "task": "shop.nightly_statements",
-            "schedule": crontab(hour=2, minute=15),
-        },
-    },
-)
+app = Celery("shop")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
 
-# All that is needed besides the tasks' base class.
+# The only line that Celery alone does not need.
 graceful = Graceful(app)

@@ -35,12 +35,13 @@ class Worker:
     """One ``celery -A app worker`` in a session and process group of its own.
 
     Args:
-        app: the module of the Celery application, as for ``-A``; relative to the root of the tree.
+        app: the module of the Celery application, as for ``-A``; relative to ``cwd``.
         args: more arguments of ``celery worker``.
         env: variables added to this process's environment; ``None`` removes one.
         pool: the pool's name, as for ``-P``.
         logfile: where stdout and stderr go; a temporary file when ``None``.
         cold: start a new Python, where the order of imports is the point.
+        cwd: the working directory, where ``app`` is found; the root of the tree by default.
         name: the first part of the node name; made from a running number when ``None``.
 
     Start it with ``with`` or ``start()``. Leaving ``with`` kills what is still there.
@@ -56,8 +57,10 @@ class Worker:
         logfile: str | os.PathLike[str] | None = None,
         name: str | None = None,
         cold: bool = False,
+        cwd: Path = ROOT,
     ) -> None:
         self._cold = cold
+        self._cwd = cwd
         self.name = name or f"w{os.getpid()}-{len(started)}"
         self._argv = [
             *(sys.executable, "-m", "celery", "-A", app, "worker"),
@@ -81,7 +84,9 @@ class Worker:
         if self._process is not None:
             raise RuntimeError(f"worker {self.name} was started already; make a new one")
         with self.logfile.open("ab") as log:
-            self._process = start(self._argv, env=self._env, output=log, cold=self._cold)
+            self._process = start(
+                self._argv, env=self._env, output=log, cwd=self._cwd, cold=self._cold
+            )
         self._family.root = self._process.pid
         started.append(self)
         return self

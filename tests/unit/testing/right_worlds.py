@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 from celery_graceful import IterableTask
 from tests.unit.testing.planted import N, Numbers
@@ -93,3 +94,24 @@ def a_source_that_shrinks(app, folder):
 
     # After a crash the queue has gone on, so the items are others than at first.
     return work, {"outcome": lambda: _served, "reset": _fill, "ignore": ["items"]}
+
+
+@right
+def the_primary_key_of_a_django_object_after_the_carry(app, folder):
+    from django.db.models.base import Model
+
+    class Row:
+        _meta = SimpleNamespace(pk=SimpleNamespace(attname="id"))
+        pk = property(Model._get_pk_val)
+
+        def __init__(self, number):
+            self.id = number
+
+    @app.task(base=IterableTask, bind=True, name="rows")
+    def rows(self, n, *, cursor=-1):
+        for row in map(Row, range(cursor + 1, n)):
+            self.carry["rows"] = self.carry.get("rows", 0) + 1
+            yield row.pk
+        return self.carry["rows"]
+
+    return rows, {}

@@ -9,37 +9,20 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from celery import shared_task
+from django.conf import settings
 
-from celery_graceful import GracefulTask, background_process, ready
-from shop import database, settings
+from celery_graceful import background_process, ready
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["sync_stock"]
-
 _HERE = "127.0.0.1"
-_UPSERT = """
-INSERT INTO stock (sku, pieces) VALUES (?, ?)
-ON CONFLICT (sku) DO UPDATE SET pieces = excluded.pieces
-"""
-
-
-@shared_task(name="shop.sync_stock", base=GracefulTask, acks_late=True)  # may run twice
-def sync_stock() -> dict[str, int]:
-    """Copy how many pieces of each product are there; returns the number of products."""
-    with tunnel_to_warehouse() as warehouse:
-        rows = warehouse.execute("SELECT sku, pieces FROM stock").fetchall()
-    with database.connect() as db:
-        db.executemany(_UPSERT, rows)
-    return {"products": len(rows)}
 
 
 @contextmanager
 def tunnel_to_warehouse() -> Iterator[psycopg.Connection[Any]]:
     """A connection, by a tunnel that is gone with this block, whatever ends it."""
-    import psycopg  # nothing else here needs it
+    import psycopg  # nothing else needs it when the shop itself is on SQLite
 
     port = _free_port()
     with (
