@@ -14,8 +14,10 @@ or a tuple of several in the order's order.
 - :mod:`.order`: which columns, in which direction, may they be ``NULL``;
 - :mod:`.predicate`: the rows behind a key, as conditions (:func:`~.predicate.segments`);
 - :mod:`.values`: typed values as JSON and back;
-- :mod:`.cursors`: what a cursor looks like, and which ones are refused;
-- :mod:`.paging`: page after page, as ``(row, cursor)`` or ``(rows, cursor)``.
+- :mod:`.key_cursors`: what a cursor looks like, and which ones are refused;
+- :mod:`.row_pages`: page after page, as ``(row, cursor)`` or ``(rows, cursor)``;
+- :mod:`.moved_rows`: notices a task that changes the columns it is ordered by;
+- :mod:`.row_source`: what a source returns: these pairs, and ``count()``.
 
 ``NULL`` is greater than every value here, whatever the database thinks: last in ascending order,
 first in descending.

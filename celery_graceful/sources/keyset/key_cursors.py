@@ -8,15 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
 from celery_graceful.errors import CursorError, SourceError
 from celery_graceful.sources.keyset.order import Order
-from celery_graceful.sources.keyset.values import decode, encode, encode_all
+from celery_graceful.sources.keyset.values import PLAIN, decode, encode
 
-_BARE = (int, str)
+_BARE = frozenset({int, str})
+_NONE = type(None)
 
 
 class Place(NamedTuple):
@@ -125,8 +126,8 @@ class Cursors:
 
     # -- writing ----------------------------------------------------------------------------
 
-    def of(self, keys: Sequence[Any], until: tuple[Any, ...] | None) -> Sequence[Any]:
-        """The cursors of a page of rows.
+    def of(self, keys: Sequence[Any], until: tuple[Any, ...] | None) -> Iterable[Any]:
+        """The cursors of a page of rows, made as they are taken.
 
         Args:
             keys: each row's value, or tuple of values when the order has several columns.
@@ -135,24 +136,22 @@ class Cursors:
         Raises:
             SourceError: a value cannot be held, or is ``NULL`` where no value may be.
         """
-        names = self.order.names
-        if len(names) == 1:
-            column = self._encoded(keys, 0)
-            if self._bare and until is None and set(map(type, column)).issubset(_BARE):
-                return column
-            return list(map(list, zip(repeat(self._head(until)), column)))
-        columns = [self._encoded(c, place) for place, c in enumerate(zip(*keys, strict=True))]
-        return list(map(list, zip(repeat(self._head(until)), *columns)))
+        width = len(self.order.keys)
+        if width == 1 and self._bare and until is None and _BARE.issuperset(map(type, keys)):
+            return keys
+        columns = [keys] if width == 1 else zip(*keys)  # noqa: B905 - as long as each other
+        encoded = [self._encoded(column, place) for place, column in enumerate(columns)]
+        return map(list, zip(repeat(self._head(until)), *encoded))
 
     def _encoded(self, values: Sequence[Any], place: int) -> Sequence[Any]:
         key = self.order.keys[place]
-        column = encode_all(values, key.name)
-        if not key.nullable and None in column:
+        kinds = set(map(type, values))
+        if _NONE in kinds and not key.nullable:
             raise SourceError(
                 f"{self.source}: {key.name} is NULL in a row, and its definition says that it never"
                 " is; correct the definition, or order by another column"
             )
-        return column
+        return values if PLAIN.issuperset(kinds) else [encode(v, key.name) for v in values]
 
     def _head(self, until: tuple[Any, ...] | None) -> Any:
         if until is None:

@@ -28,6 +28,8 @@ class Order:
     """A total order: no two rows have the same key."""
 
     keys: tuple[Key, ...]
+    #: The columns that identify a row by themselves.
+    identity: tuple[str, ...] = ()
 
     @cached_property
     def text(self) -> str:
@@ -42,7 +44,8 @@ class Order:
     @property
     def reversed(self) -> Order:
         """The same rows from the last to the first."""
-        return Order(tuple(replace(key, descending=not key.descending) for key in self.keys))
+        keys = tuple(replace(key, descending=not key.descending) for key in self.keys)
+        return Order(keys, self.identity)
 
 
 def directed(name: str) -> tuple[str, bool]:
@@ -85,4 +88,5 @@ def total_order(
             " could be left out or repeated; select from a table with a primary key"
         )
     every = [*asked, *((name, False) for name in primary_key if name not in names)]
-    return Order(tuple(Key(name, down, name in nullable) for name, down in every))
+    keys = tuple(Key(name, down, name in nullable) for name, down in every)
+    return Order(keys, tuple(primary_key))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from celery_graceful.errors import SourceError
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.sources.keyset.key_cursors import Cursors, Place
+from celery_graceful.sources.keyset.moved_rows import MovedRows
 from celery_graceful.sources.keyset.predicate import Segment, segments
 
 #: Runs one query with a limit: the items, and each one's key (a value, or a tuple of several).
@@ -41,8 +42,14 @@ def rows(
     """
     pages = _pages(fetch, cursors, place, batch, upper_bound, lists, row_values)
     if lists:
-        return ((items, found[-1]) for items, found in pages)
-    return chain.from_iterable(zip(*page, strict=True) for page in pages)
+        return (
+            (items, cursor)
+            for items, keys, until in pages
+            for cursor in cursors.of(keys[-1:], until)
+        )
+    return chain.from_iterable(
+        zip(items, cursors.of(keys, until), strict=True) for items, keys, until in pages
+    )
 
 
 def check_batch(source: str, batch: object) -> int:
@@ -74,7 +81,7 @@ def _pages(
     upper_bound: Any,
     lists: bool,
     row_values: bool,
-) -> Iterator[tuple[list[Any], Any]]:
+) -> Iterator[tuple[list[Any], list[Any], tuple[Any, ...] | None]]:
     order, (after, until) = cursors.order, place
     if until is None and upper_bound is not None:
         if upper_bound == NOW:
@@ -84,6 +91,7 @@ def _pages(
         else:
             until = cursors.bound(upper_bound)
     width, sized = len(order.keys), batch_sizer.get() if lists else None
+    moved = MovedRows(cursors.source, order) if until is None else None
     while True:
         limit = batch if sized is None else sized(batch)
         items, keys = _page(fetch, segments(order, after, until, row_values=row_values), limit)
@@ -95,8 +103,9 @@ def _pages(
                 f" does not compare the columns {order.text} as it returns them; order by others"
             )
         after = _as_tuple(keys[-1], width)
-        page = (items, cursors.of(keys, until))
-        short = len(items) < limit
+        if moved is not None:
+            moved.look(keys)
+        page, short = (items, keys, until), len(items) < limit
         del items, keys
         yield page
         del page

@@ -8,7 +8,7 @@ database compares.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -39,13 +39,6 @@ def encode(value: Any, column: str) -> Any:
     name, write = found
     written = write(value)
     return written if name is None else {name: written}
-
-
-def encode_all(values: Sequence[Any], column: str) -> Sequence[Any]:
-    """The same for one column of many rows; the sequence itself when there is nothing to do."""
-    if PLAIN.issuperset(map(type, values)):
-        return values
-    return [encode(value, column) for value in values]
 
 
 def decode(value: Any, column: str) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import CursorError, SourceError
-from celery_graceful.sources.keyset.values import decode, encode, encode_all
+from celery_graceful.sources.keyset.values import decode, encode
 
 zones: Any = st.none() | st.timezones() | st.just(timezone(timedelta(hours=5, seconds=7)))
 values = (
@@ -37,17 +37,11 @@ def test_values_come_back_equal_and_of_the_same_type(value: Any) -> None:
     back = decode(json.loads(json.dumps(encode(value, "c"), allow_nan=False)), "c")
     assert type(back) is type(value)
     assert back == value
-    assert encode_all([value], "c") == [encode(value, "c")]
 
 
 def test_what_is_no_number_comes_back_as_such() -> None:
     assert math.isnan(decode(encode(math.nan, "c"), "c"))
     assert decode(encode(Decimal("NaN"), "c"), "c").is_nan()
-
-
-def test_a_plain_column_is_not_copied() -> None:
-    column = [1, "a", None]
-    assert encode_all(column, "c") is column
 
 
 class Colour(Enum):

@@ -1,0 +1,1 @@
+"""What :func:`celery_graceful.sources.select` does with SQLAlchemy, which is imported here."""

@@ -1,0 +1,99 @@
+"""Where queries run: an engine, a connection or a session, with no transaction left open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Dialect, Engine, Result, Select
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from celery_graceful.errors import SourceError
+from celery_graceful.sources.alchemy.selected import NAME, is_orm
+
+_Found = TypeVar("_Found")
+Use = Callable[[Result[Any]], _Found]
+Values = dict[str, Any] | None
+
+
+class Target:
+    """What was passed as ``session_or_engine``.
+
+    A page is read whole, and then the transaction that reading it has begun is ended: none is open
+    while its rows are worked on. One that was open before stays.
+
+    Raises:
+        SourceError: it is none that queries can run on.
+    """
+
+    def __init__(self, given: Any) -> None:
+        if not isinstance(given, (Connection, Engine, Session, scoped_session, sessionmaker)):
+            raise SourceError(f"{NAME}: cannot run queries on {given!r:.100}; {_instead_of(given)}")
+        self._given = given
+
+    def dialect(self, stmt: Select[Any]) -> Dialect:
+        """The kind of database; nothing is connected."""
+        given = self._given
+        if isinstance(given, (Connection, Engine)):
+            return given.dialect
+        if isinstance(given, sessionmaker):
+            with given() as session:
+                return _bind(session, stmt).dialect
+        return _bind(_session(given), stmt).dialect
+
+    def run(self, stmt: Any, use: Use[_Found], values: Values = None) -> _Found:
+        """Execute a statement and make something of its result, which is closed afterwards."""
+        given = self._given
+        if isinstance(given, Engine):
+            if is_orm_statement(stmt):
+                with Session(given) as session:
+                    return use(session.execute(stmt, values))
+            with given.connect() as connection:
+                return use(connection.execute(stmt, values))
+        if isinstance(given, Connection):
+            return _on_connection(given, stmt, use, values)
+        if isinstance(given, sessionmaker):
+            with given() as session:
+                return use(session.execute(stmt, values))
+        return _in_session(_session(given), stmt, use, values)
+
+
+def is_orm_statement(stmt: Any) -> bool:
+    """Whether only a session can run it."""
+    return isinstance(stmt, Select) and is_orm(stmt)
+
+
+def _session(given: Session | scoped_session[Any]) -> Session:
+    return given() if isinstance(given, scoped_session) else given
+
+
+def _bind(session: Session, stmt: Select[Any]) -> Engine | Connection:
+    entity = next((d["entity"] for d in stmt.column_descriptions if d.get("entity")), None)
+    return session.get_bind(mapper=entity, clause=stmt)
+
+
+def _on_connection(connection: Connection, stmt: Any, use: Use[_Found], values: Values) -> _Found:
+    before = connection.in_transaction()
+    try:
+        if is_orm_statement(stmt):
+            with Session(connection, join_transaction_mode="create_savepoint") as session:
+                return use(session.execute(stmt, values))
+        return use(connection.execute(stmt, values))
+    finally:
+        if not before and connection.in_transaction():
+            connection.rollback()
+
+
+def _in_session(session: Session, stmt: Any, use: Use[_Found], values: Values) -> _Found:
+    before = session.in_transaction()
+    found = use(session.execute(stmt, values))
+    # Not by rollback() or commit(), which would have each object of the page read again.
+    if not before and (begun := session.get_transaction()) is not None:
+        begun.close()
+    return found
+
+
+def _instead_of(given: Any) -> str:
+    if type(given).__module__.startswith("sqlalchemy.ext.asyncio"):
+        return "tasks are not asynchronous; pass a plain Engine, or a sessionmaker of one"
+    return "pass an Engine, a Connection, a Session, a sessionmaker or a scoped_session"

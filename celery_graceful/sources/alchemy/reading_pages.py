@@ -1,0 +1,144 @@
+"""One query for each page: the statement with conditions, an order and a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Dialect, Integer, Result, Select, bindparam, case
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.sql.elements import ColumnElement
+
+from celery_graceful.sources.alchemy.comparing import PARAMETER, Comparing
+from celery_graceful.sources.alchemy.connecting import Target
+from celery_graceful.sources.alchemy.ordering import Ordering
+from celery_graceful.sources.alchemy.selected import single_entity
+from celery_graceful.sources.keyset.predicate import (
+    AllOf,
+    Compare,
+    CompareRows,
+    Condition,
+    IsNull,
+    OneOf,
+    Segment,
+    Term,
+)
+
+_LABEL = "graceful_key_"
+
+
+class Pages:
+    """Runs a statement's queries on a target; connects with the first.
+
+    Args:
+        stmt: the statement.
+        ordering: its order.
+        target: where it runs.
+    """
+
+    def __init__(self, stmt: Select[Any], ordering: Ordering, target: Target) -> None:
+        self._plain = stmt.order_by(None)
+        self._ordering = ordering
+        self._target = target
+        self._dialect: Dialect | None = None
+        #: The statements, by the shape of their conditions: most runs have two.
+        self._queries: dict[Any, Select[Any]] = {}
+        self._entity = single_entity(stmt)
+        #: Whether rows repeat an object for each member of a collection that is loaded by a join.
+        self._collapse = False
+        self._width = len(stmt.column_descriptions)
+
+    @property
+    def row_values(self) -> bool:
+        """Whether this kind of database answers comparisons of row values from an index."""
+        self._prepare()
+        return self._comparing.row_values
+
+    def fetch(self, segment: Segment, limit: int) -> tuple[list[Any], list[Any]]:
+        """The items of one query, and their keys."""
+        self._prepare()
+        values: list[Any] = []
+        shape = (segment.terms, *(_shape(each, values) for each in segment.conditions))
+        stmt = self._queries.get(shape)
+        if stmt is None:
+            stmt = self._queries[shape] = self._query(segment)
+        values.append(limit)
+        given = {f"{PARAMETER}{place}": value for place, value in enumerate(values)}
+        if not self._collapse:
+            try:
+                return self._target.run(stmt, self._split, given)
+            except InvalidRequestError as exc:
+                if "unique()" not in str(exc):
+                    raise
+                self._collapse = True
+        return self._target.run(stmt, lambda result: self._split(result.unique()), given)
+
+    def _query(self, segment: Segment) -> Select[Any]:
+        values: list[Any] = []
+        conditions = [self._comparing.sql(each, values) for each in segment.conditions]
+        terms = [term for each in segment.terms for term in self._terms(each)]
+        limit = bindparam(f"{PARAMETER}{len(values)}", type_=Integer())
+        return self._stmt.where(*conditions).order_by(*terms).limit(limit)
+
+    def as_read(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A key of the user's as the values of the columns are read."""
+        self._prepare()
+        names = self._ordering.order.names
+        return tuple(map(self._comparing.as_read, names, key))
+
+    def _prepare(self) -> None:
+        if self._dialect is not None:
+            return
+        dialect = self._target.dialect(self._plain)
+        self._comparing = comparing = Comparing(self._ordering.columns, dialect)
+        columns = list(comparing.columns.values())
+        places = [None if self._entity else self._place(column) for column in columns]
+        extra = [c for c, place in zip(columns, places, strict=True) if place is None]
+        self._stmt = self._plain.add_columns(
+            *(column.label(f"{_LABEL}{n}") for n, column in enumerate(extra))
+        )
+        # Positions in rows: the extra columns follow those of the caller.
+        free = iter(range(self._width, self._width + len(extra)))
+        found = [next(free) if place is None else place for place in places]
+        self._key: Callable[[Any], Any] = itemgetter(*found)
+        self._extra = bool(extra)
+        self._dialect = dialect
+
+    def _place(self, column: ColumnElement[Any]) -> int | None:
+        """Where the caller's own rows have a key column."""
+        for place, description in enumerate(self._plain.column_descriptions):
+            selected: Any = description["expr"]
+            selected = getattr(selected, "__clause_element__", lambda s=selected: s)()
+            if hash(selected) == hash(column):
+                return place
+        return None
+
+    def _terms(self, term: Term) -> list[Any]:
+        column = self._comparing.columns[term.name]
+        ranked = [case((column.is_(None), 1), else_=0), column] if term.ranked else [column]
+        return [each.desc() if term.descending else each for each in ranked]
+
+    def _split(self, result: Result[Any]) -> tuple[list[Any], list[Any]]:
+        if self._entity:
+            rows = result.all()
+            return list(map(itemgetter(0), rows)), list(map(self._key, rows))
+        if not self._extra:
+            found = result.all()
+            return list(found), list(map(self._key, found))
+        frozen = result.freeze()
+        return list(frozen().columns(*range(self._width)).all()), list(map(self._key, frozen()))
+
+
+def _shape(condition: Condition, values: list[Any]) -> Any:
+    """The condition without its values, which are appended to ``values``."""
+    if isinstance(condition, IsNull):
+        return condition
+    if isinstance(condition, Compare):
+        values.append(condition.value)
+        return condition.name, condition.operator
+    if isinstance(condition, CompareRows):
+        values += condition.values
+        return condition.names, condition.operator
+    kind = AllOf if isinstance(condition, AllOf) else OneOf
+    return kind, tuple(_shape(part, values) for part in condition.conditions)

@@ -1,0 +1,58 @@
+"""``sources.select``, put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import types
+
+from celery_graceful.sources.alchemy.connecting import Target
+from celery_graceful.sources.alchemy.ordering import Ordering
+from celery_graceful.sources.alchemy.reading_pages import Pages
+from celery_graceful.sources.alchemy.row_counts import check_count, counted_rows
+from celery_graceful.sources.alchemy.selected import NAME, checked
+from celery_graceful.sources.keyset.key_cursors import Cursors
+from celery_graceful.sources.keyset.row_pages import NOW, check_batch, rows
+from celery_graceful.sources.keyset.row_source import RowSource
+
+
+def rows_of_select(
+    stmt: Any,
+    session_or_engine: Any,
+    *,
+    cursor: Any,
+    order_by: Any,
+    unique: bool,
+    batch: int,
+    batches: bool,
+    upper_bound: Any,
+    count: Any,
+) -> RowSource[Any]:
+    """See :func:`celery_graceful.sources.select`."""
+    stmt, target = checked(stmt), Target(session_or_engine)
+    batch, how = check_batch(NAME, batch), check_count(count)
+    ordering = Ordering(stmt, order_by, unique, upper_bound is not None)
+    cursors = Cursors(NAME, ordering.order, [_kinds(c) for c in ordering.columns.values()])
+    place = cursors.read(cursor)
+    pages = Pages(stmt, ordering, target)
+    if upper_bound is not None and upper_bound != NOW:
+        upper_bound = pages.as_read(cursors.bound(upper_bound))
+    found = rows(
+        pages.fetch,
+        cursors,
+        place,
+        batch=batch,
+        upper_bound=upper_bound,
+        lists=batches,
+        row_values=pages.row_values,
+    )
+    return RowSource(found, lambda: counted_rows(stmt, target, how))
+
+
+def _kinds(column: Any) -> tuple[type, ...] | None:
+    """What a cursor of this column holds, where that is certain."""
+    if not getattr(column, "primary_key", False):
+        return None
+    if isinstance(column.type, types.Integer):
+        return (int,)
+    return (str,) if isinstance(column.type, types.String) else None
