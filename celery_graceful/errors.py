@@ -32,6 +32,7 @@ __all__ = [
     "StartRefused",
     "StoreError",
     "StoreUnavailable",
+    "TokenExpired",
     "TransactionError",
     "UnknownRun",
     "UnknownScope",
@@ -73,6 +74,10 @@ class CursorError(GracefulError):
 
 class SourceError(GracefulError, ValueError):
     """A source cannot read what it was asked for, or cannot read it in an order to resume in."""
+
+
+class TokenExpired(GracefulError):
+    """Raise it in the function of ``sources.pages`` when the API refuses a token as expired."""
 
 
 class NoRunError(GracefulError):

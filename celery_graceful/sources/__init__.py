@@ -15,28 +15,60 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from celery_graceful.sources.basic import batches, numbers, sequence
+from celery_graceful.sources.basic import numbers, sequence
+from celery_graceful.sources.batching import batched, batches
 from celery_graceful.sources.reading.csv_files import csv_count, csv_rows
 from celery_graceful.sources.reading.folders import files
 from celery_graceful.sources.reading.text_files import jsonl, lines
+from celery_graceful.sources.skipping import SKIPPED, SkippingSource
 
 if TYPE_CHECKING:
+    from celery_graceful.errors import TokenExpired
+    from celery_graceful.sources.combining import chained, filtered, nested
+    from celery_graceful.sources.http_pages import pages
+    from celery_graceful.sources.redis_scans import (
+        redis_hscan,
+        redis_scan,
+        redis_sscan,
+        redis_zscan,
+    )
     from celery_graceful.sources.sqlalchemy_rows import select
 
 __all__ = [
+    "SKIPPED",
+    "SkippingSource",
+    "TokenExpired",
+    "batched",
     "batches",
+    "chained",
     "csv_count",
     "csv_rows",
     "files",
+    "filtered",
     "jsonl",
     "lines",
+    "nested",
     "numbers",
+    "pages",
+    "redis_hscan",
+    "redis_scan",
+    "redis_sscan",
+    "redis_zscan",
     "select",
     "sequence",
 ]
 
 #: The modules of the names that are imported on first use.
 _HOMES = {
+    "TokenExpired": "http_pages",
+    "chained": "combining",
+    "filtered": "combining",
+    "nested": "combining",
+    "pages": "http_pages",
+    "redis_hscan": "redis_scans",
+    "redis_scan": "redis_scans",
+    "redis_sscan": "redis_scans",
+    "redis_zscan": "redis_scans",
     "select": "sqlalchemy_rows",
 }
 

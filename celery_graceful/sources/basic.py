@@ -1,10 +1,9 @@
-"""Sources over what is in memory, and over other sources."""
+"""Sources over what is in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from itertools import islice
 from typing import TypeVar
 
 from celery_graceful.errors import CursorError
@@ -17,7 +16,6 @@ batch_sizer: ContextVar[Callable[[int], int] | None] = ContextVar(
 )
 
 _Item = TypeVar("_Item")
-_Cursor = TypeVar("_Cursor")
 
 
 def sequence(items: Sequence[_Item], *, cursor: int | None = None) -> Iterator[tuple[_Item, int]]:
@@ -57,30 +55,3 @@ def numbers(start: int, stop: int, *, cursor: int | None = None) -> Iterator[tup
     first = start if done is None else max(start, done + 1)
     left = range(first, stop)
     return zip(left, left, strict=True)
-
-
-def batches(
-    source: Iterable[tuple[_Item, _Cursor]], size: int
-) -> Iterator[tuple[list[_Item], _Cursor]]:
-    """The items of ``source`` in lists of ``size``, the last one shorter.
-
-    In a worker that knows its grace period, lists become shorter while one takes longer than a
-    fifth of it.
-
-    The cursor is that of the list's last item, so that a run with other batch sizes, or without,
-    can resume from it.
-
-    Args:
-        size: items per list, 1 or more.
-    """
-    if size < 1:
-        raise ValueError(f"sources.batches: the size must be 1 or more, not {size}")
-    return _batched(iter(source), size)
-
-
-def _batched(
-    pairs: Iterator[tuple[_Item, _Cursor]], size: int
-) -> Iterator[tuple[list[_Item], _Cursor]]:
-    sized = batch_sizer.get()
-    while batch := list(islice(pairs, size if sized is None else sized(size))):
-        yield [item for item, _ in batch], batch[-1][1]

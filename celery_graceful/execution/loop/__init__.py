@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from celery_graceful.sources.skipping import SKIPPED, UNMOVED
+
 #: The name under which the compiled loop appears in tracebacks.
 LOOP_FILE = "<celery_graceful loop>"
 
@@ -40,13 +42,15 @@ class LimitReached(BaseException):
 class Place:
     """Where a loop stands: the cursor up to which all is done, and the turns done since."""
 
-    __slots__ = ("cursor", "returned", "turns")
+    __slots__ = ("cursor", "returned", "skipped", "turns")
 
     def __init__(self, cursor: Any) -> None:
         self.cursor = cursor
         self.turns = 0
         #: What an exhausted generator returned.
         self.returned: Any = None
+        #: Whether the loop stands in a stretch without items, at a marker of its source.
+        self.skipped = False
 
 
 class Stand:
@@ -142,10 +146,12 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
         begun += done
         # The items ended, not the numbers; also if the fuse has blown since: what a generator does
         # after its last item is not done twice, nor its result lost.
-        if _taken(numbers) is not None:
+        if place.skipped:
+            place.skipped = False
+        elif _taken(numbers) is not None:
             watcher.settle(place.cursor, done)
             return place.returned
-        if done == len(fuse) == CHUNK:  # if it blows from here on, the next turn sees it
+        elif done == len(fuse) == CHUNK:  # if it blows from here on, the next turn sees it
             watcher.passed(place.cursor, done)
             continue
         # Rearmed first: what blows it from here on is looked at in the next turn.
@@ -193,11 +199,21 @@ def turns(numbers, pairs, place, *, {variables}):
 """
 
 
+# At a marker of the source, see `celery_graceful.sources.skipping`; only for sources with markers.
+_MARKER = """if item is skipped:
+                if reached is not unmoved: cursor = reached
+                place.skipped = True
+                break
+            """
+
+
 def call_shape(
     each: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     around: Callable[..., AbstractContextManager[Any]] | None = None,
+    *,
+    has_markers: bool = False,
 ) -> Turns:
     """One stretch of (item, cursor) pairs: ``each(item, *args, **kwargs)``, spelled out.
 
@@ -216,6 +232,9 @@ def call_shape(
     if around is not None:
         call = f"with around({given}): {call}"
     scope: dict[str, Any] = {"each": each, "around": around, **values}
+    if has_markers:
+        call = _MARKER + call
+        scope |= {"skipped": SKIPPED, "unmoved": UNMOVED}
     exec(_compiled(call, tuple(scope)), scope)
     turns: Turns = scope["turns"]
     return turns

@@ -24,6 +24,7 @@ from celery_graceful.execution.loop import (
 )
 from celery_graceful.execution.quarantine import Quarantine, allowance
 from celery_graceful.execution.run_task import RunTask
+from celery_graceful.sources.skipping import SKIPPED, SkippingSource, close
 
 
 def iterate(execution: Execution) -> Any:
@@ -144,11 +145,14 @@ def iterate_pairs(
             f"{task.name}.build_enumerator has to return an iterable of (item, cursor) pairs, "
             f"not {pairs!r:.200}"
         ) from exc
+    has_markers = isinstance(source, SkippingSource)
+    if isinstance(source, SkippingSource):
+        stream = source.marked
     if noted is not None:
         stream = noted(stream)
     if task.track_in_doubt:
         stream = _announced(stream, execution.journal.begins, named)
-    turns = call_shape(each, execution.args, execution.kwargs, around)
+    turns = call_shape(each, execution.args, execution.kwargs, around, has_markers=has_markers)
     try:
         _driven(execution, source, stream, turns)
     except (TypeError, ValueError) as exc:
@@ -173,7 +177,8 @@ def _announced(
         except (TypeError, ValueError):
             yield pair  # the loop raises what is wrong with it
             return
-        about_to_run(named(item, cursor))
+        if item is not SKIPPED:
+            about_to_run(named(item, cursor))
         yield pair
 
 
@@ -222,10 +227,3 @@ _UNPACKING = re.compile("cannot unpack non-iterable|not enough values|too many v
 
 def _overrides(task: RunTask, name: str) -> bool:
     return getattr(type(task), name) is not getattr(RunTask, name)
-
-
-def close(stream: Any) -> None:
-    """Close an iterator that can be closed."""
-    close = getattr(stream, "close", None)
-    if callable(close):
-        close()

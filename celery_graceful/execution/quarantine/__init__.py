@@ -15,6 +15,7 @@ from celery_graceful.errors import MaxItemErrorsExceeded
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.stopping import limits
 from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.sources.skipping import SKIPPED, UNMOVED
 from celery_graceful.text.counting import counted
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -86,13 +87,16 @@ class Quarantine:
         """Yield pairs, and note which one is under way."""
         self._ordinal, self._cursor = self._execution.steps - 1, self._execution.cursor
         for pair in pairs:
-            self._before = self._cursor
-            self._ordinal += 1
             try:
-                _, self._cursor = pair
+                item, cursor = pair
             except (TypeError, ValueError):
                 yield pair  # the loop raises what is wrong with it
                 return
+            if item is not SKIPPED:
+                self._before, self._cursor = self._cursor, cursor
+                self._ordinal += 1
+            elif cursor is not UNMOVED:
+                self._cursor = cursor
             yield pair
 
     def guarded(self, each: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from celery_graceful.execution.loop import styles
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs.quarantined_items import REPLAY, QuarantinedItem, chosen, found
+from celery_graceful.sources.skipping import close
 from celery_graceful.stores.base import Store
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -129,7 +130,7 @@ class Replay:
         try:
             item, cursor = next(pairs, (None, None))
         finally:
-            styles.close(pairs)
+            close(pairs)
         if cursor != entry.cursor:
             raise GracefulError(
                 f"the enumerator does not yield the item of cursor {entry.cursor!r:.200} after"

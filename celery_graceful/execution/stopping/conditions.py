@@ -106,11 +106,14 @@ class StopConditions:
 
     def overruns(self, now: float) -> StopReason | None:
         """The next item would not end within ``max_execution_time`` or a time limit."""
-        items = self._execution.steps - self._execution.began_at[0]
-        # An item that takes longer by itself would never be tried.
-        if items <= 0 or not self._pacing.overruns(now):
+        steps, cursor = self._execution.began_at
+        items = self._execution.steps - steps
+        # An item that takes longer by itself would never be tried. A source may have moved the
+        # cursor without an item.
+        if (items <= 0 and self._execution.cursor is cursor) or not self._pacing.overruns(now):
             return None
-        self._pacing.left_early(now, items)
+        if items > 0:
+            self._pacing.left_early(now, items)
         return StopReason.MAX_EXECUTION_TIME
 
     def _may_be_held(self) -> bool:
