@@ -136,4 +136,4 @@ def test_what_is_no_source() -> None:
     with pytest.raises(SourceError, match=r"sources.batched: .* 5 cannot be iterated"):
         batched(5, 2)  # type: ignore[arg-type]
     with pytest.raises(SourceError, match=r"has to yield .item, cursor. pairs"):
-        next(batched([1, 2], 2))  # type: ignore[list-item]
+        next(batched([1, 2], 2))  # type: ignore[arg-type]

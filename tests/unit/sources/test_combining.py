@@ -77,7 +77,7 @@ def of_nested(outer: Composed, tuples: bool, deep: bool) -> Composed:
     found: list[Any] = []
     for item in outer.items:
         for child in range(chance((item,), 4)):
-            below = [(item, child)]
+            below: list[Any] = [(item, child)]
             if deep:
                 below = [(item, child, each) for each in range(chance((item, child), 4))]
             found += below if tuples else [path[-1] for path in below]
@@ -193,7 +193,7 @@ def test_a_wrong_predicate_or_source() -> None:
     with pytest.raises(SourceError, match="7 cannot be iterated"):
         filtered(7, bool)  # type: ignore[arg-type]
     with pytest.raises(SourceError, match=r"has to yield .item, cursor. pairs"):
-        next(filtered([7], bool))  # type: ignore[list-item]
+        next(filtered([7], bool))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="invalid literal"):  # the predicate's own
         next(filtered(sequence(["x"]), int))
 
@@ -319,7 +319,11 @@ def test_a_foreign_cursor_of_nested(cursor: Any) -> None:
         parents.source(cursor)
     if cursor == [1, 2, 3, 4]:
         return
-    deeper = [parents.outer, parents.inner, lambda *above, cursor: numbers(0, 3, cursor=cursor)]
+    deeper: list[Any] = [
+        parents.outer,
+        parents.inner,
+        lambda *above, cursor: numbers(0, 3, cursor=cursor),
+    ]
     with pytest.raises(CursorError, match=r"sources\.nested"):
         nested(deeper, cursor=[1, 2, cursor])
 

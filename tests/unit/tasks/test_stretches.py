@@ -72,7 +72,7 @@ def test_batches_and_children(app: Celery) -> None:
         name = "stretches.deep"
 
         def build_enumerator(self, *, cursor: Any) -> Any:
-            parents = [
+            parents: list[Any] = [
                 lambda cursor: filtered(numbers(0, LENGTH, cursor=cursor), wanted),
                 lambda parent, cursor: filtered(
                     numbers(parent, parent + 9, cursor=cursor), lambda n: n % 3 == 1
@@ -107,7 +107,7 @@ class Watching:
     """Notes each look, and leaves at a cursor."""
 
     growth = 1000
-    stand = None
+    stand: Any = None
 
     def __init__(self, leave_at: int) -> None:
         self.fuse: list[int] = []
