@@ -37,7 +37,7 @@ def test_no_more_is_read_than_needed() -> None:
 
 
 class Clock:
-    """Stands still unless it is told to go on."""
+    """Moves when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 0.0
