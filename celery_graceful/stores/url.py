@@ -33,7 +33,7 @@ _REDIS = {
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://")
 _KNOWN = (
     "redis://, rediss://, valkey://, unix://, sentinel://, redis+cluster://, sqlite:///, "
-    "postgresql+psycopg:// or memory://"
+    "postgresql+psycopg://, django:// or memory://"
 )
 
 _memories: dict[tuple[str, str], MemoryStore] = {}
@@ -54,8 +54,9 @@ def open_store(
         url: ``redis://``, ``rediss://``, ``valkey://``, ``unix:///path/to.sock``,
             ``sentinel://host1:26379;sentinel://host2:26379/0?master_name=name``,
             ``redis+cluster://host``, ``rediss+cluster://host``, ``sqlite:///file``,
-            ``postgresql+psycopg://…``, any other URL of SQLAlchemy, or ``memory://``, which is one
-            store per URL and namespace within a process. Also the scheme of an entry point of
+            ``postgresql+psycopg://…``, any other URL of SQLAlchemy, ``django://alias`` for a
+            database of Django's, or ``memory://``, which is one store per URL and namespace within
+            a process. Also the scheme of an entry point of
             another package, or ``package.module.Class+`` before any URL.
         namespace: Separates the apps that share a store.
         timeout: Seconds to connect, and seconds to wait for an answer.
@@ -148,15 +149,25 @@ def _sql(
             f"that begins with {_KNOWN}, or install the package whose entry point "
             f"({third_party.GROUP}) makes stores of {scheme}://."
         )
+    extra = "django" if scheme == "django" else "sqlalchemy"
     try:
         import sqlalchemy  # noqa: F401
     except ImportError as exc:
         raise SettingsError(
             f"graceful_store: {mask_url(url)} needs SQLAlchemy, which is not installed: "
-            f"pip install 'celery-graceful[sqlalchemy]'. Stores without it begin with redis://."
+            f"pip install 'celery-graceful[{extra}]'. Stores without it begin with redis://."
         ) from exc
+    if scheme == "django":
+        return _django(url, namespace, timeout, options)
     from celery_graceful.stores.sql.engine import make_engine
     from celery_graceful.stores.sql.store import SqlStore
 
     engine = make_engine(url, timeout, options, derived)
     return SqlStore(engine, namespace, address=address_of(url, derived))
+
+
+def _django(url: str, namespace: str, timeout: float, options: Mapping[str, Any] | None) -> Store:
+    from celery_graceful.stores.sql.django_alias import make_django_engine
+    from celery_graceful.stores.sql.django_store import DjangoStore
+
+    return DjangoStore(make_django_engine(url, timeout, options), namespace, address=url)

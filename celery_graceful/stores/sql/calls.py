@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model.run.record import RunKey
-from celery_graceful.stores.sql.engine import ForkSafeEngine
+from celery_graceful.stores.sql.engine import ForkSafeEngine, make_tables
 from celery_graceful.stores.unread import Skipped, unread
 from celery_graceful.text.masking import mask_text
 
@@ -56,10 +56,18 @@ class SqlCalls:
     """
 
     shared_between_processes = True
+    #: What to do about an error that does not pass.
+    _advice = (
+        "Check that the database of graceful_store exists, that its user may create tables "
+        "(graceful_runs and others) and write to them, and that the file and its folder are "
+        "writable if it is SQLite."
+    )
+    #: Creates the tables before the first call.
+    _prepare: Callable[[Engine], None] = staticmethod(make_tables)
 
     def __init__(self, engine: Engine, namespace: str, *, address: str) -> None:
         self.shared_between_hosts = engine.dialect.name != "sqlite"
-        self._engine = ForkSafeEngine(engine)
+        self._engine = ForkSafeEngine(engine, self._prepare)
         self._namespace = namespace
         self._address = address
         self._url = engine.url.render_as_string(hide_password=False)
@@ -85,7 +93,18 @@ class SqlCalls:
         except StoreError:
             raise
         except (SQLAlchemyError, OSError, ValueError, TypeError) as exc:
-            raise _translated(exc, self._address, about, self._url) from exc
+            raise self._translated(exc, about) from exc
+
+    def _translated(self, exc: Exception, about: str) -> StoreError:
+        """Say what SQLAlchemy or its driver raised as an error of this package."""
+        cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
+        # A driver may quote the password.
+        message = mask_text(" ".join(str(cause).split()), self._url) or type(cause).__name__
+        if _may_pass(exc, cause, message):
+            return StoreUnavailable(
+                f"{self._address} does not answer now (about {about}): {message}"
+            )
+        return StoreError(f"{self._address} failed on {about}: {message}. {self._advice}")
 
     def _given(self) -> dict[str, Any]:
         """The parameters of every statement."""
@@ -118,26 +137,6 @@ class SqlCalls:
 
 def _server_time(of: str) -> ColumnElement[float]:
     return cast(extract("epoch", getattr(func, of)()), Double)
-
-
-def _translated(exc: Exception, address: str, about: str, *urls: str) -> StoreError:
-    """Say ``exc`` as an error of this package.
-
-    Args:
-        exc: What SQLAlchemy or its driver raised.
-        address: The store's URL without its password.
-        about: What the operation was about, for people.
-        urls: Addresses whose passwords the driver may quote.
-    """
-    cause = exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
-    message = mask_text(" ".join(str(cause).split()), *urls) or type(cause).__name__
-    if _may_pass(exc, cause, message):
-        return StoreUnavailable(f"{address} does not answer now (about {about}): {message}")
-    return StoreError(
-        f"{address} failed on {about}: {message}. Check that the database of graceful_store "
-        "exists, that its user may create tables (graceful_runs and others) and write to them, "
-        "and that the file and its folder are writable if it is SQLite."
-    )
 
 
 def _may_pass(exc: Exception, cause: BaseException, message: str) -> bool:

@@ -139,10 +139,15 @@ class ForkSafeEngine:
     A child never uses nor closes a connection of its parent, since both would talk over one
     socket. SQLite's connections are closed before each fork: its locks are not inherited, but its
     belief to hold them is, which ends in lost writes.
+
+    Args:
+        engine: In autocommit mode.
+        prepare: Called before the first connection is handed out; again if it raises.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, prepare: Callable[[Engine], None]) -> None:
         self._engine = engine
+        self._prepare = prepare
         self._lock = threading.Lock()
         self._ready = False
         # Pools of parents: kept, since collecting them would close the parent's sockets.
@@ -151,12 +156,13 @@ class ForkSafeEngine:
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """A connection, on which the tables exist."""
+        """A connection."""
         with self._gate.inside():
             if not self._ready:
                 with self._lock:
                     if not self._ready:
-                        self._make_tables()
+                        self._prepare(self._engine)
+                        self._ready = True
             with self._engine.connect() as connection:
                 yield connection
 
@@ -178,15 +184,16 @@ class ForkSafeEngine:
         self._engine.dispose(close=False)
         self._lock = threading.Lock()
 
-    def _make_tables(self) -> None:
-        for _ in metadata.tables:
-            try:
-                metadata.create_all(self._engine)
-                break
-            except DBAPIError as exc:
-                # Another process was quicker by a moment, with one of them: on to the next.
-                if "already exists" not in str(exc):
-                    raise
-        else:
-            metadata.create_all(self._engine)
-        self._ready = True
+
+def make_tables(engine: Engine) -> None:
+    """Create the tables that do not exist."""
+    for _ in metadata.tables:
+        try:
+            metadata.create_all(engine)
+            break
+        except DBAPIError as exc:
+            # Another process was quicker by a moment, with one of them: on to the next.
+            if "already exists" not in str(exc):
+                raise
+    else:
+        metadata.create_all(engine)

@@ -1,0 +1,163 @@
+"""The migration operation that creates the tables of a ``django://`` store.
+
+There are no models: their keys have several columns, which models have since Django 5.2 only, and
+nothing but the store reads them. A test compares them with those of ``stores/sql/tables.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import router
+from django.db.migrations.operations.base import Operation
+
+#: How a kind of database writes the types. MySQL's default collation takes "a" for "A".
+_TYPES: Mapping[str, Mapping[str, str]] = {
+    "postgresql": {"text": "varchar", "bytes": "bytea", "double": "double precision", "binary": ""},
+    "sqlite": {"text": "varchar", "bytes": "blob", "double": "double", "binary": ""},
+    "mysql": {
+        "text": "varchar",
+        "bytes": "longblob",
+        "double": "double",
+        "binary": " character set utf8mb4 collate utf8mb4_bin",
+    },
+}
+
+_TABLES: Mapping[str, str] = {
+    "graceful_runs": """
+    namespace {text}(255){binary} NOT NULL,
+    task {text}(255){binary} NOT NULL,
+    id {text}(255){binary} NOT NULL,
+    version bigint NOT NULL,
+    state {text}(16) NOT NULL,
+    fence bigint NOT NULL,
+    owner text,
+    due_at {double},
+    checkpoint {bytes},
+    steps bigint NOT NULL,
+    requested {text}(16),
+    result {bytes},
+    envelope {bytes},
+    extra text NOT NULL,
+    ended_at {double},
+    expires_at {double},
+    PRIMARY KEY (namespace, task, id)
+""",
+    "graceful_quarantined_items": """
+    namespace {text}(255){binary} NOT NULL,
+    task {text}(255){binary} NOT NULL,
+    id {text}(255){binary} NOT NULL,
+    ordinal bigint NOT NULL,
+    entry {bytes} NOT NULL,
+    PRIMARY KEY (namespace, task, id, ordinal)
+""",
+    "graceful_quarantine_expiry": """
+    namespace {text}(255){binary} NOT NULL,
+    task {text}(255){binary} NOT NULL,
+    id {text}(255){binary} NOT NULL,
+    expires_at {double} NOT NULL,
+    PRIMARY KEY (namespace, task, id)
+""",
+    "graceful_texts": """
+    namespace {text}(255){binary} NOT NULL,
+    kind {text}(16){binary} NOT NULL,
+    name {text}(490){binary} NOT NULL,
+    version bigint NOT NULL,
+    text {bytes} NOT NULL,
+    written_at {double} NOT NULL,
+    expires_at {double},
+    PRIMARY KEY (namespace, kind, name)
+""",
+}
+
+_PARTIAL = (
+    "CREATE INDEX graceful_runs_due ON graceful_runs (namespace, due_at, task, id)"
+    " WHERE expires_at IS NULL",
+    "CREATE INDEX graceful_runs_expires ON graceful_runs (namespace, expires_at, task, id)"
+    " WHERE expires_at IS NOT NULL",
+)
+_IDS = "CREATE INDEX graceful_runs_ids ON graceful_runs (namespace, {id}, task)"
+_EXPIRY = (
+    "CREATE INDEX graceful_quarantine_expires ON graceful_quarantine_expiry (namespace, expires_at)"
+)
+_INDEXES: Mapping[str, tuple[str, ...]] = {
+    "postgresql": (*_PARTIAL, _IDS.format(id='id COLLATE "C"'), _EXPIRY),
+    "sqlite": (*_PARTIAL, _IDS.format(id="id"), _EXPIRY),
+    "mysql": (
+        "CREATE INDEX graceful_runs_due ON graceful_runs (namespace, expires_at, due_at)",
+        "CREATE INDEX graceful_runs_expires ON graceful_runs (namespace, expires_at)",
+        _IDS.format(id="id"),
+        _EXPIRY,
+    ),
+}
+
+#: The names of the tables.
+TABLES = tuple(_TABLES)
+
+
+def statements(vendor: str, existing: set[str]) -> list[str]:
+    """The SQL that creates the tables and indexes which are not there.
+
+    Args:
+        vendor: Django's name of the kind of database. For one that no store uses, there are none.
+        existing: the tables that are there.
+    """
+    if vendor not in _TYPES:
+        return []
+    found = [
+        f"CREATE TABLE {name} ({columns.format(**_TYPES[vendor])})"
+        for name, columns in _TABLES.items()
+        if name not in existing
+    ]
+    return found + [
+        index for index in _INDEXES[vendor] if index.split(" ON ")[1].split()[0] not in existing
+    ]
+
+
+class CreateTables(Operation):  # type: ignore[misc]  # Django ships no types
+    """Creates the tables; ``sqlmigrate`` shows how."""
+
+    reversible = True
+    reduces_to_sql = True
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """There are no models."""
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        """Create the tables that are not there, if the routers want them in this database."""
+        connection = schema_editor.connection
+        if router.allow_migrate(connection.alias, app_label):
+            for statement in statements(connection.vendor, _existing(connection)):
+                schema_editor.execute(statement, params=None)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        """Drop the tables, and the runs in them."""
+        connection = schema_editor.connection
+        if router.allow_migrate(connection.alias, app_label):
+            for name in TABLES:
+                if name in _existing(connection):
+                    schema_editor.execute(f"DROP TABLE {name}", params=None)
+
+    def describe(self) -> str:
+        """What ``migrate --plan`` prints."""
+        return "Create the tables of the store of runs"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        """For the name of a migration that is generated."""
+        return "create_tables"
+
+
+def missing_tables(connection: Any) -> list[str]:
+    """The tables that a database does not have."""
+    return sorted(set(TABLES) - _existing(connection))
+
+
+def _existing(connection: Any) -> set[str]:
+    with connection.cursor() as cursor:
+        return set(connection.introspection.table_names(cursor))
