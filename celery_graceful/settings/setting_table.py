@@ -28,8 +28,8 @@ _LINES = (
         "graceful_store",
         optional(parse_url),
         None,
-        "a URL (redis, rediss, sentinel, redis+cluster, memory, sqlite or another of SQLAlchemy's),"
-        " or None",
+        "a URL (redis, rediss, sentinel, redis+cluster, memory, sqlite, django or another of"
+        " SQLAlchemy's), or None",
         '"redis://localhost:6379/1"',
         "Where runs and their checkpoints are kept. `None`: the Redis of the broker, else the Redis"
         " or database server of the result backend, with all that Celery connects with, else a"

@@ -12,31 +12,44 @@ from typing import Any
 from django.db import router
 from django.db.migrations.operations.base import Operation
 
-#: How a kind of database writes the types. MySQL's default collation takes "a" for "A".
+#: How a kind of database writes the types; keys are compared byte by byte in each.
 _TYPES: Mapping[str, Mapping[str, str]] = {
-    "postgresql": {"text": "varchar", "bytes": "bytea", "double": "double precision", "binary": ""},
-    "sqlite": {"text": "varchar", "bytes": "blob", "double": "double", "binary": ""},
+    "postgresql": {
+        "key": "varchar(255)",
+        "short_key": "varchar(16)",
+        "long_key": "varchar(490)",
+        "bytes": "bytea",
+        "double": "double precision",
+    },
+    "sqlite": {
+        "key": "varchar(255)",
+        "short_key": "varchar(16)",
+        "long_key": "varchar(490)",
+        "bytes": "blob",
+        "double": "double",
+    },
     "mysql": {
-        "text": "varchar",
+        "key": "varbinary(1020)",
+        "short_key": "varbinary(64)",
+        "long_key": "varbinary(1960)",
         "bytes": "longblob",
         "double": "double",
-        "binary": " character set utf8mb4 collate utf8mb4_bin",
     },
 }
 
 _TABLES: Mapping[str, str] = {
     "graceful_runs": """
-    namespace {text}(255){binary} NOT NULL,
-    task {text}(255){binary} NOT NULL,
-    id {text}(255){binary} NOT NULL,
+    namespace {key} NOT NULL,
+    task {key} NOT NULL,
+    id {key} NOT NULL,
     version bigint NOT NULL,
-    state {text}(16) NOT NULL,
+    state varchar(16) NOT NULL,
     fence bigint NOT NULL,
     owner text,
     due_at {double},
     checkpoint {bytes},
     steps bigint NOT NULL,
-    requested {text}(16),
+    requested varchar(16),
     result {bytes},
     envelope {bytes},
     extra text NOT NULL,
@@ -45,24 +58,24 @@ _TABLES: Mapping[str, str] = {
     PRIMARY KEY (namespace, task, id)
 """,
     "graceful_quarantined_items": """
-    namespace {text}(255){binary} NOT NULL,
-    task {text}(255){binary} NOT NULL,
-    id {text}(255){binary} NOT NULL,
+    namespace {key} NOT NULL,
+    task {key} NOT NULL,
+    id {key} NOT NULL,
     ordinal bigint NOT NULL,
     entry {bytes} NOT NULL,
     PRIMARY KEY (namespace, task, id, ordinal)
 """,
     "graceful_quarantine_expiry": """
-    namespace {text}(255){binary} NOT NULL,
-    task {text}(255){binary} NOT NULL,
-    id {text}(255){binary} NOT NULL,
+    namespace {key} NOT NULL,
+    task {key} NOT NULL,
+    id {key} NOT NULL,
     expires_at {double} NOT NULL,
     PRIMARY KEY (namespace, task, id)
 """,
     "graceful_texts": """
-    namespace {text}(255){binary} NOT NULL,
-    kind {text}(16){binary} NOT NULL,
-    name {text}(490){binary} NOT NULL,
+    namespace {key} NOT NULL,
+    kind {short_key} NOT NULL,
+    name {long_key} NOT NULL,
     version bigint NOT NULL,
     text {bytes} NOT NULL,
     written_at {double} NOT NULL,

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.errors import SettingsError, StoreError
+from celery_graceful.stores.sql.engine import prepare_sqlite
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -56,7 +57,7 @@ def make_django_engine(url: str, timeout: float, options: Mapping[str, Any] | No
         username=str(settings["USER"] or "") or None,
         password=str(settings["PASSWORD"] or "") or None,
         host=str(settings["HOST"] or "") or None,
-        database=str(settings["NAME"] or ""),
+        database=alias,  # SQLAlchemy has another pool for SQLite without a name
     )
     if "psycopg" in named.drivername:
         given.setdefault("use_native_hstore", False)  # it would look for the type at each connect
@@ -78,7 +79,7 @@ def _recycling(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dialect(alias: str, wrapper: Any) -> str:
-    driver = wrapper.Database.__name__.partition(".")[0]
+    driver = getattr(getattr(wrapper, "Database", None), "__name__", "none").partition(".")[0]
     found = _DIALECTS.get((wrapper.vendor, driver))
     if found is None:
         raise SettingsError(
@@ -140,7 +141,7 @@ def _connect(alias: str, timeout: float) -> Any:
         )
     try:
         wrapper.ensure_connection()  # not connect(): pytest-django refuses it without its mark
-        _limit_statements(wrapper, timeout)
+        _prepare(wrapper, timeout)
     except ImproperlyConfigured as exc:
         raise StoreError(f"django://{alias} cannot be connected to: {exc}") from exc
     except Error as exc:
@@ -149,15 +150,17 @@ def _connect(alias: str, timeout: float) -> Any:
     return wrapper.connection
 
 
-def _limit_statements(wrapper: Any, timeout: float) -> None:
+def _prepare(wrapper: Any, timeout: float) -> None:
     """Let no statement wait longer than it may, where that cannot outlive the connection."""
-    if wrapper.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-        return  # PgBouncer would hand on what is set for the session
-    if wrapper.vendor == "postgresql":
-        statement = f"SET statement_timeout = {max(1, int(timeout * 1000))}"
-    elif wrapper.vendor == "mysql":
-        statement = f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(timeout))}"
-    else:
+    settings = wrapper.settings_dict
+    if wrapper.vendor == "sqlite":
+        if "journal_mode" not in settings["OPTIONS"].get("init_command", ""):
+            prepare_sqlite(wrapper.connection)
         return
+    if settings.get("DISABLE_SERVER_SIDE_CURSORS"):
+        return  # PgBouncer would hand on what is set for the session
     with wrapper.connection.cursor() as cursor:
-        cursor.execute(statement)
+        if wrapper.vendor == "postgresql":
+            cursor.execute(f"SET statement_timeout = {max(1, int(timeout * 1000))}")
+        else:
+            cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {max(1, math.ceil(timeout))}")

@@ -60,7 +60,7 @@ def make_engine(
     if engine.dialect.is_async:
         raise wrong("its driver is for asyncio")
     if sqlite:
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", prepare_sqlite)
     if prepare is not None:
         prepare(engine)
     return engine
@@ -111,7 +111,8 @@ def _connect_args(url: URL, timeout: float) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def prepare_sqlite(connection: Any, _record: object = None) -> None:
+    """Let readers and a writer of an SQLite file work at the same time."""
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA journal_mode=WAL")

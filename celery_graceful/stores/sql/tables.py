@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     and_,
     bindparam,
     collate,
@@ -25,10 +26,28 @@ from sqlalchemy.dialects import mysql
 metadata = MetaData()
 
 
-# Compared byte by byte everywhere; MySQL would otherwise take "a" for "A".
+class BytesOfText(TypeDecorator[str]):
+    """Texts that MySQL compares byte by byte.
+
+    Its default collations take "a" for "A", and those that do not still take "a" for "a ". The
+    ones without that differ between MySQL and MariaDB.
+    """
+
+    impl = mysql.VARBINARY
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """What is stored."""
+        return None if value is None else value.encode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """What is read."""
+        return None if value is None else bytes(value).decode()
+
+
 def _name(length: int) -> String:
-    binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return String(length).with_variant(binary, "mysql", "mariadb")
+    # Up to four bytes for each character, as in a VARCHAR of utf8mb4.
+    return String(length).with_variant(BytesOfText(4 * length), "mysql", "mariadb")
 
 
 _KEY = _name(255)

@@ -11,19 +11,54 @@ import pytest
 
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.url import open_store
+from tests.harness.django_aliases import alias_for, migrate
 
 pytest.register_assert_rewrite("celery_graceful.testing.store_contract")
 
 #: Opens a store of the test's place, in the namespace given.
 Opener = Callable[[str], Store]
 
-KINDS = ["memory", "redis", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+KINDS = [
+    "memory",
+    "redis",
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    # The same statements by another way; make test runs test_django_store.py instead.
+    pytest.param("mariadb", marks=(pytest.mark.mariadb, pytest.mark.matrix)),
+    pytest.param("django_sqlite", marks=pytest.mark.matrix),
+    pytest.param("django_postgres", marks=(pytest.mark.postgres, pytest.mark.matrix)),
+    pytest.param("django_mariadb", marks=(pytest.mark.mariadb, pytest.mark.matrix)),
+]
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'runs.db'}"
+
+
+@pytest.fixture
+def django_sqlite_url(sqlite_url: str) -> Iterator[str]:
+    """The URL of a store in an empty SQLite file of Django's."""
+    yield from _of_django(sqlite_url)
+
+
+@pytest.fixture
+def django_postgres_url(postgres_url: str) -> Iterator[str]:
+    """As ``django_sqlite_url``, in PostgreSQL."""
+    yield from _of_django(postgres_url)
+
+
+@pytest.fixture
+def django_mariadb_url(mariadb_url: str) -> Iterator[str]:
+    """As ``django_sqlite_url``, in MariaDB."""
+    yield from _of_django(mariadb_url)
+
+
+def _of_django(url: str) -> Iterator[str]:
+    with alias_for(url) as alias:
+        migrate(alias)
+        yield f"django://{alias}"
 
 
 @pytest.fixture(params=KINDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import migrations
 
@@ -13,5 +13,5 @@ class Migration(migrations.Migration):  # type: ignore[misc]  # Django ships no 
     """Creates the tables that do not exist; a store of SQLAlchemy may have made them."""
 
     initial = True
-    dependencies: list[tuple[str, str]] = []
-    operations: list[Any] = [CreateTables()]
+    dependencies: ClassVar[list[tuple[str, str]]] = []
+    operations: ClassVar[list[Any]] = [CreateTables()]
