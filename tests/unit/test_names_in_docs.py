@@ -17,7 +17,8 @@ from tests.unit.doc_names import PACKAGE, PAGES, ROOT
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 #: Begin like a setting and are none: tables, a fixture, an attribute of the worker.
-OTHERS = {*metadata.tables, "graceful_checkpoints", "graceful_settings", "graceful_grace"}
+INDEXES = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
+OTHERS = {*metadata.tables, *INDEXES, "graceful_checkpoints", "graceful_settings", "graceful_grace"}
 
 _SETTING = re.compile(r"(?<![\w./{-])(?:CELERY_GRACEFUL_|graceful_)[A-Za-z_]+[a-zA-Z](?![\w(])")
 _VARIABLE = re.compile(r"(?<![\w])(?:CELERY_)?GRACEFUL_[A-Z_]+[A-Z]")

@@ -18,6 +18,7 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "key": "varchar(255)",
         "short_key": "varchar(16)",
         "long_key": "varchar(490)",
+        "long_text": "text",
         "bytes": "bytea",
         "double": "double precision",
     },
@@ -25,6 +26,7 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "key": "varchar(255)",
         "short_key": "varchar(16)",
         "long_key": "varchar(490)",
+        "long_text": "text",
         "bytes": "blob",
         "double": "double",
     },
@@ -32,6 +34,7 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "key": "varbinary(1020)",
         "short_key": "varbinary(64)",
         "long_key": "varbinary(1960)",
+        "long_text": "longtext",
         "bytes": "longblob",
         "double": "double",
     },
@@ -52,7 +55,8 @@ _TABLES: Mapping[str, str] = {
     requested varchar(16),
     result {bytes},
     envelope {bytes},
-    extra text NOT NULL,
+    extra {long_text} NOT NULL,
+    started_at {double} NOT NULL,
     ended_at {double},
     expires_at {double},
     PRIMARY KEY (namespace, task, id)
@@ -87,6 +91,8 @@ _TABLES: Mapping[str, str] = {
 _PARTIAL = (
     "CREATE INDEX graceful_runs_due ON graceful_runs (namespace, due_at, task, id)"
     " WHERE expires_at IS NULL",
+    "CREATE INDEX graceful_runs_begun ON graceful_runs (namespace, started_at, task, id)"
+    " WHERE expires_at IS NULL",
     "CREATE INDEX graceful_runs_expires ON graceful_runs (namespace, expires_at, task, id)"
     " WHERE expires_at IS NOT NULL",
 )
@@ -99,6 +105,7 @@ _INDEXES: Mapping[str, tuple[str, ...]] = {
     "sqlite": (*_PARTIAL, _IDS.format(id="id"), _EXPIRY),
     "mysql": (
         "CREATE INDEX graceful_runs_due ON graceful_runs (namespace, expires_at, due_at)",
+        "CREATE INDEX graceful_runs_begun ON graceful_runs (namespace, expires_at, started_at)",
         "CREATE INDEX graceful_runs_expires ON graceful_runs (namespace, expires_at)",
         _IDS.format(id="id"),
         _EXPIRY,

@@ -55,6 +55,8 @@ _SHORT_KEY = _name(16)
 #: As long as MySQL can have it beside the two others in one key.
 _LONG_KEY = _name(490)
 _BYTES = LargeBinary(2**32 - 1)
+#: MySQL's TEXT ends at 64 kB.
+_LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 table = Table(
     "graceful_runs",
@@ -72,7 +74,7 @@ table = Table(
     Column("requested", String(16)),
     Column("result", _BYTES),
     Column("envelope", _BYTES),
-    Column("extra", Text, nullable=False),
+    Column("extra", _LONG_TEXT, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("expires_at", Double),

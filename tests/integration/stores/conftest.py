@@ -77,6 +77,13 @@ def server_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=KINDS[1:-3])
+def plain_url(request: pytest.FixtureRequest) -> str:
+    """As ``server_url``, where the clients of Redis and SQLAlchemy know the URL too."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
 @pytest.fixture
 def opener() -> Iterator[Callable[..., Store]]:
     """Opens stores as ``open_store`` does, and closes them after the test."""

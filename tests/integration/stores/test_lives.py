@@ -30,15 +30,15 @@ def project() -> Iterator[Project]:
 
 
 @pytest.fixture
-def make_place(server_url: str, opener: Open) -> Iterator[MakePlace]:
+def make_place(plain_url: str, opener: Open) -> Iterator[MakePlace]:
     with ExitStack() as stack:
-        if server_url.startswith("redis"):
-            client = stack.enter_context(redis.Redis.from_url(server_url))
-            yield lambda name: RedisPlace(opener(server_url, name), client, name)
+        if plain_url.startswith("redis"):
+            client = stack.enter_context(redis.Redis.from_url(plain_url))
+            yield lambda name: RedisPlace(opener(plain_url, name), client, name)
         else:
-            engine = create_engine(server_url)
+            engine = create_engine(plain_url)
             stack.callback(engine.dispose)
-            yield lambda name: SqlPlace(opener(server_url, name), engine, name)
+            yield lambda name: SqlPlace(opener(plain_url, name), engine, name)
 
 
 def test_lives(project: Project, make_place: MakePlace) -> None:

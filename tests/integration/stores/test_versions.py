@@ -38,15 +38,15 @@ WRITTEN = Record(
 
 
 @pytest.fixture
-def store(server_url: str, opener: Open) -> Store:
-    store = opener(server_url)
+def store(plain_url: str, opener: Open) -> Store:
+    store = opener(plain_url)
     put(store, run=GOOD, due_in=-1)
     return store
 
 
 @pytest.fixture
-def elsewhere(server_url: str) -> Elsewhere:
-    return Elsewhere(server_url)
+def elsewhere(plain_url: str) -> Elsewhere:
+    return Elsewhere(plain_url)
 
 
 @pytest.mark.parametrize("richer", [False, True], ids=["first version", "later version"])
