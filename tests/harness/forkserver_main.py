@@ -22,8 +22,9 @@ import types
 from pathlib import Path
 from typing import Any
 
-#: Packages of ours that are imported with all their modules: without SQLAlchemy, which few use.
-ROOMS = ("_celery", "maintenance", "processes", "runs", "sources", "stop", "tasks", "worker")
+#: Packages of ours that are imported with all their modules: without SQLAlchemy, which few use, and
+#: without what ``celery_graceful.sources`` itself imports when it is used.
+ROOMS = ("_celery", "maintenance", "processes", "runs", "stop", "tasks", "worker")
 MODULES = (
     "celery.app.control",
     "celery.app.log",
@@ -40,6 +41,7 @@ MODULES = (
     "celery.worker.consumer",
     "celery.events.state",
     "celery_graceful.plugin",
+    "celery_graceful.sources",
     "celery_graceful.stores.redis.store",
     "kombu.transport.pyamqp",
     "kombu.transport.redis",
