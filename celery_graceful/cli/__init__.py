@@ -19,6 +19,8 @@ COMMANDS = {
     "up": "celery_graceful.cli.up:up",
     "status": "celery_graceful.cli.status:status",
     "runs": "celery_graceful.cli.show_runs:runs",
+    "start": "celery_graceful.cli.oneoff.start_run:start",
+    "wait": "celery_graceful.cli.oneoff.wait_for_run:wait",
     "pause": "celery_graceful.cli.run_changes:pause",
     "resume": "celery_graceful.cli.run_changes:resume",
     "cancel": "celery_graceful.cli.run_changes:cancel",
@@ -51,6 +53,7 @@ class LazyGroup(click.Group):
 def graceful(ctx: click.Context, /, **preload: Any) -> None:
     """Maintenance mode (down, up, status); runs of iterable tasks; a doctor; a demo.
 
-    Exit codes: 0 done, 2 wrong usage or app, 3 a wait timed out, 4 refused, 10 in maintenance
-    (status) or warnings (doctor), 20 errors (doctor), 69 no broker or store, or no worker (status).
+    Exit codes: 0 done, 2 wrong usage or app, 3 a wait timed out, 4 refused, 5 to 7 the run failed,
+    was cancelled or is paused (wait), 10 in maintenance (status) or warnings (doctor), 20 errors
+    (doctor), 69 no broker or store, or no worker (status).
     """

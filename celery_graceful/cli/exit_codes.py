@@ -12,6 +12,14 @@ from celery_graceful.text.printable import printable_lines
 
 #: Exit codes of ``status`` while anything is held, and of a wait that Ctrl-C ended.
 IN_MAINTENANCE, INTERRUPTED = 10, 130
+#: Of a wait for a run, by the state in which it leaves the run.
+OF_RUNS = {"completed": 0, "failed": 5, "cancelled": 6, "paused": 7}
+
+
+class Misuse(click.ClickException):
+    """What was asked for cannot be done so."""
+
+    exit_code = 2
 
 
 class WrongApp(click.ClickException):

@@ -48,11 +48,13 @@ def run_details(run: Run) -> list[tuple[str, str]]:
         ("state", _state(run)),
         ("items", _items(run)),
         ("cursor", _cursor(run)),
-        ("carry", _as_json(run.carry) if run.carry else "–"),
+        ("carry", as_json(run.carry) if run.carry else "–"),
         ("owned by", run.worker or "nobody"),
         ("queue", run.queue or "–"),
         ("asked to", run.requested or "–"),
+        *_asked_at_start(run),
         ("last stop", run.reason or "–"),
+        *_worked(run),
         ("resumptions", str(run.resumptions)),
         ("generation", str(run.generation)),
         ("crashes", _crashes(run)),
@@ -68,6 +70,23 @@ def run_details(run: Run) -> list[tuple[str, str]]:
     return lines
 
 
+def _asked_at_start(run: Run) -> list[tuple[str, str]]:
+    given = (
+        ("started once as", run.once),
+        ("pauses after", run.pause_after and counted(run.pause_after, "item")),
+        ("ends after", run.limit and counted(run.limit, "item")),
+        ("dry run", run.dry_run and "yes"),
+    )
+    return [(name, str(value)) for name, value in given if value]
+
+
+def _worked(run: Run) -> list[tuple[str, str]]:
+    if run.seconds is None:
+        return []
+    rate = "" if run.rate is None else f", {run.rate:,.1f} items a second"
+    return [("worked for", f"{short(run.seconds)}{rate}")]
+
+
 def run_sentence(run: Run) -> str:
     """The run in a sentence."""
     by = f", owned by {run.worker}" if run.worker else ""
@@ -80,7 +99,7 @@ def item_row(item: QuarantinedItem) -> tuple[str, ...]:
     """One line of the table of quarantined items, under :data:`ITEM_HEADINGS`."""
     at = datetime.fromtimestamp(item.at, timezone.utc).isoformat(sep=" ", timespec="seconds")
     error = item.error if len(item.error) <= _ERROR_WIDTH else item.error[: _ERROR_WIDTH - 1] + "…"
-    return (str(item.ordinal), _tail(_as_json(item.cursor)), _tail(item.item), error, at)
+    return (str(item.ordinal), _tail(as_json(item.cursor)), _tail(item.item), error, at)
 
 
 def _state(run: Run) -> str:
@@ -109,10 +128,11 @@ def _items(run: Run) -> str:
 def _cursor(run: Run) -> str:
     if run.unreadable:
         return "unreadable"
-    return "–" if run.carry is None else _as_json(run.cursor)
+    return "–" if run.carry is None else as_json(run.cursor)
 
 
-def _as_json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """A cursor or a carry, as JSON shows it."""
     return json.dumps(plain(value), ensure_ascii=False)
 
 

@@ -13,8 +13,8 @@ from celery_graceful.errors import RunRefused
 from celery_graceful.model.run import events as ev
 from celery_graceful.runs import lookup, operate, quarantined_items, run_list
 from celery_graceful.runs.observers import user_at_host
-from celery_graceful.runs.oneoff.start import start
-from celery_graceful.runs.oneoff.start_order import KEEP, make_order
+from celery_graceful.runs.oneoff.start import Started, start
+from celery_graceful.runs.oneoff.start_order import StartOptions, make_order
 from celery_graceful.runs.oneoff.wait import last, watch
 from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Page, Run, run_of
@@ -23,6 +23,7 @@ from celery_graceful.runtime import runtime_of
 
 if TYPE_CHECKING:
     from celery import Celery
+    from typing_extensions import Unpack
 
     from celery_graceful.runtime import Runtime
 
@@ -136,15 +137,8 @@ class Runs:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
-        cursor: Any = None,
-        once: str | None = None,
-        keep: float | str | timedelta = KEEP,
-        pause_after: int | None = None,
-        limit: int | None = None,
-        dry_run: bool = False,
-        queue: str | None = None,
-        priority: int | None = None,
         who: str | None = None,
+        **options: Unpack[StartOptions],
     ) -> Run:
         """Start an iterable task, as ``apply_async`` does, and more: its run is known at once.
 
@@ -152,16 +146,11 @@ class Runs:
             task: the task's name.
             args: its positional arguments.
             kwargs: its keyword arguments.
-            cursor: begin behind it.
-            once: a key. Nothing is started if a run of it is under way or has completed; that run
-                is returned then. After one that failed or was cancelled, a new one is started.
-            keep: for how long it is known that the key has completed.
-            pause_after: pause after so many items, until somebody resumes the run.
-            limit: end after so many items.
-            dry_run: pass ``dry_run=True`` to the task, which has to offer it.
-            queue: where its messages go; by default where the task is routed to.
-            priority: of its messages.
             who: the operator; by default the user and host of this process.
+            **options: see :class:`.StartOptions`.
+
+        Returns:
+            The run that was started; with ``once``, the one that is under way or has completed.
 
         Raises:
             UnknownTask: the app has no such task.
@@ -172,23 +161,21 @@ class Runs:
             ValueError: another argument cannot be what it is.
             NotSent: the broker did not accept its message yet; a worker sends it again.
         """
+        return self.start_or_join(task, args, kwargs, who=who, **options).run
+
+    def start_or_join(
+        self,
+        task: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        who: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> Started:
+        """The same as :meth:`start`; says what became of it as well."""
         by = who or user_at_host()
-        order = make_order(
-            self._app(),
-            task,
-            args,
-            kwargs,
-            cursor=cursor,
-            once=once,
-            keep=keep,
-            pause_after=pause_after,
-            limit=limit,
-            dry_run=dry_run,
-            queue=queue,
-            priority=priority,
-            who=by,
-        )
-        return start(self._runtime(), order).run
+        order = make_order(self._app(), task, args, kwargs, by, options)
+        return start(self._runtime(), order)
 
     def wait(self, id: str, *, timeout: float | str | timedelta | None = None) -> Run:
         """Wait until a run has ended or is paused.

@@ -55,7 +55,7 @@ def find(runtime: Runtime, text: str) -> Found:
     if not found:
         raise UnknownRun(
             f"no run {text!r} is known to the app {runtime.namespace!r}. Runs are known from the"
-            " moment a worker first starts them, or `graceful.runs.start` sends them, until"
+            " moment a worker first starts them, or `graceful start` sends them, until"
             f" {format_seconds(runtime.settings.run_retention)} after their end."
         )
     if len(found) > 1:

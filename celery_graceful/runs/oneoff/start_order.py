@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from celery_graceful.durations import parse
 from celery_graceful.errors import CursorError, StartRefused, UnknownTask
@@ -34,21 +34,35 @@ class Order:
     priority: int | None = None
 
 
+class StartOptions(TypedDict, total=False):
+    """What ``graceful.runs.start`` may be asked besides task and arguments."""
+
+    #: Begin behind it: any value that a cursor may be.
+    cursor: Any
+    #: A key. Nothing is started if a run of it is under way or has completed; that run is returned
+    #: then. After one that failed or was cancelled, a new one is started.
+    once: str | None
+    #: For how long it is known that the key has completed; a year by default.
+    keep: float | str | timedelta
+    #: Pause after so many items, until somebody resumes the run.
+    pause_after: int | None
+    #: End after so many items.
+    limit: int | None
+    #: Pass ``dry_run=True`` to the task, which has to offer it.
+    dry_run: bool
+    #: Where its messages go; by default where the task is routed to.
+    queue: str | None
+    #: Of its messages.
+    priority: int | None
+
+
 def make_order(
     app: Any,
     name: str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None,
-    *,
-    cursor: Any,
-    once: str | None,
-    keep: float | str | timedelta,
-    pause_after: int | None,
-    limit: int | None,
-    dry_run: bool,
-    queue: str | None,
-    priority: int | None,
     who: str,
+    given: StartOptions,
 ) -> Order:
     """Check what is asked for.
 
@@ -57,8 +71,13 @@ def make_order(
         StartRefused: it is no iterable task, or offers no dry run.
         DefinitionError: it is not written as an iterable task has to be.
         CursorError: the cursor cannot be kept.
+        TypeError: there is no such option.
         ValueError: another argument cannot be what it is; the message says which and why.
     """
+    if unknown := sorted(given.keys() - StartOptions.__annotations__.keys()):
+        known = ", ".join(StartOptions.__annotations__)
+        raise TypeError(f"start has no option {unknown[0]!r}; its options are {known}")
+    once, dry_run = given.get("once"), bool(given.get("dry_run"))
     task = _found(app, name)
     task.raise_faults()
     own = dict(kwargs or {})
@@ -70,20 +89,22 @@ def make_order(
         _check_dry_run(task, own)
         if dry_runs.is_argument(task):
             own[dry_runs.NAME] = True
-    pause_after, limit = _count("pause_after", pause_after), _count("limit", limit)
+    pause_after = _count("pause_after", given.get("pause_after"))
+    limit = _count("limit", given.get("limit"))
     if limit and pause_after >= limit:
         raise ValueError(
             f"pause_after: {pause_after} is not less than limit, {limit}: the run would end first"
         )
     options = RunOptions(
         once=_key(once),
-        keep=parse(keep) if once is not None else 0.0,
+        keep=_keep(given) if once is not None else 0.0,
         pause_after=pause_after,
         limit=limit,
         dry_run=dry_run,
-        cursor=_cursor(cursor),
+        cursor=_cursor(given.get("cursor")),
         by=who[:200],
     )
+    queue, priority = given.get("queue"), given.get("priority")
     return Order(task, tuple(args), own, options, queue, priority)
 
 
@@ -131,6 +152,13 @@ def _count(name: str, value: int | None) -> int:
     if type(value) is not int or value < 1:
         raise ValueError(f"{name}: {value!r} is not a number of items; write 1 or more")
     return value
+
+
+def _keep(given: StartOptions) -> float:
+    seconds = parse(given.get("keep", KEEP))
+    if not seconds:
+        raise ValueError(f"keep: {given.get('keep')!r} is no time at all. Example: 90d")
+    return seconds
 
 
 def _key(once: str | None) -> str:

@@ -18,7 +18,6 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.runs.api import Runs
 from celery_graceful.runs.oneoff import start as starting
 from celery_graceful.runs.oneoff.once import Claim, read_claim, write_claim
-from celery_graceful.runs.oneoff.start_order import make_order
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
 from tests.harness.delivered import InProcess
@@ -225,20 +224,8 @@ def test_other_arguments_under_a_key_are_told(runtime: Runtime, runs: Runs) -> N
     assert started(runtime, [2]).note == ""
 
 
-def started(runtime: Runtime, args: Any, **given: Any) -> starting.Started:
-    options: dict[str, Any] = {
-        "cursor": None,
-        "once": KEY,
-        "keep": 60,
-        "pause_after": None,
-        "limit": None,
-        "dry_run": False,
-        "queue": None,
-        "priority": None,
-        "who": "test",
-    }
-    order = make_order(runtime.app, "shop.items", args, None, **{**options, **given})
-    return starting.start(runtime, order)
+def started(runtime: Runtime, args: Any) -> starting.Started:
+    return Runs(lambda: runtime.app).start_or_join("shop.items", args, once=KEY)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.CANCELLED])
