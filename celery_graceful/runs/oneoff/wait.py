@@ -34,13 +34,18 @@ class Look:
         return not self.trouble and (self.run.ended or self.run.state == State.PAUSED)
 
 
+def pause(seconds: float) -> None:
+    """Wait between two looks."""
+    time.sleep(seconds)
+
+
 def watch(
     runtime: Runtime,
     name: str,
     timeout: float | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], object] | None = None,
 ) -> Iterator[Look]:
     """Look at a run until it has ended or is paused; the last look says which.
 
@@ -49,7 +54,7 @@ def watch(
         name: an id, the first characters of one, or a key.
         timeout: seconds; ``None``: as long as it takes.
         clock: seconds that only grow.
-        sleep: waits for so many seconds.
+        sleep: waits for so many seconds; by default :func:`pause`.
 
     Raises:
         UnknownRun: there is no such run, when the wait begins.
@@ -69,8 +74,8 @@ def watch(
         waited = clock() - began
         if timeout is not None and waited >= timeout:
             raise WaitTimedOut(_timed_out(look, waited))
-        pause = min(LONGEST, max(SHORTEST, SHARE * waited))
-        sleep(pause if timeout is None else min(pause, timeout - waited))
+        seconds = min(LONGEST, max(SHORTEST, SHARE * waited))
+        (sleep or pause)(seconds if timeout is None else min(seconds, timeout - waited))
         try:
             at = runtime.store.load(key)
         except StoreUnavailable as exc:

@@ -114,22 +114,13 @@ def test_a_wait_that_is_over_leaves_the_run_alone(call: Run, started: str) -> No
 def test_ctrl_c_leaves_the_run_alone(
     call: Run, started: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*args: object) -> None:
+    def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(waiting.lookup, "find", _interrupting(waiting.lookup.find, interrupted))
+    monkeypatch.setattr(waiting, "pause", interrupted)
     done = call("wait", started)
     assert done.exit_code == 130
     assert "goes on" in done.stderr
-
-
-def _interrupting(find: object, interrupted: object) -> object:
-    def find_once(runtime: Runtime, name: str) -> object:
-        found = find(runtime, name)  # type: ignore[operator]
-        runtime.store.load = interrupted  # type: ignore[method-assign, assignment]
-        return found
-
-    return find_once
 
 
 def test_a_run_that_nobody_knows_of(call: Run) -> None:
