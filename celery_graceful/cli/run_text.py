@@ -83,7 +83,7 @@ def _asked_at_start(run: Run) -> list[tuple[str, str]]:
 def _worked(run: Run) -> list[tuple[str, str]]:
     if run.seconds is None:
         return []
-    rate = "" if run.rate is None else f", {run.rate:,.1f} items a second"
+    rate = "" if run.rate is None else f", {run.rate:,.1f}/s"
     return [("worked for", f"{short(run.seconds)}{rate}")]
 
 

@@ -87,7 +87,7 @@ def _summary(at: OpenApp, run: Run) -> Iterator[str]:
     if run.reason and (run.state == "paused" or run.limit):
         yield f"Why: {run.reason}"
     if run.seconds is not None and run.rate is not None:
-        yield f"It has worked for {short(run.seconds)}, {run.rate:,.1f} items a second"
+        yield f"It has worked for {short(run.seconds)}, {run.rate:,.1f}/s"
     if run.carry:
         from celery_graceful.cli.run_text import as_json
 
