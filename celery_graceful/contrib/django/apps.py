@@ -19,3 +19,10 @@ class CeleryGracefulConfig(AppConfig):  # type: ignore[misc]  # Django ships no 
         from celery_graceful.contrib.django.plugged_apps import plug_apps
 
         plug_apps()
+        _register_checks()
+
+
+def _register_checks() -> None:
+    from celery_graceful.contrib.django import system_checks
+
+    system_checks.register()

@@ -150,7 +150,9 @@ class CreateTables(Operation):  # type: ignore[misc]  # Django ships no types
         """Create the tables that are not there, if the routers want them in this database."""
         connection = schema_editor.connection
         if router.allow_migrate(connection.alias, app_label):
-            for statement in statements(connection.vendor, _existing(connection)):
+            # What sqlmigrate shows is for any database.
+            existing = set() if schema_editor.collect_sql else _existing(connection)
+            for statement in statements(connection.vendor, existing):
                 schema_editor.execute(statement, params=None)
 
     def database_backwards(
@@ -159,8 +161,9 @@ class CreateTables(Operation):  # type: ignore[misc]  # Django ships no types
         """Drop the tables, and the runs in them."""
         connection = schema_editor.connection
         if router.allow_migrate(connection.alias, app_label):
+            existing = set(TABLES) if schema_editor.collect_sql else _existing(connection)
             for name in TABLES:
-                if name in _existing(connection):
+                if name in existing:
                     schema_editor.execute(f"DROP TABLE {name}", params=None)
 
     def describe(self) -> str:

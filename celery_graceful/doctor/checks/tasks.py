@@ -162,3 +162,18 @@ def definitions(facts: Facts) -> Problems:
     for fault in facts.app.faults:
         task = fault.partition(" ")[0].rstrip(":")
         yield Problem(fault, "correct the definition, and restart the workers", setting=task)
+
+
+@app_check(
+    "GD705",
+    WARNING,
+    "A `yield` inside `transaction.atomic()` of Django, in a generator of a task",
+    why="At a `yield` the run saves its checkpoint or stops. What is not committed then is undone,"
+    " so the run refuses the checkpoint and fails.",
+    fix="the block around the work of one item, ended before the `yield`; or `atomic =` for items"
+    " and checkpoint in one transaction",
+)
+def open_blocks(facts: Facts) -> Problems:
+    for found in facts.app.unsafe_yields:
+        task = found.partition(" ")[0]
+        yield Problem(found, "end the block before the yield", setting=task)

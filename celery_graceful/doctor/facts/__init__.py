@@ -239,6 +239,8 @@ class AppFacts:
     resume_queue: str | None = None
     #: What is wrong with the definitions of its tasks, with file and line.
     faults: tuple[str, ...] = ()
+    #: Where its tasks yield inside ``transaction.atomic()``, with file and line.
+    unsafe_yields: tuple[str, ...] = ()
     #: ``graceful_grace_period``.
     grace_period: float | None = None
     #: ``graceful_kill_margin``.

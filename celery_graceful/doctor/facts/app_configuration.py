@@ -14,6 +14,7 @@ from celery_graceful.execution.stopping.limits import SHARE_OF_TIME_LIMIT
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.tasks.definitions import faults_in
 from celery_graceful.tasks.graceful import GracefulTask
+from celery_graceful.tasks.yields_in_atomic import unsafe_yields
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -73,6 +74,12 @@ def app_facts(app: Celery, *, environ: Mapping[str, str] | None = None) -> AppFa
         exempt_queues=settings.maintenance_exempt_queues,
         resume_queue=settings.resume_queue,
         faults=tuple(faults_in(app)),
+        unsafe_yields=tuple(
+            found
+            for task in _tasks(app)
+            if isinstance(task, RunTask)
+            for found in unsafe_yields(task)
+        ),
         grace_period=settings.grace_period,
         kill_margin=settings.kill_margin,
         remap_sigterm=None if environ is None else environ.get("REMAP_SIGTERM"),
@@ -213,6 +220,10 @@ def _store(runtime: Runtime) -> dict[str, Any]:
 
 def _store_kind(url: str) -> str:
     scheme = url.partition("://")[0].lower()
+    if scheme == "django":
+        from celery_graceful.stores.sql.django_alias import sqlite_file
+
+        return "sql" if sqlite_file(url) is None else "sqlite"
     if scheme.startswith("sqlite"):
         return "sqlite"
     if scheme in ("memory", "") or url.startswith("memory:"):
@@ -225,4 +236,8 @@ def _store_path(url: str) -> str:
     """The file of an SQLite store; empty for any other."""
     if _store_kind(url) != "sqlite":
         return ""
+    if url.lower().startswith("django://"):
+        from celery_graceful.stores.sql.django_alias import sqlite_file
+
+        return sqlite_file(url) or ""
     return url.partition("://")[2].removeprefix("/").partition("?")[0]

@@ -33,6 +33,15 @@ def alias_of(url: str) -> str:
     return url.partition("://")[2].strip("/") or "default"
 
 
+def sqlite_file(url: str) -> str | None:
+    """The file of a store in SQLite; ``None``: it is another kind of database, or none."""
+    try:
+        wrapper = _wrapper(alias_of(url), timeout=1)
+    except SettingsError:
+        return None
+    return str(wrapper.settings_dict["NAME"]) if wrapper.vendor == "sqlite" else None
+
+
 def make_django_engine(url: str, timeout: float, options: Mapping[str, Any] | None) -> Engine:
     """Make an engine in autocommit mode over a database of Django's; nothing is connected yet.
 

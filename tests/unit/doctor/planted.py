@@ -256,6 +256,7 @@ THE_REST = (
            {"tasks": iterable(
                time_limit=600, max_execution_time=300, max_execution_time_is_given=True)}),
     in_app("GD704", {"faults": ("shop.import (shop.py:7): it takes no cursor",)}, {}),
+    in_app("GD705", {"unsafe_yields": ("shop.import (shop.py:9): a yield inside the block",)}, {}),
     in_app("GD801", {"store": "memory", "store_url": "memory://"}, {}, file=S),
     in_file("GD802", C, "    init: true", "    init: true\n    volumes: ['./logs:/logs']",
             app=_SQLITE)._replace(
