@@ -24,7 +24,7 @@ class ImportProducts(IterableTask):
 
     def build_enumerator(self, path: str | None = None, *, cursor: Any) -> Iterable[Any]:
         rows = sources.csv_rows(path or airports_csv(), cursor=cursor)
-        return sources.batches(rows, 100)
+        return sources.batched(rows, 100)
 
     def each_iteration(self, rows: list[dict[str, str]], path: str | None = None) -> None:
         products, rejected = [], 0

@@ -56,9 +56,13 @@ class Interrupter:
 
 
 def ten(interrupter: Interrupter) -> Sequence[Callable[[], None]]:
-    """Ten interruptions, of each kind some."""
+    """Ten interruptions, of each kind some.
+
+    Those by maintenance come before a worker is killed: for half a minute nobody can tell whether
+    that one still works, so ``down --wait`` waits for it.
+    """
     each = interrupter
     return (
-        *(each.sigterm, each.maintenance, each.sigkill, each.oom, each.maintenance),
-        *(each.sigterm, each.oom, each.maintenance, each.sigkill, each.oom),
+        *(each.sigterm, each.maintenance, each.oom, each.maintenance, each.sigterm),
+        *(each.maintenance, each.sigkill, each.oom, each.sigkill, each.oom),
     )
