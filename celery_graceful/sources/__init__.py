@@ -25,6 +25,7 @@ from celery_graceful.sources.skipping import SKIPPED, SkippingSource
 if TYPE_CHECKING:
     from celery_graceful.errors import TokenExpired
     from celery_graceful.sources.combining import chained, filtered, nested
+    from celery_graceful.sources.django_rows import queryset
     from celery_graceful.sources.http_pages import pages
     from celery_graceful.sources.redis_scans import (
         redis_hscan,
@@ -50,6 +51,7 @@ __all__ = [
     "nested",
     "numbers",
     "pages",
+    "queryset",
     "redis_hscan",
     "redis_scan",
     "redis_sscan",
@@ -65,6 +67,7 @@ _HOMES = {
     "filtered": "combining",
     "nested": "combining",
     "pages": "http_pages",
+    "queryset": "django_rows",
     "redis_hscan": "redis_scans",
     "redis_scan": "redis_scans",
     "redis_sscan": "redis_scans",

@@ -1,0 +1,1 @@
+"""The package that the models' registry takes for an installed one."""
