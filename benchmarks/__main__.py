@@ -27,6 +27,7 @@ NAMES = (
     "outage",
     "leaks",
     "background",
+    "keyset",
 )
 #: Those that measure one kind of store after the other.
 OF_STORES = ("scan", "quarantine")

@@ -9,9 +9,10 @@ from celery_graceful.errors import SourceError
 from celery_graceful.sources.keyset.row_source import RowSource
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Select
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.orm import Session, scoped_session, sessionmaker
     from sqlalchemy.sql.elements import ColumnElement
+    from sqlalchemy.sql.selectable import SelectBase
 
     Order = str | ColumnElement[Any] | Any
     Source = Engine | Connection | Session | sessionmaker[Any] | scoped_session[Any]
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @overload
 def select(
-    stmt: Select[Any],
+    stmt: SelectBase,
     session_or_engine: Source,
     *,
     cursor: Any = None,
@@ -34,7 +35,7 @@ def select(
 
 @overload
 def select(
-    stmt: Select[Any],
+    stmt: SelectBase,
     session_or_engine: Source,
     *,
     cursor: Any = None,
@@ -48,7 +49,7 @@ def select(
 
 
 def select(
-    stmt: Select[Any],
+    stmt: SelectBase,
     session_or_engine: Source,
     *,
     cursor: Any = None,

@@ -105,10 +105,9 @@ class Comparing:
         column, kind = self._columns[name], self._types[name]
         if value is None or kind is column.type:
             return value
-        if isinstance(column.type, types.TypeDecorator) and self._dialect.name != "sqlite":
-            return column.type.process_bind_param(value, self._dialect)
         if not isinstance(kind, types.NullType):
-            return value
+            decorated = isinstance(column.type, types.TypeDecorator)
+            return column.type.process_bind_param(value, self._dialect) if decorated else value
         process = column.type.dialect_impl(self._dialect).bind_processor(self._dialect)
         return value if process is None else process(value)
 

@@ -31,6 +31,11 @@ class Target:
             raise SourceError(f"{NAME}: cannot run queries on {given!r:.100}; {_instead_of(given)}")
         self._given = given
 
+    @property
+    def makes_sessions(self) -> bool:
+        """Whether objects of the ORM are read by a session of ours, which is new for each page."""
+        return isinstance(self._given, (Engine, sessionmaker))
+
     def dialect(self, stmt: Select[Any]) -> Dialect:
         """The kind of database; nothing is connected."""
         given = self._given

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select
+from sqlalchemy.orm import RelationshipProperty
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ClauseElement, ColumnElement, Label, UnaryExpression
 from sqlalchemy.sql.selectable import FromClause
@@ -61,7 +62,8 @@ class Ordering:
         return list(order_by) if isinstance(order_by, (list, tuple)) else [order_by]
 
     def _asked(self, term: Any) -> tuple[str, bool]:
-        term = getattr(term, "__clause_element__", lambda: term)()
+        if not isinstance(getattr(term, "property", None), RelationshipProperty):
+            term = getattr(term, "__clause_element__", lambda: term)()
         descending = False
         if isinstance(term, str):
             name, descending = directed(term)

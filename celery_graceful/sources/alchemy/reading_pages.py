@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Sequence
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Dialect, Integer, Result, Select, bindparam, case
+from sqlalchemy import Dialect, Integer, Result, Select, bindparam, case, inspect
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import Mapper
 from sqlalchemy.sql.elements import ColumnElement
 
 from celery_graceful.sources.alchemy.comparing import PARAMETER, Comparing
 from celery_graceful.sources.alchemy.connecting import Target
 from celery_graceful.sources.alchemy.ordering import Ordering
 from celery_graceful.sources.alchemy.selected import single_entity
+from celery_graceful.sources.keyset.key_cursors import KeyColumns
 from celery_graceful.sources.keyset.predicate import (
     AllOf,
     Compare,
@@ -24,6 +26,7 @@ from celery_graceful.sources.keyset.predicate import (
     Segment,
     Term,
 )
+from celery_graceful.sources.keyset.row_pages import Keys
 
 _LABEL = "graceful_key_"
 
@@ -55,9 +58,19 @@ class Pages:
         self._prepare()
         return self._comparing.row_values
 
-    def fetch(self, segment: Segment, limit: int) -> tuple[list[Any], list[Any]]:
+    def fetch(self, segment: Segment, limit: int) -> tuple[list[Any], Keys]:
         """The items of one query, and their keys."""
         self._prepare()
+        try:
+            return self._fetched(segment, limit)
+        except KeyError:
+            if not self._attributes:
+                raise
+        # The statement's options, such as load_only(), leave out a column of the key.
+        self._select_keys()
+        return self._fetched(segment, limit)
+
+    def _fetched(self, segment: Segment, limit: int) -> tuple[list[Any], Keys]:
         values: list[Any] = []
         shape = (segment.terms, *(_shape(each, values) for each in segment.conditions))
         stmt = self._queries.get(shape)
@@ -92,7 +105,16 @@ class Pages:
             return
         dialect = self._target.dialect(self._plain)
         self._comparing = comparing = Comparing(self._ordering.columns, dialect)
-        columns = list(comparing.columns.values())
+        self._attributes = self._loaded(list(comparing.columns.values()))
+        if self._attributes:
+            self._stmt = self._plain
+        else:
+            self._select_keys()
+        self._dialect = dialect
+
+    def _select_keys(self) -> None:
+        """Have rows contain the key: by the caller's own columns, or by more of them."""
+        columns = list(self._comparing.columns.values())
         places = [None if self._entity else self._place(column) for column in columns]
         extra = [c for c, place in zip(columns, places, strict=True) if place is None]
         self._stmt = self._plain.add_columns(
@@ -100,10 +122,20 @@ class Pages:
         )
         # Positions in rows: the extra columns follow those of the caller.
         free = iter(range(self._width, self._width + len(extra)))
-        found = [next(free) if place is None else place for place in places]
-        self._key: Callable[[Any], Any] = itemgetter(*found)
+        self._places = [next(free) if place is None else place for place in places]
         self._extra = bool(extra)
-        self._dialect = dialect
+        self._attributes = []
+        self._queries.clear()
+
+    def _loaded(self, columns: list[ColumnElement[Any]]) -> list[str]:
+        """The attributes that hold the key, if new objects are sure to have them all.
+
+        A session that was there before may hold objects as they were read then, or changed since.
+        """
+        if not (self._entity and self._target.makes_sessions):
+            return []
+        mapper = inspect(self._plain.column_descriptions[0]["expr"]).mapper
+        return loaded_attributes(mapper, columns)
 
     def _place(self, column: ColumnElement[Any]) -> int | None:
         """Where the caller's own rows have a key column."""
@@ -119,15 +151,37 @@ class Pages:
         ranked = [case((column.is_(None), 1), else_=0), column] if term.ranked else [column]
         return [each.desc() if term.descending else each for each in ranked]
 
-    def _split(self, result: Result[Any]) -> tuple[list[Any], list[Any]]:
-        if self._entity:
-            rows = result.all()
-            return list(map(itemgetter(0), rows)), list(map(self._key, rows))
+    def _split(self, result: Result[Any]) -> tuple[list[Any], Keys]:
+        if self._attributes:
+            items: list[Any] = list(result.scalars())
+            values = list(map(attrgetter("__dict__"), items))
+            return items, _keys(values, self._attributes)
         if not self._extra:
-            found = result.all()
-            return list(found), list(map(self._key, found))
+            found: list[Any] = list(result.all())
+            return found, _keys(found, self._places)
+        if self._entity:
+            found = list(result.all())
+            keys = _keys(found, self._places)
+            return list(map(itemgetter(0), found)), keys
         frozen = result.freeze()
-        return list(frozen().columns(*range(self._width)).all()), list(map(self._key, frozen()))
+        keys = _keys(frozen().all(), self._places)
+        return list(frozen().columns(*range(self._width)).all()), keys
+
+
+def _keys(rows: Sequence[Any], places: Sequence[Any]) -> Keys:
+    columns = [list(map(itemgetter(place), rows)) for place in places]
+    return columns[0] if len(columns) == 1 else KeyColumns(columns)
+
+
+def loaded_attributes(mapper: Mapper[Any], columns: Sequence[ColumnElement[Any]]) -> list[str]:
+    """The names of the attributes that are loaded with each object, if there is one per column."""
+    by_column = {
+        hash(attribute.columns[0]): attribute.key
+        for attribute in mapper.column_attrs
+        if not attribute.deferred
+    }
+    names = [by_column.get(hash(column), "") for column in columns]
+    return names if all(names) else []
 
 
 def _shape(condition: Condition, values: list[Any]) -> Any:

@@ -32,7 +32,12 @@ def rows_of_select(
     stmt, target = checked(stmt), Target(session_or_engine)
     batch, how = check_batch(NAME, batch), check_count(count)
     ordering = Ordering(stmt, order_by, unique, upper_bound is not None)
-    cursors = Cursors(NAME, ordering.order, [_kinds(c) for c in ordering.columns.values()])
+    columns = ordering.columns
+    trusted = {
+        key.name for key in ordering.order.keys if not key.nullable and _kinds(columns[key.name])
+    }
+    kinds = [_kinds(column) for column in columns.values()]
+    cursors = Cursors(NAME, ordering.order, kinds, trusted=trusted)
     place = cursors.read(cursor)
     pages = Pages(stmt, ordering, target)
     if upper_bound is not None and upper_bound != NOW:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -18,6 +18,25 @@ from celery_graceful.sources.keyset.values import PLAIN, decode, encode
 
 _BARE = frozenset({int, str})
 _NONE = type(None)
+
+
+class KeyColumns(Sequence[Any]):
+    """The keys of a page, kept by column: a tuple for each row would keep the collector busy.
+
+    Args:
+        columns: the values of each column, in the order's order; two or more.
+    """
+
+    def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return KeyColumns([column[place] for column in self.columns])
+        return tuple(column[place] for column in self.columns)
 
 
 class Place(NamedTuple):
@@ -36,15 +55,22 @@ class Cursors:
         source: its name, for messages.
         order: of its rows.
         kinds: Python's types of the key columns, where known, against cursors of other tables.
+        trusted: columns in which every row has an ``int`` or ``str``: not looked at.
     """
 
     def __init__(
-        self, source: str, order: Order, kinds: Sequence[tuple[type, ...] | None] | None = None
+        self,
+        source: str,
+        order: Order,
+        kinds: Sequence[tuple[type, ...] | None] | None = None,
+        *,
+        trusted: Collection[str] = (),
     ) -> None:
         self.source = source
         self.order = order
         self._kinds = kinds or [None] * len(order.keys)
         only = order.keys[0]
+        self._trusted = trusted
         self._bare = len(order.keys) == 1 and not (only.descending or only.nullable)
 
     # -- reading ----------------------------------------------------------------------------
@@ -137,14 +163,19 @@ class Cursors:
             SourceError: a value cannot be held, or is ``NULL`` where no value may be.
         """
         width = len(self.order.keys)
-        if width == 1 and self._bare and until is None and _BARE.issuperset(map(type, keys)):
+        if self._bare and until is None and self._are_bare(keys):
             return keys
-        columns = [keys] if width == 1 else zip(*keys)  # noqa: B905 - as long as each other
+        columns: Iterable[Sequence[Any]] = [keys] if width == 1 else columns_of(keys)
         encoded = [self._encoded(column, place) for place, column in enumerate(columns)]
         return map(list, zip(repeat(self._head(until)), *encoded))
 
+    def _are_bare(self, keys: Sequence[Any]) -> bool:
+        return self.order.keys[0].name in self._trusted or _BARE.issuperset(map(type, keys))
+
     def _encoded(self, values: Sequence[Any], place: int) -> Sequence[Any]:
         key = self.order.keys[place]
+        if key.name in self._trusted:
+            return values
         kinds = set(map(type, values))
         if _NONE in kinds and not key.nullable:
             raise SourceError(
@@ -159,3 +190,10 @@ class Cursors:
         names = self.order.names
         bound = [encode(v, n) for v, n in zip(until, names, strict=False)]
         return {"order": self.order.text, "until": bound}
+
+
+def columns_of(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    """The values of each column of the keys of a page."""
+    if isinstance(keys, KeyColumns):
+        return keys.columns
+    return zip(*keys)  # noqa: B905 - all as long as the order

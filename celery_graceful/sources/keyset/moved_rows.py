@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 from celery_graceful.errors import SourceError
+from celery_graceful.sources.keyset.key_cursors import columns_of
 from celery_graceful.sources.keyset.order import Order
 
 logger = logging.getLogger("celery_graceful.sources")
@@ -31,10 +31,9 @@ class MovedRows:
     def __init__(self, source: str, order: Order) -> None:
         self._source = source
         self._order = order
-        names = order.names
-        self._identity = itemgetter(*(names.index(name) for name in order.identity or names))
+        self._places = [order.names.index(name) for name in order.identity]
         #: Rows in the order of their identity alone cannot move.
-        self._watches = bool(order.identity) and len(order.identity) < len(names)
+        self._watches = bool(order.identity) and len(order.identity) < len(order.names)
         self._first: set[Any] = set()
         self._again: set[Any] = set()
 
@@ -46,15 +45,20 @@ class MovedRows:
         """
         if not self._watches:
             return
-        if not self._first.isdisjoint(map(self._identity, keys)):
-            self._report(self._first.intersection(map(self._identity, keys)))
+        columns = list(columns_of(keys))
+        rows = [columns[place] for place in self._places]
+        if not self._first.isdisjoint(zip(*rows)):  # noqa: B905 - all as long as the page
+            self._report(self._first.intersection(zip(*rows)))  # noqa: B905
         if len(self._first) < _REMEMBERED:
-            self._first.update(map(self._identity, keys))
+            self._first.update(zip(*rows))  # noqa: B905
 
     def _report(self, again: set[Any]) -> None:
         one, known = next(iter(again)), bool(self._again)
         self._again |= again
-        which = f"{', '.join(self._order.identity)} = {one!r:.100}"
+        which = ", ".join(
+            f"{name} = {value!r:.100}"
+            for name, value in zip(self._order.identity, one, strict=True)
+        )
         if 2 <= len(self._again) > len(self._first) // 2:
             raise SourceError(
                 f"{self._source}: rows that were done come again (such as {which}), as their values"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
 from celery_graceful.errors import SourceError
 from celery_graceful.sources.basic import batch_sizer
-from celery_graceful.sources.keyset.key_cursors import Cursors, Place
+from celery_graceful.sources.keyset.key_cursors import Cursors, KeyColumns, Place
 from celery_graceful.sources.keyset.moved_rows import MovedRows
 from celery_graceful.sources.keyset.predicate import Segment, segments
 
-#: Runs one query with a limit: the items, and each one's key (a value, or a tuple of several).
-Fetch: TypeAlias = Callable[[Segment, int], tuple[list[Any], list[Any]]]
+#: The keys of a page's items: each a value, or a tuple of several.
+Keys: TypeAlias = list[Any] | KeyColumns
+#: Runs one query with a limit: the items, and their keys.
+Fetch: TypeAlias = Callable[[Segment, int], tuple[list[Any], Keys]]
 
 #: As ``upper_bound``: the last key that there is when the run begins.
 NOW = "now"
@@ -81,7 +83,7 @@ def _pages(
     upper_bound: Any,
     lists: bool,
     row_values: bool,
-) -> Iterator[tuple[list[Any], list[Any], tuple[Any, ...] | None]]:
+) -> Iterator[tuple[list[Any], Sequence[Any], tuple[Any, ...] | None]]:
     order, (after, until) = cursors.order, place
     if until is None and upper_bound is not None:
         if upper_bound == NOW:
@@ -113,13 +115,14 @@ def _pages(
             return
 
 
-def _page(fetch: Fetch, left: list[Segment], limit: int) -> tuple[list[Any], list[Any]]:
+def _page(fetch: Fetch, left: list[Segment], limit: int) -> tuple[list[Any], Sequence[Any]]:
+    keys: Sequence[Any]
     items, keys = fetch(left[0], limit)
     for segment in left[1:]:
         if len(items) >= limit:
             break
         more, their_keys = fetch(segment, limit - len(items))
-        items, keys = items + more, keys + their_keys
+        items, keys = items + more, [*keys, *their_keys] if items else their_keys
     return items, keys
 
 
