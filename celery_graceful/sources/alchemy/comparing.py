@@ -106,8 +106,9 @@ class Comparing:
         if value is None or kind is column.type:
             return value
         if not isinstance(kind, types.NullType):
-            decorated = isinstance(column.type, types.TypeDecorator)
-            return column.type.process_bind_param(value, self._dialect) if decorated else value
+            decorator: Any = column.type
+            decorated = isinstance(decorator, types.TypeDecorator)
+            return decorator.process_bind_param(value, self._dialect) if decorated else value
         process = column.type.dialect_impl(self._dialect).bind_processor(self._dialect)
         return value if process is None else process(value)
 

@@ -2,7 +2,7 @@
 
 - ``42``: the key, when the order is one ascending column whose values are numbers or texts and no
   upper bound is frozen: short, and easy to write by hand;
-- ``["-created_at,id", {"datetime": "2026-01-31T12:00:00"}, 42]``: the order, then the key;
+- ``["-created_at,-id", {"datetime": "2026-01-31T12:00:00"}, 42]``: the order, then the key;
 - ``[{"order": "id", "until": [900]}, 42]``: the same with a frozen upper bound.
 """
 

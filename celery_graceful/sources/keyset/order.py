@@ -33,7 +33,7 @@ class Order:
 
     @cached_property
     def text(self) -> str:
-        """As it stands in cursors and messages: ``"-created_at,id"``."""
+        """As it stands in cursors and messages: ``"-created_at,-id"``."""
         return ",".join(map(str, self.keys))
 
     @cached_property
@@ -63,6 +63,8 @@ def total_order(
 ) -> Order:
     """The order that was asked for, with the missing columns of the primary key appended.
 
+    They have the direction of the last column that was asked for.
+
     Args:
         source: the source's name, for messages.
         asked: names and whether they are descending; may be empty.
@@ -87,6 +89,8 @@ def total_order(
             f"{source}: the rows have no primary key, so that rows with equal values of order_by"
             " could be left out or repeated; select from a table with a primary key"
         )
-    every = [*asked, *((name, False) for name in primary_key if name not in names)]
+    # In the direction of the last column, so that one index, read in one direction, has the order.
+    last = asked[-1][1] if asked else False
+    every = [*asked, *((name, last) for name in primary_key if name not in names)]
     keys = tuple(Key(name, down, name in nullable) for name, down in every)
     return Order(keys, tuple(primary_key))

@@ -127,7 +127,9 @@ class Database:
         table: Any = cls.__table__
         primary = list(table.primary_key)
         terms: list[Any] = []
-        for name in [*order, *(c.name for c in primary if c.name not in map(bare, order))]:
+        sign = "-" if order and order[-1].startswith("-") else ""
+        more = [sign + c.name for c in primary if c.name not in map(bare, order)]
+        for name in [*order, *more]:
             column = table.c[bare(name)]
             for term in (case((column.is_(None), 1), else_=0), column):
                 terms.append(term.desc() if name.startswith("-") else term)
