@@ -50,7 +50,7 @@ lives: $(READY)  ## random lives of runs on each store for a minute; LIVES=600 f
 	GRACEFUL_LIVES_SECONDS=$(or $(LIVES),60) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -rP \
 		tests/integration/stores/test_lives.py tests/unit/model/test_lives_in_memory.py $(ARGS)
 
-chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis"
+chaos: $(READY)  ## strike real workers and servers at random; ARGS="--faults 50 --seed 7 --broker redis --atomic django"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 corpus: $(READY)  ## the doctor on public deployment files, which it fetches; ARGS="--from DIR" for files that are there

@@ -10,6 +10,7 @@ from celery_graceful.atomic.database import (
     Row,
     Work,
     is_committed_for_items,
+    own_blocks,
 )
 from celery_graceful.atomic.option import Atomic, Every
 
@@ -23,4 +24,5 @@ __all__ = [
     "Row",
     "Work",
     "is_committed_for_items",
+    "own_blocks",
 ]

@@ -10,13 +10,10 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, SessionTransaction
 
+from celery_graceful.atomic import driver_errors
+
 #: How long one attempt waits for another transaction, in seconds.
 WAIT = 0.5
-
-#: SQLSTATEs of a lock that was not to be had, and of transactions that got in each other's way.
-_BUSY_STATES = ("55P03", "40001", "40P01")
-#: Numbers of MySQL's and MariaDB's errors: lock wait timeout, deadlock.
-_BUSY_NUMBERS = (1205, 1213)
 
 
 #: On SQLite: there was a savepoint in this batch, so there is a transaction.
@@ -71,16 +68,7 @@ def has_lost_savepoints(connection: Connection) -> bool:
 
 def is_busy(exc: DBAPIError) -> bool:
     """Whether the same statement may succeed when another transaction has ended."""
-    cause: Any = exc.orig
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if state:
-        return str(state) in _BUSY_STATES
-    if getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return True
-    arguments = getattr(cause, "args", ())
-    if arguments and arguments[0] in _BUSY_NUMBERS:
-        return True
-    return "database is locked" in str(cause)  # Python 3.10 has no names for SQLite's errors
+    return driver_errors.is_busy(exc.orig)
 
 
 def is_transactional(connection: Connection) -> bool:

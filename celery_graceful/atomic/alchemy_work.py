@@ -150,6 +150,8 @@ class SessionWork:
     # -- batches ----------------------------------------------------------------------------
 
     def begin(self) -> None:
+        if self._begun is not None:
+            return
         self._begun = self._session.begin()
         forget_savepoints(_connection(self._session))
 
@@ -169,6 +171,9 @@ class SessionWork:
             self._ours = False
         self._begun = None
         return True
+
+    def committed(self) -> None:
+        pass  # what listens to the session's events has been called
 
     def _mark(self, session: Session, mark: Mark) -> bool:
         assert self._claim is not None
@@ -201,6 +206,9 @@ class SessionWork:
         except Exception as exc:
             logger.warning("%s: its transaction is gone: %r", self._task, exc)
             return False
+
+    def explained(self, exc: Exception) -> Exception | None:
+        return None  # its own errors are clear
 
     # -- the ways back ----------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 #: In ``Session.info`` of a session that commits items' work and checkpoint together.
 COMMITTED_FOR_ITEMS = "celery_graceful.atomic"
+#: An attribute of the ``atomic()`` block of Django's that is a batch's transaction.
+OWN_BLOCK = "is_committed_for_items"
 
 
 class Busy(Exception):
@@ -62,7 +64,10 @@ class Work(Protocol):
 
     @property
     def session(self) -> Any:
-        """What items work with: all they do through it is committed with their checkpoint."""
+        """What items work with: all they do through it is committed with their checkpoint.
+
+        A session of SQLAlchemy, or Django's connection.
+        """
 
     def claim(self, claim: Claim, stands: Callable[[], bool]) -> Row | None:
         """Make the run's row this execution's, in its own transaction; returns the row.
@@ -76,7 +81,7 @@ class Work(Protocol):
         """
 
     def begin(self) -> None:
-        """Begin the transaction of the next items."""
+        """Begin the transaction of the next items, if it has not begun."""
 
     def commit(self, mark: Mark | None) -> bool:
         """Commit the items' work together with ``mark`` (``None``: there is no row).
@@ -88,11 +93,17 @@ class Work(Protocol):
             TransactionError: the transaction was committed or rolled back by somebody else.
         """
 
+    def committed(self) -> None:
+        """The commit is done and noted: call what waits for it. What that raises is passed on."""
+
     def item(self) -> AbstractContextManager[Any]:
         """Around one item: what it did is undone when it raises, and nothing else."""
 
     def stands(self) -> bool:
         """Whether what the batch has done can still be committed: a database may undo it all."""
+
+    def explained(self, exc: Exception) -> Exception | None:
+        """A clearer error for what an item has done to the transaction; ``None`` if ``exc`` is."""
 
     def rollback(self) -> None:
         """Undo what was not committed. Never raises."""
@@ -117,6 +128,11 @@ class Database(Protocol):
 def is_committed_for_items(session: Any) -> bool:
     """Whether the plugin commits this SQLAlchemy session, together with the checkpoint."""
     return COMMITTED_FOR_ITEMS in session.info
+
+
+def own_blocks(connection: Any) -> int:
+    """How many of the open blocks of Django's connection are a batch's transaction."""
+    return sum(getattr(block, OWN_BLOCK, False) for block in connection.atomic_blocks)
 
 
 # -- whose row it is ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery_graceful import durations
 from celery_graceful.atomic.database import Claim, Database, Work
+from celery_graceful.atomic.django_database import DjangoDatabase
 
 if TYPE_CHECKING:
     from celery_graceful.atomic.alchemy_work import Ready
@@ -52,6 +53,20 @@ class Atomic:
             every: see :class:`Atomic`.
         """
         return cls(SqlAlchemy(make_session), every)
+
+    @classmethod
+    def django(cls, using: str = "default", every: int | str | timedelta = 100) -> Atomic:
+        """In a transaction of Django's database ``using``, in which items use the ORM as usual.
+
+        Nothing is imported or connected before a run begins; what is wrong with the arguments is a
+        fault of the task's definition.
+
+        Args:
+            using: an alias of ``settings.DATABASES``. What items do in other databases is not part
+                of the transaction.
+            every: see :class:`Atomic`.
+        """
+        return cls(DjangoDatabase(using), every)
 
     def problems(self) -> list[str]:
         """What is wrong with the arguments."""

@@ -159,7 +159,18 @@ def _validated(execution: Execution) -> Models | None:
 
 def _run_items(execution: Execution, models: Models | None) -> Any:
     """The task's hooks and items, from where the execution stands to the result."""
+    try:
+        return _run_prepared(execution, models)
+    except Exception as exc:
+        clearer = execution.work.explained(exc)
+        if clearer is None:
+            raise
+        raise clearer from exc
+
+
+def _run_prepared(execution: Execution, models: Models | None) -> Any:
     task, args, kwargs = execution.task, execution.args, execution.kwargs
+    execution.work.prepare()
     informed = execution.informed
     informed(task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
     if execution.total is None and not execution.resumed:

@@ -237,8 +237,16 @@ class Execution:
             f"{self.task.name}: its checkpoint at cursor {cursor!r:.200} would be saved while "
             f"{found} is open that was begun within the run. A stop or a crash would undo that "
             "work, and the run would continue after it. Commit before the item ends (in a "
-            "generator: before the yield), for example by making a page the item; or give the "
-            "task the option atomic = Atomic.sqlalchemy(Session), which commits work and "
+            "generator: before the yield), for example by making a page the item"
+            + self._or_atomic(found)
+        )
+
+    def _or_atomic(self, found: str) -> str:
+        if self.task.atomic is not None:
+            return "."
+        option = "django()" if "Django database" in found else "sqlalchemy(Session)"
+        return (
+            f"; or give the task the option atomic = Atomic.{option}, which commits work and "
             "checkpoint together."
         )
 

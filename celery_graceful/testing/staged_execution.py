@@ -74,6 +74,7 @@ class StagedExecution(Execution):
         self.stage.boundary(self, done)
 
     def _interrupted(self, reason: str) -> NoReturn:
+        self.work.prepare()
         self.task.on_stop(reason, *self.args, **self.kwargs)
         self.work.save()
         self.stage.saved = encode(self.checkpoint)

@@ -6,6 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.evidence import Evidence
@@ -16,6 +17,7 @@ from tests.chaos.stage import FLUSH, LEASE, open_stage
 from tests.chaos.verdict import judge
 
 BROKERS = ("redis", "rabbitmq")
+ORMS = ("sqlalchemy", "django")
 
 
 def main() -> int:
@@ -43,6 +45,9 @@ def _arguments() -> argparse.Namespace:
         help="makes faults, targets and runs the same again",
     )
     parser.add_argument("--broker", choices=BROKERS, help="both, one after the other, if left out")
+    parser.add_argument(
+        "--atomic", choices=ORMS, default="sqlalchemy", help="what atomic runs write with"
+    )
     parser.add_argument("--only", action="append", choices=KINDS, default=[], help="repeatable")
     parser.add_argument("--folder", type=Path, help="a new folder for logs and evidence")
     parser.add_argument("--judge", type=Path, help="judge the evidence in this folder once more")
@@ -52,7 +57,8 @@ def _arguments() -> argparse.Namespace:
 def _play(broker: str, given: argparse.Namespace, folder: Path) -> Evidence:
     folder.mkdir(parents=True)
     planned = plan(given.seed, given.faults, LEASE, given.only)
-    with Servers(broker) as servers, open_stage(servers, given.seed, folder) as stage:
+    stage_of = partial(open_stage, seed=given.seed, folder=folder, atomic=given.atomic)
+    with Servers(broker) as servers, stage_of(servers) as stage:
         try:
             stage.play(planned)
         finally:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from typing import Any
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import sessionmaker
-
-from celery_graceful import Atomic, IterableTask, iterable_task
+from celery_graceful import IterableTask, iterable_task
 from celery_graceful.execution.owned import owned_run
 from tests.acceptance.apps.making import make_app
 from tests.chaos.journal import Journal
-from tests.chaos.ledger import INSERT_NAMED, Ledger, row
+from tests.chaos.ledger import Ledger, row
 
 app = make_app("chaos")
 # On RabbitMQ a worker that has reconnected would leave children idle until its present runs end.
@@ -77,15 +74,15 @@ class Enumerated(IterableTask):
         return {"id": self.request.id, "sum": self.carry.get("sum", 0)}
 
 
-Session = sessionmaker(create_engine(os.environ["CHAOS_DATABASE"], pool_size=1))
+in_transaction = import_module(f"tests.chaos.items_of_{os.environ['CHAOS_ATOMIC']}")
 
 
 @app.task(
     name="chaos.atomic",
     base=IterableTask,
     bind=True,
-    atomic=Atomic.sqlalchemy(Session, every=20),
-    autoretry_for=(DBAPIError,),  # a connection that was cut
+    atomic=in_transaction.ATOMIC,
+    autoretry_for=in_transaction.ERRORS,
     max_retries=None,
     default_retry_delay=0,
 )
@@ -95,9 +92,7 @@ def atomic(
     """The same, its rows in one transaction with its checkpoints."""
     for item in range(cursor + 1, items):
         time.sleep(pause)
-        self.transaction.session.execute(
-            text(INSERT_NAMED), row(str(self.request.id), item, "atomic", fence_of(self))
-        )
+        in_transaction.write(self, row(str(self.request.id), item, "atomic", fence_of(self)))
         exit_at(item, exits)
         self.carry["sum"] = self.carry.get("sum", 0) + item
         yield item

@@ -104,20 +104,23 @@ class Stage:
 
 
 @contextmanager
-def open_stage(servers: Servers, seed: int, folder: Path) -> Iterator[Stage]:
+def open_stage(
+    servers: Servers, seed: int, folder: Path, atomic: str = "sqlalchemy"
+) -> Iterator[Stage]:
     """Start the workers, and all that watches them.
 
     Args:
         servers: that were started.
         seed: of the runs' sizes.
         folder: for logs and the journal.
+        atomic: what atomic runs write their rows with: ``sqlalchemy`` or ``django``.
     """
     with ExitStack() as stack:
         ledger = Ledger(servers.database_url)
         ledger.make()
         stack.callback(ledger.close)
         journal = Journal(folder / "journal.jsonl")
-        start = _starter(servers, folder, journal)
+        start = _starter(servers, folder, journal, atomic)
         app = stack.enter_context(
             producer(servers.broker.url, servers.results.url, **_transport(servers))
         )
@@ -130,7 +133,9 @@ def open_stage(servers: Servers, seed: int, folder: Path) -> Iterator[Stage]:
         yield Stage(servers, crew, feeder, faults, journal, ledger)
 
 
-def _starter(servers: Servers, folder: Path, journal: Journal) -> Callable[[str], Worker]:
+def _starter(
+    servers: Servers, folder: Path, journal: Journal, atomic: str
+) -> Callable[[str], Worker]:
     settings = {
         "graceful_store": servers.store.url,
         "graceful_lease_ttl": LEASE,
@@ -141,6 +146,7 @@ def _starter(servers: Servers, folder: Path, journal: Journal) -> Callable[[str]
         "BROKER_URL": servers.broker.url,
         "RESULT_URL": servers.results.url,
         "SETTINGS": json.dumps(settings),
+        "CHAOS_ATOMIC": atomic,
         "CHAOS_DATABASE": servers.database_url,
         "CHAOS_JOURNAL": str(journal.path),
     }

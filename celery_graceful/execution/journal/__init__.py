@@ -63,8 +63,11 @@ class ItemWork(Protocol):
     def enter(self) -> None:
         """Begin; the execution may move to what the database knows of the run."""
 
+    def prepare(self) -> None:
+        """An item or a hook comes next: see to it that its transaction is open."""
+
     def look(self) -> None:
-        """Between two items: commit what is due."""
+        """Between two items: commit what is due, and prepare the next."""
 
     def save(self) -> bool:
         """Commit what was done; false if another execution has the run."""
@@ -77,6 +80,9 @@ class ItemWork(Protocol):
 
     def stands(self) -> bool:
         """Whether what was done since the last checkpoint can still be saved."""
+
+    def explained(self, exc: Exception) -> Exception | None:
+        """A clearer error than ``exc`` for what an item did to the transaction, or ``None``."""
 
     def undo(self) -> bool:
         """Undo what is not committed; whether the execution went back to the last commit."""

@@ -131,7 +131,7 @@ class AtomicWork:
         self.is_timed = bool(self._every.seconds)
         self.began = False
         self.commit_due = math.inf
-        self._has_moved = False
+        self._is_prepared = self._has_moved = False
         self._keep(encode(execution.checkpoint))
 
     def _keep(self, text: str) -> None:
@@ -165,10 +165,14 @@ class AtomicWork:
                 checkpoint = decode(row.checkpoint)
                 execution.begin_at(checkpoint)
                 self._keep(encode(checkpoint))
-        self._begin_batch()
 
-    def _begin_batch(self) -> None:
+    def prepare(self) -> None:
+        # As late as can be: what is not an item's work, such as a signal's receiver, may use the
+        # same connection, and must not be rolled back with a batch that never comes to its end.
+        if self._is_prepared:
+            return
         self.transaction.begin()
+        self._is_prepared = True
         # What is not committed at the kill is done again.
         most = None if self._row is None else self._row.batch_time()
         limits = [each for each in (self._every.seconds or None, most) if each is not None]
@@ -190,6 +194,7 @@ class AtomicWork:
         if self._every.items:
             # Cut short and not made anew: a fuse that has blown meanwhile has to stay so.
             del self._execution.fuse[self._every.items - self._pending :]
+        self.prepare()
 
     def _batch_is_full(self) -> bool:
         pending = self._pending
@@ -203,10 +208,7 @@ class AtomicWork:
     # -- commits ----------------------------------------------------------------------------
 
     def save(self) -> bool:
-        if not self._commit(self._checked_text(), None):
-            return False
-        self._begin_batch()
-        return True
+        return self._commit(self._checked_text(), None)
 
     def save_result(self, result: Callable[[], Any]) -> bool:
         if self._execution.saved is not None:
@@ -231,8 +233,13 @@ class AtomicWork:
             if row is not None:
                 row.refused()
             return False
+        self._end_batch()
         self._keep(text)
+        self.transaction.committed()  # when all is noted: it may raise
         return True
+
+    def _end_batch(self) -> None:
+        self._is_prepared, self.commit_due = False, math.inf
 
     def item_scope(self) -> AbstractContextManager[Any]:
         return self.transaction.item()
@@ -240,13 +247,29 @@ class AtomicWork:
     def stands(self) -> bool:
         return self.transaction.stands()
 
+    def explained(self, exc: Exception) -> Exception | None:
+        return None if self._work is None else self._work.explained(exc)
+
     # -- the ways back ----------------------------------------------------------------------
 
     def undo(self) -> bool:
+        self._close_source()
         if self._work is not None:
             self._work.rollback()
+        self._end_batch()
         self._execution.begin_at(self.kept)
         return True
+
+    def _close_source(self) -> None:
+        # It may stand still within savepoints of its own, which end before the transaction does.
+        close = getattr(self._execution.source, "close", None)
+        if not callable(close):
+            return
+        try:
+            close()
+        except Exception as exc:
+            name = self._execution.task.name
+            logger.warning("%s: its enumerator could not be closed: %r", name, exc)
 
     def forget(self) -> None:
         if self._row is not None:

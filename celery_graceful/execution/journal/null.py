@@ -71,10 +71,13 @@ class PlainWork:
     def transaction(self) -> Work:
         raise NoRunError(
             f"{self._task_name}.transaction exists only in an atomic run; give the task the option "
-            "atomic = Atomic.sqlalchemy(Session)"
+            "atomic = Atomic.sqlalchemy(Session), or Atomic.django()"
         )
 
     def enter(self) -> None:
+        pass
+
+    def prepare(self) -> None:
         pass
 
     def look(self) -> None:
@@ -91,6 +94,9 @@ class PlainWork:
 
     def stands(self) -> bool:
         return True
+
+    def explained(self, exc: Exception) -> Exception | None:
+        return None
 
     def undo(self) -> bool:
         return False

@@ -146,6 +146,7 @@ class StoreJournal:
         doubt.begins(cursor)
         try:
             self.flush(time.monotonic(), needed=True)
+            self._execution.work.prepare()
         except BaseException:
             doubt.not_begun()
             raise

@@ -63,6 +63,7 @@ def leave(run: OwnedRun, reason: str) -> None:
 
 def _stop_work(run: OwnedRun, reason: str) -> None:
     execution = run.execution
+    execution.work.prepare()
     if replay_of(run) is not None:
         pass  # it began without hooks
     elif reason == StopReason.CANCELLED:

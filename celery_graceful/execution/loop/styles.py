@@ -29,6 +29,7 @@ from celery_graceful.sources.skipping import SKIPPED, SkippingSource, close
 
 def iterate(execution: Execution) -> Any:
     """Run an execution's items; returns what a generator returned, ``None`` for classes."""
+    execution.work.prepare()
     if execution.task.body is not None:
         return _iterate_generator(execution)
     _iterate_class(execution)

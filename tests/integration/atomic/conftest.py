@@ -1,4 +1,4 @@
-"""A project on each kind of database."""
+"""A project on each kind of database, with each ORM."""
 
 # mypy: allow-untyped-decorators
 from __future__ import annotations
@@ -11,14 +11,40 @@ import pytest
 
 from .project import MakeProject, Project, inside_a_worker, new_id
 
+KINDS = [
+    "sqlite",
+    pytest.param("postgres", marks=pytest.mark.postgres),
+    pytest.param("django+sqlite", marks=pytest.mark.matrix),
+    pytest.param("django+postgres", marks=pytest.mark.postgres),
+    pytest.param("django+mariadb", marks=[pytest.mark.mariadb, pytest.mark.matrix]),
+]
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+
+@pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database of the tasks' own, of each kind in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/shop.db"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+    return _url(request, tmp_path)
+
+
+@pytest.fixture(
+    params=[
+        "django+sqlite",
+        pytest.param("django+postgres", marks=pytest.mark.postgres),
+        pytest.param("django+mariadb", marks=[pytest.mark.mariadb, pytest.mark.matrix]),
+    ]
+)
+def django_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same of Django's only."""
+    return _url(request, tmp_path)
+
+
+def _url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    orm, _, kind = request.param.rpartition("+")
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/shop.db"
+    else:
+        url = request.getfixturevalue(f"{kind}_url")
+    return f"{orm}+{url}" if orm else url
 
 
 @pytest.fixture

@@ -54,12 +54,38 @@ def watch(project: Project, step: Callable[[str], object]) -> None:
     """Have ``step`` called with a name at every step of a run."""
     project.step = step
     project.runtime.__dict__["store"] = Watched(project.runtime.store, step)
+    if project.alias:
+        watch_django(project.alias, step)
+        return
     for name in ("before_cursor_execute", "after_cursor_execute"):
         event.listen(
             project.engine, name, lambda *found, name=name: step(f"{name} {found[2][:30]!r}")
         )
     event.listen(project.engine, "commit", lambda connection: step("before a commit"))
     event.listen(Session, "after_commit", lambda session: step("after a commit"))
+
+
+def watch_django(alias: str, step: Callable[[str], object]) -> None:
+    """The same on Django's connection of this thread."""
+    from django.db import connections
+
+    connection = connections[alias]
+    commit = connection._commit
+
+    def executed(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        step(f"before_cursor_execute {sql[:30]!r}")
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            step(f"after_cursor_execute {sql[:30]!r}")
+
+    def committed() -> None:
+        step("before a commit")
+        commit()
+        step("after a commit")
+
+    connection.execute_wrappers.append(executed)
+    connection._commit = committed
 
 
 def in_a_child(work: Callable[[], object], kill_after: float | None = None) -> bool:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from celery import Celery
 from celery.app.trace import build_tracer
-from sqlalchemy import (
-    create_engine,
-    delete,
-    event,
-    select,
-)
+from django.db import connections
+from sqlalchemy import create_engine, delete, event, insert, select, text
 from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask
@@ -27,6 +24,7 @@ from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag
+from tests.harness.django_aliases import alias_for
 from tests.integration.atomic.tasks import TASK, effects, make_tasks, metadata
 
 #: Makes a project; keyword arguments as :class:`Project`.
@@ -42,7 +40,7 @@ class Project:
     """An app, its database and its store. Nothing is connected before it is used.
 
     Args:
-        database: URL of the tasks' database.
+        database: URL of the tasks' database; after ``django+``, the tasks use Django's ORM.
         store: URL of the runs' store.
         folder: for what the tasks remember beside the database.
         every: the batches of the tasks.
@@ -52,10 +50,13 @@ class Project:
     def __init__(
         self, database: str, store: str, folder: Path, every: Any = 3, **conf: Any
     ) -> None:
+        self.orm, database = split(database)
+        self.url = database
         self.engine = create_engine(database)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _write_ahead)
         self.session = sessionmaker(self.engine)
+        self._open = ExitStack()
         self.folder = folder
         #: Called at each named step of the tasks.
         self.step: Callable[[str], object] = lambda name: None
@@ -71,9 +72,52 @@ class Project:
                 **conf,
             }
         )
-        self.atomic = Atomic.sqlalchemy(self.session, every=every)
+        #: The alias of Django's that the tasks write to.
+        self.alias = self._open.enter_context(alias_for(database)) if self.orm == "django" else ""
+        self.atomic = self.atomically(every)
         make_tasks(self)
         self.app.finalize()
+
+    def atomically(self, every: Any = 3) -> Atomic:
+        """The option of the tasks."""
+        if self.alias:
+            return Atomic.django(using=self.alias, every=every)
+        return Atomic.sqlalchemy(self.session, every=every)
+
+    def write(self, task: Any, item: int, kind: str = "item", **more: Any) -> None:
+        """Leave an effect, within the task's transaction."""
+        row = {"kind": kind, "item": item, **more}
+        if self.alias:
+            from tests.integration.atomic.django_rows import Effect
+
+            Effect(**row).save(using=task.transaction.using, force_insert=True)
+        else:
+            task.transaction.session.execute(insert(effects), row)
+
+    def execute(self, task: Any, statement: str) -> None:
+        """Execute a statement within the task's transaction."""
+        if self.alias:
+            with task.transaction.connection.cursor() as cursor:
+                cursor.execute(statement)
+        else:
+            task.transaction.session.execute(text(statement))
+
+    def savepoint(self, task: Any) -> AbstractContextManager[Any]:
+        """A savepoint of an item's own."""
+        if self.alias:
+            from django.db import transaction
+
+            return cast("AbstractContextManager[Any]", transaction.atomic(using=self.alias))
+        return cast("AbstractContextManager[Any]", task.transaction.session.begin_nested())
+
+    @property
+    def errors(self) -> dict[str, type[Exception]]:
+        """The ORM's errors, by name."""
+        if self.alias:
+            from django.db import IntegrityError, OperationalError
+        else:
+            from sqlalchemy.exc import IntegrityError, OperationalError
+        return {each.__name__: each for each in (IntegrityError, OperationalError)}
 
     def create(self) -> None:
         """Make the table of effects, empty."""
@@ -88,6 +132,7 @@ class Project:
     def close(self) -> None:
         """Disconnect."""
         runtime_of(self.app).store.close()
+        self._open.close()
         self.engine.dispose()
         self.app.close()
 
@@ -160,8 +205,12 @@ class Project:
             **({GENERATION: generation} if generation else {}),
         }
         made = self.app.tasks[task]
-        done: Any = build_tracer(task, made, app=self.app)(run, list(args), {}, request)
-        return done
+        try:
+            done: Any = build_tracer(task, made, app=self.app)(run, list(args), {}, request)
+            return done
+        finally:
+            if self.alias and threading.current_thread() is not threading.main_thread():
+                connections[self.alias].close()  # each thread has one of its own
 
     def happen(self, run: str, event: ev.Event, task: str = TASK) -> None:
         """Let something happen to a run."""
@@ -183,6 +232,12 @@ class Project:
                 run, *args, task=task, generation=record.generation, redelivered=True
             )
         raise AssertionError(f"{run} does not end: {self.record(run, task)}")
+
+
+def split(database: str) -> tuple[str, str]:
+    """The ORM of a project's tasks, and the URL."""
+    url = database.removeprefix("django+")
+    return ("sqlalchemy" if url == database else "django"), url
 
 
 @contextmanager
@@ -238,11 +293,24 @@ def own_task(project: Project, each: Callable[..., Any], **options: Any) -> Any:
 
 
 def commits_of(project: Project) -> list[int]:
-    """A list that grows with each commit, by the items that are in the database then."""
+    """A list that grows with each batch, by the items that are in the database then."""
     seen: list[int] = []
-    event.listen(
-        project.session, "after_commit", lambda s: seen.append(project.effects("item").total())
-    )
+    database: Any = project.atomic.database
+    open_work = database.open
+
+    def opened(task: str, *, carried: bool) -> Any:
+        work = open_work(task, carried=carried)
+        commit = work.commit
+
+        def committed(mark: Any) -> bool:
+            done: bool = commit(mark)
+            seen.append(project.effects("item").total())
+            return done
+
+        work.commit = committed
+        return work
+
+    database.open = opened
     return seen
 
 

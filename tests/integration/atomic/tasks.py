@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, insert
+from sqlalchemy import Column, Integer, MetaData, String, Table
 
 from celery_graceful import IterableTask
 from celery_graceful.model.run.reasons import StopReason
@@ -32,7 +32,7 @@ def make_tasks(project: Project) -> None:
 
     def note(task: Any, kind: str, item: int = 0) -> None:
         project.step(f"{kind} {item} begins")
-        task.transaction.session.execute(insert(effects), {"kind": kind, "item": item})
+        project.write(task, item, kind)
         project.step(f"{kind} {item} is done")
 
     def work(task: Any, item: int, what: str) -> None:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
 
 from celery_graceful.errors import TransactionError
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs import quarantined_items
 from tests.integration.atomic.project import Project, is_sqlite, new_id, own_task
-from tests.integration.atomic.tasks import effects
-
-
-def write(task: Any, item: int) -> None:
-    task.transaction.session.execute(insert(effects), {"kind": "item", "item": item})
 
 
 def listed(project: Project, run: str) -> list[int]:
@@ -26,12 +20,12 @@ def listed(project: Project, run: str) -> list[int]:
 def test_a_database_that_undoes_the_batch_loses_nothing_in_silence(project: Project) -> None:
     if not is_sqlite(project):
         pytest.skip("a conflict clause of SQLite's")
-    undo = text("INSERT OR ROLLBACK INTO effects (number) SELECT number FROM effects LIMIT 1")
+    undo = "INSERT OR ROLLBACK INTO effects (number) SELECT number FROM effects LIMIT 1"
 
     def each(task: Any, item: int) -> None:
         if item == 2:
-            task.transaction.session.execute(undo)
-        write(task, item)
+            project.execute(task, undo)
+        project.write(task, item)
 
     own_task(project, each, max_failed_items=2)
     run = new_id()
@@ -43,15 +37,15 @@ def test_a_database_that_undoes_the_batch_loses_nothing_in_silence(project: Proj
 def test_the_same_within_a_savepoint_of_the_users_own(project: Project) -> None:
     if not is_sqlite(project):
         pytest.skip("a conflict clause of SQLite's")
-    undo = text("INSERT OR ROLLBACK INTO effects (number) SELECT number FROM effects LIMIT 1")
+    undo = "INSERT OR ROLLBACK INTO effects (number) SELECT number FROM effects LIMIT 1"
 
     def each(task: Any, item: int) -> None:
         if item < 2:
-            write(task, item)
+            project.write(task, item)
             return
         try:
-            with task.transaction.session.begin_nested():
-                task.transaction.session.execute(undo)
+            with project.savepoint(task):
+                project.execute(task, undo)
         except Exception:
             return
 
@@ -63,7 +57,7 @@ def test_the_same_within_a_savepoint_of_the_users_own(project: Project) -> None:
 
 def test_what_is_retried_is_quarantined_when_the_budget_is_spent(project: Project) -> None:
     def each(task: Any, item: int) -> None:
-        write(task, item)
+        project.write(task, item)
         if item == 2:
             raise ZeroDivisionError
 
@@ -81,7 +75,7 @@ def test_what_is_retried_is_quarantined_when_the_budget_is_spent(project: Projec
 
 def test_a_run_that_fails_lists_what_lies_before_its_cursor(project: Project) -> None:
     def each(task: Any, item: int) -> None:
-        write(task, item)
+        project.write(task, item)
         if item in (0, 1, 3):
             raise ZeroDivisionError
 

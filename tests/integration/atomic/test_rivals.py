@@ -71,7 +71,7 @@ def watched(project: Project) -> None:
 def test_a_stalled_runner_is_rolled_back(
     project: Project, at: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if at in ("item 4 is done", "complete 0 begins") and is_sqlite(project):
+    if is_sqlite(project) and (project.alias or at in ("item 4 is done", "complete 0 begins")):
         pytest.skip("there it holds the lock of the whole database, and the other has to wait")
     run = new_id()
     with Stalled(project, run, at):

@@ -36,7 +36,7 @@ def test_a_store_that_has_lost_the_run(make_project: MakeProject) -> None:
 
 def make_project_again(project: Project) -> Project:
     """The same project with an empty store."""
-    url = project.engine.url.render_as_string(hide_password=False)
+    url = f"django+{project.url}" if project.alias else project.url
     return Project(url, f"memory://{new_id()}", project.folder)
 
 

@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from celery_graceful.execution import ending
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs import quarantined_items
 from tests.integration.atomic.project import Project, new_id, own_task
-from tests.integration.atomic.tasks import effects
-
-
-def write(task: Any, item: int) -> None:
-    task.transaction.session.execute(insert(effects), {"kind": "item", "item": item})
 
 
 def test_a_savepoint_that_comes_first_is_not_the_transaction(project: Project) -> None:
     """Else its end would commit what the batch, which fails later, has to undo."""
 
     def each(task: Any, item: int) -> None:
-        with task.transaction.session.begin_nested():
-            write(task, item)
+        with project.savepoint(task):
+            project.write(task, item)
         if item == 1:
             raise ZeroDivisionError
 
@@ -34,7 +28,7 @@ def test_a_savepoint_that_comes_first_is_not_the_transaction(project: Project) -
 
 def test_an_item_put_aside_leaves_no_trace_in_the_batch(project: Project) -> None:
     def each(task: Any, item: int) -> None:
-        write(task, item)
+        project.write(task, item)
         if item in (0, 2):
             raise ZeroDivisionError(f"item {item}")
 
@@ -61,7 +55,7 @@ def test_crashes_leave_no_item_aside_that_is_done_later(
     broken = True
 
     def each(task: Any, item: int) -> None:
-        write(task, item)
+        project.write(task, item)
         if item == 1 and broken:
             raise ZeroDivisionError
         if item == 2 and broken:

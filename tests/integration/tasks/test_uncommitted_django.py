@@ -84,7 +84,7 @@ def test_a_stop_within_an_open_block_loses_no_row(found: Any, case: str) -> None
     assert told["error"].startswith("TransactionError: proj.work: its checkpoint at cursor ")
     assert OPEN[case] in told["error"]
     assert "before the yield" in told["error"]
-    assert "atomic = Atomic.sqlalchemy(Session)" in told["error"]
+    assert "atomic = Atomic.django()" in told["error"]
     assert told["rows"] == list(range(COMMITTED.get(case, 40)))
     assert told["saved"] is None or told["saved"] in told["rows"], "saved ahead of the rows"
 

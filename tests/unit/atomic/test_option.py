@@ -87,10 +87,70 @@ def app_with() -> Any:
     return make
 
 
-def test_sqlalchemy_is_imported_by_a_run_only() -> None:
+@pytest.mark.parametrize(
+    ("made", "module"),
+    [("sqlalchemy(lambda: None)", "sqlalchemy"), ("django('other')", "django.db")],
+)
+def test_an_orm_is_imported_by_a_run_only(made: str, module: str) -> None:
     code = (
         "import sys; from celery_graceful import Atomic, IterableTask\n"
-        "Atomic.sqlalchemy(lambda: None).problems()\n"
-        "sys.exit('sqlalchemy' in sys.modules)"
+        f"assert Atomic.{made}.problems() == []\n"
+        f"sys.exit({module!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+# -- Django ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("using", ["", None, 3, sessionmaker()])
+def test_what_is_no_alias(using: Any) -> None:
+    (problem,) = Atomic.django(using).problems()
+    assert "needs the alias of a database in settings.DATABASES" in problem
+
+
+SETTINGS = """
+import sys
+from django.conf import settings
+settings.configure(DATABASES={"default": {}, "replica": {"ENGINE": "django.db.backends.sqlite3"}})
+from celery_graceful import Atomic
+print(*Atomic.django(sys.argv[1]).problems())
+"""
+
+
+@pytest.mark.parametrize(
+    ("using", "found"),
+    [
+        ("replica", ""),
+        ("replcia", "which has 'default', 'replica'. Did you mean 'replica'?"),
+        ("default", "settings.DATABASES['default'] has no ENGINE"),
+    ],
+)
+def test_an_alias_is_checked_when_settings_are_known(using: str, found: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETTINGS, using], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert found in done.stdout
+    assert bool(found) == bool(done.stdout.strip())
+
+
+def test_no_settings_at_all() -> None:
+    code = (
+        "from celery import Celery; from celery_graceful import Atomic, IterableTask\n"
+        "app = Celery(set_as_current=False)\n"
+        "@app.task(base=IterableTask, atomic=Atomic.django())\n"
+        "def work(*, cursor=0): yield 1\n"
+        "work()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={}
+    )
+    assert "DefinitionError: __main__.work: Atomic.django(using='default') finds no" in done.stderr
+    assert 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")' in done.stderr
+
+
+def test_django_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celery_graceful.atomic.django_database.find_spec", lambda name: None)
+    (problem,) = Atomic.django().problems()
+    assert "pip install 'celery-graceful[django]'" in problem

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from celery_graceful.atomic import own_blocks
 from celery_graceful.execution.journal.uncommitted import alchemy, drivers
 
 
@@ -82,7 +83,7 @@ class DjangoBlocks:
             depth, before = _depth(connection), self._depths.get(alias, 0)
             if depth > before:
                 return f"a transaction.atomic() block on the Django database {alias!r}"
-            if depth or before or alias in self._open_before:
+            if depth or before or alias in self._open_before or own_blocks(connection):
                 continue
             if (how := drivers.state(connection.connection)) is not None:
                 return f"a transaction on the Django database {alias!r}, without autocommit ({how})"
@@ -90,8 +91,13 @@ class DjangoBlocks:
 
 
 def _depth(connection: Any) -> int:
-    """How many blocks are open: the outermost, and those within, with a savepoint or without."""
-    return 1 + len(connection.savepoint_ids) if connection.in_atomic_block else 0
+    """How many blocks are open: the outermost, and those within, with a savepoint or without.
+
+    The block of an atomic run's batch does not count: the run itself commits it.
+    """
+    if not connection.in_atomic_block:
+        return 0
+    return 1 + len(connection.savepoint_ids) - own_blocks(connection)
 
 
 def _connections() -> list[Any]:
