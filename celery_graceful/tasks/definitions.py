@@ -14,6 +14,7 @@ from celery_graceful.atomic import Atomic
 from celery_graceful.errors import DefinitionError
 from celery_graceful.execution.quarantine import allowance
 from celery_graceful.execution.run_task import RunTask
+from celery_graceful.runs.oneoff.dry_runs import dry_run_faults
 from celery_graceful.runtime import runtime_of
 
 
@@ -142,7 +143,7 @@ def _class_faults(cls: type[RunTask]) -> list[str]:
         faults.append("each_iteration is async and would never run; write a plain method")
     elif inspect.isgeneratorfunction(each):
         faults.append("each_iteration has a yield and would never run; write a plain method")
-    return faults
+    return [*faults, *dry_run_faults(build, each)]
 
 
 def _takes_cursor(function: Callable[..., Any]) -> bool:
