@@ -1,21 +1,18 @@
-"""Rows of CSV files, resumable at a byte offset."""
+"""Rows of CSV files."""
 
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, overload
 
-from celery_graceful.sources.reading.offsets import (
-    Lines,
-    Path,
-    check_encoding,
-    check_offset,
-    is_utf8,
-    located,
-)
+from celery_graceful.sources.reading.compressed.formats import Compression
+from celery_graceful.sources.reading.fingerprints import FileCursor, position
+from celery_graceful.sources.reading.offsets import Lines, check_encoding, is_utf8, located
+from celery_graceful.sources.reading.opening import Changed, Opened, opened
+from celery_graceful.sources.reading.origins.choice import Readable
 
 #: As the dict rows of the standard library: texts, but for ``restkey`` and ``restval``.
 DictRow: TypeAlias = dict[str | Any, str | Any]
@@ -23,55 +20,60 @@ DictRow: TypeAlias = dict[str | Any, str | Any]
 
 @overload
 def csv_rows(
-    path: Path,
+    path: Readable,
     *,
-    cursor: int | None = None,
+    cursor: FileCursor | int | None = None,
     lists: Literal[False] = False,
     header: bool = True,
     fieldnames: Sequence[str] | None = None,
     restkey: str | None = None,
     restval: str | None = None,
     encoding: str = "utf-8",
+    compression: Compression = "auto",
+    changed: Changed = "error",
     dialect: Any = "excel",
     **fmtparams: Any,
-) -> Iterator[tuple[DictRow, int]]: ...
+) -> Iterator[tuple[DictRow, FileCursor]]: ...
 
 
 @overload
 def csv_rows(
-    path: Path,
+    path: Readable,
     *,
-    cursor: int | None = None,
+    cursor: FileCursor | int | None = None,
     lists: Literal[True],
     header: bool = True,
     encoding: str = "utf-8",
+    compression: Compression = "auto",
+    changed: Changed = "error",
     dialect: Any = "excel",
     **fmtparams: Any,
-) -> Iterator[tuple[list[str], int]]: ...
+) -> Iterator[tuple[list[str], FileCursor]]: ...
 
 
 def csv_rows(
-    path: Path,
+    path: Readable,
     *,
-    cursor: int | None = None,
+    cursor: FileCursor | int | None = None,
     lists: bool = False,
     header: bool = True,
     fieldnames: Sequence[str] | None = None,
     restkey: str | None = None,
     restval: str | None = None,
     encoding: str = "utf-8",
+    compression: Compression = "auto",
+    changed: Changed = "error",
     dialect: Any = "excel",
     **fmtparams: Any,
-) -> Iterator[tuple[Any, int]]:
-    """The rows of a CSV file; the cursor is the byte offset behind the row.
+) -> Iterator[tuple[Any, FileCursor]]:
+    """The rows of a CSV file; the cursor has the byte offset behind the row.
 
     Resuming reads the header again and seeks, whatever the size of the file. Quoted fields over
     several lines, all three kinds of line ends and a UTF-8 BOM are understood; empty lines are
     left out. Rows appended behind the cursor while the run is away are found.
 
     Args:
-        path: the file.
-        cursor: the last cursor that was yielded; ``None`` for the first row.
+        path: the file: see :func:`lines`, as for ``cursor``, ``compression`` and ``changed``.
         lists: yield lists of texts instead of dicts.
         header: whether the first row is a header; it is never yielded.
         fieldnames: the keys of the dicts, instead of the header's; needed without a header.
@@ -81,8 +83,9 @@ def csv_rows(
         dialect: as for :func:`csv.reader`, as are all further arguments (``delimiter=";"``).
 
     Raises:
-        CursorError: the encoding cannot be resumed, or the file is not the one that the cursor
-            comes from: too short, or no row ends there.
+        CursorError: the encoding cannot be resumed, or no row ends at the cursor.
+        SourceError: at the first row, when the file changed or cannot be resumed; later, when its
+            compressed data are truncated or corrupt.
         csv.Error: the file is no CSV; :exc:`UnicodeDecodeError` when it is in another encoding.
             Both name the file and the place.
     """
@@ -92,18 +95,20 @@ def csv_rows(
     check_encoding(source, encoding)
     # Wrong dialect options raise here instead of at the first row.
     csv.reader((), dialect, **fmtparams)
-    offset = check_offset(source, path, cursor)
-    table = _table(path, offset, encoding, header, {"dialect": dialect, **fmtparams})
+    at = position(source, cursor)
+    file = opened(path, at, compression=compression, changed=changed)
+    table = _table(file, at.offset, encoding, header, {"dialect": dialect, **fmtparams})
     if lists:
         return _list_rows(table)
     return _dict_rows(table, fieldnames, restkey, restval)
 
 
 def csv_count(
-    path: Path,
+    path: Readable,
     *,
     header: bool = True,
     encoding: str = "utf-8",
+    compression: Compression = "auto",
     dialect: Any = "excel",
     **fmtparams: Any,
 ) -> int:
@@ -115,8 +120,9 @@ def csv_count(
     check_encoding("sources.csv_count", encoding)
     # A BOM before a quote would hide the quote.
     decoding = "utf-8-sig" if is_utf8(encoding) else encoding
-    with open(path, encoding=decoding, newline="") as file:
-        rows = sum(map(bool, csv.reader(file, dialect, **fmtparams)))
+    with opened(path, compression=compression) as found:
+        text = io.TextIOWrapper(found.file, decoding, newline="")
+        rows = sum(map(bool, csv.reader(text, dialect, **fmtparams)))
     return max(0, rows - header)
 
 
@@ -134,33 +140,40 @@ class _Table(NamedTuple):
     names: list[str]
     reader: _Reader
     lines: Lines
+    fingerprint: str
 
 
 @contextmanager
 def _table(
-    path: Path, offset: int, encoding: str, header: bool, options: dict[str, Any]
+    file: AbstractContextManager[Opened],
+    offset: int,
+    encoding: str,
+    header: bool,
+    options: dict[str, Any],
 ) -> Iterator[_Table]:
-    with open(path, "rb") as file:
-        lines = Lines(file, encoding)
-        reader: _Reader = csv.reader(lines.start(0 if header else offset), **options)
+    with file as found:
+        lines = Lines(found.file, encoding)
+        reader: _Reader = csv.reader(lines.start(0), **options)
         try:
             names = next(filter(None, reader), []) if header else []
             after = lines.ends[reader.line_num - lines.first]
-            if header and offset > after:
-                reader = csv.reader(lines.start(offset), **options)
-            yield _Table(names, reader, lines)
+            if offset:
+                found.check_offset("sources.csv_rows", offset)
+                reader = csv.reader(lines.start(max(offset, after)), **options)
+            yield _Table(names, reader, lines, found.fingerprint)
         except UnicodeDecodeError as exc:
-            raise located(exc, path, lines.ends[reader.line_num - lines.first]) from exc
+            end = lines.ends[reader.line_num - lines.first]
+            raise located(exc, found.name, end) from exc
         except csv.Error as exc:
             end = lines.ends[reader.line_num - lines.first]
-            raise csv.Error(f"{exc}, in {os.fspath(path)} before byte {end}") from exc
+            raise csv.Error(f"{exc}, in {found.name} before byte {end}") from exc
 
 
-def _list_rows(table: AbstractContextManager[_Table]) -> Iterator[tuple[list[str], int]]:
-    with table as (_, reader, lines):
+def _list_rows(table: AbstractContextManager[_Table]) -> Iterator[tuple[list[str], FileCursor]]:
+    with table as (_, reader, lines, mark):
         for row in reader:
             if row:
-                yield row, lines.ends[reader.line_num - lines.first]
+                yield row, [lines.ends[reader.line_num - lines.first], mark]
 
 
 def _dict_rows(
@@ -168,8 +181,8 @@ def _dict_rows(
     fieldnames: Sequence[str] | None,
     restkey: str | None,
     restval: str | None,
-) -> Iterator[tuple[DictRow, int]]:
-    with table as (header, reader, lines):
+) -> Iterator[tuple[DictRow, FileCursor]]:
+    with table as (header, reader, lines, mark):
         names = header if fieldnames is None else fieldnames
         width = len(names)
         for row in reader:
@@ -178,7 +191,7 @@ def _dict_rows(
                 item: DictRow = dict(zip(names, row))  # noqa: B905
                 if len(row) != width:
                     _even_out(item, names, row, restkey, restval)
-                yield item, lines.ends[reader.line_num - lines.first]
+                yield item, [lines.ends[reader.line_num - lines.first], mark]
 
 
 def _even_out(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import os
 from collections.abc import Callable, Iterator
 from itertools import accumulate, chain
 from operator import methodcaller
-from typing import BinaryIO, TypeAlias, Union
+from typing import BinaryIO
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources.cursors import whole_cursor
-from celery_graceful.text.counting import counted
 
-Path: TypeAlias = Union[str, "os.PathLike[str]"]
-
-_CHUNK = 1 << 17
+#: The first read is small, for the sake of the first item; the next ones are larger.
+_FIRST_CHUNK, _CHUNK = 1 << 13, 1 << 17
 # Their meaning of a byte depends on those before it, line ends or not.
 _STATEFUL = ("iso2022", "hz", "utf-7", "idna", "punycode")
 
@@ -40,33 +36,6 @@ def check_encoding(source: str, encoding: str) -> None:
 def is_utf8(encoding: str) -> bool:
     """Whether ``encoding`` is UTF-8, by any of its names, with or without a BOM."""
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
-
-
-def check_offset(source: str, path: Path, cursor: object) -> int:
-    """The byte offset that ``cursor`` means in the file, 0 for ``None``.
-
-    Raises:
-        CursorError: it is beyond the end or, in a file that was changed, not between two lines.
-    """
-    offset = whole_cursor(source, cursor)
-    if not offset:
-        return 0
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        if offset > size:
-            raise CursorError(
-                f"{source}: cursor {offset} is beyond the end of {os.fspath(path)}"
-                f" ({counted(size, 'byte')}); the file is not the one that the run began with"
-            )
-        file.seek(offset - 1)
-        around = file.read(2)
-    # The second byte: a file without a last line end, to which lines were appended.
-    if offset < size and around[:1] not in (b"\n", b"\r") and around[1:] not in (b"\n", b"\r"):
-        raise CursorError(
-            f"{source}: cursor {offset} is in the middle of a line of {os.fspath(path)};"
-            " the file is not the one that the run began with"
-        )
-    return offset
 
 
 class Lines:
@@ -100,8 +69,10 @@ class Lines:
             self._file.seek(0)
         position = self._file.tell()
         self.ends = [position]
+        size = min(_FIRST_CHUNK, _CHUNK)
         # With the rest of the last line, so that every chunk ends where a line does.
-        while chunk := self._file.read(_CHUNK) + self._file.readline():
+        while chunk := self._file.read(size) + self._file.readline():
+            size = min(size * 2, _CHUNK)
             raw = chunk.splitlines(keepends=True)
             self.first += len(self.ends) - 1
             self.ends = list(accumulate(map(len, raw), initial=position))
@@ -109,7 +80,7 @@ class Lines:
             yield map(self._decode, raw)
 
 
-def located(error: UnicodeDecodeError, path: Path, offset: int) -> UnicodeDecodeError:
+def located(error: UnicodeDecodeError, name: str, offset: int) -> UnicodeDecodeError:
     """``error`` with the file and the place in it added to its reason."""
-    where = f"{error.reason}, in {os.fspath(path)} after byte {offset}"
+    where = f"{error.reason}, in {name} after byte {offset}"
     return UnicodeDecodeError(error.encoding, error.object, error.start, error.end, where)

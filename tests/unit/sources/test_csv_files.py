@@ -36,7 +36,7 @@ def check_all_cuts(data: bytes, expected: list[Any], **options: Any) -> None:
         assert [row for row, _ in pairs] == expected
         for done, (_, cursor) in enumerate(pairs, 1):
             assert list(csv_rows(path, cursor=cursor, **options)) == pairs[done:]
-        offsets_seen = [cursor for _, cursor in pairs]
+        offsets_seen = [offset for _, (offset, _) in pairs]
         assert offsets_seen == sorted(set(offsets_seen))
         assert all(cursor <= len(data) for cursor in offsets_seen)
         count = {k: v for k, v in options.items() if k not in ("lists", "fieldnames")}
@@ -163,7 +163,7 @@ def test_cursors_that_do_not_fit(tmp_path: Path, cursor: Any, message: str) -> N
     path = tmp_path / "table.csv"
     path.write_bytes(b"a\n11\n2")
     with pytest.raises(CursorError, match=message):
-        csv_rows(path, cursor=cursor)
+        next(csv_rows(path, cursor=cursor))
 
 
 def test_rows_appended_meanwhile_are_found(tmp_path: Path) -> None:
@@ -199,4 +199,4 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         next(csv_rows(tmp_path / "no.csv"))
     with pytest.raises(FileNotFoundError):
-        csv_rows(tmp_path / "no.csv", cursor=5)
+        next(csv_rows(tmp_path / "no.csv", cursor=5))

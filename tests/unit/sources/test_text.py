@@ -65,7 +65,8 @@ def test_wrong_json_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "values.jsonl"
     path.write_bytes(b'{"a": 1}\n{"a": \n')
     values = jsonl(path)
-    assert next(values) == ({"a": 1}, 9)
+    value, (offset, _) = next(values)
+    assert (value, offset) == ({"a": 1}, 9)
     with pytest.raises(ValueError, match=r"values\.jsonl, line at byte 9, is not JSON"):
         next(values)
     path.write_bytes(b'"\xff"\n')
@@ -83,5 +84,5 @@ def test_cursors_that_do_not_fit(tmp_path: Path, source: Any) -> None:
         ("x", "whole"),
     ):
         with pytest.raises(CursorError, match=message):
-            source(path, cursor=cursor)
+            next(source(path, cursor=cursor))
     assert list(source(path, cursor=6)) == []

@@ -1,0 +1,1 @@
+"""Compressed files that can be read from their middle."""
