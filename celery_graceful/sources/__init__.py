@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from celery_graceful.sources.combining import chained, filtered, nested
     from celery_graceful.sources.django_rows import queryset
     from celery_graceful.sources.http_pages import pages
+    from celery_graceful.sources.reading.listings import objects
+    from celery_graceful.sources.reading.parquet_rows import parquet, parquet_count
     from celery_graceful.sources.redis_scans import (
         redis_hscan,
         redis_scan,
@@ -50,7 +52,10 @@ __all__ = [
     "lines",
     "nested",
     "numbers",
+    "objects",
     "pages",
+    "parquet",
+    "parquet_count",
     "queryset",
     "redis_hscan",
     "redis_scan",
@@ -66,7 +71,10 @@ _HOMES = {
     "chained": "combining",
     "filtered": "combining",
     "nested": "combining",
+    "objects": "reading.listings",
     "pages": "http_pages",
+    "parquet": "reading.parquet_rows",
+    "parquet_count": "reading.parquet_rows",
     "queryset": "django_rows",
     "redis_hscan": "redis_scans",
     "redis_scan": "redis_scans",

@@ -121,7 +121,7 @@ def _fingerprint(origin: Origin, raw: Raw, position: Position, changed: Changed)
         difference = what_changed(position.fingerprint, mark, digest_of)
         if difference is not None:
             raise SourceError(
-                f"{origin.name} changed since the cursor at byte {position.offset} was saved:"
+                f"{origin.name} changed since the cursor was saved:"
                 f" {difference}. Restore the file and resume; or start the run again; or, if the"
                 ' cursor is right in the new file as well, pass changed="ignore"'
             )

@@ -56,10 +56,12 @@ class StorageFile:
     @staticmethod
     def of(storage: Any, name: str) -> Origin:
         """The file ``name`` in ``storage``; a local one as such."""
-        try:
+        from django.core.files.storage import FileSystemStorage
+
+        # Others have paths as well, which need not be those of files.
+        if isinstance(storage, FileSystemStorage):
             return LocalFile(storage.path(name))
-        except NotImplementedError:
-            return StorageFile(storage, name)
+        return StorageFile(storage, name)
 
     def open(self) -> Raw:
         file = self._storage.open(self.name, "rb")
