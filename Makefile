@@ -28,7 +28,7 @@ demo: $(READY)  ## run the main job on real input: stop it, kill it, prove that 
 	$(BIN)/celery graceful demo
 
 demo-django: $(READY)  ## interrupt the import of a Django shop ten times, and compare it with a plain loop
-	$(BIN)/python -m tests.shop
+	$(BIN)/python -m tests.shop $(ARGS)
 
 test: $(READY)  ## run the tests, each case once; pick some with ARGS="tests/unit -k cursor"
 	$(BIN)/python -m pytest $(BESIDE) $(ARGS)

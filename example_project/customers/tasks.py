@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.mail import EmailMessage
 
-from celery_graceful import IterableTask, iterable_task
+from celery_graceful import IterableTask, iterable_task, sources
 from customers.models import Customer
 
 
@@ -28,7 +28,7 @@ class SendMailing(IterableTask):
     max_retries = 8
 
     def build_enumerator(self, campaign: str, subject: str, *, cursor: Any) -> Iterable[Any]:
-        return _customers(after=cursor or 0)
+        return sources.queryset(Customer.objects.filter(wants_news=True), cursor=cursor)
 
     def each_iteration(self, customer: Customer, campaign: str, subject: str) -> None:
         if self.progress.in_doubt is not None and self.carry.pop("failed", None) != customer.pk:
@@ -66,10 +66,3 @@ def _mail(customer: Customer, campaign: str, subject: str) -> EmailMessage:
         # Always the same for this mail: some servers and readers drop the second of two.
         headers={"Message-ID": f"<{campaign}.{customer.pk}@shop.example.com>"},
     )
-
-
-def _customers(after: int) -> Iterator[tuple[Customer, int]]:
-    while page := list(Customer.objects.filter(wants_news=True, pk__gt=after).order_by("pk")[:200]):
-        for customer in page:
-            yield customer, customer.pk
-        after = page[-1].pk

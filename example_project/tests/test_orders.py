@@ -1,13 +1,14 @@
-"""The nightly statements, interrupted and crashed after each customer."""
+"""The nightly statements and the bonus points, interrupted and crashed after each item."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from customers.models import Customer
 from django.core.management import call_command
 from orders.models import Order, Statement
-from orders.tasks import nightly_statements
+from orders.tasks import award_points, nightly_statements
 
 from celery_graceful.testing import assert_resumable
 
@@ -36,3 +37,16 @@ def test_the_total_is_that_of_the_orders() -> None:
     assert nightly_statements() == {"day": day, "total": "24.78"}
     assert nightly_statements("2000-01-01") == {"day": "2000-01-01", "total": "0.00"}
     assert Statement.objects.count() == 7
+
+
+def test_points_are_awarded_exactly_once() -> None:
+    assert_resumable(
+        award_points,
+        outcome=lambda: list(Customer.objects.order_by("pk").values_list("pk", "points")),
+        reset=lambda: Customer.objects.update(points=0),
+    )
+
+
+def test_every_order_counts() -> None:
+    assert award_points() == sum(int(order.total) for order in Order.objects.all())
+    assert set(Customer.objects.values_list("points", flat=True)) == {3}

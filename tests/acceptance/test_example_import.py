@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.harness import wait_for
+from tests.harness.worker import ROOT
 from tests.shop.interruptions import Interrupter, ten
 from tests.shop.project import Shop, opened
 
@@ -53,6 +57,18 @@ def test_on_postgresql(tmp_path: Path, redis_url: str, postgres_url: str) -> Non
 
 
 @pytest.mark.matrix
-def test_on_sqlite(tmp_path: Path, redis_url: str) -> None:
-    with opened(tmp_path, redis_url, PAUSE=PAUSE) as shop:
-        interrupted_ten_times(shop)
+def test_the_demo_shows_it_on_sqlite(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.shop", "--sqlite"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSED: interrupted 10 times" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert list(temporary.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import tempfile
@@ -59,6 +60,9 @@ class Story:
 
 def main() -> int:
     """Show it; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.shop", description=__doc__)
+    parser.add_argument("--sqlite", action="store_true", help="even if PostgreSQL is installed")
+    sqlite = parser.parse_args().sqlite
     print(INTRO)
     story = Story()
     with ExitStack() as stack:
@@ -69,7 +73,7 @@ def main() -> int:
         except MissingProgram as missing:
             print(f"Error: {missing}", file=sys.stderr)
             return 69
-        database_url = stack.enter_context(_database(story))
+        database_url = stack.enter_context(_database(story, sqlite))
         settings = {"PAUSE": PAUSE, "LEASE_TTL": "3s"}
         shop = stack.enter_context(opened(folder, redis_url, database_url, **settings))
         story.say("manage.py migrate: the tables are there")
@@ -77,11 +81,13 @@ def main() -> int:
 
 
 @contextmanager
-def _database(story: Story) -> Iterator[str | None]:
+def _database(story: Story, sqlite: bool) -> Iterator[str | None]:
     try:
-        server = Postgres()
+        server = None if sqlite else Postgres()
     except MissingProgram:
-        story.say("Valkey has started; no PostgreSQL here, so SQLite it is")
+        server = None
+    if server is None:
+        story.say("Valkey has started; the shop uses SQLite")
         yield None
     else:
         with server:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from celery.result import AsyncResult
 
 import celery_graceful
 from celery_graceful import Graceful
-from tests.harness import Worker, producer, wait_for
+from tests.harness import Worker, producer
 from tests.harness.forkserver import COLD, ROOT, run
 
 PROJECT = ROOT / "example_project"
@@ -87,15 +86,6 @@ class Shop:
         worker = Worker("shop", args=options, env=self.env, cwd=PROJECT, name=name, logfile=log)
         self.workers.append(worker.start())
         return worker
-
-    def deploy(self, midway: Callable[[], object]) -> Worker:
-        """Stop the newest worker once it is midway, with the next one beside it; returns that."""
-        old = self.workers[-1]
-        wait_for(midway, 60, "the tasks to make progress")
-        old.signal(signal.SIGTERM)
-        new = self.start_worker()
-        assert old.wait() == 0
-        return new.wait_ready()
 
     # -- the database ------------------------------------------------------------------------
 
