@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine, Result, Select
+from sqlalchemy import Connection, Dialect, Engine, Result, Select, event, inspect
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from celery_graceful.errors import SourceError
@@ -35,6 +36,35 @@ class Target:
     def makes_sessions(self) -> bool:
         """Whether objects of the ORM are read by a session of ours, which is new for each page."""
         return isinstance(self._given, (Engine, sessionmaker))
+
+    @contextmanager
+    def watch(self, stale: Callable[[], None]) -> Iterator[None]:
+        """Call ``stale`` when the session of the caller's own has expired its objects.
+
+        Else each of them would be read again by itself, and one that was deleted be an error.
+        """
+        given: Any = self._given
+        session = _session(given)
+
+        def committed(_: Session) -> None:
+            if session.expire_on_commit:
+                stale()
+
+        def rolled_back(_: Session) -> None:
+            stale()
+
+        event.listen(session, "after_commit", committed)
+        event.listen(session, "after_rollback", rolled_back)
+        try:
+            yield
+        finally:
+            event.remove(session, "after_commit", committed)
+            event.remove(session, "after_rollback", rolled_back)
+
+    @property
+    def keeps_objects(self) -> bool:
+        """Whether objects stay in a session of the caller's own."""
+        return isinstance(self._given, (Session, scoped_session))
 
     def dialect(self, stmt: Select[Any]) -> Dialect:
         """The kind of database; nothing is connected."""
@@ -74,7 +104,8 @@ def _session(given: Session | scoped_session[Any]) -> Session:
 
 def _bind(session: Session, stmt: Select[Any]) -> Engine | Connection:
     entity = next((d["entity"] for d in stmt.column_descriptions if d.get("entity")), None)
-    return session.get_bind(mapper=entity, clause=stmt)
+    mapper = None if entity is None else inspect(entity).mapper
+    return session.get_bind(mapper=mapper, clause=stmt)
 
 
 def _on_connection(connection: Connection, stmt: Any, use: Use[_Found], values: Values) -> _Found:

@@ -81,12 +81,18 @@ def _depends_on_others(element: Any) -> bool:
 def single_entity(stmt: Select[Any]) -> bool:
     """Whether each row is one object of the ORM, and is to be yielded as such."""
     columns = stmt.column_descriptions
-    return len(columns) == 1 and columns[0].get("entity") is not None and is_entity(columns[0])
+    return len(columns) == 1 and is_entity(columns[0])
+
+
+def has_entities(stmt: Select[Any]) -> bool:
+    """Whether rows have objects of the ORM."""
+    return any(map(is_entity, stmt.column_descriptions))
 
 
 def is_entity(description: Any) -> bool:
     """Whether a part of a row is a mapped class or an alias of one, and no column of it."""
-    return description["expr"] is description.get("entity")
+    entity = description.get("entity")
+    return entity is not None and description["expr"] is entity
 
 
 def is_orm(stmt: Select[Any]) -> bool:

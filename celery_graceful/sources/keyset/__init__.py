@@ -17,6 +17,7 @@ or a tuple of several in the order's order.
 - :mod:`.key_cursors`: what a cursor looks like, and which ones are refused;
 - :mod:`.row_pages`: page after page, as ``(row, cursor)`` or ``(rows, cursor)``;
 - :mod:`.moved_rows`: notices a task that changes the columns it is ordered by;
+- :mod:`.page_cuts`: ends a page whose objects a commit has made stale;
 - :mod:`.row_source`: what a source returns: these pairs, and ``count()``.
 
 ``NULL`` is greater than every value here, whatever the database thinks: last in ascending order,

@@ -7,7 +7,7 @@ to the end, and never ends. One row that somebody else has moved is no mistake.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celery_graceful.errors import SourceError
@@ -43,14 +43,17 @@ class MovedRows:
         Raises:
             SourceError: most of the first rows have come again.
         """
-        if not self._watches:
-            return
+        if self._watches and not self._first.isdisjoint(self._rows(keys)):
+            self._report(self._first.intersection(self._rows(keys)))
+
+    def note(self, keys: Sequence[Any]) -> None:
+        """The rows with these keys are done."""
+        if self._watches and len(self._first) < _REMEMBERED and len(keys):
+            self._first.update(self._rows(keys))
+
+    def _rows(self, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         columns = list(columns_of(keys))
-        rows = [columns[place] for place in self._places]
-        if not self._first.isdisjoint(zip(*rows)):  # noqa: B905 - all as long as the page
-            self._report(self._first.intersection(zip(*rows)))  # noqa: B905
-        if len(self._first) < _REMEMBERED:
-            self._first.update(zip(*rows))  # noqa: B905
+        return zip(*(columns[place] for place in self._places))  # noqa: B905 - as long as the page
 
     def _report(self, again: set[Any]) -> None:
         one, known = next(iter(again)), bool(self._again)

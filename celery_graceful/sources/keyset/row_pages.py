@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from celery_graceful.errors import SourceError
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.sources.keyset.key_cursors import Cursors, KeyColumns, Place
 from celery_graceful.sources.keyset.moved_rows import MovedRows
+from celery_graceful.sources.keyset.page_cuts import CutPage, Watch
 from celery_graceful.sources.keyset.predicate import Segment, segments
 
 #: The keys of a page's items: each a value, or a tuple of several.
@@ -30,6 +31,7 @@ def rows(
     upper_bound: Any = None,
     lists: bool = False,
     row_values: bool = True,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[Any, Any]]:
     """The rows behind a place, each with its cursor; nothing is asked before the first.
 
@@ -41,8 +43,10 @@ def rows(
         upper_bound: ``None``, ``"now"`` or a key; one that the cursor has frozen comes first.
         lists: yield lists of rows, each with the cursor of its last one.
         row_values: see :func:`~.predicate.segments`.
+        watch: notices when the rows of a page are stale, so that the rest of it is read anew.
     """
-    pages = _pages(fetch, cursors, place, batch, upper_bound, lists, row_values)
+    asked = _Asked(fetch, cursors, batch, lists, row_values, None if lists else watch)
+    pages = asked.pages(place, upper_bound)
     if lists:
         return (
             (items, cursor)
@@ -50,7 +54,8 @@ def rows(
             for cursor in cursors.of(keys[-1:], until)
         )
     return chain.from_iterable(
-        zip(items, cursors.of(keys, until), strict=True) for items, keys, until in pages
+        zip(items, cursors.of(keys, until))  # noqa: B905 - a page that is cut ends early
+        for items, keys, until in pages
     )
 
 
@@ -75,44 +80,69 @@ def last_key(fetch: Fetch, cursors: Cursors, *, row_values: bool = True) -> tupl
     return None
 
 
-def _pages(
-    fetch: Fetch,
-    cursors: Cursors,
-    place: Place,
-    batch: int,
-    upper_bound: Any,
-    lists: bool,
-    row_values: bool,
-) -> Iterator[tuple[list[Any], Sequence[Any], tuple[Any, ...] | None]]:
-    order, (after, until) = cursors.order, place
-    if until is None and upper_bound is not None:
-        if upper_bound == NOW:
-            until = last_key(fetch, cursors, row_values=row_values)
+class _Asked(NamedTuple):
+    """What was asked of :func:`rows`."""
+
+    fetch: Fetch
+    cursors: Cursors
+    batch: int
+    lists: bool
+    row_values: bool
+    watch: Watch | None
+
+    def pages(
+        self, place: Place, upper_bound: Any
+    ) -> Iterator[tuple[Iterable[Any], Sequence[Any], tuple[Any, ...] | None]]:
+        """Each page's items, their keys, and the frozen upper bound."""
+        after, until = place
+        order = self.cursors.order
+        if until is None and upper_bound is not None:
+            until = self._frozen(upper_bound)
             if until is None:
                 return
-        else:
-            until = cursors.bound(upper_bound)
-    width, sized = len(order.keys), batch_sizer.get() if lists else None
-    moved = MovedRows(cursors.source, order) if until is None else None
-    while True:
-        limit = batch if sized is None else sized(batch)
-        items, keys = _page(fetch, segments(order, after, until, row_values=row_values), limit)
-        if not items:
-            return
-        if after is not None and _as_tuple(keys[0], width) == after:
+        sized = batch_sizer.get() if self.lists else None
+        moved = MovedRows(self.cursors.source, order) if until is None else None
+        while True:
+            limit = self.batch if sized is None else sized(self.batch)
+            left = segments(order, after, until, row_values=self.row_values)
+            items, keys = _page(self.fetch, left, limit)
+            if not items:
+                return
+            self._check_moves(after, keys)
+            if moved is not None:
+                moved.look(keys)
+            done = whole = len(items)
+            if self.watch is None:
+                page: Any = (items, keys, until)
+                del items
+                yield page
+                del page
+            else:
+                cut = CutPage(items)
+                with self.watch(cut.cut):
+                    yield cut, keys, until
+                done = whole if cut.taken is None else cut.taken
+                del items, cut
+            if moved is not None:
+                moved.note(keys[:done])
+            if done:
+                after = _as_tuple(keys[done - 1], len(order.keys))
+            if done == whole < limit:
+                return
+
+    def _frozen(self, upper_bound: Any) -> tuple[Any, ...] | None:
+        if upper_bound == NOW:
+            return last_key(self.fetch, self.cursors, row_values=self.row_values)
+        return self.cursors.bound(upper_bound)
+
+    def _check_moves(self, after: tuple[Any, ...] | None, keys: Sequence[Any]) -> None:
+        order = self.cursors.order
+        if after is not None and _as_tuple(keys[0], len(order.keys)) == after:
             raise SourceError(
-                f"{cursors.source}: the row {after!r:.200} comes again behind itself: the database"
-                f" does not compare the columns {order.text} as it returns them; order by others"
+                f"{self.cursors.source}: the row {after!r:.200} comes again behind itself: the"
+                f" database does not compare the columns {order.text} as it returns them; order by"
+                " others"
             )
-        after = _as_tuple(keys[-1], width)
-        if moved is not None:
-            moved.look(keys)
-        page, short = (items, keys, until), len(items) < limit
-        del items, keys
-        yield page
-        del page
-        if short:
-            return
 
 
 def _page(fetch: Fetch, left: list[Segment], limit: int) -> tuple[list[Any], Sequence[Any]]:

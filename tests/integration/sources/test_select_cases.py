@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     create_engine,
+    delete,
     event,
     func,
     insert,
@@ -151,6 +152,7 @@ def test_joins(engine: Engine) -> None:
     assert cursor(select(Order.name, Customer.name).join(Customer)) == 1
     other = aliased(Order)
     assert cursor(select(Customer, other).join(other)) == ["id,orders_2.id", 1, 1]
+    assert len(check(select(other), Session(engine), order_by="-name")) == 13
     by_name = {"order_by": ["-orders.name", "name"]}
     stmt = select(Customer.id, Order.id).join(Order)
     assert cursor(stmt, **by_name) == ["-orders.name,name,id,orders.id", "6.2", "a", 6, 12]
@@ -248,6 +250,27 @@ def test_a_session_that_holds_an_older_row_moves_on_all_the_same(engine: Engine)
     assert sorted(one.id for one in found) == list(CUSTOMERS)
 
 
+@pytest.mark.parametrize("expire", [True, False])
+def test_a_commit_within_a_page_reads_the_rest_anew(engine: Engine, expire: bool) -> None:
+    session = Session(engine, expire_on_commit=expire)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda c, k, stmt, *_: asked.append(stmt))
+    seen = []
+    for item, _ in sources.select(select(Customer).order_by(Customer.name), session):
+        seen.append(item.id)
+        item.balance += 1
+        if len(seen) % 3 == 0:
+            session.commit()
+            if expire and len(seen) == 3:
+                with engine.begin() as connection:  # not an error when its turn comes
+                    connection.execute(delete(Customer).where(Customer.id == 4))
+        if len(seen) == 5:
+            session.rollback()
+    assert seen == ([3, 6, 1, 7, 2, 5] if expire else [3, 6, 1, 4, 7, 2, 5])
+    reads = [stmt for stmt in asked if stmt.startswith("SELECT")]
+    assert len(reads) == (3 if expire else 2)
+
+
 def test_objects_do_not_pile_up_in_a_session(engine: Engine) -> None:
     session = Session(engine)
     for _ in sources.select(select(Order), session, batch=2):
@@ -308,6 +331,7 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"order_by": "id"},
         "an ORDER BY and there is order_by='id'",
     ),
+    (select(C).with_for_update(), {}, "FOR UPDATE, and its locks would end"),
     (select(C).order_by(C.name.desc().nulls_last()), {}, "leave nulls_first"),
     (
         select(C),
