@@ -53,13 +53,16 @@ class Target:
         def rolled_back(_: Session) -> None:
             stale()
 
-        event.listen(session, "after_commit", committed)
-        event.listen(session, "after_rollback", rolled_back)
+        listeners = {"after_commit": committed, "after_rollback": rolled_back}
+        for name, listener in listeners.items():
+            event.listen(session, name, listener)
         try:
             yield
         finally:
-            event.remove(session, "after_commit", committed)
-            event.remove(session, "after_rollback", rolled_back)
+            for name, listener in listeners.items():
+                # Not there any more when session and source are collected together.
+                if event.contains(session, name, listener):
+                    event.remove(session, name, listener)
 
     @property
     def keeps_objects(self) -> bool:

@@ -15,7 +15,7 @@ from celery_graceful import sources
 from .things import COLUMNS, Base, Cell, Database, Thing, cells, orders_of, rows_of, things
 
 FEW = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

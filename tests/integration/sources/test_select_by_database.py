@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from datetime import date, datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -150,7 +151,7 @@ def many(engine: Engine) -> Table:
         Index("by_rank", "rank", "id"),
     )
     table.metadata.create_all(engine)
-    rows = [{"shop": n % 50, "rank": n % 60 or None} for n in range(6000)]
+    rows = [{"shop": n % 50, "rank": n % 60 or None} for n in range(3000)]
     with engine.begin() as connection:
         connection.execute(insert(table), rows)
         analyze = "ANALYZE" if engine.dialect.name != "mysql" else "ANALYZE TABLE many"
@@ -165,46 +166,45 @@ def test_an_estimate_counts_nothing(request: pytest.FixtureRequest, kind: str) -
     asked: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda c, k, stmt, *_: asked.append(stmt))
     for target in (engine, Session(engine)):
-        found = sources.select(select(table).where(table.c.id > 3000), target, count="estimate")
+        found = sources.select(select(table).where(table.c.id > 1500), target, count="estimate")
         estimate = found.count()
         assert estimate is not None
-        assert 1500 < estimate < 6500
+        assert 700 < estimate < 3500
     assert all(stmt.startswith("EXPLAIN") for stmt in asked)
     joined = select(table.c.id).join(other := table.alias("other"), other.c.id == table.c.id)
-    assert 1000 < (sources.select(joined, engine, count="estimate").count() or 0) < 20000
+    assert 500 < (sources.select(joined, engine, count="estimate").count() or 0) < 10000
 
 
-@pytest.mark.parametrize("order", ["id", "-id", "shop", ["-shop", "-id"], "rank", "-rank"])
 @pytest.mark.parametrize(
     "kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres), "mariadb"]
 )
 def test_pages_come_from_an_index(
-    request: pytest.FixtureRequest, kind: str, order: Any, tmp_path: Path
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
     if kind == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path}/many.db")
     else:
         engine = request.getfixturevalue(kind)
     table = many(engine)
-    source = sources.select(select(table), engine, order_by=order, batch=10)
-    *_, (_, cursor) = (next(source) for _ in range(3000))
     asked: list[Any] = []
     event.listen(engine, "before_cursor_execute", lambda c, k, s, v, *_: asked.append((s, v)))
-    next(sources.select(select(table), engine, order_by=order, batch=10, cursor=cursor))
-    explain = {"sqlite": "EXPLAIN QUERY PLAN "}.get(kind, "EXPLAIN ")
-    for stmt, values in list(asked):
+    for order in ("id", "-id", "shop", ["-shop", "-id"], "rank", "-rank"):
+        _, cursor = next(islice(sources.select(select(table), engine, order_by=order), 1999, None))
+        asked.clear()
+        next(sources.select(select(table), engine, order_by=order, batch=10, cursor=cursor))
+        ((stmt, values),) = asked
+        explain = "EXPLAIN QUERY PLAN " if kind == "sqlite" else "EXPLAIN "
         with engine.connect() as connection:
-            plan = connection.exec_driver_sql(explain + stmt, values).all()
-        shown = "\n".join(map(str, plan))
-        assert not any(word in shown for word in ("Sort", "TEMP B-TREE", "filesort")), shown
-        assert "SCAN many" not in shown, shown
-        assert "Seq Scan" not in shown, shown
+            shown = "\n".join(map(str, connection.exec_driver_sql(explain + stmt, values)))
+        slow = ("Sort", "TEMP B-TREE", "filesort", "SCAN many", "Seq Scan")
+        assert not any(word in shown for word in slow), shown
+    engine.dispose()
 
 
 # -- in an atomic task -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.matrix)])
 def test_in_the_transaction_of_an_atomic_task(database: Database, every: int) -> None:
     make_session = sessionmaker(database.engine)
     app = Celery("shop", set_as_current=False, broker="memory://")
@@ -223,7 +223,7 @@ def test_in_the_transaction_of_an_atomic_task(database: Database, every: int) ->
     task = app.register_task(Double())
 
     def reset() -> None:
-        database.fill(Thing, [{**THING, "id": n, "name": "ab"[n % 2], "rank": n} for n in range(6)])
+        database.fill(Thing, [{**THING, "id": n, "name": "ab"[n % 2], "rank": n} for n in range(5)])
 
     def outcome() -> list[Any]:
         with database.engine.connect() as connection:
@@ -231,4 +231,4 @@ def test_in_the_transaction_of_an_atomic_task(database: Database, every: int) ->
 
     reset()
     assert_resumable(task, outcome=outcome, reset=reset)
-    assert [row.rank for row in outcome()] == [2 * n + 1 for n in range(6)]
+    assert [row.rank for row in outcome()] == [2 * n + 1 for n in range(5)]
