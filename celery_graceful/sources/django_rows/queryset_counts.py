@@ -37,7 +37,6 @@ def counted_rows(qs: Any, count: Count | None) -> int | None:
 
 def _estimated(qs: Any) -> int | None:
     """As good as the table's statistics: see ``ANALYZE`` of the database."""
-    from django.core.exceptions import EmptyResultSet
     from django.db import connections
 
     vendor = connections[qs.db].vendor
@@ -48,10 +47,12 @@ def _estimated(qs: Any) -> int | None:
             vendor,
         )
         return None
-    try:
-        plan = json.loads(qs.explain(format="json"))
-    except EmptyResultSet:
+    text = qs.explain(format="json")
+    if not text:  # Django asks nothing where no row can be found
         return 0
+    plan = json.loads(text)
+    if isinstance(plan, str):  # of MySQL and MariaDB, which answer JSON in a text
+        plan = json.loads(plan)
     return _of_postgresql(plan) if vendor == "postgresql" else _of_mysql(plan)
 
 
@@ -59,12 +60,10 @@ def _of_postgresql(plan: Any) -> int:
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
-def _of_mysql(plan: Any) -> int | None:
+def _of_mysql(plan: Any) -> int:
     """The product over the joined tables of the rows that are read and not filtered out."""
     tables = list(_tables(plan))
-    if not tables:
-        return 0 if "message" in json.dumps(plan) else None
-    product = 1.0
+    product = float(bool(tables))  # none at all: an impossible condition
     for table in tables:
         rows = table.get("rows_examined_per_scan", table.get("rows", 1))
         product *= rows * float(table.get("filtered", 100)) / 100

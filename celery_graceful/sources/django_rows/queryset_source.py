@@ -110,7 +110,8 @@ class _Pages:
         self._lookups = Lookups({column.name for column in columns if column.as_float})
         self._order = order
         self._base = qs
-        self._form: RowForm = form_of(qs, columns)
+        # reverse() is in the order already, and would turn the terms of each page again.
+        self._form: RowForm = form_of(qs if qs.query.standard_ordering else qs.reverse(), columns)
         # Joined rows that distinct() or an aggregation makes one again; looked at, since whether
         # it does depends on what else is selected.
         self._joined = refusals.multiplying_joins(qs) or qs.query.extra_tables

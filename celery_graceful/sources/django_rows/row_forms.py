@@ -95,7 +95,7 @@ def _tuples(qs: Any, columns: Sequence[Column]) -> RowForm:
     places |= {c.name: place for place, c in enumerate(beside.values(), len(names))}
     key_of = itemgetter(*(places[column.name] for column in columns))
     make = _maker(kind, names, beside)
-    selecting = _selecting(qs, beside)
+    selecting = _selecting(qs, beside)._chain()  # the caller's own stays as it is
     selecting._iterable_class = ValuesListIterable
 
     def split(rows: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .aliases import alias_for, configure
+from tests.harness.django_aliases import alias_for, configure
 
 configure()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Makes the source anew, as each execution does, from a cursor.
-Source = Callable[[Any], Iterator[tuple[Any, Any]]]
+#: Makes the source anew, as each execution does, from its argument ``cursor``.
+Source = Callable[..., Iterable[tuple[Any, Any]]]
 
 
 def saved(cursor: Any) -> Any:
@@ -23,10 +23,10 @@ def check_every_cut(source: Source, expected: list[Any], name: Callable[[Any], A
         expected: the names of its items, as a plain loop has them.
         name: of an item.
     """
-    pairs = list(source(None))
+    pairs = list(source(cursor=None))
     assert [name(item) for item, _ in pairs] == expected
     cursors = [json.dumps(cursor) for _, cursor in pairs]
     assert len(set(cursors)) == len(cursors), "two items have the same cursor"
     for done, (_, cursor) in enumerate(pairs, 1):
-        rest = [name(item) for item, _ in source(saved(cursor))]
+        rest = [name(item) for item, _ in source(cursor=saved(cursor))]
         assert rest == expected[done:], f"after {cursor}"

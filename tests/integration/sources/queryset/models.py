@@ -1,6 +1,6 @@
 """Models of a shop, in a registry of their own: no project's INSTALLED_APPS has them.
 
-Import it after ``aliases.configure()``.
+Import it after ``django_aliases.configure()``.
 """
 
 # mypy: disable-error-code="misc"

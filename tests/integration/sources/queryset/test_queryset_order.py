@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -111,22 +113,37 @@ MANY = settings(FEW, max_examples=100)
 def test_after_every_item(
     shop: str, rows: list[dict[str, Any]], order: list[tuple[str, bool]], batch: int
 ) -> None:
+    check_after_every_item(shop, rows, order, batch)
+
+
+def check_after_every_item(
+    shop: str, rows: list[dict[str, Any]], order: list[tuple[str, bool]], batch: int
+) -> None:
     from .models import Order
 
     empty(shop)
     fill(shop, rows)
 
-    def source(cursor: Any) -> Any:
-        return sources.queryset(
-            Order.objects.using(shop), cursor=cursor, order_by=spelled(order), batch=batch
-        )
-
+    source = partial(
+        sources.queryset, Order.objects.using(shop), order_by=spelled(order), batch=batch
+    )
     check_every_cut(source, plain_loop(shop, order), lambda row: row.pk)
 
 
 @FEW
 @given(st.data(), ROWS, ROWS, ORDERS, st.integers(1, 4))
 def test_rows_that_come_and_go_in_between(
+    shop: str,
+    data: st.DataObject,
+    rows: list[dict[str, Any]],
+    later: list[dict[str, Any]],
+    order: list[tuple[str, bool]],
+    batch: int,
+) -> None:
+    check_come_and_go(shop, data, rows, later, order, batch)
+
+
+def check_come_and_go(
     shop: str,
     data: st.DataObject,
     rows: list[dict[str, Any]],
@@ -195,3 +212,26 @@ def test_rows_that_come_while_it_runs_are_not_behind_the_bound(
     last = everything.index(old[-1])
     assert all(everything.index(pk) < last for pk in set(seen) & new)
     assert seen == sorted(seen, key=everything.index)
+
+
+@pytest.mark.matrix
+@MANY
+@given(ROWS, ORDERS, st.integers(1, 4))
+def test_many_after_every_item(
+    shop: str, rows: list[dict[str, Any]], order: list[tuple[str, bool]], batch: int
+) -> None:
+    check_after_every_item(shop, rows, order, batch)
+
+
+@pytest.mark.matrix
+@MANY
+@given(st.data(), ROWS, ROWS, ORDERS, st.integers(1, 4))
+def test_many_rows_that_come_and_go_in_between(
+    shop: str,
+    data: st.DataObject,
+    rows: list[dict[str, Any]],
+    later: list[dict[str, Any]],
+    order: list[tuple[str, bool]],
+    batch: int,
+) -> None:
+    check_come_and_go(shop, data, rows, later, order, batch)
