@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.model.run_options import readable_options
+from celery_graceful.runs.quarantined_items import REPLAY
 from celery_graceful.sources.basic import batch_sizer
 from celery_graceful.stop import flag as stop_flag
 
@@ -41,7 +43,7 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     """
     task.raise_faults()
     kwargs = dict(kwargs)
-    checkpoint = Checkpoint(kwargs.pop("cursor", None))
+    checkpoint = Checkpoint(kwargs.pop("cursor", None), version=task.cursor_version)
     request = task.request
     flag = stop_flag.current(node_of(request))
     if request.called_directly or request.is_eager:
@@ -58,6 +60,8 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
             saved = readable_options(ticket.record.options).cursor or None
         if saved is not None:
             checkpoint = decode(saved)
+            if request.get(REPLAY):  # its cursor is a number of ours
+                checkpoint = replace(checkpoint, version=task.cursor_version)
         run = OwnedRun(task, args, kwargs, checkpoint, ticket, flag, request, leaving.leave)
     except Exception:
         ticket.end(Outcome.FAILED)  # it would fail again wherever it was resumed
@@ -173,7 +177,7 @@ def _run_prepared(execution: Execution, models: Models | None) -> Any:
     execution.work.prepare()
     informed = execution.informed
     informed(task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
-    if execution.total is None and not execution.resumed:
+    if execution.total is None and (execution.is_migrated or not execution.resumed):
         execution.total = informed(task.count)(*args, **kwargs)
     result = _until_done(execution, partial(styles.iterate, execution))
     if not execution.is_limited:  # else there may be more items

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery_graceful.errors import NoRunError, TransactionError
 from celery_graceful.execution.journal import Doubt, ItemWork, Journal
 from celery_graceful.execution.journal.child_tasks import Children
+from celery_graceful.execution.journal.code_changes import NotMigrated, code_of, migrated
 from celery_graceful.execution.journal.uncommitted import OpenWork
 from celery_graceful.execution.loop import Fuse, Stand
 from celery_graceful.execution.loop.current import current_execution
@@ -79,6 +80,12 @@ class Execution:
     leave: Callable[[str], object]
     #: For the loop: see :class:`~celery_graceful.execution.loop.Watcher`.
     growth: int
+    #: Why it cannot begin with the task's code, so that its run pauses; empty: it can.
+    not_migrated: str
+    #: Whether it began at a checkpoint that had another version of the cursor.
+    is_migrated: bool
+    #: What names the code that saved the checkpoint it began at.
+    code_then: str
 
     def __init__(
         self,
@@ -133,7 +140,13 @@ class Execution:
         return partial(function, **{NAME: True})
 
     def begin_at(self, checkpoint: Checkpoint) -> None:
-        """Continue after ``checkpoint``."""
+        """Continue after ``checkpoint``, which other code may have saved."""
+        version, self.not_migrated = checkpoint.version, ""
+        try:
+            checkpoint = migrated(self.task, checkpoint)
+        except NotMigrated as exc:
+            self.not_migrated = str(exc)
+        self.is_migrated, self.code_then = checkpoint.version != version, checkpoint.code
         self.cursor = checkpoint.cursor
         self.carry: dict[str, Any] = deepcopy(checkpoint.carry) if checkpoint.carry else {}
         self.steps = checkpoint.steps
@@ -162,7 +175,14 @@ class Execution:
             self.pace.saved(),
             self.batch,
             () if self.children is None else self.children.to_save(),
+            self._begun.version,
+            (self.is_at_start and self._begun.code) or code_of(self.task),
         )
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether no item was done since it began."""
+        return self.steps == self.began_at[0]
 
     @property
     def checkpoint_within(self) -> Checkpoint:

@@ -19,12 +19,13 @@ from celery_graceful.execution.journal.atomic_work import AtomicWork, RunRow
 from celery_graceful.execution.journal.child_tasks import Children
 from celery_graceful.execution.journal.null import PlainWork
 from celery_graceful.execution.journal.store_journal import StoreJournal
-from celery_graceful.execution.loop import ticker
+from celery_graceful.execution.loop import Interrupted, ticker
 from celery_graceful.execution.loop.pacing import Pacing
 from celery_graceful.execution.results.progress import ProgressReport
 from celery_graceful.execution.stopping import limits
 from celery_graceful.execution.stopping.conditions import StopConditions
 from celery_graceful.model.run.cursor import Checkpoint
+from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run_options import readable_options
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
@@ -135,6 +136,9 @@ class OwnedRun:
         except ExecutionLeft:
             self.left = True
             raise
+        if execution.not_migrated and execution.saved is None:
+            logger.warning("%s is paused: %s", self.key, execution.not_migrated)
+            raise Interrupted(StopReason.PAUSED)
         self.pacing.enter()
         ticker.enlist(self)
         if getattr(self.task, "reports_started", False):

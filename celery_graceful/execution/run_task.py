@@ -44,6 +44,13 @@ class RunTask(Task):  # type: ignore[type-arg]
     #: ``"1%"``) of them; ``None``: an item that fails, fails the run. For classes.
     max_failed_items: ClassVar[float | str | None] = None
 
+    #: The version of cursor and carry, raised when the code gives them another meaning. A run whose
+    #: checkpoint has an older one continues after :attr:`migrate_cursor`, or pauses.
+    cursor_version: ClassVar[int] = 1
+    #: ``migrate_cursor(self, cursor, carry, version)`` returns the cursor, in the present version,
+    #: that means the same as ``cursor`` in an older ``version``, and may change ``carry``.
+    migrate_cursor: ClassVar[Callable[..., Any] | None] = None
+
     #: As Celery's decorators take them: validate arguments that are annotated as models of
     #: Pydantic, and dump a model that is the result.
     pydantic: ClassVar[bool] = False

@@ -12,10 +12,13 @@ from typing import Any
 from celery_graceful._celery.task.app_task import FAULT
 from celery_graceful.atomic import Atomic
 from celery_graceful.errors import DefinitionError
+from celery_graceful.execution.journal.code_changes import takes
 from celery_graceful.execution.quarantine import allowance
 from celery_graceful.execution.run_task import RunTask
 from celery_graceful.runs.oneoff.dry_runs import dry_run_faults
 from celery_graceful.runtime import runtime_of
+from celery_graceful.tasks import former_names
+from celery_graceful.text.strict_json import MOST
 
 
 def check_all(app: Any) -> None:
@@ -33,6 +36,7 @@ def faults_in(app: Any) -> list[str]:
     """What is wrong with the app's tasks, with file and line."""
     tasks = list(app.tasks.values())
     faults = [fault for task in tasks for fault in getattr(task, "faults", ())]
+    faults += former_names.faults_in(app)
     return faults + [
         f
         for task in tasks
@@ -162,6 +166,7 @@ def _option_faults(cls: type[RunTask]) -> list[str]:
 
     faults = list(option_problems({name: getattr(cls, name) for name in OPTIONS}))
     faults += _atomic_faults(cls.atomic)
+    faults += _version_faults(cls)
     try:
         allowance(cls.max_failed_items)
     except ValueError as exc:
@@ -178,6 +183,23 @@ def _atomic_faults(atomic: object) -> list[str]:
     if not isinstance(atomic, Atomic):
         return [f"atomic = {atomic!r:.200} is wrong; write atomic = Atomic.sqlalchemy(Session)"]
     return atomic.problems()
+
+
+def _version_faults(cls: type[RunTask]) -> list[str]:
+    faults = []
+    version, migrate = cls.cursor_version, cls.migrate_cursor
+    if type(version) is not int or not 0 < version <= MOST:
+        faults.append(
+            f"cursor_version = {version!r:.100} is wrong. Expected: a whole number from 1 on."
+            " Example: 2"
+        )
+    if migrate is not None and not (callable(migrate) and (takes(migrate, 3) or takes(migrate, 4))):
+        faults.append(
+            f"migrate_cursor = {migrate!r:.100} is wrong. Expected: a method (self, cursor, carry,"
+            " version), or in a decorator a function (cursor, carry, version), that returns the"
+            " cursor"
+        )
+    return faults
 
 
 def _where(thing: Any) -> str:

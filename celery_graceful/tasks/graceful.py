@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any, ClassVar, NoReturn
 
 from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
@@ -30,6 +31,8 @@ class GracefulTask(Task):  # type: ignore[type-arg]
     #: Has to run during maintenance too: its queue must be among
     #: ``graceful_maintenance_exempt_queues``, which worker, beat and commands check.
     maintenance_exempt = False
+    #: Names that the task had: workers accept messages under them, and runs continue.
+    former_names: ClassVar[Sequence[str]] = ()
     #: Raise :exc:`~celery_graceful.CutOff` in it when its stopping worker ends what still runs, so
     #: that ``finally`` is run. A task acked late then goes back to its queue, another one fails.
     raise_at_cut = False

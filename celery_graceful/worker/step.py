@@ -31,7 +31,7 @@ from celery_graceful.execution.stopping import guard
 from celery_graceful.processes import leaks
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stop import flag as stop_flag
-from celery_graceful.tasks import GracefulTask, definitions
+from celery_graceful.tasks import GracefulTask, definitions, former_names
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.lease_renewer import LeaseRenewer
@@ -60,6 +60,7 @@ class GracefulStep(ContainedStep):
         super().__init__(worker, **options)
         self.runtime: Runtime = runtime_of(worker.app)
         rebuild_tasks(worker.app, GracefulTask)
+        former_names.register(worker.app)
         _log_faults(worker.app)
         _check_store(self.runtime, worker)
         self.worker = worker

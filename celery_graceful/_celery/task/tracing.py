@@ -51,6 +51,12 @@ def traced(task: Any, tracer: Callable[..., Any], begin: Begin) -> Callable[...,
     return trace_delivery
 
 
+def make_tracer(task: Any, hostname: str | None) -> None:
+    """Make the tracer of a task that a pool child has registered after Celery made those of all."""
+    app = task.app
+    task.__trace__ = trace.build_tracer(task.name, task, app.loader, hostname, app=app)
+
+
 def _not_begun(way_out: Ignore | Reject) -> Any:
     """What the worker's main process is to know of a message that was not executed."""
     state = states.IGNORED if isinstance(way_out, Ignore) else states.REJECTED

@@ -13,6 +13,7 @@ from celery.utils.saferepr import saferepr
 from celery_graceful._celery.task.delivery import Left, Returned
 from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
 from celery_graceful.execution import leaving, results
+from celery_graceful.execution.journal.code_changes import note_other_code, other_code
 from celery_graceful.execution.leaving.ways_out import (
     drop_lost_run,
     forget_replayed,
@@ -95,11 +96,24 @@ def _save_failure(run: OwnedRun, exc: Exception) -> None:
     no_longer_cut(run.request)
     run.report.settle()
     execution = run.execution
+    if not isinstance(exc, (Ignore, Reject, Retry)):
+        _note_other_code(run, exc)
     execution.work.undo()
     if execution.steps > execution.began_at[0]:
         run.request.update(retries=0)  # progress gives the retry budget back
     text, steps = _last_good_checkpoint(run)
     _saved(run, exc, partial(_save_what_follows, run, exc, text, steps))
+
+
+def _note_other_code(run: OwnedRun, exc: Exception) -> None:
+    """Say so if the first thing that a resumed execution did with another code's cursor failed."""
+    execution = run.execution
+    if not execution.resumed or not execution.is_at_start or not execution.code_then:
+        return
+    now = other_code(run.task, execution.code_then)
+    if now:
+        note = note_other_code(exc, execution.cursor, execution.code_then, now)
+        log(logging.WARNING, run, "fails with %s. %s", saferepr(exc, maxlen=200), note)
 
 
 def _save_what_follows(run: OwnedRun, exc: Exception, text: str | None, steps: int) -> None:

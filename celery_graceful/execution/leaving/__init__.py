@@ -37,7 +37,7 @@ def leave(run: OwnedRun, reason: str) -> None:
     run.report.stop()
     execution = run.execution
     signals.emit(signals.stop_requested, run.task, task_id=execution.id, reason=reason)
-    if execution.work.began:
+    if execution.work.began and not execution.not_migrated:
         _stop_work(run, reason)
     sent = False
     if reason == StopReason.STORE_UNAVAILABLE:

@@ -49,7 +49,9 @@ def hand_over(run: OwnedRun, reason: str, *, successor: bool, sent: bool) -> Dec
     stalls = _stalls(run, text)
     # What an operator wants has to reach the store.
     bounds = execution.bounds
-    pauses = bounds.pauses if bounds is not None and reason == StopReason.PAUSED else ""
+    pauses = ""
+    if reason == StopReason.PAUSED:
+        pauses = execution.not_migrated or (bounds.pauses if bounds is not None else "")
     without = successor and not sent and reason not in (StopReason.PAUSED, StopReason.CANCELLED)
     try:
         decision = ticket.hand_over(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ MAX_WITH_CHILDREN = 32 * 1024
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 #: A history of items' times holds fewer than this, and its scale has fewer steps.
 MOST_IN_PACE = 100_000
+_CODE = re.compile(r"[0-9a-z.-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Checkpoint:
     batch: int = 0
     #: The tasks that the run has started, as text; left out where there is no room for them.
     children: tuple[str, ...] = ()
+    #: The version of the cursor and carry, as the task's code counts it (``cursor_version``).
+    version: int = 1
+    #: What names the code of the task that did the last items; empty where nobody knows.
+    code: str = field(default="", compare=False)
 
 
 def encode(checkpoint: Checkpoint) -> str:
@@ -57,7 +63,7 @@ def encode(checkpoint: Checkpoint) -> str:
     if not carry and _is_small(checkpoint.cursor) and _has_no_more(checkpoint):
         # As most are, and as it would be written below: a short task pays for two.
         total = "null" if checkpoint.total is None else checkpoint.total
-        rest = f'"carry":{{}},"steps":{checkpoint.steps},"total":{total}'
+        rest = f'"carry":{{}},"steps":{checkpoint.steps},"total":{total}{_code(checkpoint)}'
         return f'{{"cursor":{checkpoint.cursor},{rest}}}'
     data = {
         "cursor": to_plain(checkpoint.cursor, "cursor"),
@@ -73,6 +79,10 @@ def encode(checkpoint: Checkpoint) -> str:
         data["pace"] = checkpoint.pace
     if checkpoint.batch:
         data["batch"] = checkpoint.batch
+    if checkpoint.version != 1:
+        data["version"] = checkpoint.version
+    if checkpoint.code:
+        data["code"] = checkpoint.code
     try:
         text = _dumps(data)
         if checkpoint.children:
@@ -85,6 +95,12 @@ def encode(checkpoint: Checkpoint) -> str:
             f"{_sizes(data)}. Keep large data in a database and only its key in the checkpoint."
         )
     return text
+
+
+def _code(checkpoint: Checkpoint) -> str:
+    """The fields that say which code wrote it."""
+    version = "" if checkpoint.version == 1 else f',"version":{checkpoint.version}'
+    return f'{version},"code":"{checkpoint.code}"' if checkpoint.code else version
 
 
 def _with_children(text: str, data: Mapping[str, Any], children: tuple[str, ...]) -> str:
@@ -110,8 +126,23 @@ def decode(text: str) -> Checkpoint:
         strict_json.whole(errors, "errors")
         strict_json.whole(batch, "batch")
         children = _read_children(data.get("children", ()))
-        cursor = from_plain(data["cursor"])
-        return Checkpoint(cursor, carry, steps, total, in_doubt, errors, pace, batch, children)
+        version, code = data.get("version", 1), data.get("code", "")
+        strict_json.whole(version, "version", 1)
+        if type(code) is not str or _CODE.fullmatch(code) is None:
+            raise TypeError("code is no name of a task's code")
+        return Checkpoint(
+            from_plain(data["cursor"]),
+            carry,
+            steps,
+            total,
+            in_doubt,
+            errors,
+            pace,
+            batch,
+            children,
+            version,
+            code,
+        )
     except (
         ValueError,
         LookupError,
