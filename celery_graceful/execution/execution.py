@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from celery_graceful.execution.loop.current import current_execution
 from celery_graceful.execution.stopping.bounds import Bounds
 from celery_graceful.model.run.cursor import Checkpoint
 from celery_graceful.model.run.pace import Pace
+from celery_graceful.model.run.run_progress import Progress
 from celery_graceful.model.run_options import NO_OPTIONS, RunOptions
 from celery_graceful.runs.oneoff.dry_runs import NAME, takes_dry_run
 
@@ -28,37 +29,6 @@ if TYPE_CHECKING:
     from celery_graceful.execution.run_task import RunTask
 
 logger = logging.getLogger("celery_graceful.runs")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run has come.
-
-    Exact within an item, in the thread that runs the task; elsewhere as of the loop's last look.
-    """
-
-    #: Items done since the run began, over all executions.
-    current: int
-    #: What ``count()`` returned at the start, or ``None``.
-    total: int | None
-    #: Everything up to and including this is done; ``None`` before the first item.
-    cursor: Any
-    #: How often the run was resumed.
-    resumptions: int
-    #: When the run began (UTC).
-    started_at: datetime
-    #: With ``track_in_doubt``: the cursor of the one item that an earlier execution may have run
-    #: already, until it has run here; else ``None``.
-    in_doubt: Any = None
-    #: With ``max_failed_items``: the quarantined items since the run began.
-    errors: int = 0
-
-    @property
-    def percent(self) -> float | None:
-        """``current`` in percent of ``total``, at most 100; ``None`` without a total."""
-        if not self.total:
-            return None
-        return min(100.0, 100.0 * self.current / self.total)
 
 
 class Execution:

@@ -10,8 +10,8 @@ from celery_graceful._celery.task import backends
 from celery_graceful.execution.results.state_writer import Slot, state_writer
 
 if TYPE_CHECKING:
-    from celery_graceful.execution.execution import Progress
     from celery_graceful.execution.run_task import RunTask
+    from celery_graceful.model.run.run_progress import Progress
 
 logger = logging.getLogger("celery_graceful.runs")
 
