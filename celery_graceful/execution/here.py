@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from celery_graceful._celery.message.headers import STARTED_WITH
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal import ItemWork
 from celery_graceful.execution.journal.atomic_work import AtomicWork
@@ -11,6 +12,7 @@ from celery_graceful.execution.journal.null import NullJournal, PlainWork
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.execution.loop.current import execution_maker
 from celery_graceful.model.run.cursor import Checkpoint
+from celery_graceful.model.run_options import readable_options
 
 if TYPE_CHECKING:
     from celery_graceful.execution.run_task import RunTask
@@ -35,6 +37,9 @@ def execution_here(
     if execution is None:
         execution = Execution(task, args, kwargs, checkpoint)
         execution.attach(NullJournal(execution), work_here(execution), _cannot_leave)
+        asked = (request.headers or {}).get(STARTED_WITH)
+        if isinstance(asked, str):
+            execution.ask(readable_options(asked))
     kept = _eager_retries.pop(str(request.id), None) if request.is_eager else None
     if kept is not None and request.retries:
         execution.begin_at(kept)

@@ -78,7 +78,7 @@ def lose_a_worker(stage: Stage, run: Run, signal: int) -> None:
     run.hurry()
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", [STYLES[0], pytest.param(STYLES[1], marks=pytest.mark.matrix)])
 def test_a_canary_whose_worker_is_stopped(
     stage: Stage, operator: Celery, runs: Runs, style: str
 ) -> None:

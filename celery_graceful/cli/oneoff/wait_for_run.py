@@ -62,10 +62,10 @@ def follow(ctx: click.Context, at: OpenApp, name: str, timeout: float | None) ->
 
     last: list[Look] = []
     try:
-        with _display(at) as display:
+        with display() as shown:
             for look in watch(at.runtime, name, timeout):
                 last[:] = [look]
-                display.show(look)
+                shown.show(look)
     except errors.WaitTimedOut as exc:
         raise TimedOut(f"{exc}.") from exc
     except KeyboardInterrupt:
@@ -99,7 +99,8 @@ def _summary(at: OpenApp, run: Run) -> Iterator[str]:
 # -- how far it is ----------------------------------------------------------------------------
 
 
-def _display(at: OpenApp) -> Lines:
+def display() -> Lines:
+    """What shows how far a run is: a bar in a terminal with rich, else lines."""
     if sys.stderr.isatty():
         try:
             return Bar()
@@ -158,7 +159,8 @@ class Bar(Lines):
 
         run = look.run
         total = run.total if run.limit is None else min(run.total or run.limit, run.limit)
-        what = f"{run}: {run.state}{', ' + look.trouble if look.trouble else ''}"
+        trouble = f", cannot be read: {look.trouble}" if look.trouble else ""
+        what = f"{run.task}[{run.id[:8]}]: {run.state}{trouble}"
         self._bar.update(
             self._task, completed=run.steps, total=total, description=printable(what)[:100]
         )

@@ -12,13 +12,15 @@ from kombu.exceptions import EncodeError, OperationalError
 from celery_graceful._celery.message.envelope import Envelope, pack
 from celery_graceful._celery.message.first_message import send_watched
 from celery_graceful._celery.message.headers import GENERATION, STARTED_WITH
-from celery_graceful.errors import NotSent, StartRefused, StoreError
+from celery_graceful.errors import CursorError, NotSent, StartRefused, StoreError
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import Outcome, Record, RunKey
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs import operate
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.lost.vanished import fresh_fence
+from celery_graceful.runs.oneoff.eager import run_eagerly
 from celery_graceful.runs.oneoff.once import Claim, digest_of, find_ended, read_claim, write_claim
 from celery_graceful.runs.oneoff.start_order import Order
 from celery_graceful.runs.plain_run import Run, run_of
@@ -123,10 +125,18 @@ def _may_start_again(record: Record) -> bool:
 
 def _earlier(found: Found) -> str:
     run, record, _ = found
+    where = "no cursor is known" if record.checkpoint is None else f"cursor {_cursor(record)}"
     return (
-        f"{run} {record.outcome} after {counted(record.steps, 'item')}; the new run begins"
-        " at the beginning, or behind the cursor that is given"
+        f"{run} {record.outcome} after {counted(record.steps, 'item')} ({where}); the new run"
+        " begins at the beginning, or behind the cursor that is given"
     )
+
+
+def _cursor(record: Record) -> str:
+    try:
+        return f"{decode(record.checkpoint or '').cursor!r:.200}"
+    except CursorError:
+        return "that cannot be read"
 
 
 def _there_already(runtime: Runtime, order: Order, claim: Claim, found: Found) -> Started:
@@ -146,24 +156,36 @@ def _there_already(runtime: Runtime, order: Order, claim: Claim, found: Found) -
 
 def _send(runtime: Runtime, order: Order, run: RunKey) -> Run:
     """Send the run's first message as ``apply_async`` does, once the store knows of the run."""
-    options = order.options.text()
     known: list[Record] = []
+    if runtime.app.conf.task_always_eager:
+        known.append(_begin(runtime, order, run, b""))
+        run_eagerly(runtime, order, run)
+    else:
+        _send_message(runtime, order, run, known)
+    at = runtime.store.load(run)
+    return run_of(runtime, run, at.record or known[0], at.now)
 
+
+def _begin(runtime: Runtime, order: Order, run: RunKey, envelope: bytes) -> Record:
+    """Have the store know of the run."""
+    now = time.time()
+    done = transition(
+        runtime.store,
+        run,
+        ev.Enqueue(envelope, order.options.text(), fresh_fence(now), now),
+        runtime.policy,
+        guess=True,
+        observers=runtime.observers,
+        who=order.options.by,
+    )
+    if done.decision.verdict is not Verdict.PUBLISH or done.record is None:
+        raise _Taken
+    return done.record
+
+
+def _send_message(runtime: Runtime, order: Order, run: RunKey, known: list[Record]) -> None:
     def begin(envelope: Envelope) -> None:
-        now = time.time()
-        event = ev.Enqueue(pack(envelope), options, fresh_fence(now), now)
-        done = transition(
-            runtime.store,
-            run,
-            event,
-            runtime.policy,
-            guess=True,
-            observers=runtime.observers,
-            who=order.options.by,
-        )
-        if done.decision.verdict is not Verdict.PUBLISH or done.record is None:
-            raise _Taken
-        known.append(done.record)
+        known.append(_begin(runtime, order, run, pack(envelope)))
 
     sent = {"queue": order.queue, "priority": order.priority}
     try:
@@ -174,7 +196,7 @@ def _send(runtime: Runtime, order: Order, run: RunKey) -> Run:
             broker=runtime.broker,
             seen=begin,
             task_id=run.id,
-            headers={GENERATION: FIRST, STARTED_WITH: options},
+            headers={GENERATION: FIRST, STARTED_WITH: order.options.text()},
             **{name: value for name, value in sent.items() if value is not None},
         )
     except (OperationalError, OSError) as exc:
@@ -189,5 +211,3 @@ def _send(runtime: Runtime, order: Order, run: RunKey) -> Run:
         if known:
             raise
         raise StartRefused(f"{order.task.name} cannot take these arguments: {exc}") from exc
-    at = runtime.store.load(run)
-    return run_of(runtime, run, at.record or known[0], at.now)

@@ -91,6 +91,8 @@ def make_order(
             own[dry_runs.NAME] = True
     pause_after = _count("pause_after", given.get("pause_after"))
     limit = _count("limit", given.get("limit"))
+    if pause_after and app.conf.task_always_eager:
+        raise ValueError("pause_after: task_always_eager runs the task at once, without a pause")
     if limit and pause_after >= limit:
         raise ValueError(
             f"pause_after: {pause_after} is not less than limit, {limit}: the run would end first"

@@ -33,7 +33,8 @@ class Project:
     def __init__(self, store_url: str) -> None:
         self.app = app = Celery("proj", broker="memory://", set_as_current=False)
         app.conf.update(graceful_store=store_url, graceful_lease_ttl=1, task_ignore_result=True)
-        app.conf.task_default_queue = store_url[-40:]
+        # What is sent again for a starter that died has to be as it would have sent it.
+        app.conf.update(task_default_queue=store_url[-40:], task_compression="gzip")
         self.runs = Graceful(app).runs
         self.done: list[int] = []
 

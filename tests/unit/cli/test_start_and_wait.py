@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 
 import pytest
 from celery import Celery
 
+from celery_graceful.cli.oneoff import wait_for_run
+from celery_graceful.cli.oneoff.wait_for_run import Bar, Lines
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.runs.oneoff import wait as waiting
+from celery_graceful.runs.oneoff.wait import Look
+from celery_graceful.runs.plain_run import run_of
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from tests.harness.delivered import InProcess
@@ -127,3 +133,53 @@ def test_a_run_that_nobody_knows_of(call: Run) -> None:
     done = call("wait", ID)
     assert done.exit_code == 4
     assert "no run" in done.stderr
+
+
+# -- how far it is ----------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def in_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Within the test: pytest sets its own stderr after the fixtures."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
+def look_at(runtime: Runtime, run_id: str, trouble: str = "") -> Look:
+    key = RunKey(TASK, run_id)
+    at = runtime.store.load(key)
+    assert at.record is not None
+    return Look(run_of(runtime, key, at.record, at.now), trouble)
+
+
+def test_a_terminal_shows_a_bar(
+    runtime: Runtime, started: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = in_terminal(monkeypatch)
+    with wait_for_run.display() as shown:
+        assert isinstance(shown, Bar)
+        shown.show(look_at(runtime, started))
+        shown.show(look_at(runtime, started, "the store is away"))
+    assert f"{TASK}[{started[:8]}]: queued" in terminal.getvalue()
+
+
+def test_without_rich_it_shows_lines(
+    runtime: Runtime, started: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = in_terminal(monkeypatch)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with wait_for_run.display() as shown:
+        assert type(shown) is Lines
+        for trouble in ("", "", "the store is away", "the store is away", ""):
+            shown.show(look_at(runtime, started, trouble))
+    lines = terminal.getvalue().splitlines()
+    assert [("queued" in line, "the store is away" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]

@@ -337,3 +337,37 @@ def test_a_duplicate_of_its_message_starts_nothing(
     assert deliver(app, worker) == 2
     assert [seen for seen in Items.seen if isinstance(seen[0], int)] == [(0, False), (1, False)]
     assert runs.get(run.id).state == "completed"
+
+
+# -- eagerly ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def eager(app: Celery) -> None:
+    app.conf.update(task_always_eager=True, task_eager_propagates=True)
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_eager_app_runs_it_at_once(app: Celery, runs: Runs) -> None:
+    run = runs.start("shop.items", [9], cursor=1, limit=3, dry_run=True, once=KEY)
+    assert run.state == "completed"
+    assert runs.wait(KEY, timeout=1).id == run.id
+    items = [seen for seen in Items.seen if isinstance(seen[0], int)]
+    assert items == [(n, True) for n in (2, 3, 4)]
+    assert runs.start("shop.items", [9], once=KEY).id == run.id
+    assert len(Items.seen) == 5
+
+
+@pytest.mark.usefixtures("eager")
+def test_an_eager_run_that_fails(app: Celery, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any, number: int, many: int) -> None:
+        raise ValueError(number)
+
+    monkeypatch.setattr(Items, "each_iteration", fail)
+    with pytest.raises(ValueError, match="0"):
+        runs.start("shop.items", [2], once=KEY)
+    assert runs.get(KEY).state == "failed"
+    app.conf.task_eager_propagates = False
+    assert runs.start("shop.items", [2], once=KEY).state == "failed"
+    with pytest.raises(ValueError, match="without a pause"):
+        runs.start("shop.items", [2], pause_after=1)

@@ -188,7 +188,7 @@ PLANS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=4)
 
 @pytest.mark.parametrize("style", STYLES)
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     many=st.integers(1, 25),
