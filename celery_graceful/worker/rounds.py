@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from celery_graceful._celery.threads.django_databases import close_stale_connections
 from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.stores.base import Store
@@ -63,6 +64,7 @@ class Rounds:
             now = time.monotonic()
             if now >= due:
                 due = now + (self._every if self._go_round(now) else self._retry)
+                close_stale_connections()  # of receivers of signals, and of django-db
             native_sleep(_POLL)
         self._store.close()
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
+from celery_graceful._celery.threads.django_databases import close_broken_connections
 from celery_graceful.errors import MaxItemErrorsExceeded
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.stopping import limits
@@ -112,6 +113,7 @@ class Quarantine:
                 if self._is_retried(exc) or not self._execution.work.stands():
                     raise
                 self._quarantined(item, exc)
+                close_broken_connections()
 
         return guarded_each
 

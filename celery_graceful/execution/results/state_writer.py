@@ -13,12 +13,18 @@ from collections import deque
 from collections.abc import Callable
 
 from celery_graceful._celery.task import backends
+from celery_graceful._celery.threads.django_databases import (
+    close_broken_connections,
+    close_stale_connections,
+)
 from celery_graceful.forks import after_fork
 
 logger = logging.getLogger("celery_graceful.runs")
 
 #: Seconds that a process which ends waits for the write under way.
 _LAST_WRITE = 1.0
+#: Seconds without a write after which connections that are no longer needed are closed.
+_IDLE = 5.0
 
 
 class Slot:
@@ -87,6 +93,7 @@ class StateWriter:
             except Exception:  # the thread serves all runs of the process
                 logger.exception("A state could not be written; those of other runs are")
             finally:
+                close_broken_connections()
                 with self._changed:
                     slot.busy = False
                     self._changed.notify_all()
@@ -94,7 +101,8 @@ class StateWriter:
 
     def _take(self) -> tuple[Slot, Callable[[], None]] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            while not self._changed.wait_for(lambda: self._waiting or self._closed, _IDLE):
+                close_stale_connections()
             if not self._waiting:
                 return None
             slot = self._waiting.popleft()

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from celery_graceful._celery.threads.django_databases import close_stale_connections
 from celery_graceful._celery.threads.native import Bell, StillChanging, start_native_thread
 from celery_graceful.errors import StoreError
 from celery_graceful.maintenance.mode_changes import NOTICE
@@ -150,6 +151,7 @@ class ModeWatch:
             began = time.monotonic()
             answered = self._look(self._own_store)
             self._first.ring()
+            close_stale_connections()  # of receivers of signals
             spent = time.monotonic() - began
             self._bell.wait(self._pause(answered) - spent)
         try:
