@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import make_url
 
 _ENGINES = {"postgresql": "postgresql", "mysql": "mysql", "sqlite": "sqlite3"}
+#: A variable of the environment: Django connects to PostgreSQL by psycopg2.
+PSYCOPG2 = "GRACEFUL_TESTS_WITH_PSYCOPG2"
 _numbers = itertools.count(1)
 
 
 def configure() -> None:
     """Configure Django for this process, unless another test has."""
     import django
-    import pymysql
     from django.conf import settings
 
-    # Django asks for mysqlclient's version.
-    pymysql.install_as_MySQLdb()
+    if (
+        "MySQLdb" not in sys.modules and find_spec("MySQLdb") is None
+    ):  # mysqlclient is used where it is installed
+        import pymysql
+
+        pymysql.install_as_MySQLdb()
+    if PSYCOPG2 in os.environ:
+        _prefer_psycopg2()
     if not settings.configured:
         settings.configure(DATABASES={}, INSTALLED_APPS=[], USE_TZ=True)
     django.setup()
+
+
+def _prefer_psycopg2() -> None:
+    """Have Django use psycopg2, though psycopg 3 is installed, which the servers need."""
+    here = sys.modules.get("psycopg")
+    sys.modules["psycopg"] = None  # type: ignore[assignment]  # as if it were not
+    try:
+        import django.db.backends.postgresql.base  # noqa: F401
+    finally:
+        del sys.modules["psycopg"]
+        if here is not None:
+            sys.modules["psycopg"] = here
 
 
 def settings_of(url: str) -> dict[str, Any]:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
 from celery_graceful.stores.sql.engine import make_tables
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
-from tests.harness.django_aliases import alias_for, migrate
+from tests.harness.django_aliases import PSYCOPG2, alias_for, migrate
 from tests.integration.stores.outage import at_most, every_call
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgres import Postgres
@@ -197,3 +200,18 @@ def test_options_that_sqlalchemy_does_not_know(tmp_path: Path, opener: Open) -> 
         pytest.raises(SettingsError, match="graceful_store_options"),
     ):
         opener(f"django://{alias}", options={"colour": "blue"})
+
+
+@pytest.mark.postgres
+@pytest.mark.matrix
+def test_the_contract_by_psycopg2() -> None:
+    suite = str(Path(__file__).with_name("test_contract.py"))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--all", suite, "-k", "django_postgres"],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, PSYCOPG2: "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
