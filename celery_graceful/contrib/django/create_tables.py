@@ -1,7 +1,8 @@
-"""The migration operation that creates the tables of a ``django://`` store.
+"""The migration operation that creates the tables of runs and of ``Atomic.django``.
 
 There are no models: their keys have several columns, which models have since Django 5.2 only, and
-nothing but the store reads them. A test compares them with those of ``stores/sql/tables.py``.
+nothing but the store reads them. A test compares them with those of ``stores/sql/tables.py``, which
+are not imported: migrations run without SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 from django.db import router
 from django.db.migrations.operations.base import Operation
+
+from celery_graceful.atomic import django_table as checkpoints
 
 #: How a kind of database writes the types; keys are compared byte by byte in each.
 _TYPES: Mapping[str, Mapping[str, str]] = {
@@ -112,7 +115,10 @@ _INDEXES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-#: The names of the tables.
+#: MyISAM has no keys of that length, and no transactions.
+_OPTIONS: Mapping[str, str] = {"mysql": " ENGINE=InnoDB"}
+
+#: The names of the store's tables.
 TABLES = tuple(_TABLES)
 
 
@@ -126,10 +132,12 @@ def statements(vendor: str, existing: set[str]) -> list[str]:
     if vendor not in _TYPES:
         return []
     found = [
-        f"CREATE TABLE {name} ({columns.format(**_TYPES[vendor])})"
+        f"CREATE TABLE {name} ({columns.format(**_TYPES[vendor])}){_OPTIONS.get(vendor, '')}"
         for name, columns in _TABLES.items()
         if name not in existing
     ]
+    if checkpoints.TABLE not in existing:
+        found.append(checkpoints.create_table(vendor))
     return found + [
         index for index in _INDEXES[vendor] if index.split(" ON ")[1].split()[0] not in existing
     ]
@@ -161,14 +169,15 @@ class CreateTables(Operation):  # type: ignore[misc]  # Django ships no types
         """Drop the tables, and the runs in them."""
         connection = schema_editor.connection
         if router.allow_migrate(connection.alias, app_label):
-            existing = set(TABLES) if schema_editor.collect_sql else _existing(connection)
-            for name in TABLES:
+            tables = (*TABLES, checkpoints.TABLE)
+            existing = set(tables) if schema_editor.collect_sql else _existing(connection)
+            for name in tables:
                 if name in existing:
                     schema_editor.execute(f"DROP TABLE {name}", params=None)
 
     def describe(self) -> str:
         """What ``migrate --plan`` prints."""
-        return "Create the tables of the store of runs"
+        return "Create the tables of runs and checkpoints"
 
     @property
     def migration_name_fragment(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, inspect
 
+from celery_graceful.atomic.alchemy_table import metadata as checkpoints
 from celery_graceful.errors import SettingsError, StoreError, StoreUnavailable
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Store
@@ -80,6 +81,7 @@ def test_migrations_make_the_tables_of_the_sql_store(fresh: Fresh, opener: Open)
     by_store, by_migration = fresh(), fresh()
     with engine(by_store) as made:
         make_tables(made)
+        checkpoints.create_all(made)
     with alias_for(by_migration) as alias:
         store = opener(f"django://{alias}")
         with pytest.raises(StoreError, match=f"manage.py migrate .* --database {alias}") as caught:
