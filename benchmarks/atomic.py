@@ -7,18 +7,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from celery import Celery
+from django.db import transaction
+from django.db.backends.signals import connection_created
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, create_engine, event, insert
 from sqlalchemy.orm import sessionmaker
 
 from benchmarks.figures import Figure, ratio_at_least
 from benchmarks.inside import carry, inside_a_worker
 from celery_graceful import Atomic, IterableTask
+from tests.harness.django_aliases import alias_for
 from tests.servers import MissingProgram, Postgres
 
 BOUND = 0.8
@@ -45,8 +48,16 @@ def measure(*, quick: bool = False) -> list[Figure]:
     figures: list[Figure] = []
     with inside_a_worker() as app, ExitStack() as stack:
         for url in _databases(stack):
+            engine = stack.enter_context(_engine(url))
+            alias = stack.enter_context(alias_for(url))
             for batch in (DEFAULT, SMALL):
-                figures += _measure(app, url, batch, QUICK_ROUNDS if quick else ROUNDS)
+                for orm, loops in {
+                    "SQLAlchemy": _loops(app, engine, batch),
+                    "Django": _loops_of_django(app, alias, batch),
+                }.items():
+                    what = f"{orm}'s speed on {engine.dialect.name}, {batch} items a batch"
+                    bound = BOUND if batch == DEFAULT else None
+                    figures.append(_measure(what, *loops, bound, QUICK_ROUNDS if quick else ROUNDS))
     return figures
 
 
@@ -61,39 +72,44 @@ def _databases(stack: ExitStack) -> Iterator[str]:
     yield server.fresh_url()
 
 
-def _measure(app: Celery, url: str, batch: int, rounds: int) -> Iterator[Figure]:
-    engine = _engine(url)
-    ours, plain = _loops(app, engine, batch)
+def _measure(what: str, ours: Loop, plain: Loop, bound: float | None, rounds: int) -> Figure:
     for loop in (ours, plain):
         loop()
     spent: dict[Loop, list[Spent]] = {ours: [], plain: []}
     for number in range(rounds):
         for loop in (ours, plain) if number % 2 else (plain, ours):
             spent[loop].append(_spent(loop))
-    engine.dispose()
     pairs = list(zip(spent[plain], spent[ours], strict=True))
     here = median(p.processor / o.processor for p, o in pairs)
     us = [1e6 * median(s.clock for s in spent[loop]) / ITEMS for loop in (ours, plain)]
-    yield ratio_at_least(
+    return ratio_at_least(
         "atomic",
-        f"speed on {engine.dialect.name}, {batch} items a batch",
+        what,
         [p.clock / o.clock for p, o in pairs],
-        BOUND if batch == DEFAULT else None,
+        bound,
         note=f"{us[0]:.0f} µs against {us[1]:.0f} µs per item; {here:.2f} × in processor time",
     )
 
 
-def _engine(url: str) -> Engine:
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _write_ahead)
+        connection_created.connect(_write_ahead_by_django)
     _metadata.create_all(engine)
-    return engine
+    yield engine
+    engine.dispose()
 
 
 def _write_ahead(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL").close()
     connection.execute("PRAGMA synchronous=NORMAL").close()
+
+
+def _write_ahead_by_django(connection: Any, **_: object) -> None:
+    if connection.vendor == "sqlite":
+        _write_ahead(connection.connection, None)
 
 
 def _loops(app: Celery, engine: Engine, batch: int) -> tuple[Loop, Loop]:
@@ -118,6 +134,31 @@ def _loops(app: Celery, engine: Engine, batch: int) -> tuple[Loop, Loop]:
                 if number % batch == batch - 1:
                     session.commit()
             session.commit()
+
+    task = app.register_task(Atomically())
+    return lambda: carry(task, (ITEMS,), {}, ITEMS), plain
+
+
+def _loops_of_django(app: Celery, alias: str, batch: int) -> tuple[Loop, Loop]:
+    """The same two with Django's ORM."""
+    from benchmarks.django_rows import Done
+
+    class Atomically(IterableTask):
+        name = f"benchmarks.atomic_{alias}_{batch}"
+        atomic = Atomic.django(using=alias, every=batch)
+
+        def build_enumerator(self, n: int, *, cursor: Any) -> Iterator[tuple[int, int]]:
+            for number in range(0 if cursor is None else cursor + 1, n):
+                yield number, number
+
+        def each_iteration(self, number: int, n: int) -> None:
+            Done(n=number).save(using=alias, force_insert=True)
+
+    def plain() -> None:
+        for first in range(0, ITEMS, batch):
+            with transaction.atomic(using=alias):
+                for number in range(first, first + batch):
+                    Done(n=number).save(using=alias, force_insert=True)
 
     task = app.register_task(Atomically())
     return lambda: carry(task, (ITEMS,), {}, ITEMS), plain

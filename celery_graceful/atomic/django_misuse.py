@@ -97,7 +97,9 @@ class Misuse:
         connection = self._connection
         if isinstance(exc, RuntimeError) and str(exc).startswith("A durable atomic block"):
             return TransactionError(self._durable()) if self._entered_durable(exc) else None
-        if not isinstance(exc, Error) or not self._is_about_connection(exc):
+        # Not all of them come through Django's wrappers.
+        is_streamed = _is_about_a_closed_cursor(exc) or _is_about_a_closed_cursor(exc.__cause__)
+        if not (isinstance(exc, Error) or is_streamed) or not self._is_about_connection(exc):
             return None
         if connection.closed_in_transaction:
             return TransactionError(self.hands_off("close()"))
@@ -105,10 +107,7 @@ class Misuse:
             if connection.needs_rollback:
                 return TransactionError(self._broken())
             return TransactionError(self.hands_off("commit(), rollback() or set_autocommit()"))
-        cause = exc.__cause__
-        if driver_errors.sqlstate(cause) == _NO_CURSOR or str(cause) == _NO_CURSOR_IN_PSYCOPG2:
-            return TransactionError(self._streamed())
-        return None
+        return TransactionError(self._streamed()) if is_streamed else None
 
     def _durable(self) -> str:
         return (
@@ -128,13 +127,13 @@ class Misuse:
     def _is_about_connection(self, exc: BaseException) -> bool:
         """Whether this connection raised it, not one of another alias."""
         for known in _variables(exc):
-            one = known.get("self")
-            if isinstance(one, CursorWrapper):
-                one = one.db
-            elif isinstance(one, DatabaseErrorWrapper):
-                one = one.wrapper
-            if one is self._connection:
-                return True
+            for one in (known.get("self"), known.get("cursor")):
+                if isinstance(one, CursorWrapper):
+                    one = one.db
+                elif isinstance(one, DatabaseErrorWrapper):
+                    one = one.wrapper
+                if one is self._connection:
+                    return True
         return False
 
     def _entered_durable(self, exc: BaseException) -> bool:
@@ -143,6 +142,10 @@ class Misuse:
             if isinstance(one, Atomic) and one.durable:
                 return bool((one.using or "default") == self._connection.alias)
         return False
+
+
+def _is_about_a_closed_cursor(exc: BaseException | None) -> bool:
+    return driver_errors.sqlstate(exc) == _NO_CURSOR or str(exc) == _NO_CURSOR_IN_PSYCOPG2
 
 
 def _variables(exc: BaseException) -> Iterator[dict[str, Any]]:
