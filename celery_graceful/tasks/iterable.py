@@ -11,7 +11,6 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery_graceful._celery.consumer.run_hooks import mark_received
 from celery_graceful._celery.task.current_app import share
 from celery_graceful._celery.task.delivery import Delivery
-from celery_graceful.atomic import Work
 from celery_graceful.errors import GracefulError
 from celery_graceful.execution import delivery as deliveries
 from celery_graceful.execution import ending, here
@@ -96,8 +95,11 @@ class IterableTask(RunTask, GracefulTask):
         return execution_of(self, "progress").progress
 
     @property
-    def transaction(self) -> Work:
-        """The transaction of the present batch; its ``session`` is what items work with.
+    def transaction(self) -> Any:
+        """The transaction of the present batch (a :class:`~celery_graceful.atomic.Work`).
+
+        With SQLAlchemy, its ``session`` is what items work with. With Django, items use the ORM;
+        ``connection`` and ``using`` are there for cursors and other aliases.
 
         What goes through it is committed together with the checkpoint, by the run itself.
 

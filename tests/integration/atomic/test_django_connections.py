@@ -216,6 +216,23 @@ def test_a_task_that_moves_from_sqlalchemy_to_django(project: Project) -> None:
     before.close()
 
 
+@pytest.mark.parametrize("exists", [False, True], ids=["", "that a run has made"])
+def test_the_migration(project: Project, exists: bool) -> None:
+    from celery_graceful.contrib.django.create_checkpoints import CreateCheckpoints
+
+    run = interrupted_run(project) if exists else ""
+    connection, operation = connections[project.alias], CreateCheckpoints()
+    with connection.schema_editor() as editor:
+        operation.database_forwards("celery_graceful", editor, None, None)
+    assert len(project.rows()) == int(exists)
+    run = run or interrupted_run(project)
+    project.resume(run, 8, "stops once")
+    check_exact(project)
+    with connection.schema_editor() as editor:
+        operation.database_backwards("celery_graceful", editor, None, None)
+    assert not inspect(project.engine).has_table("graceful_checkpoints")
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize("django_database", ["django+postgres"], indirect=True)
 def test_a_user_who_may_make_no_table(project: Project) -> None:

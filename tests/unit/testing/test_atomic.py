@@ -23,6 +23,7 @@ from sqlalchemy.orm import sessionmaker
 
 from celery_graceful import Atomic, IterableTask
 from celery_graceful.testing import assert_resumable
+from tests.harness.django_aliases import alias_for
 
 rows = Table("rows", MetaData(), Column("number", Integer, primary_key=True))
 
@@ -57,6 +58,28 @@ def task_of(engine: Engine, *, commits: bool) -> Any:
             yield number
 
     return write
+
+
+def test_of_djangos_orm(engine: Engine) -> None:
+    from django.db import connections
+
+    with alias_for(str(engine.url)) as alias:
+        app = Celery("proj", broker="memory://", set_as_current=False)
+
+        @app.task(
+            base=IterableTask,
+            bind=True,
+            name="proj.rows",
+            shared=False,
+            atomic=Atomic.django(using=alias, every=3),
+        )
+        def write(self: Any, last: int, *, cursor: int = 0) -> Iterator[int]:
+            for number in range(cursor + 1, last + 1):
+                with connections[alias].cursor() as c:
+                    c.execute("INSERT INTO rows (number) VALUES (%s)", [number])
+                yield number
+
+        kit(engine, write)
 
 
 def kit(engine: Engine, task: Any) -> None:
