@@ -20,6 +20,7 @@ NAMES = (
     "stop",
     "atomic",
     "scan",
+    "reading",
     "quarantine",
     "connections",
     "gate",

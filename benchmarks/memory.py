@@ -54,11 +54,11 @@ def _child(style: str, many: int) -> list[float]:
         task: Any = register(app)[STYLES[style]]
         for items in (FEW, many):
             carry(task, (items,), {}, items)
-            peaks.append(_peak())
+            peaks.append(peak())
     return peaks
 
 
-def _peak() -> float:
+def peak() -> float:
     # Linux hands the parent's peak on in ru_maxrss, which would hide any growth below it; the
     # kernel's own mark begins anew with each program.
     status = Path("/proc/self/status")

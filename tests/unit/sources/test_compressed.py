@@ -17,11 +17,17 @@ from typing import Any
 
 import pytest
 import pyzstd
+from celery import Celery
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from celery_graceful import Graceful, IterableTask
 from celery_graceful.errors import CursorError, SourceError
-from celery_graceful.sources import csv_count, csv_rows, jsonl, lines
+from celery_graceful.sources import batches, csv_count, csv_rows, jsonl, lines
+from celery_graceful.sources.reading import seekable
+from celery_graceful.sources.reading.compressed import gzip_index
+from celery_graceful.sources.reading.compressed.kept_index import KeptIndex
+from celery_graceful.testing import run_until
 
 TEXTS = st.text(alphabet='ab,"\n\réß漢', max_size=60)
 
@@ -84,18 +90,18 @@ def test_the_same_as_plain_at_any_cut(
         assert csv_count(file) == csv_count(plain)
 
 
-@pytest.mark.parametrize("packing", [gzip.compress, lambda d: members(d, [900_000] * 4), zstd])
+@pytest.mark.parametrize("packing", [gzip.compress, lambda d: members(d, [450_000] * 4), zstd])
 def test_a_large_file_interrupted_at_random(
     tmp_path: Path, packing: Callable[[bytes], bytes]
 ) -> None:
-    data = rough(4 << 20)
+    data = rough(2 << 20)
     path = tmp_path / "file"  # the format is seen by the first bytes
     path.write_bytes(packing(data))
     expected = [line.split(",") for line in data.decode().splitlines()[1:]]
     chance, rows, cursor = random.Random(7), [], None
     while True:
         source = csv_rows(path, cursor=cursor, lists=True)
-        left = chance.randrange(1, 30_000)
+        left = chance.randrange(1, 20_000)
         for row, cursor in source:  # noqa: B007 - for the next execution
             rows.append(row)
             left -= 1
@@ -133,6 +139,76 @@ def test_the_index_is_kept_beside_the_file_and_used(
     caplog.clear()
     assert next(lines(path, cursor=cursor)) == expected
     assert "cannot be used" in caplog.records[0].getMessage()
+
+
+KILLED = """
+import os, signal, sys
+from celery_graceful import sources
+
+for number, (line, cursor) in enumerate(sources.lines(sys.argv[1])):
+    if number == 30_000:
+        print(cursor[0], cursor[1], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_leaves_no_index_and_loses_nothing(tmp_path: Path) -> None:
+    data = rough(3 << 20)
+    path = tmp_path / "rows.gz"
+    path.write_bytes(gzip.compress(data, 1))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == -9, done.stderr
+    offset, mark = done.stdout.split()
+    rest = [line for line, _ in lines(path, cursor=[int(offset), mark])]
+    assert rest == data.decode().splitlines()[30_001:]
+
+
+def test_the_index_is_saved_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[None] = []
+    save = KeptIndex.save
+    monkeypatch.setattr(KeptIndex, "save", lambda self, inner: saved.append(save(self, inner)))
+    monkeypatch.setattr(gzip_index, "_SAVE_AFTER", 1)
+    path = tmp_path / "rows.gz"
+    path.write_bytes(gzip.compress(rough(4 << 20), 1))
+    source = lines(path)
+    for _ in range(80_000):
+        next(source)
+    assert 1 <= len(saved) <= 2  # each when there is half as much again
+    assert (tmp_path / "rows.gz.gzidx").exists()
+    # A half-written one of a process that was killed while it wrote.
+    part = tmp_path / "rows.gz.gzidx.part"
+    part.touch()
+    (tmp_path / "rows.gz.gzidx").unlink()
+    list(lines(path))
+    assert not (tmp_path / "rows.gz.gzidx").exists()
+    os.utime(part, (1, 1))
+    list(lines(path))
+    assert (tmp_path / "rows.gz.gzidx").exists()
+    assert not part.exists()
+
+
+def test_a_task_that_is_stopped_saves_the_index(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(rough(3 << 20), 1))
+    app = Celery("indexed", set_as_current=False)
+    Graceful(app)
+    seen = []
+
+    class Import(IterableTask):
+        name = "indexed.import"
+
+        def build_enumerator(self, *, cursor: Any) -> Any:
+            return batches(lines(path, cursor=cursor), 2000)
+
+        def each_iteration(self, some: list[str]) -> None:
+            seen.extend(some)
+
+    partial_run = run_until(app.register_task(Import()), items=30)
+    assert (tmp_path / "rows.csv.gz.gzidx").exists()
+    partial_run.resume()
+    assert seen == rough(3 << 20).decode().splitlines()
 
 
 def test_the_index_of_another_file_is_not_used(tmp_path: Path) -> None:
@@ -240,23 +316,46 @@ def test_empty_files(tmp_path: Path, suffix: str) -> None:
     ],
 )
 def test_the_command_in_the_error_makes_the_file_seekable(
-    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+    tmp_path: Path,
+    suffix: str,
+    pack: Callable[[bytes], bytes],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = rough(100_000)
     path = tmp_path / f"rows.csv{suffix}"
     path.write_bytes(pack(data))
     with pytest.raises(SourceError, match="python -m") as caught:
         next(csv_rows(path))
-    command = str(caught.value)[str(caught.value).index("python -m") :].split()
-    done = subprocess.run(
-        [sys.executable, *command[1:]], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    made = done.stdout.strip()
+    words = str(caught.value)[str(caught.value).index("python -m") :].split()
+    assert words[:3] == ["python", "-m", "celery_graceful.sources.reading.seekable"]
+    if suffix == ".xz":
+        done = subprocess.run(
+            [sys.executable, *words[1:]], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        made = done.stdout.strip()
+    else:
+        assert seekable.main(words[3:]) == 0
+        made = capsys.readouterr().out.strip()
     assert made.endswith("rows.csv.seekable.zst" if suffix == ".zst" else "rows.csv.zst")
     assert [line for line, _ in lines(made)] == data.decode().splitlines()
-    again = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True)
-    assert (again.returncode, "exists" in again.stderr) == (1, True)
+    assert seekable.main(words[3:]) == 1
+    assert "exists; give another name with --output" in capsys.readouterr().err
+
+
+def test_a_truncated_file_is_not_converted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = rough(100_000)
+    for suffix, pack in ((".xz", lzma.compress), (".bz2", bz2.compress), (".gz", gzip.compress)):
+        path = tmp_path / f"rows{suffix}"
+        path.write_bytes(pack(data)[:-10])
+        assert seekable.main([str(path)]) == 1
+        assert "rows" in capsys.readouterr().err
+    path = tmp_path / "rows.zst"
+    path.write_bytes(pyzstd.compress(data)[:-10])
+    assert seekable.main([str(path)]) == 1
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".bz2", ".gz", ".xz", ".zst"]
 
 
 def test_names_that_say_another_format(tmp_path: Path) -> None:

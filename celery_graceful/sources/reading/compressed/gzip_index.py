@@ -17,6 +17,8 @@ logger = logging.getLogger("celery_graceful.sources")
 
 _MIB = 1 << 20
 _COMPRESSED_READS = 1 << 18
+#: Points of the index until it is saved for the first time.
+_SAVE_AFTER = 64
 
 
 @contextmanager
@@ -35,8 +37,11 @@ def indexed(
         fileobj=file, spacing=spacing, readbuf_size=_COMPRESSED_READS, buffer_size=1
     )
     try:
-        pass_ = _Pass(inner, file, name, kept, spacing)
-        if not kept.load(inner) and offset:
+        loaded = kept.load(inner)
+        # With an index, not before the first item.
+        save_at = max(_SAVE_AFTER * spacing, offset * 3 // 2 if loaded else 0)
+        pass_ = _Pass(inner, file, name, kept, save_at)
+        if offset and not loaded:
             logger.warning(
                 "%s: there is no index of this gzip file yet, so what precedes byte %d of its"
                 " content is read again, this once; the index will be in %s",
@@ -61,10 +66,10 @@ class _Pass:
     """Looks at what is read: saves the index now and then, and checks what can be checked."""
 
     def __init__(
-        self, inner: Any, file: BinaryIO, name: str, kept: KeptIndex, spacing: int
+        self, inner: Any, file: BinaryIO, name: str, kept: KeptIndex, save_at: int
     ) -> None:
         self._inner, self._file, self._name, self._kept = inner, file, name, kept
-        self._save_at = 64 * spacing
+        self._save_at = save_at
         self._crc, self._checked = 0, 0
 
     def read(self, data: memoryview, offset: int) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 logger = logging.getLogger("celery_graceful.sources")
 
+#: Seconds after which a half-written file is that of a process that was killed.
+_ABANDONED = 60.0
 _HEAD = b"celery-graceful gzip index 1 "
 
 
@@ -27,7 +30,8 @@ class KeptIndex:
     def __init__(self, name: str, path: str | None, fingerprint: str) -> None:
         self._name = name
         self._head = _HEAD + fingerprint.encode() + b"\n"
-        cached = cache_folder() / (hashlib.sha256(name.encode()).hexdigest()[:32] + ".gzidx")
+        whole = name if path is None else os.path.abspath(path)
+        cached = cache_folder() / (hashlib.sha256(os.fsencode(whole)).hexdigest()[:32] + ".gzidx")
         self._places = [cached] if path is None else [Path(path + ".gzidx"), cached]
         self._points = 0
 
@@ -62,8 +66,8 @@ class KeptIndex:
         for place in self._places:
             try:
                 _replace(place, self._head, lambda file: reader.export_index(fileobj=file))
-            except OSError as exc:
-                problems.append(f"{place}: {exc.strerror or exc}")
+            except Exception as exc:  # what is read is right without
+                problems.append(f"{place}: {exc}")
             else:
                 self._points = points
                 return
@@ -87,11 +91,19 @@ def _points(reader: Any) -> int:
 
 
 def _replace(place: Path, head: bytes, write: Callable[[IO[bytes]], None]) -> None:
+    """Write a file as a whole, or leave that to another process that is about to."""
     if place.parent.name == "celery-graceful":
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=place.parent, prefix=place.name)
+    part = place.with_name(place.name + ".part")
+    with suppress(FileNotFoundError):
+        if time.time() - part.stat().st_mtime > _ABANDONED:
+            part.unlink()
     try:
-        with os.fdopen(handle, "wb", buffering=0) as file:  # as below
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:  # without a buffer, as below
             file.write(head)
             write(file)
         os.replace(part, place)
