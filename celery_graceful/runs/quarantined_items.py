@@ -50,6 +50,8 @@ class QuarantinedItem:
     traceback: str
     #: Unix time, in seconds.
     at: float
+    #: The ``cursor_version`` of the two cursors.
+    version: int = 1
 
 
 def found(store: Store, run: RunKey, *, first: int = 0) -> Iterator[QuarantinedItem]:
@@ -141,8 +143,10 @@ def _read(run: RunKey, ordinal: int, entry: str) -> QuarantinedItem:
         item, error, traceback = data["item"], data["error"], data["traceback"]
         if not all(isinstance(text, str) for text in (item, error, traceback)):
             raise TypeError("item, error or traceback is no text")
-        before, cursor = decode(data["before"]).cursor, decode(data["cursor"]).cursor
-        return QuarantinedItem(ordinal, before, cursor, item, error, traceback, _moment(data["at"]))
+        before, own, at = decode(data["before"]), decode(data["cursor"]), _moment(data["at"])
+        return QuarantinedItem(
+            ordinal, before.cursor, own.cursor, item, error, traceback, at, own.version
+        )
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, CursorError) as e:
         raise CorruptRecord(f"item {ordinal} that {run} quarantined cannot be read: {e}") from e
 

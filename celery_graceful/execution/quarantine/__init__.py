@@ -161,12 +161,13 @@ class Quarantine:
             ) from exc
 
     def _entry(self, item: Any, exc: Exception) -> str:
+        version = self._execution.task.cursor_version
         trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
         return json.dumps(
             {
                 "item": _shown(item),
-                "before": encode(Checkpoint(self._before)),
-                "cursor": encode(Checkpoint(self._cursor)),
+                "before": encode(Checkpoint(self._before, version=version)),
+                "cursor": encode(Checkpoint(self._cursor, version=version)),
                 "error": _shown(exc),
                 "traceback": trace[-MOST_TRACEBACK:],
                 "at": time.time(),

@@ -10,8 +10,10 @@ from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 
 from celery_graceful.errors import GracefulError
 from celery_graceful.execution.execution import Execution
+from celery_graceful.execution.journal.code_changes import migrated
 from celery_graceful.execution.loop import styles
 from celery_graceful.execution.owned import OwnedRun
+from celery_graceful.model.run.cursor import Checkpoint
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.runs.quarantined_items import REPLAY, QuarantinedItem, chosen, found
 from celery_graceful.sources.skipping import close
@@ -122,21 +124,24 @@ class Replay:
 
     def _item(self, entry: QuarantinedItem) -> Any:
         execution = self._execution
+        before, own = (self._migrated(each, entry.version) for each in (entry.before, entry.cursor))
         pairs = iter(
-            execution.task.build_enumerator(
-                *execution.args, cursor=entry.before, **execution.kwargs
-            )
+            execution.task.build_enumerator(*execution.args, cursor=before, **execution.kwargs)
         )
         try:
             item, cursor = next(pairs, (None, None))
         finally:
             close(pairs)
-        if cursor != entry.cursor:
+        if cursor != own:
             raise GracefulError(
-                f"the enumerator does not yield the item of cursor {entry.cursor!r:.200} after"
-                f" {entry.before!r:.200} any more, but one of cursor {cursor!r:.200}"
+                f"the enumerator does not yield the item of cursor {own!r:.200} after"
+                f" {before!r:.200} any more, but one of cursor {cursor!r:.200}"
             )
         return item
+
+    def _migrated(self, cursor: Any, version: int) -> Any:
+        """The cursor, in the version of the task's code now."""
+        return migrated(self._execution.task, Checkpoint(cursor, version=version)).cursor
 
 
 def _within(ordinal: int, ranges: list[list[int]]) -> bool:

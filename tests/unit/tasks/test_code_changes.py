@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from celery_graceful import IterableTask, iterable_task
+from celery_graceful import GracefulTask, IterableTask, iterable_task
 from celery_graceful.errors import CursorError
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal.code_changes import (
@@ -18,7 +18,10 @@ from celery_graceful.execution.journal.code_changes import (
     note_other_code,
     other_code,
 )
+from celery_graceful.execution.quarantine.replay import Replay
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
+from celery_graceful.model.run.record import RunKey
+from celery_graceful.runs.quarantined_items import QuarantinedItem
 from celery_graceful.sources import numbers
 from celery_graceful.tasks import definitions
 
@@ -147,6 +150,20 @@ def test_wrong_options(app: Celery, options: dict[str, Any], message: str) -> No
     assert "Expected" in fault
 
 
+def test_quarantined_items_of_an_older_version_are_replayed(app: Celery) -> None:
+    task: Any = app.register_task(Migrating())
+    entry = QuarantinedItem(3, 2, 3, "3", "error", "traceback", 0.0)
+
+    def item(kind: Any) -> Any:
+        replay = Replay(Execution(kind, (), {}, Checkpoint()), RunKey("t", "i"), None, frozenset())  # type: ignore[arg-type]
+        return replay._item(entry)
+
+    # It pops from the carry with a default.
+    assert item(task) == 3
+    with pytest.raises(NotMigrated, match="no migrate_cursor"):
+        item(app.register_task(Second()))
+
+
 # -- other code ------------------------------------------------------------------------------
 
 
@@ -221,6 +238,18 @@ def test_former_names(app: Celery) -> None:
     assert alias.request_stack is not None
     assert isinstance(alias, type(task))
     assert code_of(alias) == code_of(task)
+
+
+def test_former_names_of_another_task(app: Celery) -> None:
+    from celery_graceful.tasks import former_names
+
+    @app.task(base=GracefulTask, name="now", former_names=["before"])
+    def now(number: int) -> int:
+        return number + 1
+
+    assert [task.name for task in former_names.register(app)] == ["before"]
+    before: Any = app.tasks["before"]
+    assert before.apply((1,)).get() == 2
 
 
 @pytest.mark.parametrize(
