@@ -50,9 +50,10 @@ def queryset(
             ``defer()`` and with annotations.
         cursor: the last cursor that was yielded; ``None`` for the first row.
         order_by: names of columns, relations' columns (``customer__name``) or annotations, with a
-            ``-`` for descending; a name or a list of them. The primary key is appended. Without it
-            the queryset's own ``order_by()`` counts, else the primary key; ``Meta.ordering`` does
-            not. ``NULL`` comes last, in descending order first, on every database.
+            ``-`` for descending; a name or a list of them. The primary key is appended, in the
+            direction of the last one. Without it the queryset's own ``order_by()`` counts, else
+            the primary key; ``Meta.ordering`` does not. ``NULL`` comes last, in descending order
+            first, on every database.
         batch: rows per query.
         batches: yield lists of ``batch`` rows, the last one shorter, each with the cursor of its
             last row. In a worker that knows its grace period, lists become shorter while one takes

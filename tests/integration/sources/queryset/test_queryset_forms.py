@@ -200,8 +200,9 @@ def test_a_child_table_whose_key_is_a_relation(shop: str) -> None:
     for level in (2, 1, 2):
         Urgent(level=level, text=str(level)).save(using=shop)
     qs = Urgent.objects.using(shop)
-    keys = list(qs.order_by("-level", "pk").values_list("pk", flat=True))
-    for order_by in (["-level"], ["-level", "id"], ["-level", "order_ptr_id"], ["-level", "pk"]):
+    for order_by in (["-level"], ["-level", "-id"], ["-level", "order_ptr_id"], ["level", "pk"]):
+        plain = [*order_by, "-pk" if order_by[-1].startswith("-") else "pk"]
+        keys = list(qs.order_by(*plain).values_list("pk", flat=True))
         check_every_cut(
             partial(sources.queryset, qs, order_by=order_by, batch=1),
             keys,
@@ -256,7 +257,7 @@ def test_without_time_zones(shop: str) -> None:
         for microsecond in (0, 1, 1, 999_999):
             Order(placed_at=datetime(2026, 1, 31, 12, 0, 0, microsecond)).save(using=shop)
         qs = Order.objects.using(shop).order_by("-placed_at")
-        keys = list(qs.order_by("-placed_at", "pk").values_list("pk", flat=True))
+        keys = list(qs.order_by("-placed_at", "-pk").values_list("pk", flat=True))
         check_every_cut(partial(sources.queryset, qs, batch=2), keys, lambda row: row.pk)
         cursor = next(sources.queryset(qs))[1]
     with pytest.raises(CursorError, match="USE_TZ is True now: the setting was changed"):

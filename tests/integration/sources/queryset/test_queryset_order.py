@@ -93,7 +93,8 @@ def plain_loop(shop: str, order: list[tuple[str, bool]]) -> list[int]:
         F(name).desc(nulls_first=True) if down else F(name).asc(nulls_last=True)
         for name, down in order
     ]
-    return list(Order.objects.using(shop).order_by(*terms, "pk").values_list("pk", flat=True))
+    last = "-pk" if order and order[-1][1] else "pk"  # in the direction of the last column
+    return list(Order.objects.using(shop).order_by(*terms, last).values_list("pk", flat=True))
 
 
 def spelled(order: list[tuple[str, bool]]) -> list[str]:
