@@ -153,14 +153,14 @@ class Pages:
 
     def _split(self, result: Result[Any]) -> tuple[list[Any], Keys]:
         if self._attributes:
-            items: list[Any] = list(result.scalars())
+            items: Any = result.scalars().all()
             values = list(map(attrgetter("__dict__"), items))
             return items, _keys(values, self._attributes)
         if not self._extra:
-            found: list[Any] = list(result.all())
+            found: Any = result.all()
             return found, _keys(found, self._places)
         if self._entity:
-            found = list(result.all())
+            found = result.all()
             keys = _keys(found, self._places)
             return list(map(itemgetter(0), found)), keys
         frozen = result.freeze()
