@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from celery_graceful.text import strict_json
 
 #: The most that options may take as text, in bytes: each write of the run's record has them.
-MOST_TEXT = 16 * 1024
+MOST_TEXT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ def read_options(text: str) -> RunOptions:
     """
     if not text:
         return NO_OPTIONS
+    strict_json.text(text, "the options", MOST_TEXT)
     data = strict_json.loads(text, MOST_TEXT)
     if not isinstance(data, dict):
         raise ValueError("the options of a run are not a JSON object")

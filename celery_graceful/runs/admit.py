@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from functools import partial
@@ -23,10 +24,13 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.model.run_options import read_options
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_begun
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import Patience, Transition, transition
 from celery_graceful.runtime import Runtime
+
+logger = logging.getLogger("celery_graceful.runs")
 
 
 class Admission(NamedTuple):
@@ -84,7 +88,7 @@ def admit(
         left_out=request.get(LEFT_OUT) is not None,
         left=left,
         steps=steps,
-        options=_text_of(request, STARTED_WITH),
+        options=_options_of(run, request),
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.
@@ -147,9 +151,17 @@ def _stopped_without_store(request: Any) -> tuple[int | None, int]:
         return None, 0
 
 
-def _text_of(request: Any, header: str) -> str:
-    text = request.get(header)
-    return text if isinstance(text, str) else ""
+def _options_of(run: RunKey, request: Any) -> str:
+    """What the run was asked at its start; empty where a stranger has written something else."""
+    text = request.get(STARTED_WITH)
+    if not text:
+        return ""
+    try:
+        read_options(text)
+    except ValueError as exc:
+        logger.warning("%s: its header %s is ignored: %s", run, STARTED_WITH, exc)
+        return ""
+    return str(text)
 
 
 def _checkpoint_of(request: Any) -> str | None:

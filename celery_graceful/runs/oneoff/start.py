@@ -108,7 +108,7 @@ def _try_once(runtime: Runtime, order: Order) -> Started | None:
 
 def _found(runtime: Runtime, order: Order, claim: Claim) -> Found | None:
     """The run that has the key; none if its starter died, or if it failed long ago."""
-    if claim.run.task != order.task.name:
+    if claim.run.task not in (order.task.name, *order.task.former_names):
         raise StartRefused(
             f"the key {order.options.once!r} is that of a run of {claim.run.task}, and not of"
             f" {order.task.name}. Take another key."

@@ -103,7 +103,7 @@ def make_order(
         pause_after=pause_after,
         limit=limit,
         dry_run=dry_run,
-        cursor=_cursor(given.get("cursor")),
+        cursor=_cursor(task, given.get("cursor")),
         by=who[:200],
     )
     queue, priority = given.get("queue"), given.get("priority")
@@ -170,10 +170,10 @@ def _key(once: str | None) -> str:
     return once
 
 
-def _cursor(cursor: Any) -> str:
+def _cursor(task: Any, cursor: Any) -> str:
     if cursor is None:
         return ""
-    text = encode(Checkpoint(cursor))
+    text = encode(Checkpoint(cursor, version=task.cursor_version))
     if len(text) > _MOST_CURSOR:
         raise CursorError(f"cursor takes {len(text)} bytes, at most {_MOST_CURSOR} are allowed")
     return text

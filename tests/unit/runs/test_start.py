@@ -3,6 +3,7 @@
 # mypy: allow-untyped-decorators
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,13 +14,17 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from celery_graceful import Graceful, IterableTask, errors, sources
+from celery_graceful._celery.message.headers import STARTED_WITH
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run_options import RunOptions, read_options
 from celery_graceful.runs.api import Runs
 from celery_graceful.runs.oneoff import start as starting
 from celery_graceful.runs.oneoff.once import Claim, read_claim, write_claim
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.stores.codec import extra_of
 from tests.harness.delivered import InProcess
 
 KEY = "backfill-2026-11"
@@ -337,6 +342,87 @@ def test_a_duplicate_of_its_message_starts_nothing(
     assert deliver(app, worker) == 2
     assert [seen for seen in Items.seen if isinstance(seen[0], int)] == [(0, False), (1, False)]
     assert runs.get(run.id).state == "completed"
+
+
+def test_a_key_stays_when_its_task_is_renamed(
+    app: Celery, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = runs.start("shop.items", [2], once=KEY)
+    monkeypatch.setattr(app.tasks["shop.generator"], "former_names", ["shop.items"])
+    assert runs.start("shop.generator", [2], once=KEY).id == first.id
+
+
+# -- the text that travels --------------------------------------------------------------------
+
+
+def test_options_come_back() -> None:
+    for options in (
+        RunOptions(),
+        RunOptions(KEY, 60.0, 1, 2, True, encode(Checkpoint(('"' * 2000, "\\" * 500))), "me@host"),
+    ):
+        assert read_options(options.text()) == options
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{", '{"limit":"5"}', '{"limit":-1}', '{"dry_run":1}', '{"once":5}', "x" * 70_000],
+)
+def test_what_is_no_options_is_ignored(
+    app: Celery, worker: InProcess, runs: Runs, text: str
+) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_options(text)
+    sent = app.tasks["shop.items"].apply_async((2,), headers={STARTED_WITH: text})
+    deliver(app, worker)
+    assert sent.get(timeout=5, disable_sync_subtasks=False) is None
+    assert runs.get(sent.id).steps == 2
+
+
+def test_a_task_that_is_sent_plainly_carries_nothing_of_this(
+    app: Celery, worker: InProcess, runtime: Runtime
+) -> None:
+    sent = app.tasks["shop.items"].apply_async((2,))
+    with app.connection_for_write() as connection:
+        message = app.amqp.queues[app.conf.task_default_queue](connection.default_channel).get()
+        assert message is not None
+        assert not [name for name in message.headers if name.startswith("graceful")]
+        message.reject(requeue=True)
+    deliver(app, worker)
+    record = runtime.store.load(RunKey("shop.items", sent.id)).record
+    assert record is not None
+    written = json.loads(extra_of(record))
+    assert not {"options", "paused_at", "seconds"} & written.keys()
+
+
+# -- with other parts of runs -----------------------------------------------------------------
+
+
+def test_a_cursor_has_the_version_of_the_code(
+    app: Celery, runs: Runs, worker: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Items, "cursor_version", 2)
+    run = runs.start("shop.items", [4], cursor=1)
+    deliver(app, worker)
+    assert runs.get(run.id).state == "completed"
+    assert [seen[0] for seen in Items.seen if isinstance(seen[0], int)] == [2, 3]
+
+
+def test_items_of_a_dry_run_are_tried_again_dry(
+    app: Celery, runs: Runs, worker: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Any, number: int, many: int, *, dry_run: bool = False) -> None:
+        self.seen.append((number, dry_run))
+        raise ValueError(number)
+
+    monkeypatch.setattr(Items, "each_iteration", fail)
+    monkeypatch.setattr(Items, "max_failed_items", 5)
+    run = runs.start("shop.items", [2], dry_run=True, once=KEY, limit=2)
+    deliver(app, worker)
+    assert runs.get(run.id).quarantined == 2
+    Items.seen.clear()
+    runs.replay(run.id)
+    deliver(app, worker)
+    assert [seen for seen in Items.seen if isinstance(seen[0], int)] == [(0, True), (1, True)]
 
 
 # -- eagerly ----------------------------------------------------------------------------------
