@@ -94,11 +94,12 @@ def _not_its_failure(run: OwnedRun, exc: BaseException) -> NoReturn:
 
 def _save_failure(run: OwnedRun, exc: Exception) -> None:
     no_longer_cut(run.request)
-    run.report.settle()
+    run.report.stop()
     execution = run.execution
     if not isinstance(exc, (Ignore, Reject, Retry)):
         _note_other_code(run, exc)
     execution.work.undo()
+    run.report.settle()  # which waits for what waits for a lock of an open batch on SQLite
     if execution.steps > execution.began_at[0]:
         run.request.update(retries=0)  # progress gives the retry budget back
     text, steps = _last_good_checkpoint(run)
@@ -196,8 +197,14 @@ def note_final_error(task: RunTask, exc: Exception) -> None:
 def finish(run: OwnedRun, result: object) -> None:
     """Save the result, before Celery stores it and fires callbacks."""
     no_longer_cut(run.request)
+    # The open batch is committed before the wait: a PROGRESS on its way into the same SQLite file
+    # waits for its lock.
+    run.report.stop()
+    saved_result = run.execution.work.save_result(
+        lambda: results.kept(run.task, run.request, result)
+    )
     run.report.settle()
-    if not run.execution.work.save_result(lambda: results.kept(run.task, run.request, result)):
+    if not saved_result:
         drop_lost_run(run)
     run.outcome = result
     if run.brief:
