@@ -51,10 +51,11 @@ def _figures(kind: str, path: Path, size: int, rounds: int) -> list[Figure]:
     what = f"{size >> 20} MiB {kind}"
     figures = []
     middle = size // BLOCK * 9 // 10 * BLOCK  # where a block begins, and so a row
+    figures.append(_memory(kind, what, path, size))  # before there is an index
     if kind == "gzip":
         cold = [_first(path, middle, _forget(path)) for _ in range(3)]
         figures.append(_seconds(f"{what}: first item at 90 %, no index", cold))
-    figures.append(_memory(kind, what, path, size))  # builds the index as well
+        sources.csv_count(path)  # reads all of it, and so makes the whole index
     cursor = next(sources.csv_rows(path, cursor=middle))[1]
     starts: list[float] = []
     resumes: list[float] = []
@@ -109,9 +110,8 @@ def _memory(kind: str, what: str, path: Path, size: int) -> Figure:
 def _pass(path: Path) -> None:
     """Read all rows; print the peak of memory after a tenth and at the end, in MiB."""
     rows = sources.lines(path)
-    blocks = int(sys.argv[2]) // BLOCK
-    for _ in range(blocks // 10 * _block().count(b"\n")):
-        next(rows)
+    while next(rows)[1][0] < int(sys.argv[2]) // 10:
+        pass
     early = peak()
     deque(rows, maxlen=0)
     print(json.dumps([early, peak()]))

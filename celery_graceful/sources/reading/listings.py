@@ -75,16 +75,17 @@ def _pages(store: Any, prefix: str, cursor: str | None) -> Iterator[list[ObjectI
 
 
 def _listing(store: Any, prefix: str, last: str) -> Iterator[list[ObjectInfo]]:
-    if isinstance(store, str):
+    if isinstance(store, str) and "://" in store:
         file_system, path = file_system_of(store)
         return _by_fsspec(file_system, path, prefix, last)
     if hasattr(store, "find") and hasattr(store, "info"):
         return _by_fsspec(store, "", prefix, last)
     if hasattr(store, "list_with_delimiter"):
         return _by_obstore(store, prefix, last)
+    shown = repr(store) if isinstance(store, str) else f"a {type(store).__name__}"
     raise SourceError(
-        f"sources.objects cannot list a {type(store).__name__}: give a store of obstore, a URL or a"
-        " file system of fsspec"
+        f"sources.objects cannot list {shown}: give a store of obstore, a URL or a file system of"
+        " fsspec; for local folders use sources.files"
     )
 
 

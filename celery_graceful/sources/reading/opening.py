@@ -122,7 +122,7 @@ def _fingerprint(origin: Origin, raw: Raw, position: Position, changed: Changed)
         if difference is not None:
             raise SourceError(
                 f"{origin.name} changed since the cursor was saved:"
-                f" {difference}. Restore the file and resume; or start the run again; or, if the"
+                f" {difference}. Restore the file and retry; or start a new run; or, if the"
                 ' cursor is right in the new file as well, pass changed="ignore"'
             )
     return mark

@@ -108,7 +108,7 @@ def _file(path: Readable, position: Position, changed: Changed) -> Iterator[tupl
             if isinstance(exc, OSError) and (type(exc) is not OSError or exc.errno is not None):
                 raise  # of the connection or the disk: the data may be right
             what = f"has corrupt data {where}" if where else "is no Parquet file"
-            raise SourceError(f"{found.name} {what}: {exc}; restore the file, then resume") from exc
+            raise SourceError(f"{found.name} {what} ({exc}); restore the file and retry") from exc
 
 
 def _read(

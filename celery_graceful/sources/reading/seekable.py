@@ -24,9 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Convert the file that the command line names; returns the exit code."""
     options = _options(arguments)
     source: Path = options.file
-    target = options.output or source.with_name(_plain_name(source.name) + ".zst")
+    target = options.output or source.parent / f"{_plain_name(source.name)}.zst"
     if target == source:
-        target = source.with_name(_plain_name(source.name) + ".seekable.zst")
+        target = source.parent / f"{_plain_name(source.name)}.seekable.zst"
     try:
         convert(source, target)
     except (OSError, SourceError, EOFError, lzma.LZMAError) as exc:

@@ -361,7 +361,7 @@ def test_a_truncated_file_is_not_converted(
 def test_names_that_say_another_format(tmp_path: Path) -> None:
     for name, message in (
         ("rows.gz", "is not a gzip file: it begins with 61 0a 62 0a; pass compression=None"),
-        ("rows.bz2", "has the name of a bzip2 file"),
+        ("rows.bz2", "has the name of a file compressed by bzip2"),
         ("rows.br", r"brotli -d .*rows\.br"),
         ("rows.ZIP", "unzip"),
     ):

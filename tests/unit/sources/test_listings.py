@@ -78,6 +78,8 @@ def test_bad_input(tmp_path: Path) -> None:
             objects(MemoryStore(), "logs/", cursor=cursor)
     with pytest.raises(SourceError, match="cannot list a int"):
         next(objects(3))
+    with pytest.raises(SourceError, match=r"cannot list 'a/b': .* use sources\.files"):
+        next(objects("a/b"))
     with pytest.raises(SourceError, match="cannot be read by fsspec"):
         next(objects("nothing://x"))
 

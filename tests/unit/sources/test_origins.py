@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -144,6 +145,16 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
             next(lines(source))
     with pytest.raises(SourceError, match="the field is empty"):
         next(lines(FieldFile(FileSystemStorage(tmp_path), None)))
+
+
+def test_a_file_that_must_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(TEXT)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root may read anything")
+    with pytest.raises(PermissionError, match="rows"):
+        next(lines(path))
 
 
 def test_an_object_that_is_replaced_while_it_is_read() -> None:

@@ -74,15 +74,15 @@ def _refuse_others(name: str, head: bytes) -> None:
     for kind, begins, _, command in _REFUSED:
         if begins(head):
             raise SourceError(
-                f"{name} is a {kind} file, which cannot be read from its middle; convert it:"
+                f"{name} is compressed by {kind}, which cannot be read from its middle; convert it:"
                 f" {command.format(name=name)}"
             )
     for kind, _, suffixes, command in _REFUSED:
         if name.lower().endswith(suffixes):
             raise SourceError(
-                f"{name} has the name of a {kind} file, which cannot be read from its middle;"
-                f" convert it ({command.format(name=name)}), or pass compression=None if it is"
-                " not compressed"
+                f"{name} has the name of a file compressed by {kind}, which cannot be read from its"
+                f" middle; convert it ({command.format(name=name)}), or pass compression=None if it"
+                " is not compressed"
             )
 
 

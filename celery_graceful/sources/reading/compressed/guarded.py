@@ -93,5 +93,5 @@ class Guarded(io.RawIOBase):
     def _wrong(self, why: str) -> SourceError:
         return SourceError(
             f"{self._name} cannot be decompressed after byte {self._position} of its content"
-            f" ({why}); restore the file, then resume"
+            f" ({why}); restore the file and retry, which resumes"
         )

@@ -40,7 +40,7 @@ def check_end(file: BinaryIO, name: str, size: int, crc: int | None) -> None:
     elif not _last_member_is_whole(file, end):
         raise SourceError(
             f"{name} is truncated: its compressed data end after byte {size} of the content;"
-            " restore the file, then resume"
+            " restore the file and retry, which resumes"
         )
 
 

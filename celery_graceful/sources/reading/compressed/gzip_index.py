@@ -32,7 +32,7 @@ def indexed(
     """
     package = _package(name)
     # 32 KiB of index each. The larger the file, the further apart, so that the index stays small.
-    spacing = min(max(size // 256, _MIB), 32 * _MIB)
+    spacing = min(max(size // 512, _MIB), 32 * _MIB)
     inner = package.IndexedGzipFile(
         fileobj=file, spacing=spacing, readbuf_size=_COMPRESSED_READS, buffer_size=1
     )

@@ -87,7 +87,7 @@ class _Ranges(io.RawIOBase):
         except (PreconditionError, FileNotFoundError) as exc:
             raise SourceError(
                 f"{self._name} was replaced or deleted while it was read, after byte"
-                f" {self._position}; restore it and resume, or start the run again"
+                f" {self._position}; restore it and retry, or start a new run"
             ) from exc
         return memoryview(found.bytes())
 
