@@ -23,6 +23,7 @@ NAMES = (
     "celery_graceful.runtime",
     "celery_graceful.signals",
     "celery_graceful.stop",
+    "celery_graceful.sources",
     "celery_graceful.stores",
     "celery_graceful.tasks",
     "celery_graceful.worker",

@@ -97,7 +97,7 @@ def test_what_redis_is_told() -> None:
         ("foo://me:hidden@host", "knows no foo://"),
         ("postgres://me:hidden@host/db", r"postgresql\+psycopg://"),
         ("postgresql+asyncpg://me:hidden@host/db", "asyncio|not installed"),
-        ("mysql+mysqldb://me:hidden@host/db", "not installed"),
+        ("mssql+pyodbc://me:hidden@host/db", "not installed"),
         ("postgresql+psycopg://me:hidden@host:port/db", "cannot be used"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
