@@ -131,6 +131,7 @@ def _start(at: OpenApp, task: str, args: Any, kwargs: Any, given: dict[str, Any]
 def _report(at: OpenApp, started: Started, *, follows: bool) -> None:
     from celery_graceful.cli.run_text import run_sentence
     from celery_graceful.runs.oneoff.start import How
+    from celery_graceful.text.counting import counted
 
     run = started.run
     if started.how is How.STARTED:
@@ -142,6 +143,7 @@ def _report(at: OpenApp, started: Started, *, follows: bool) -> None:
     if started.note:
         say(f"Note: {started.note}.", err=True)
     if run.pause_after and started.how is How.STARTED:
-        say(f"It pauses after {run.pause_after}. Then: {at.line('resume', run.id)}", err=True)
+        items = counted(run.pause_after, "item")
+        say(f"It pauses after {items}. Approve it then: {at.line('resume', run.id)}", err=True)
     if not follows and not run.ended:
         say(f"Follow it: {at.line('wait', run.id)}", err=True)

@@ -47,12 +47,13 @@ def hand_over(run: OwnedRun, reason: str, *, successor: bool, sent: bool) -> Dec
     execution, ticket = run.execution, run.ticket
     text = encode(execution.checkpoint)
     stalls = _stalls(run, text)
-    # What an operator wants has to reach the store.
     bounds = execution.bounds
     pauses = ""
     if reason == StopReason.PAUSED:
         pauses = execution.not_migrated or (bounds.pauses if bounds is not None else "")
-    without = successor and not sent and reason not in (StopReason.PAUSED, StopReason.CANCELLED)
+    # What an operator wants has to reach the store; a run that pauses itself does so again.
+    asked = reason in (StopReason.PAUSED, StopReason.CANCELLED) and not pauses
+    without = successor and not sent and not asked
     try:
         decision = ticket.hand_over(
             text,

@@ -205,7 +205,8 @@ def _send_message(runtime: Runtime, order: Order, run: RunKey, known: list[Recor
         raise NotSent(
             f"{run} is started, and the broker {runtime.broker} did not accept its message:"
             f" {mask_text(str(exc)).rstrip('.')}."
-            f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s."
+            f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s;"
+            " do not start it again."
         ) from exc
     except (TypeError, EncodeError) as exc:
         if known:

@@ -76,6 +76,7 @@ def run_with(ticket: FakeTicket) -> Any:
             steps=9,
             began_at=(0, None),
             bounds=None,
+            not_migrated="",
         ),
         journal=SimpleNamespace(
             outage=SimpleNamespace(may_leave=True, ends_the_wait=lambda waited: True)
@@ -140,6 +141,18 @@ def test_what_an_operator_wants_is_written_to_the_store(reason: str) -> None:
     with pytest.raises(Reject):
         leaving.leave(run_with(ticket), reason)
     assert not ticket.sent
+
+
+@pytest.mark.parametrize("where", ["bounds", "not_migrated"])
+def test_a_run_that_pauses_itself_leaves_its_slot(where: str) -> None:
+    """Its next execution finds the same reason to pause, before any item."""
+    ticket = FakeTicket()
+    run = run_with(ticket)
+    why = SimpleNamespace(pauses="after 5 items") if where == "bounds" else "it has no migration"
+    setattr(run.execution, where, why)
+    with pytest.raises(Ignore):
+        leaving.leave(run, "paused")
+    assert ticket.sent == [(encode(Checkpoint(cursor=8, steps=9)), 9, "paused")]
 
 
 def test_a_stop_while_store_and_broker_are_away_gives_the_message_back() -> None:
