@@ -84,6 +84,9 @@ class Graceful:
 def _add_option(app: Celery[Any]) -> None:
     import click
 
+    worker: Any = sys.modules.get("celery.bin.worker")
+    if worker is not None:  # without the one for projects in which Django adds the plugin
+        worker.worker.params[:] = [p for p in worker.worker.params if FORCE not in p.opts]
     options = app.user_options["worker"]
     if not any(FORCE in option.opts for option in options if isinstance(option, click.Option)):
         options.add(click.Option((FORCE,), is_flag=True, help="Work on through maintenance."))

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from celery_graceful.cli import worker_option
+
 __all__ = ["graceful"]
 
 #: The module of each command, in the order of the help.
@@ -57,3 +59,6 @@ def graceful(ctx: click.Context, /, **preload: Any) -> None:
     was cancelled or is paused (wait), 10 in maintenance (status) or warnings (doctor), 20 errors
     (doctor), 69 no broker or store, or no worker (status).
     """
+
+
+worker_option.offer()

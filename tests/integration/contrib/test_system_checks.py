@@ -39,10 +39,12 @@ def test_settings_and_an_app_without_the_plugin(project: Project) -> None:
     more = "\nfrom celery_graceful import Graceful\nother = Celery('other')\nGraceful(app)\n"
     project.write("webshop/celery.py", CELERY + more)
     project.set(CELERY_GRACEFUL_LEASE_TTL="soon", CELERY_GRACEFULL_STORE="memory://")
+    project.set(GRACEFUL_MAX_CRASHES=1)
     printed = project.run("manage.py", "check", "--fail-level", "WARNING", fails=True)
-    assert sorted(ids(printed)) == ["W002", "W003", "W003"]
+    assert sorted(ids(printed)) == ["W002", "W003", "W003", "W003"]
     assert "CELERY_GRACEFUL_LEASE_TTL = 'soon' is wrong" in printed
     assert "did you mean CELERY_GRACEFUL_STORE?" in printed
+    assert "GRACEFUL_MAX_CRASHES is not read when written so; write CELERY_GRACEFUL_MAX" in printed
 
 
 def test_tasks_and_the_store(project: Project) -> None:
