@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from celery_graceful.cli import worker_option
+from celery_graceful.cli.options import offer_force
 
 __all__ = ["graceful"]
 
@@ -61,4 +61,4 @@ def graceful(ctx: click.Context, /, **preload: Any) -> None:
     """
 
 
-worker_option.offer()
+offer_force()

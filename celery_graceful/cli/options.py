@@ -1,10 +1,16 @@
-"""How queues, tasks and durations are written on the command line."""
+"""Options of commands, and how queues, tasks and durations are written in them."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
+
+#: As in :mod:`celery_graceful.plugin`, which is not imported for every ``celery`` command.
+FORCE = "--maintenance-force"
+DJANGO_APP = "celery_graceful.contrib.django"
 
 
 def duration(text: str) -> float:
@@ -53,3 +59,45 @@ def names_of(given: tuple[str, ...], option: str) -> list[str]:
     if not all(names):
         raise click.BadParameter("a name is empty", param_hint=option)
     return names
+
+
+class ForceOption(click.Option):
+    """``celery worker --maintenance-force`` where Django adds the plugin.
+
+    ``celery`` reads its command line before Django is set up, and so before the Django app has
+    added the plugin and its option. For a project without the plugin it is as if it were not there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__((FORCE,), is_flag=True, hidden=True, expose_value=False)
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Hand it on where the Django app is installed.
+
+        Raises:
+            click.NoSuchOption: it is not.
+        """
+        value, args = super().handle_parse_result(ctx, opts, args)
+        if value:
+            if not _is_installed():
+                raise click.NoSuchOption(FORCE, ctx=ctx)
+            ctx.params["maintenance_force"] = True
+        return value, args
+
+
+def offer_force() -> None:
+    """Add :class:`ForceOption` to the worker's command, if this is the program ``celery``."""
+    module: Any = sys.modules.get("celery.bin.worker")
+    if module is not None:
+        module.worker.params.append(ForceOption())
+
+
+def _is_installed() -> bool:
+    """Whether the project's settings name the Django app."""
+    conf = sys.modules.get("django.conf")
+    if conf is None:
+        return False
+    installed = conf.settings.INSTALLED_APPS
+    return any(name == DJANGO_APP or name.startswith(f"{DJANGO_APP}.") for name in installed)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from django.conf import settings
 
-from celery_graceful.cli.worker_option import FORCE, ForceOption
+from celery_graceful.cli.options import FORCE, ForceOption
 
 
 def run(monkeypatch: pytest.MonkeyPatch, installed: list[str], *words: str) -> Any:
