@@ -11,12 +11,15 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/installed.stamp
 CODE   := celery_graceful tests docs/conf.py $(wildcard benchmarks example_project)
 TYPED  := celery_graceful tests $(if $(wildcard benchmarks/*.py),benchmarks)
+# The Django of test-django; 6.0 needs Python 3.12: make test-django DJANGO=6.0 PYTHON=python3.12
+DJANGO ?= 4.2
 CORE   := .tox/core-celery$(CELERY)
+ORM    := .tox/django$(DJANGO)
 SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help editor demo demo-django test test-all test-core celery-suite fuzz lives chaos corpus lint docs bench release-check clean
+.PHONY: help editor demo demo-django test test-all test-core test-django celery-suite fuzz lives chaos corpus lint docs bench release-check clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -38,6 +41,9 @@ test-all: $(READY)  ## run the whole matrix: every test on every broker, all com
 
 test-core: $(CORE)/installed.stamp  ## run the core of the acceptance tests on another Celery: CELERY=5.6
 	$(CORE)/bin/python -m pytest $(BESIDE) -m core tests/acceptance $(ARGS)
+
+test-django: $(ORM)/installed.stamp  ## run the tests of sources.queryset on another Django: DJANGO=4.2
+	$(ORM)/bin/python -m pytest $(BESIDE) $(or $(ARGS),tests/integration/sources/queryset)
 
 celery-suite: $(READY) $(SUITES)  ## Celery's own tests with the plugin and without, compared: CELERY=5.7 BROKER=redis
 	$(BIN)/python -m tests.celery_suite $(foreach v,$(CELERY),--python .tox/suite-celery$(v)/bin/python) \
@@ -100,6 +106,12 @@ $(READY): pyproject.toml
 	@echo "==> making $(@D) with $$($(PYTHON) --version) and Celery $*"
 	@$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'celery[redis]==$*.*'
+	@touch $@
+
+.tox/django%/installed.stamp: pyproject.toml
+	@echo "==> making $(@D) with $$($(PYTHON) --version) and Django $*"
+	@$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'django==$*.*'
 	@touch $@
 
 # Each with the kombu of its time, whose limits on redis-py the tests need; those of 5.5 need pytest-subtests too.

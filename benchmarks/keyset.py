@@ -65,12 +65,31 @@ def measure(*, quick: bool = False) -> list[Figure]:
             engine = create_engine(url)
             fill(engine, rows)
             for case in passes(engine):
-                where = f"{case.what} on {engine.dialect.name}"
-                figures.append(_whole(case, where, rows, 2 if quick else ROUNDS))
-                figures.append(_resumed(case, where, rows))
+                figures += _of_case(case, engine.dialect.name, rows, quick)
             figures.append(_memory(url, engine.dialect.name, rows))
             engine.dispose()
+            figures += _of_django(stack, url, engine.dialect.name, rows, quick)
     return figures
+
+
+def _of_case(case: Pass, database: str, rows: int, quick: bool) -> list[Figure]:
+    where = f"{case.what} on {database}"
+    rounds = 2 if quick else ROUNDS
+    return [_whole(case, where, rows, rounds), _resumed(case, where, rows)]
+
+
+def _of_django(stack: ExitStack, url: str, database: str, rows: int, quick: bool) -> list[Figure]:
+    figures: list[Figure] = []
+    for case in _django_passes(stack, url):
+        figures += _of_case(case, database, rows, quick)
+    return [*figures, _memory(url, database, rows, case="queryset")]
+
+
+def _django_passes(stack: ExitStack, url: str) -> list[Pass]:
+    from benchmarks import querysets  # configures Django
+    from tests.harness.django_aliases import alias_for
+
+    return querysets.passes(stack.enter_context(alias_for(url)))
 
 
 def databases(stack: ExitStack) -> Iterator[str]:
@@ -204,9 +223,9 @@ def _first(case: Pass, cursor: Any) -> float:
 # -- memory ----------------------------------------------------------------------------------
 
 
-def _memory(url: str, name: str, rows: int) -> Figure:
+def _memory(url: str, name: str, rows: int, case: str = "select") -> Figure:
     child = subprocess.run(
-        [sys.executable, "-m", "benchmarks.keyset", url, str(rows)],
+        [sys.executable, "-m", "benchmarks.keyset", case, url, str(rows)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         check=True,
@@ -215,7 +234,7 @@ def _memory(url: str, name: str, rows: int) -> Figure:
     before, after = json.loads(child.stdout)
     return Figure(
         "keyset",
-        f"select, objects on {name}: peak after {rows:,} rows above that after {rows // 10:,}",
+        f"{case}, objects on {name}: peak after {rows:,} rows above that after {rows // 10:,}",
         after - before,
         after - before,
         MEMORY_BOUND,
@@ -224,16 +243,20 @@ def _memory(url: str, name: str, rows: int) -> Figure:
     )
 
 
-def _child(url: str, rows: int) -> list[float]:
+def _child(case: str, url: str, rows: int) -> list[float]:
     """Peaks of this process's resident memory after a tenth and after all, in MiB."""
-    source = passes(create_engine(url))[0].ours()
-    peaks = []
-    for part in (rows // 10, rows):
-        for _ in islice(source, part):
-            pass
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    return peaks
+    with ExitStack() as stack:
+        if case == "queryset":
+            source = _django_passes(stack, url)[0].ours()
+        else:
+            source = passes(create_engine(url))[0].ours()
+        peaks = []
+        for part in (rows // 10, rows):
+            for _ in islice(source, part):
+                pass
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return peaks
 
 
 if __name__ == "__main__":
-    print(json.dumps(_child(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(_child(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

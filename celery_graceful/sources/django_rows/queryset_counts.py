@@ -37,6 +37,7 @@ def counted_rows(qs: Any, count: Count | None) -> int | None:
 
 def _estimated(qs: Any) -> int | None:
     """As good as the table's statistics: see ``ANALYZE`` of the database."""
+    from django.core.exceptions import EmptyResultSet
     from django.db import connections
 
     vendor = connections[qs.db].vendor
@@ -47,10 +48,11 @@ def _estimated(qs: Any) -> int | None:
             vendor,
         )
         return None
-    text = qs.explain(format="json")
-    if not text:  # Django asks nothing where no row can be found
+    try:
+        qs.query.get_compiler(qs.db).as_sql()
+    except EmptyResultSet:  # explain() fails where Django would ask nothing
         return 0
-    plan = json.loads(text)
+    plan = json.loads(qs.explain(format="json"))
     if isinstance(plan, str):  # of MySQL and MariaDB, which answer JSON in a text
         plan = json.loads(plan)
     return _of_postgresql(plan) if vendor == "postgresql" else _of_mysql(plan)

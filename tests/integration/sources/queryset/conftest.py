@@ -49,7 +49,8 @@ def postgres_shop(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mariadb_shop(request: pytest.FixtureRequest) -> Iterator[str]:
     server = request.getfixturevalue("mariadb_server")
-    with server.database() as url, tables(url) as alias:
+    options = {"charset": "utf8mb4"}  # Django 4.2 has utf8mb3
+    with server.database() as url, tables(url, OPTIONS=options) as alias:
         yield alias
 
 
