@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from celery_graceful.errors import SourceError
 from celery_graceful.sources.basic import batch_sizer
-from celery_graceful.sources.keyset.key_cursors import Cursors, KeyColumns, Place
+from celery_graceful.sources.keyset.key_cursors import Cursors, KeyColumns, Place, columns_of
 from celery_graceful.sources.keyset.moved_rows import MovedRows
 from celery_graceful.sources.keyset.page_cuts import CutPage, Watch
 from celery_graceful.sources.keyset.predicate import Segment, segments
@@ -102,13 +102,15 @@ class _Asked(NamedTuple):
                 return
         sized = batch_sizer.get() if self.lists else None
         moved = MovedRows(self.cursors.source, order) if until is None else None
+        width = len(order.keys)
+        before: Sequence[Any] = () if after is None else [after if width > 1 else after[0]]
         while True:
             limit = self.batch if sized is None else sized(self.batch)
             left = segments(order, after, until, row_values=self.row_values)
             items, keys = _page(self.fetch, left, limit)
             if not items:
                 return
-            self._check_moves(after, keys)
+            self._check_moves(before, keys)
             if moved is not None:
                 moved.look(keys)
             done = whole = len(items)
@@ -126,7 +128,7 @@ class _Asked(NamedTuple):
             if moved is not None:
                 moved.note(keys[:done])
             if done:
-                after = _as_tuple(keys[done - 1], len(order.keys))
+                before, after = keys[:done], _as_tuple(keys[done - 1], width)
             if done == whole < limit:
                 return
 
@@ -135,11 +137,17 @@ class _Asked(NamedTuple):
             return last_key(self.fetch, self.cursors, row_values=self.row_values)
         return self.cursors.bound(upper_bound)
 
-    def _check_moves(self, after: tuple[Any, ...] | None, keys: Sequence[Any]) -> None:
-        order = self.cursors.order
-        if after is not None and _as_tuple(keys[0], len(order.keys)) == after:
+    def _check_moves(self, before: Sequence[Any], keys: Sequence[Any]) -> None:
+        """Raise if a page begins with a row of the page before, its key unchanged."""
+        order, first = self.cursors.order, keys[0]
+        if len(order.keys) == 1:
+            again = first in before
+        else:
+            columns = list(columns_of(before))
+            again = bool(columns) and first[-1] in columns[-1] and first in zip(*columns)  # noqa: B905
+        if again:
             raise SourceError(
-                f"{self.cursors.source}: the row {after!r:.200} comes again behind itself: the"
+                f"{self.cursors.source}: the row {first!r:.200} comes again behind itself: the"
                 f" database does not compare the columns {order.text} as it returns them; order by"
                 " others"
             )

@@ -140,15 +140,22 @@ def test_lists_have_the_cursor_of_their_last_row() -> None:
     assert table.queries == 3
 
 
-def test_a_value_that_the_database_compares_otherwise_ends_the_source() -> None:
-    order = total_order("x", [], ["id"])
+@pytest.mark.parametrize("order_by", [[], [("name", True)]])
+@pytest.mark.parametrize("cut", [None, 1])
+def test_a_value_that_the_database_compares_otherwise_ends_the_source(
+    order_by: list[Any], cut: int | None
+) -> None:
+    order = total_order("x", order_by, ["id"])
     cursors = Cursors("x", order)
+    keys: list[Any] = [("1.1", 7), ("1.1", 6)] if order_by else ["1.1", "1.2"]
 
     def fetch(segment: Segment, limit: int) -> tuple[list[Any], list[Any]]:
-        return ["row"], ["1.1"]
+        return ["row", "row"], keys[:]
 
+    source = rows(fetch, cursors, cursors.read(None), batch=2)
+    cursor = [next(source) for _ in range(2)][-1 if cut is None else 0][1]
     with pytest.raises(SourceError, match="comes again behind itself"):
-        list(rows(fetch, cursors, cursors.read(None), batch=1))
+        next(source) if cut is None else next(rows(fetch, cursors, cursors.read(cursor), batch=1))
 
 
 @pytest.mark.parametrize(
