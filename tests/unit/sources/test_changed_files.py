@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,21 +87,32 @@ def test_foreign_cursors(path: Path, cursor: Any) -> None:
             source(path, cursor=cursor)
 
 
+def joined(rows: list[bytes]) -> bytes:
+    return b"".join(rows)
+
+
+def member_each(rows: list[bytes]) -> bytes:
+    return b"".join(gzip.compress(row, mtime=0) for row in rows)
+
+
+@pytest.mark.parametrize("packed", [joined, member_each])
 @settings(max_examples=40)
 @given(st.data())
 def test_edits_between_executions(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory,
+    packed: Callable[[list[bytes]], bytes],
+    data: st.DataObject,
 ) -> None:
     """Any edit is either refused, or what is read continues what was read."""
     path = tmp_path_factory.getbasetemp() / "edited"
     rows = data.draw(st.lists(st.sampled_from([b"a\n", b"bb\n", b"\n", b"ccc\r\n"]), max_size=8))
-    path.write_bytes(b"".join(rows))
+    path.write_bytes(packed(rows))
     pairs = list(lines(path))
     if not pairs:
         return
     done = data.draw(st.integers(1, len(pairs)))
     edited = list(rows)
-    edit = data.draw(st.sampled_from(["append", "insert", "drop", "replace"]))
+    edit = data.draw(st.sampled_from(["append", "insert", "drop", "replace", "truncate"]))
     where = data.draw(st.integers(0, len(rows) - 1))
     if edit == "append":
         edited.append(b"new\n")
@@ -107,10 +120,12 @@ def test_edits_between_executions(
         edited.insert(where, b"new\n")
     elif edit == "drop":
         del edited[where]
+    elif edit == "truncate":
+        del edited[where:]
     else:
         edited[where] = b"x\n"
-    path.write_bytes(b"".join(edited))
-    grown = b"".join(edited).startswith(b"".join(rows))
+    path.write_bytes(packed(edited))
+    grown = packed(edited).startswith(packed(rows))
     try:
         rest = [line for line, _ in lines(path, cursor=pairs[done - 1][1])]
     except SourceError:

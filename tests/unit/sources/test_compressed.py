@@ -296,6 +296,13 @@ def test_padding_behind_the_last_member(tmp_path: Path) -> None:
         assert [line for line, _ in lines(path)] == text.decode().splitlines()
 
 
+def test_other_data_behind_the_last_member(tmp_path: Path) -> None:
+    path = tmp_path / "rows.gz"
+    path.write_bytes(gzip.compress(b"a\n") + b"garbage")
+    with pytest.raises(SourceError, match="or has other data behind its end"):
+        list(lines(path))
+
+
 @pytest.mark.parametrize("suffix", ["gz", "zst", "txt"])
 def test_empty_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"

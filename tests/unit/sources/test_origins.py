@@ -17,6 +17,7 @@ from obstore.store import LocalStore, MemoryStore
 from celery_graceful.errors import SourceError
 from celery_graceful.sources import csv_rows, lines, parquet
 from celery_graceful.sources.reading.origins.choice import origin_of
+from tests.unit.sources.test_compressed import zstd
 from tests.unit.sources.test_parquet import numbered
 
 TEXT = b"one\ntwo\nthree\n"
@@ -89,7 +90,7 @@ ORIGINS: dict[str, Any] = {
 
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_lines_from_everywhere_at_every_cut(origin: str) -> None:
-    for data in (TEXT, gzip.compress(TEXT)):
+    for data in (TEXT, gzip.compress(TEXT), zstd(TEXT, 5)):
         source = ORIGINS[origin](data)
         pairs = list(lines(source))
         assert [line for line, _ in pairs] == ["one", "two", "three"]
@@ -131,6 +132,21 @@ def test_local_files_by_other_names(tmp_path: Path) -> None:
     ):
         assert next(lines(source, cursor=cursor))[0] == "two"
     assert next(lines((LocalStore(tmp_path), "rows")))[0] == "one"
+
+
+def test_a_storage_that_knows_no_times() -> None:
+    class Timeless(InMemoryStorage):  # type: ignore[misc]
+        def get_modified_time(self, name: str) -> Any:
+            raise NotImplementedError
+
+    storage = Timeless()
+    storage.save("rows", ContentFile(TEXT))
+    _, cursor = next(lines((storage, "rows")))
+    assert next(lines((storage, "rows"), cursor=cursor))[0] == "two"
+    storage.delete("rows")
+    storage.save("rows", ContentFile(TEXT[::-1]))
+    with pytest.raises(SourceError, match="changed since"):
+        next(lines((storage, "rows"), cursor=cursor))
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def check_end(file: BinaryIO, name: str, size: int, crc: int | None) -> None:
             )
     elif not _last_member_is_whole(file, end):
         raise SourceError(
-            f"{name} is truncated: its compressed data end after byte {size} of the content;"
-            " restore the file and retry, which resumes"
+            f"{name} is truncated, or has other data behind its end: its compressed data end after"
+            f" byte {size} of the content; restore the file and retry, which resumes"
         )
 
 

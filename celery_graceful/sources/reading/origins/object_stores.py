@@ -13,7 +13,7 @@ from celery_graceful.text.masking import mask_url
 
 _FIRST, _MOST = 1 << 17, 1 << 22
 #: What file systems of fsspec call the version of a file, the most exact first.
-_VERSIONS = ("VersionId", "version_id", "generation", "ETag", "etag", "e_tag", "md5", "checksum")
+_VERSIONS = ("ETag", "etag", "e_tag", "md5", "checksum", "VersionId", "version_id", "generation")
 
 
 class StoredObject:
@@ -32,7 +32,7 @@ class StoredObject:
 
     def open(self) -> Raw:
         meta = self._store.head(self._key)
-        version = meta.get("version") or meta.get("e_tag")
+        version = meta.get("e_tag") or meta.get("version")
         if version is None:
             version = str(meta["last_modified"].timestamp())
         raw = _Ranges(self._store, self._key, self.name, meta)
@@ -45,7 +45,9 @@ class _Ranges(io.RawIOBase):
     def __init__(self, store: Any, key: str, name: str, meta: Any) -> None:
         super().__init__()
         self._store, self._key, self._name, self._size = store, key, name, meta["size"]
-        self._options = {"if_match": meta["e_tag"]} if meta.get("e_tag") else {}
+        tag = meta.get("e_tag")
+        # A weak one never matches: RFC 9110, section 13.1.1.
+        self._options = {"if_match": tag} if tag and not tag.startswith("W/") else {}
         self._position = self._start = 0
         self._data, self._length = memoryview(b""), _FIRST
 

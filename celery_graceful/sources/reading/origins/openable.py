@@ -65,8 +65,11 @@ class StorageFile:
 
     def open(self) -> Raw:
         file = self._storage.open(self.name, "rb")
-        modified = self._storage.get_modified_time(self.name)
-        return Raw(file, self._storage.size(self.name), f"{modified.timestamp():.6f}")
+        try:
+            modified = f"{self._storage.get_modified_time(self.name).timestamp():.6f}"
+        except NotImplementedError:
+            modified = None
+        return Raw(file, self._storage.size(self.name), modified)
 
 
 class MadeFile:
