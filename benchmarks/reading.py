@@ -55,7 +55,10 @@ def _figures(kind: str, path: Path, size: int, rounds: int) -> list[Figure]:
     if kind == "gzip":
         cold = [_first(path, middle, _forget(path)) for _ in range(3)]
         figures.append(_seconds(f"{what}: first item at 90 %, no index", cold))
+        began = time.perf_counter()
         sources.csv_count(path)  # reads all of it, and so makes the whole index
+        took = [time.perf_counter() - began]
+        figures.append(_seconds(f"{what}: csv_count", took))
     cursor = next(sources.csv_rows(path, cursor=middle))[1]
     starts: list[float] = []
     resumes: list[float] = []

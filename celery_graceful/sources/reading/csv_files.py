@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, overload
 
 from celery_graceful.sources.reading.compressed.formats import Compression
 from celery_graceful.sources.reading.fingerprints import FileCursor, position
-from celery_graceful.sources.reading.offsets import Lines, check_encoding, is_utf8, located
+from celery_graceful.sources.reading.offsets import Lines, check_encoding, located
 from celery_graceful.sources.reading.opening import Changed, Opened, opened
 from celery_graceful.sources.reading.origins.choice import Readable
 
@@ -118,10 +117,8 @@ def csv_count(
         csv.Error: the file is no CSV.
     """
     check_encoding("sources.csv_count", encoding)
-    # A BOM before a quote would hide the quote.
-    decoding = "utf-8-sig" if is_utf8(encoding) else encoding
     with opened(path, compression=compression) as found:
-        text = io.TextIOWrapper(found.file, decoding, newline="")
+        text = Lines(found.file, encoding).start(0)
         rows = sum(map(bool, csv.reader(text, dialect, **fmtparams)))
     return max(0, rows - header)
 

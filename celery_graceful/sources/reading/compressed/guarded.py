@@ -10,7 +10,8 @@ from celery_graceful.errors import SourceError
 
 #: After a seek, so that the first item does not wait for bytes that nobody has asked for.
 _FIRST_READ = 1 << 16
-_BUFFER = 1 << 20
+# Large: a read of a gzip file begins at a point of its index, whatever was read before.
+_BUFFER = 1 << 22
 
 
 class Decompressing(Protocol):
