@@ -35,15 +35,17 @@ def _parts(place: FromClause) -> Iterator[FromClause]:
         yield place
 
 
-def has_outer_join(stmt: Select[Any]) -> bool:
-    """Whether columns may be ``NULL`` in its rows that are not in their table."""
+def optional_parts(stmt: Select[Any]) -> set[int]:
+    """The hashes of the parts whose columns an outer join may leave ``NULL``."""
 
-    def outer(place: FromClause) -> bool:
-        return isinstance(place, Join) and (
-            place.isouter or place.full or outer(place.left) or outer(place.right)
-        )
+    def optional(place: FromClause, may: bool) -> Iterator[int]:
+        if isinstance(place, Join):
+            yield from optional(place.left, may or place.full)
+            yield from optional(place.right, may or place.isouter or place.full)
+        elif may:
+            yield hash(place)
 
-    return any(map(outer, froms(stmt)))
+    return {found for place in froms(stmt) for found in optional(place, False)}
 
 
 def identifying(stmt: Select[Any]) -> list[ColumnElement[Any]]:
@@ -71,7 +73,8 @@ def identifying(stmt: Select[Any]) -> list[ColumnElement[Any]]:
 def _with_condition(place: FromClause, joined: Any) -> Iterator[tuple[FromClause, Any]]:
     if isinstance(place, Join):
         yield from _with_condition(place.left, None)
-        yield from _with_condition(place.right, place.onclause)
+        # Of a FULL JOIN, some rows have nothing on the left that could say what is on the right.
+        yield from _with_condition(place.right, None if place.full else place.onclause)
     else:
         yield place, joined
 

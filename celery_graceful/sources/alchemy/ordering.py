@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from sqlalchemy import Select
@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ClauseElement, ColumnElement, Label, UnaryEx
 from sqlalchemy.sql.selectable import FromClause
 
 from celery_graceful.errors import SourceError
-from celery_graceful.sources.alchemy.identity import has_outer_join, identifying, part_name, parts
+from celery_graceful.sources.alchemy.identity import identifying, optional_parts, part_name, parts
 from celery_graceful.sources.alchemy.selected import NAME, is_entity
 from celery_graceful.sources.keyset.order import Order, directed, total_order
 
@@ -46,8 +46,8 @@ class Ordering:
         for name, descending in asked[:1]:
             if not (descending or bounded):
                 _warn_of_updates(name, self.columns[name])
-        outer = has_outer_join(stmt)
-        nullable = {n for n, c in self.columns.items() if outer or _nullable(c)}
+        optional = optional_parts(stmt)
+        nullable = {name for name, c in self.columns.items() if _nullable(c, optional)}
         self.order: Order = total_order(NAME, asked, identity, nullable=nullable)
 
     def _terms(self, order_by: Any) -> list[Any]:
@@ -158,7 +158,9 @@ def _warn_of_updates(name: str, column: Any) -> None:
         )
 
 
-def _nullable(column: Any) -> bool:
+def _nullable(column: Any, optional: Set[int]) -> bool:
+    if hash(getattr(column, "table", None)) in optional:
+        return True
     if getattr(column, "primary_key", False):
         return False
     return bool(getattr(column, "nullable", True))

@@ -154,13 +154,13 @@ class _Asked(NamedTuple):
 
 
 def _page(fetch: Fetch, left: list[Segment], limit: int) -> tuple[list[Any], Sequence[Any]]:
-    keys: Sequence[Any]
-    items, keys = fetch(left[0], limit)
-    for segment in left[1:]:
+    items: list[Any] = []
+    keys: Sequence[Any] = []
+    for segment in left:
+        more, their_keys = fetch(segment, limit - len(items))
+        items, keys = (items + more, [*keys, *their_keys]) if items else (more, their_keys)
         if len(items) >= limit:
             break
-        more, their_keys = fetch(segment, limit - len(items))
-        items, keys = items + more, [*keys, *their_keys] if items else their_keys
     return items, keys
 
 

@@ -159,8 +159,11 @@ def test_joins(engine: Engine) -> None:
 
 
 def test_an_outer_join_has_nulls_where_no_column_has(engine: Engine) -> None:
-    found = check(select(Order.name, Customer.name).outerjoin(Customer), engine)
-    assert len(found) == 13
+    stmt = select(Order.name, Customer.name).outerjoin(Customer)
+    assert len(check(stmt, engine)) == len(check(stmt, engine, order_by="customers.name")) == 13
+    assert next(sources.select(stmt, engine))[1] == 1  # as without the join
+    whole = select(Order.name, Customer.name).join(Customer, full=True)
+    assert len(check(whole, engine)) == 14
     found = check(select(Customer, Order).outerjoin(Order), engine, order_by="-orders.id")
     assert found[0].Order is None
     assert len(found) == 13

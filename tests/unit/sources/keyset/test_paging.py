@@ -131,6 +131,15 @@ def test_now_freezes_the_end_in_the_cursor(table: Table, batch: int) -> None:
     assert not seen or seen[-1] == plain[-1]
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_the_last_row_of_all_may_have_no_value(descending: bool) -> None:
+    table = Table(Order((Key("a", descending, True),)), [{"a": 1}, {"a": None}, {"a": 2}])
+    cursors = Cursors("x", table.order)
+    pairs = list(rows(table.fetch, cursors, cursors.read(None), batch=1))
+    assert [row for row, _ in pairs] == table.in_order()
+    assert list(rows(table.fetch, cursors, cursors.read(pairs[-1][1]), batch=1)) == []
+
+
 def test_lists_have_the_cursor_of_their_last_row() -> None:
     order = total_order("x", [], ["id"])
     table = Table(order, [{"id": n} for n in range(5)])
