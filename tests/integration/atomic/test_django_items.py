@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
-from celery_graceful import IterableTask
+from celery_graceful import IterableTask, sources
 from celery_graceful.errors import TransactionError
+from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.stop import flag
 
 from .django_rows import Effect
 from .project import MakeProject, Project, new_id, own_task
@@ -257,6 +259,37 @@ def test_a_foreign_key_to_nothing_is_its_items_error(project: Project) -> None:
     own_task(project, each, max_failed_items=1)
     assert project.deliver(new_id(), task="proj.own").info is None
     assert project.effects("item") == {0: 1, 1: 1, 3: 1}
+
+
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_rows_of_a_source_on_the_same_connection(make_project: MakeProject, every: int) -> None:
+    """It reads its pages within the batches' transactions."""
+    project = make_project(every=every)
+    rows = Effect.objects.using(project.alias).filter(kind="row")
+    Effect.objects.using(project.alias).bulk_create(Effect(kind="row", item=n) for n in range(40))
+
+    class Copy(IterableTask):
+        name = "proj.copy"
+        atomic = project.atomic
+        checkpoint_interval = "1ms"
+
+        def build_enumerator(self, *, cursor: Any) -> Any:
+            return sources.queryset(rows, cursor=cursor, batch=2)
+
+        def each_iteration(self, row: Any) -> None:
+            project.write(self, row.item)
+            if row.item == 4 and project.once("stopped"):
+                stop = flag.current()
+                assert stop is not None
+                stop.raise_(StopReason.SHUTDOWN)
+                stop.release()
+
+    project.app.register_task(Copy())
+    run = new_id()
+    project.deliver(run, task="proj.copy")
+    assert 5 <= project.effects("item").total() < 40
+    project.resume(run, task="proj.copy")
+    assert project.effects("item") == dict.fromkeys(range(40), 1)
 
 
 def test_rows_streamed_by_the_server(project: Project) -> None:

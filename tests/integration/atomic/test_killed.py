@@ -21,6 +21,19 @@ KILLER = "tests.integration.atomic.killer"
 FULL = os.environ.get("GRACEFUL_FULL") == "1"
 
 
+KINDS = pytest.mark.parametrize(
+    "database",
+    [
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("django+sqlite", marks=pytest.mark.matrix),
+        pytest.param("django+postgres", marks=[pytest.mark.postgres, pytest.mark.matrix]),
+        pytest.param("django+mariadb", marks=[pytest.mark.mariadb, pytest.mark.matrix]),
+    ],
+    indirect=True,
+)
+
+
 def killed(how: str, number: str, database: str, folder: Path, *run: str) -> list[dict[str, Any]]:
     """What ``killer.py`` tells of each run."""
     store = f"sqlite:///{folder}/store.db"
@@ -39,6 +52,7 @@ def check_exact(run: dict[str, Any]) -> None:
     assert run["result"] in (None, {"sum": 28}), run
 
 
+@KINDS
 @pytest.mark.parametrize(
     ("task", "what", "every", "stride"),
     [
@@ -63,6 +77,7 @@ def test_killed_at_each_step(
         assert not run["rows"] or any(w in run["step"] for w in left_between_end_and_removal), run
 
 
+@KINDS
 def test_killed_at_any_moment(database: str, tmp_path: Path) -> None:
     times = 100 if FULL else 15
     told = killed("moments", str(times), database, tmp_path, TASK, "", "3")
