@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from obstore.store import LocalStore, MemoryStore
 from celery_graceful.errors import SourceError
 from celery_graceful.sources import csv_rows, lines, parquet
 from celery_graceful.sources.reading.origins.choice import origin_of
-from tests.unit.sources.test_compressed import zstd
+from tests.unit.sources.test_compressed import rough, zstd
 from tests.unit.sources.test_parquet import numbered
 
 TEXT = b"one\ntwo\nthree\n"
@@ -173,9 +174,10 @@ def test_a_file_that_must_not_be_read(tmp_path: Path) -> None:
         next(lines(path))
 
 
-def test_an_object_that_is_replaced_while_it_is_read() -> None:
+@pytest.mark.parametrize("pack", [bytes, partial(gzip.compress, compresslevel=1), zstd])
+def test_an_object_that_is_replaced_while_it_is_read(pack: Any) -> None:
     store = MemoryStore()
-    rows = b"".join(b"%d\n" % n for n in range(200_000))
+    rows = pack(rough(2_000_000))
     store.put("rows", rows)
     source = lines((store, "rows"))
     next(source)

@@ -87,8 +87,8 @@ class Guarded(io.RawIOBase):
         try:
             return function(argument)
         except self._errors as exc:
-            if isinstance(exc.__cause__, OSError):
-                raise exc.__cause__ from None  # of the connection: the data may be right
+            if exc.__cause__ is not None:
+                raise exc.__cause__ from None  # of the file below: the data may be right
             raise self._wrong(str(exc)) from exc
 
     def _wrong(self, why: str) -> SourceError:
