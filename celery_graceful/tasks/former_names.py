@@ -30,12 +30,16 @@ def register(app: Any) -> list[Any]:
     Returns:
         The tasks that were not there.
     """
-    return [
-        _registered(app, task, former)
-        for name, task in sorted(app.tasks.items())
-        for former in _names(task)
-        if former not in app.tasks and not _faults_of(app, name, former)
-    ]
+    added = []
+    for name, task in sorted(app.tasks.items()):
+        for former in _names(task):
+            if former in app.tasks or _faults_of(app, name, former):
+                continue
+            try:
+                added.append(_registered(app, task, former))
+            except Exception:  # of a hook of the project's own; its other tasks are not affected
+                logger.exception("%s cannot be registered under its former name %s", name, former)
+    return added
 
 
 @worker_process_init.connect(weak=False, dispatch_uid="graceful-former-names")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -149,12 +149,17 @@ def _code_of(cls: type) -> str:
     return f"{major}.{minor}-{digest.hexdigest()}"
 
 
-def _functions(cls: type) -> Iterator[tuple[str, Any]]:
+def _functions(cls: type) -> Iterator[tuple[str, FunctionType]]:
     for owner in cls.__mro__:
         for name, value in sorted(vars(owner).items(), key=lambda pair: pair[0]):
-            function = inspect.unwrap(getattr(value, "__func__", value))
-            home = getattr(function, "__module__", None) or ""
-            if inspect.isfunction(function) and home.partition(".")[0] not in _OURS:
+            # By type: a proxy that is asked for an attribute, or its class, may raise anything.
+            if type(value) in (staticmethod, classmethod):
+                value = value.__func__
+            if type(value) is not FunctionType:
+                continue
+            function = inspect.unwrap(value)
+            home = str(function.__module__).partition(".")[0]
+            if type(function) is FunctionType and home not in _OURS:
                 yield name, function
 
 

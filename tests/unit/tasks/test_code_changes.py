@@ -203,6 +203,15 @@ def test_the_hash_of_a_generator(app: Celery) -> None:
     assert other_code(first, "2.7-abc") == ""  # compiled by another Python
 
 
+def test_attributes_that_raise_are_no_code(app: Celery) -> None:
+    class Unbound:
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError("working outside of a context")
+
+    task: Any = app.register_task(type("Odd", (Second,), {"proxy": Unbound()})())
+    assert code_of(task)
+
+
 def test_the_note_stays_with_the_exception() -> None:
     error: Any = ValueError("x")
     note = note_other_code(error, [3], "3.11-aa", "3.11-bb")
@@ -250,6 +259,25 @@ def test_former_names_of_another_task(app: Celery) -> None:
     assert [task.name for task in former_names.register(app)] == ["before"]
     before: Any = app.tasks["before"]
     assert before.apply((1,)).get() == 2
+
+
+def test_a_former_name_that_cannot_be_registered(
+    app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    from celery_graceful.tasks import former_names
+
+    class Strict(Second):
+        former_names = ("old",)
+
+        def __init_subclass__(cls, **options: Any) -> None:
+            super().__init_subclass__(**options)
+            if cls.name == "old":
+                raise RuntimeError("not this one")
+
+    app.register_task(Strict())
+    app.register_task(type("Other", (Second,), {"name": "other", "former_names": ["older"]})())
+    assert [task.name for task in former_names.register(app)] == ["older"]
+    assert "cannot be registered under its former name old" in caplog.text
 
 
 @pytest.mark.parametrize(
