@@ -27,6 +27,7 @@ logger = logging.getLogger("celery_graceful.stores")
 ENGINE_CALLBACK = "engine_callback"
 
 _LIBPQ = frozenset({"psycopg", "psycopg2"})
+_MYSQL = frozenset({"mysqldb", "pymysql"})
 
 
 def make_engine(
@@ -106,6 +107,9 @@ def _connect_args(url: URL, timeout: float) -> dict[str, Any]:
             "tcp_user_timeout": milliseconds,
             "options": f"-c statement_timeout={milliseconds}",
         }
+    elif driver in _MYSQL:
+        whole = max(1, math.ceil(timeout))
+        wanted = {"connect_timeout": whole, "read_timeout": whole, "write_timeout": whole}
     else:
         wanted = {}
     return {name: value for name, value in wanted.items() if name not in url.query}

@@ -11,8 +11,10 @@ import pytest
 
 from celery_graceful.errors import StoreError, StoreUnavailable
 from celery_graceful.testing.store_contract.samples import RUN, RUNNING, put, read
+from tests.harness.django_aliases import alias_for
 from tests.harness.waiting import wait_for
 from tests.integration.stores.outage import Open, at_most, every_call, found
+from tests.servers.mariadb import MariaDB
 from tests.servers.postgres import Postgres
 
 
@@ -57,6 +59,26 @@ def test_postgres_makes_a_writer_wait_no_longer_than_it_may(
             store.swap(RUN, 1, RUNNING)
     wait_for(lambda: found(store), 10, "its next answer")
     assert patient.swap(RUN, 1, RUNNING).done
+
+
+@pytest.mark.mariadb
+@pytest.mark.matrix
+def test_mariadb_makes_a_writer_wait_no_longer_than_it_may(
+    mariadb_server: MariaDB, mariadb_url: str, opener: Open
+) -> None:
+    with alias_for(mariadb_url) as alias:
+        stores = opener(mariadb_url, timeout=0.5), opener(f"django://{alias}", timeout=0.5)
+        before = put(stores[0])
+        with closing(mariadb_server._connect()) as other, other.cursor() as cursor:
+            cursor.execute(f"USE {mariadb_url.rpartition('/')[2].partition('?')[0]}")
+            cursor.execute("LOCK TABLES graceful_runs WRITE")
+            for store in stores:
+                with at_most(6), pytest.raises(StoreUnavailable):
+                    store.swap(RUN, before.version + 1, RUNNING)
+            cursor.execute("UNLOCK TABLES")
+        for store in stores:
+            wait_for(lambda store=store: found(store), 10, "its next answer")  # type: ignore[misc]
+            store.close()
 
 
 @pytest.mark.postgres
