@@ -17,7 +17,7 @@ from celery_graceful.sources.django_rows.row_forms import RowForm, form_of
 from celery_graceful.sources.keyset.key_cursors import Cursors, Place
 from celery_graceful.sources.keyset.order import Order
 from celery_graceful.sources.keyset.predicate import Segment, up_to
-from celery_graceful.sources.keyset.row_pages import NOW, check_batch, rows
+from celery_graceful.sources.keyset.row_pages import NOW, Keys, check_batch, rows
 from celery_graceful.sources.keyset.row_source import RowSource
 
 logger = logging.getLogger("celery_graceful.sources")
@@ -123,7 +123,7 @@ class _Pages:
             return self._base
         return self._base.filter(self._lookups.all_of([up_to(self._order, until)]))
 
-    def fetch(self, segment: Segment, limit: int) -> tuple[list[Any], list[Any]]:
+    def fetch(self, segment: Segment, limit: int) -> tuple[list[Any], Keys]:
         """The items of one query, and their keys."""
         page = self._form.queryset.filter(self._lookups.all_of(segment.conditions)).order_by(
             *self._lookups.terms(segment.terms)

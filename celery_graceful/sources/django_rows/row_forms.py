@@ -8,12 +8,14 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from celery_graceful.sources.django_rows.columns import Column
+from celery_graceful.sources.keyset.key_cursors import KeyColumns
+from celery_graceful.sources.keyset.row_pages import Keys
 
 #: Names of the columns that are selected beside what the queryset selects, for the key only.
 _BESIDE = "graceful_key_{}"
 
 #: Takes a page's rows as they were read, and returns the items and their keys.
-Split = Callable[[list[Any]], tuple[list[Any], list[Any]]]
+Split = Callable[[list[Any]], tuple[list[Any], Keys]]
 
 
 class RowForm(NamedTuple):
@@ -44,16 +46,21 @@ def _instances(qs: Any, columns: Sequence[Column]) -> RowForm:
         else:
             wanted.append(name := _BESIDE.format(place))
             beside[name] = column
-    key_of = attrgetter(*wanted)
+    getters = list(map(attrgetter, wanted))
 
-    def split(rows: list[Any]) -> tuple[list[Any], list[Any]]:
-        keys = list(map(key_of, rows))
+    def split(rows: list[Any]) -> tuple[list[Any], Keys]:
+        keys = _keys(getters, rows)
         for name in beside:
             for row in rows:
                 del row.__dict__[name]
         return rows, keys
 
     return RowForm(_selecting(qs, beside), split)
+
+
+def _keys(getters: Sequence[Callable[[Any], Any]], rows: list[Any]) -> Keys:
+    columns = [list(map(get, rows)) for get in getters]
+    return columns[0] if len(columns) == 1 else KeyColumns(columns)
 
 
 def _loaded(qs: Any, column: Column) -> bool:
@@ -73,10 +80,10 @@ def _loaded(qs: Any, column: Column) -> bool:
 def _dicts(qs: Any, columns: Sequence[Column]) -> RowForm:
     beside = _beside(columns, _names(qs))
     hidden = {column.name: name for name, column in beside.items()}
-    key_of = itemgetter(*(hidden.get(column.name, column.name) for column in columns))
+    getters = [itemgetter(hidden.get(column.name, column.name)) for column in columns]
 
-    def split(rows: list[Any]) -> tuple[list[Any], list[Any]]:
-        keys = list(map(key_of, rows))
+    def split(rows: list[Any]) -> tuple[list[Any], Keys]:
+        keys = _keys(getters, rows)
         for name in beside:
             for row in rows:
                 del row[name]
@@ -93,13 +100,13 @@ def _tuples(qs: Any, columns: Sequence[Column]) -> RowForm:
     beside = _beside(columns, names)
     places = {name: place for place, name in enumerate(names)}
     places |= {c.name: place for place, c in enumerate(beside.values(), len(names))}
-    key_of = itemgetter(*(places[column.name] for column in columns))
+    getters = [itemgetter(places[column.name]) for column in columns]
     make = _maker(kind, names, beside)
     selecting = _selecting(qs, beside)._chain()  # the caller's own stays as it is
     selecting._iterable_class = ValuesListIterable
 
-    def split(rows: list[Any]) -> tuple[list[Any], list[Any]]:
-        return rows if make is None else list(map(make, rows)), list(map(key_of, rows))
+    def split(rows: list[Any]) -> tuple[list[Any], Keys]:
+        return rows if make is None else list(map(make, rows)), _keys(getters, rows)
 
     return RowForm(selecting, split)
 
