@@ -40,5 +40,4 @@ def passes(alias: str) -> list[Pass]:
     return [
         against_iterator("queryset, objects", sales.order_by("id")),
         against_iterator("queryset, objects by shop", sales.order_by("shop", "id")),
-        against_iterator("queryset, values_list", sales.order_by("id").values_list()),
     ]

@@ -53,6 +53,11 @@ class Column:
     as_float: bool = False
 
     @property
+    def whole(self) -> bool:
+        """Whether all its values are whole numbers."""
+        return self.kinds == _WHOLE and not self.nullable
+
+    @property
     def own(self) -> bool:
         """Whether the rows' own model has it."""
         return self.field is not None and "__" not in self.name
