@@ -22,7 +22,7 @@ from tests.servers import Valkey
 
 pytestmark = pytest.mark.slow
 
-APP = "tests.acceptance.apps.shop"
+APPS = {"": "tests.acceptance.apps.shop", "django": "tests.acceptance.apps.django_shop"}
 ITEMS, PAUSE = 1500, 0.002
 #: How often something is killed while the runs are under way.
 FAULTS, LEAST_FAULTS = 6, 3
@@ -32,8 +32,9 @@ SETTINGS = {"graceful_lease_ttl": 3.0, "graceful_max_crashes": 30}
 class Shop:
     """The tasks' database, and workers on it."""
 
-    def __init__(self, url: str, stage: Stage) -> None:
+    def __init__(self, url: str, stage: Stage, orm: str = "") -> None:
         self.url = url
+        self.app = APPS[orm]
         self.engine: Engine = create_engine(url)
         self.stage = stage
         self.workers = 0
@@ -42,7 +43,7 @@ class Shop:
 
     def worker(self) -> Worker:
         self.workers += 1
-        return self.stage.worker(f"shop-{self.workers}", app=APP, env={"SHOP_URL": self.url})
+        return self.stage.worker(f"shop-{self.workers}", app=self.app, env={"SHOP_URL": self.url})
 
     def send_two(self) -> list[AsyncResult[Any]]:
         """Start a run of each style."""
@@ -83,15 +84,24 @@ class Shop:
         assert self.effects(result.id) == dict.fromkeys(range(ITEMS), 1)
         assert self.effects(result.id, "start") == {0: 1}
         assert self.effects(result.id, "complete") == {0: 1}
+        # A hook that waited for its commit is lost with its process, and never runs twice.
+        assert set(self.effects(result.id, "hook").values()) <= {1}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("django+postgres", marks=[pytest.mark.postgres, pytest.mark.matrix]),
+    ]
+)
 def shop(request: pytest.FixtureRequest, redis_stage: Stage, tmp_path: Path) -> Iterator[Shop]:
     """A shop on each kind of database in turn."""
     url = f"sqlite:///{tmp_path}/shop.db"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    shop = Shop(url, redis_stage)
+    orm, _, kind = request.param.rpartition("+")
+    if kind != "sqlite":
+        url = request.getfixturevalue(f"{kind}_url")
+    shop = Shop(url, redis_stage, orm)
     yield shop
     shop.engine.dispose()
 
@@ -126,7 +136,12 @@ def test_killed_again_and_again(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "shop", ["sqlite", pytest.param("postgres", marks=pytest.mark.matrix)], indirect=True
+    "shop",
+    [
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.matrix),
+    ],
+    indirect=True,
 )
 def test_a_stalled_worker(shop: Shop) -> None:
     """It may hold a lock in the database: the next execution waits for it first."""
@@ -156,7 +171,12 @@ def test_a_stalled_worker(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "shop", ["sqlite", pytest.param("postgres", marks=pytest.mark.matrix)], indirect=True
+    "shop",
+    [
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.matrix),
+    ],
+    indirect=True,
 )
 def test_the_store_stops(shop: Shop, own_valkey: Valkey) -> None:
     """The executions leave their slots at the checkpoint that the row has."""
