@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,8 @@ class Rescuer:
     held: Callable[[str, str], bool] = _never
     #: The worker that rescues.
     worker: str = ""
+    #: Measures how long the store takes to answer.
+    clock: Callable[[], float] = time.monotonic
     _held_at: dict[RunKey, float] = field(default_factory=dict)
     _not_before: float = float("-inf")
     _seen: dict[RunKey, int] = field(default_factory=dict)
@@ -77,15 +80,19 @@ class Rescuer:
         """
         if now < self._not_before:
             return
+        asked = self.clock()
         # Those of other brokers, and those that maintenance holds, must not hide the others.
         passed_over = len(self._foreign) + len(self._held_at)
         overdue = self.store.due(BATCH + min(passed_over, MOST_PASSED_OVER))
+        took = self.clock() - asked
+        if took > self.runtime.settings.lease_ttl / LOOKS_PER_LEASE:
+            self.store_was_away()  # for runners as well, though this call waited for its answer
         if any(record.owner is not None for _, record in overdue):
             # Reads may be answered while writes are refused (no memory, a full disk): then their
             # owners cannot renew their leases.
             self.store.check()
         if self._healthy_since is None:
-            self._healthy_since = now
+            self._healthy_since = now + took
         patient = now >= self._healthy_since + self.runtime.settings.lease_ttl
         ripe = [
             (run, record)

@@ -215,6 +215,23 @@ def test_an_outage_gives_runners_a_lease_to_come_back(
     assert len(list(drained(app))) == 1
 
 
+def test_a_store_that_answers_late_was_away_for_runners_as_well(
+    app: Any, runtime: Runtime, rescuer: Rescuer
+) -> None:
+    lease = runtime.settings.lease_ttl
+    overdue(runtime, "id-1", envelope(app)[1])
+    rescuer.look(1000.0)
+    times = iter([0.0, lease / 2])  # when the store is asked, and when it answers
+    rescuer.clock = lambda: next(times, 0.0)
+    rescuer.look(1000.0 + lease + 1)
+    ready = 1000.0 + lease + 1 + lease / 2 + lease
+    for moment in (ready - 1, ready - 0.5):
+        rescuer.look(moment)
+    assert list(drained(app)) == []
+    rescuer.look(ready + 0.1)
+    assert len(list(drained(app))) == 1
+
+
 def test_a_worker_that_has_just_begun_leaves_runners_a_lease(
     app: Any, runtime: Runtime, rescuer: Rescuer
 ) -> None:
