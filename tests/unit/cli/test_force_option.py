@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from django.conf import settings
 
 from celery_graceful.cli.options import FORCE, ForceOption
 
 
 def run(monkeypatch: pytest.MonkeyPatch, installed: list[str], *words: str) -> Any:
-    monkeypatch.setattr(type(settings), "INSTALLED_APPS", installed, raising=False)
+    conf = SimpleNamespace(settings=SimpleNamespace(INSTALLED_APPS=installed))
+    monkeypatch.setitem(sys.modules, "django.conf", conf)  # whatever settings other tests have
     seen: list[dict[str, Any]] = []
     command = click.Command("worker", params=[ForceOption()], callback=lambda **kw: seen.append(kw))
     done = CliRunner().invoke(command, words)

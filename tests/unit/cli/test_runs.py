@@ -32,6 +32,7 @@ def test_the_entry_point_imports_click_alone() -> None:
     leaves = (
         "['celery_graceful.text', 'celery_graceful.text.masking', "
         "'celery_graceful.text.printable', 'celery_graceful.text.log_lines', "
+        "'celery_graceful.cli.options', "
     )
     assert done.stdout.strip() == f"{leaves}'celery_graceful.cli']", done.stdout + done.stderr
 

@@ -10,7 +10,7 @@ from celery import Celery
 from django.db import transaction
 from django.db.transaction import atomic as in_transaction
 
-from celery_graceful import IterableTask, iterable_task
+from celery_graceful import IterableTask
 from celery_graceful.tasks.yields_in_atomic import unsafe_yields
 
 app = Celery("yielding", broker="memory://", set_as_current=False)
@@ -27,7 +27,7 @@ def lines_of(task: Any) -> list[str]:
     return [found.partition(": ")[2] for found in unsafe_yields(app.tasks[task.name])]
 
 
-@iterable_task(name="yielding.block")
+@app.task(base=IterableTask, shared=False, name="yielding.block")
 def block(*, cursor: int = 0) -> Iterable[int]:
     for row in range(cursor, 9):
         with transaction.atomic():
@@ -37,7 +37,7 @@ def block(*, cursor: int = 0) -> Iterable[int]:
             yield row
 
 
-@iterable_task(name="yielding.other")
+@app.task(base=IterableTask, shared=False, name="yielding.other")
 def other_names(*, cursor: int = 0) -> Iterable[int]:
     from django.db import transaction as local
 
@@ -45,13 +45,13 @@ def other_names(*, cursor: int = 0) -> Iterable[int]:
         yield from range(cursor, 9)
 
 
-@iterable_task(name="yielding.decorated", bind=True)
+@app.task(base=IterableTask, shared=False, name="yielding.decorated", bind=True)
 @transaction.atomic(using="other")
 def decorated(self: Any, *, cursor: int = 0) -> Iterable[int]:
     yield cursor
 
 
-@iterable_task(name="yielding.right")
+@app.task(base=IterableTask, shared=False, name="yielding.right")
 def right(*, cursor: int = 0) -> Iterable[int]:
     for row in range(cursor, 9):
         with transaction.atomic():
