@@ -15,7 +15,7 @@ from celery_graceful.atomic.django_misuse import Misuse
 from celery_graceful.atomic.django_table import engine_without_rollback, no_rollback
 from celery_graceful.errors import TransactionError
 
-#: Statements that were looked at and are fine; a program may make new ones all the time.
+#: Statements known to be harmless; a program may make new ones all the time.
 _MOST_KNOWN = 500
 
 _WORDS = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*([a-z]+)\s*([a-z]*)\s*([a-z]*)", re.I | re.S)
@@ -86,7 +86,7 @@ class StatementGuard:
         return bool(connection.closed_in_transaction or connection.connection.in_transaction)
 
     def _check_savepoint(self, sql: str) -> None:
-        # Whoever releases one or goes back to one is told by the database.
+        # RELEASE and ROLLBACK TO of a savepoint that is gone fail by themselves.
         if not sql.startswith(("RELEASE", "ROLLBACK")):
             raise self._misuse.undone()
 

@@ -69,7 +69,7 @@ class Misuse:
         )
 
     def undone(self) -> TransactionError:
-        """The database ended the transaction, and nobody said so."""
+        """The database ended the transaction without an error."""
         return TransactionError(
             f"{self.task} is atomic, and the transaction of its batch on the database "
             f"{self._connection.alias!r} ended before its commit: a statement committed or rolled "

@@ -1,4 +1,4 @@
-"""What was sold, and what each customer is told about it."""
+"""Orders, and the mails that customers get about them."""
 
 from __future__ import annotations
 

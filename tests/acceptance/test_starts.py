@@ -90,7 +90,7 @@ def test_a_canary_whose_worker_is_stopped(
     assert (shown["steps"], shown["cursor"]) == (BOUND, BOUND - 1)
     assert shown["carry"] == {"sum": sum(range(BOUND))}
     assert shown["seconds"] > 0
-    assert "resume to go on" in shown["reason"]
+    assert "resume to continue" in shown["reason"]
     assert run.ledger.items() == list(range(BOUND))
 
     assert call(operator, "resume", KEY).exit_code == 0

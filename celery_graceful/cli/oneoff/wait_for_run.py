@@ -34,7 +34,7 @@ def wait(
     """Wait until a run has ended or is paused.
 
     Exit codes: 0 completed, 5 failed, 6 cancelled, 7 paused, 3 the time is over, 4 no such run.
-    The run goes on in any case, also after Ctrl-C.
+    The run continues in any case, also after Ctrl-C.
     """
     seconds = None if timeout is None else duration(timeout)
     with open_app(ctx) as at:
@@ -70,8 +70,9 @@ def follow(ctx: click.Context, at: OpenApp, name: str, timeout: float | None) ->
         raise TimedOut(f"{exc}.") from exc
     except KeyboardInterrupt:
         run = last[0].run if last else None
-        goes_on = f"{run} goes on. Wait again: {at.line('wait', run.id)}" if run else "It goes on."
-        say(f"No longer waiting. {goes_on}", err=True)
+        again = at.line("wait", run.id) if run else ""
+        continues = f"{run} continues. Wait again: {again}" if run else "It continues."
+        say(f"No longer waiting. {continues}", err=True)
         ctx.exit(INTERRUPTED)
     run = last[0].run
     for line in _summary(at, run):

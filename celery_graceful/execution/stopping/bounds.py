@@ -40,7 +40,7 @@ class Bounds:
         if not after or self._execution.steps != after or self._paused_at() == after:
             return ""
         items = counted(after, "item")
-        return f"paused after {items} as asked at its start; resume to go on"
+        return f"paused after {items} as asked at its start; resume to continue"
 
     def look(self) -> None:
         """Between two items: end the loop where the run has to, and no later.

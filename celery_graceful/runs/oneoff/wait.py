@@ -109,5 +109,5 @@ def _timed_out(look: Look, waited: float) -> str:
     trouble = f"; {look.trouble}" if look.trouble else ""
     return (
         f"{run} is {run.state} after {after} ({counted(run.steps, 'item')} done){trouble}."
-        " It goes on; wait again, or pause or cancel it"
+        " It continues; wait again, or pause or cancel it"
     )

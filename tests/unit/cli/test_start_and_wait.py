@@ -114,7 +114,7 @@ def test_a_wait_that_is_over_leaves_the_run_alone(call: Run, started: str) -> No
     done = call("wait", started, "--timeout", "200ms")
     assert done.exit_code == 3
     assert "is queued after" in done.stderr
-    assert "It goes on" in done.stderr
+    assert "It continues" in done.stderr
 
 
 def test_ctrl_c_leaves_the_run_alone(
@@ -126,7 +126,7 @@ def test_ctrl_c_leaves_the_run_alone(
     monkeypatch.setattr(waiting, "pause", interrupted)
     done = call("wait", started)
     assert done.exit_code == 130
-    assert "goes on" in done.stderr
+    assert "continues" in done.stderr
 
 
 def test_a_run_that_nobody_knows_of(call: Run) -> None:

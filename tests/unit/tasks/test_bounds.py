@@ -214,7 +214,7 @@ def test_exactly_so_many_items(
         assert now.state == "paused"
         check_items(stage, style, now, pause_after)
         items = "1 item" if pause_after == 1 else f"{pause_after} items"
-        assert now.reason == f"paused after {items} as asked at its start; resume to go on"
+        assert now.reason == f"paused after {items} as asked at its start; resume to continue"
         assert "result" not in stage.hooks
         stage.runs.resume(run.id)
         now = stage.run_on(run)
