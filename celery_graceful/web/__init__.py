@@ -1,0 +1,1 @@
+"""The web screen: pages, routes and safety, without a framework."""
