@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -113,9 +114,8 @@ def _pod(own: Account, patience: float) -> Any:
     path = f"/api/v1/namespaces/{quote(own.namespace)}/pods/{quote(own.pod)}"
     try:
         line.request("GET", path, headers={"Authorization": f"Bearer {own.token}"})
-        answer = line.getresponse()
-        text = answer.read(LONGEST + 1)
-        answer.close()
+        with contextlib.closing(line.getresponse()) as answer:  # it may have the socket to itself
+            text = answer.read(LONGEST + 1)
     finally:
         line.close()
     if answer.status != 200:

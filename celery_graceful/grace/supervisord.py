@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import math
 import socket
@@ -70,9 +71,8 @@ def _programs(url: str, headers: dict[str, str], patience: float) -> Any:
         line = http.client.HTTPConnection(where.hostname or "", where.port, timeout=patience)
     try:
         line.request("POST", "/RPC2", xmlrpc.dumps((), METHOD), headers)
-        answer = line.getresponse()
-        text = answer.read(LONGEST + 1)
-        answer.close()
+        with contextlib.closing(line.getresponse()) as answer:  # it may have the socket to itself
+            text = answer.read(LONGEST + 1)
     finally:
         line.close()
     if answer.status != 200:

@@ -94,7 +94,8 @@ class _Http(_Answer):
             target = self.url._replace(scheme="", netloc="", fragment="").geturl() or "/"
             connection.request("GET", target, headers={"Connection": "close"})
             try:
-                found: int = connection.getresponse().status
+                with contextlib.closing(connection.getresponse()) as answer:
+                    found: int = answer.status
             except client.HTTPException:
                 return False  # whoever answers, does not speak HTTP yet
         return found == self.status if self.status else found < 400

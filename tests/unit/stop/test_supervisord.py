@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,6 +65,19 @@ def serving(server: Any, welcome: str = "") -> Iterator[None]:
         yield
     finally:
         server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def asked_once(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server that answers one request."""
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
         thread.join()
         server.server_close()
 
@@ -147,12 +163,21 @@ def test_what_is_no_answer_is_silence(text: bytes) -> None:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Strange)
-    thread = threading.Thread(target=server.handle_request)
-    thread.start()
-    try:
-        with pytest.raises(Silent):
-            ask(environ(f"http://127.0.0.1:{server.server_port}"), 5)
-    finally:
-        thread.join()
-        server.server_close()
+    with asked_once(Strange) as url, pytest.raises(Silent):
+        ask(environ(url), 5)
+
+
+def test_a_connection_that_breaks_within_the_answer_is_closed() -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            # Closed with data unread: the one who asks gets a reset, not an end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with asked_once(Broken) as url, pytest.raises(Silent, match="does not answer"):
+        ask(environ(url), 5)
+    gc.collect()  # a socket left open is a warning here, and that is an error
