@@ -53,10 +53,17 @@ def _checked(state: str | None) -> str | None:
 
 def _show_all(at: OpenApp, limit: int, state: str | None, as_json: bool) -> None:
     from celery_graceful.views.runs import SCHEMA, run_as_data
+    from celery_graceful.views.waiting import whys
 
     found = at.runs.list(state=state, limit=limit)
     if as_json:
-        print_json(SCHEMA, runs=[run_as_data(run) for run in found])
+        found_whys = whys(at.runtime, found, command=at.command)
+        print_json(
+            SCHEMA,
+            runs=[
+                {**run_as_data(run), "why": why} for run, why in zip(found, found_whys, strict=True)
+            ],
+        )
         return
     if not found.items:
         which = f"No run is {state}" if state else "No runs"
@@ -84,6 +91,7 @@ def _show_one(at: OpenApp, name: str, as_json: bool) -> None:
     from celery_graceful.cli.run_text import ITEM_HEADINGS, item_row, run_details
     from celery_graceful.runs.quarantined_items import MOST_COUNTED
     from celery_graceful.views.runs import SCHEMA, item_as_data, run_as_data
+    from celery_graceful.views.waiting import whys
 
     run = at.runs.get(name)
     items = at.runs.quarantined(str(run), limit=MOST_ITEMS)
@@ -93,7 +101,8 @@ def _show_one(at: OpenApp, name: str, as_json: bool) -> None:
         say(f"The first {MOST_ITEMS} of {all_} quarantined items.", err=True)
     if as_json:
         entries = [item_as_data(item) for item in items]
-        print_json(SCHEMA, run={**run_as_data(run), "quarantined_items": entries})
+        (why,) = whys(at.runtime, [run], command=at.command)
+        print_json(SCHEMA, run={**run_as_data(run), "why": why, "quarantined_items": entries})
         return
     print_pairs(run_details(run))
     if items.items:
