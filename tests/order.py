@@ -20,18 +20,36 @@ def reorder(config: pytest.Config, items: list[pytest.Item]) -> None:
     if count > 1:
         # RabbitMQ takes seconds to start: not in all of them.
         items.sort(key=lambda item: not needs_rabbitmq(item))
-        long = ["acceptance" in item.path.parts for item in items]
-        items[:] = dealt(
-            [item for item, is_long in zip(items, long, strict=True) if is_long],
-            [item for item, is_long in zip(items, long, strict=True) if not is_long],
+        browser = [item for item in items if needs_browser(item)]
+        others = [item for item in items if not needs_browser(item)]
+        long = ["acceptance" in item.path.parts for item in others]
+        found = dealt(
+            [item for item, is_long in zip(others, long, strict=True) if is_long],
+            [item for item, is_long in zip(others, long, strict=True) if not is_long],
             count,
         )
+        items[:] = in_last_part(browser, found, count)
 
 
 def needs_rabbitmq(item: pytest.Item) -> bool:
     """Whether a test is marked so, or has one of the server's fixtures."""
     names = getattr(item, "fixturenames", ())
     return bool(item.get_closest_marker("rabbitmq")) or any("rabbit" in name for name in names)
+
+
+def needs_browser(item: pytest.Item) -> bool:
+    """Whether a test drives a browser."""
+    return "chromium" in getattr(item, "fixturenames", ())
+
+
+def in_last_part(block: Sequence[T], rest: Sequence[T], count: int) -> list[T]:
+    """``rest`` with ``block`` in one piece, where the last of ``count`` processes begins.
+
+    So one process has them all: one browser, one scene. Others take from the end of its part.
+    """
+    # A few tests later: xdist's parts may begin a test or two from where ours do.
+    at = min(len(rest), (count - 1) * (len(block) + len(rest)) // count + count)
+    return [*rest[:at], *block, *rest[at:]]
 
 
 def dealt(first: Sequence[T], then: Sequence[T], count: int) -> list[T]:

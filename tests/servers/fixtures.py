@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import pytest
@@ -17,7 +16,7 @@ from tests.servers.valkey import Valkey
 
 REQUIRE = "GRACEFUL_REQUIRE_SERVERS"
 
-Server = TypeVar("Server", bound=AbstractContextManager[object])
+Server = TypeVar("Server")
 
 
 def made_or_skipped(server: Callable[[], Server]) -> Server:
