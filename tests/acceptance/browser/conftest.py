@@ -69,7 +69,8 @@ def pytest_runtest_makereport(
     """Show where the pictures of a failed test are, and what the console said."""
     report = yield
     if report.failed and report.when == "call" and _PICTURES in item.stash:
-        for number, visitor in enumerate(item.stash[_VISITORS]):
+        visitors = item.stash[_VISITORS]
+        for number, visitor in enumerate(visitors):
             kept = _kept(visitor, item.stash[_PICTURES] / f"window-{number}")
             report.sections.append((f"window {number}", kept))
     return report
