@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from celery_graceful.durations import parse
 from celery_graceful.errors import RunRefused
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.history import Action
 from celery_graceful.runs import lookup, operate, quarantined_items, run_list
 from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.oneoff.start import Started, start
@@ -20,6 +22,8 @@ from celery_graceful.runs.operate import Change
 from celery_graceful.runs.plain_run import Page, Run, run_of
 from celery_graceful.runs.quarantined_items import QuarantinedItem
 from celery_graceful.runtime import runtime_of
+
+_Operators = Union[ev.Pause, ev.Resume, ev.Cancel, ev.Resend]  # noqa: UP007 - of Python 3.10
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -204,7 +208,7 @@ class Runs:
         Raises:
             RunRefused: it has ended, is ending, or is paused.
         """
-        return self._apply(id, ev.Pause(), who)
+        return self._apply(id, ev.Pause, who)
 
     def resume(self, id: str, *, who: str | None = None) -> Change:
         """Put a paused run back in its queue, or withdraw a pause that its worker has not seen yet.
@@ -213,7 +217,7 @@ class Runs:
             RunRefused: it is not paused, or belongs to another broker.
             NotSent: it is resumed, but the broker did not accept its message; a worker retries.
         """
-        return self._apply(id, ev.Resume(), who)
+        return self._apply(id, ev.Resume, who)
 
     def cancel(self, id: str, *, who: str | None = None) -> Change:
         """End a run for good, as ``REVOKED``: a running one at its next checkpoint.
@@ -221,7 +225,7 @@ class Runs:
         Raises:
             RunRefused: it has ended or is ending.
         """
-        return self._apply(id, ev.Cancel(), who)
+        return self._apply(id, ev.Cancel, who)
 
     def resend(self, id: str, *, who: str | None = None) -> Change:
         """Send the message of a waiting run again, as after a purge of its queue.
@@ -232,7 +236,7 @@ class Runs:
             RunRefused: no message of it is under way, or it belongs to another broker.
             NotSent: the broker did not accept the message; a worker retries.
         """
-        return self._apply(id, ev.Resend(), who)
+        return self._apply(id, ev.Resend, who)
 
     def replay(self, id: str, items: Collection[int] = ()) -> Replay:
         """Try items again that a run has quarantined, as a task of its own.
@@ -258,9 +262,10 @@ class Runs:
         count = len(there) or quarantined_items.count(store, key)
         return Replay(run_of(runtime, *found), sent, count)
 
-    def _apply(self, id: str, event: ev.Event, who: str | None) -> Change:
-        runtime = self._runtime()
-        return operate.apply(runtime, lookup.find(runtime, id), event, who or user_at_host())
+    def _apply(self, id: str, kind: type[_Operators], who: str | None) -> Change:
+        runtime, who = self._runtime(), who or user_at_host()
+        by = Action(time.time(), who, kind.__name__.lower())
+        return operate.apply(runtime, lookup.find(runtime, id), kind(by=by), who)
 
     def _runtime(self) -> Runtime:
         return runtime_of(self._app())

@@ -8,7 +8,17 @@ from typing import Any, Generic, TypeVar
 
 from celery_graceful._celery.message.envelope import unpack
 from celery_graceful.errors import CorruptRecord, CursorError
+from celery_graceful.model import rates
 from celery_graceful.model.run.cursor import Checkpoint, decode
+from celery_graceful.model.run.executions import executions_of
+from celery_graceful.model.run.history import (
+    Action,
+    PastExecution,
+    RunError,
+    actions,
+    error,
+    readable,
+)
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.model.run_options import RunOptions, readable_options
 from celery_graceful.runtime import Runtime
@@ -49,7 +59,7 @@ class Run:
     unreadable: str | None
     #: Items quarantined since it began.
     quarantined: int
-    #: Where its messages go; unknown once it has ended.
+    #: Where its messages go; unknown once it has completed.
     queue: str | None
     #: Which worker owns it, ``None`` for nobody.
     worker: str | None
@@ -81,11 +91,29 @@ class Run:
     dry_run: bool = False
     #: Seconds that its executions have worked; unknown while one is under way.
     seconds: float | None = None
-
-    @property
-    def rate(self) -> float | None:
-        """Items per second of work."""
-        return self.steps / self.seconds if self.seconds else None
+    #: What it was called with, with ``graceful_mask`` applied: lists, objects, texts and numbers of
+    #: JSON, shortened where they are long; or a text, as its sender wants them shown.
+    args: Any = None
+    kwargs: Any = None
+    #: Who started it, else the process that sent it.
+    sent_by: str | None = None
+    #: The priority of its messages.
+    priority: int | None = None
+    #: Items per second of work, since it began and over the last minute.
+    rate: float | None = None
+    rate_now: float | None = None
+    #: Seconds until it is done at this rate, and how much is.
+    time_left: float | None = None
+    percent: float | None = None
+    #: When its checkpoint was saved.
+    checkpoint_at: float | None = None
+    #: Its last 50 executions, the one under way included; the first first.
+    executions: tuple[PastExecution, ...] = ()
+    #: Its last error, also while it retries.
+    error: RunError | None = None
+    #: What operators did to it: the last 50 actions.
+    actions: tuple[Action, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -127,6 +155,12 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
     overdue = record.live and record.due_at is not None and record.due_at <= now
     pending = record.state in _PENDING
     options = readable_options(record.options)
+    total = checkpoint.total if checkpoint else None
+    executions = executions_of(record)
+    rate, now_rate = (
+        _rate(record, executions, checkpoint),
+        rates.rate_now(checkpoint, record.steps, now),
+    )
     return Run(
         task=key.task,
         id=key.id,
@@ -134,7 +168,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         requested=str(record.requested) if record.requested else None,
         reason=_reason(record, options) or None,
         steps=record.steps,
-        total=checkpoint.total if checkpoint else None,
+        total=total,
         cursor=checkpoint.cursor if checkpoint else None,
         carry=checkpoint.carry if checkpoint else None,
         unreadable=unreadable,
@@ -158,7 +192,37 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         limit=options.limit or None,
         dry_run=options.dry_run,
         seconds=_seconds(record),
+        rate=rate,
+        rate_now=now_rate if record.owner is not None else None,
+        time_left=rates.time_left(record.steps, total, now_rate or rate) if record.live else None,
+        percent=rates.percent_of(record.steps, total),
+        checkpoint_at=_checkpoint_at(record, checkpoint, executions),
+        executions=executions,
+        error=readable(error, record.error, None),
+        actions=readable(actions, record.actions, ()),
+        tags=tuple(getattr(options, "tags", ())),
     )
+
+
+def _rate(
+    record: Record, executions: tuple[PastExecution, ...], checkpoint: Checkpoint | None
+) -> float | None:
+    """Items per second of work since the run began; while it runs, until its checkpoint."""
+    at = None if checkpoint is None else checkpoint.at
+    seconds = rates.worked(executions, record.seconds, at or None)
+    return record.steps / seconds if seconds and record.steps else None
+
+
+def _checkpoint_at(
+    record: Record, checkpoint: Checkpoint | None, executions: tuple[PastExecution, ...]
+) -> float | None:
+    """When its checkpoint was saved: while it runs, else when its last execution ended."""
+    if checkpoint is None:
+        return None
+    if checkpoint.at:
+        return checkpoint.at
+    ends = [each.ended for each in executions if each.ended is not None]
+    return ends[-1] if ends else record.ended_at
 
 
 def _reason(record: Record, options: RunOptions) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from celery_graceful import __version__
+from celery_graceful.model.run.history import MOST_TEXT
 from celery_graceful.model.run.record import MOST_GENERATIONS, Outcome, Record, Request, State
 from celery_graceful.text import strict_json
 
@@ -33,6 +34,14 @@ _INTS: Final = (
 #: Fields that version 0.1 did not write, and what they are when they are missing. What a later
 #: version adds in the same way is ignored here.
 _ADDED: Final = {"last_crash": "", "unroutable": "", "options": ""}
+#: The same of what a run knows of its past: texts that are mostly empty, and how long each may be.
+_PAST: Final = {
+    "history": MOST_TEXT,
+    "actions": MOST_TEXT,
+    "error": MOST_TEXT,
+    "worker": 1024,
+    "trace": 1024,
+}
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 #: The most that a count may be, and where it is less than that of :mod:`strict_json`: a generation
 #: has to be one that a message may have.
@@ -103,6 +112,20 @@ def _added(record: Record) -> str:
         added += f',"paused_at":{record.paused_at}'
     if record.seconds:
         added += f',"seconds":{record.seconds!r}'
+    if record.process:
+        added += f',"process":{record.process}'
+    if record.began:
+        added += f',"began":{record.began!r}'
+    if record.worker:
+        added += f',"worker":{_dumps(record.worker)}'
+    if record.trace:
+        added += f',"trace":{_dumps(record.trace)}'
+    if record.history:
+        added += f',"history":{_dumps(record.history)}'
+    if record.actions:
+        added += f',"actions":{_dumps(record.actions)}'
+    if record.error:
+        added += f',"error":{_dumps(record.error)}'
     if record.last_crash or record.unroutable:
         added += (
             f',"last_crash":{_dumps(record.last_crash)},"unroutable":{_dumps(record.unroutable)}'
@@ -200,6 +223,11 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept["paused_at"] = strict_json.whole(rest.get("paused_at", 0), "paused_at")
     kept["seconds"] = strict_json.number(rest.get("seconds", 0.0), "seconds")
     kept["kept_for"] = strict_json.number(rest.get("kept_for", 0.0), "kept_for")
+    kept["process"] = strict_json.whole(rest.get("process", 0), "process")
+    kept["began"] = strict_json.number(rest.get("began", 0.0), "began")
+    for name, longest in _PAST.items():
+        if name in rest:
+            kept[name] = strict_json.text(rest[name], name, longest)
     return kept
 
 

@@ -17,7 +17,7 @@ from celery_graceful.execution import ending, here
 from celery_graceful.execution.execution import execution_of
 from celery_graceful.execution.leaving import retries
 from celery_graceful.execution.run_task import RunTask, sendable
-from celery_graceful.model.run.run_progress import Progress
+from celery_graceful.model.run_progress import Progress
 from celery_graceful.tasks import definitions
 from celery_graceful.tasks.graceful import GracefulTask
 from celery_graceful.tasks.run_method import RunMethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -59,8 +59,10 @@ def plain(value: Any) -> Any:
 
     Text, whole numbers, floats, booleans and ``None`` stay what they are. Tuples become lists;
     moments ISO 8601 text; spans seconds; decimals and UUIDs text; bytes Base64. A dict becomes an
-    object, or, if a key is not text, a list of pairs.
+    object, or, if a key is not text, a list of pairs. So does a data class, under its names.
     """
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ from celery_graceful.execution.results.state_writer import Slot, state_writer
 
 if TYPE_CHECKING:
     from celery_graceful.execution.run_task import RunTask
-    from celery_graceful.model.run.run_progress import Progress
+    from celery_graceful.model.run_progress import Progress
 
 logger = logging.getLogger("celery_graceful.runs")
 

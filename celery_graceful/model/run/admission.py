@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.executions import closed
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import MOST_GENERATIONS, Record, State, replace
 from celery_graceful.model.run.verdict import Decision, Policy, Verdict, crashed, drop, raised
@@ -37,6 +38,8 @@ def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Dec
         after=0 if record is None else record.fence,
         version=m.fresh_fence,
         owner=m.owner,
+        process=m.process,
+        trace=m.trace,
         checkpoint=m.checkpoint,
         envelope=m.envelope,
         resumptions=0 if m.checkpoint is None else 1,
@@ -49,12 +52,15 @@ def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Dec
     return Decision(verdict, "", fresh, due_in=policy.lease_ttl)
 
 
-def _take(record: Record, m: ev.Admit, policy: Policy, verdict: Verdict) -> Decision:
+def _take(record: Record, m: ev.Admit, now: float, policy: Policy, verdict: Verdict) -> Decision:
     taken = replace(
-        record,
+        closed(record, now, "its successor was admitted"),
         generation=min(max(record.generation, m.generation), MOST_GENERATIONS),
         fence=record.fence + 1,
         owner=m.owner,
+        began=m.at,
+        process=m.process,
+        trace=m.trace,
         execution_steps=record.steps,
         republished=0,
         unroutable="",
@@ -80,7 +86,7 @@ def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Deci
 
 
 def admit_paused(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
-    known = _as_left(record, m)
+    known = _as_left(record, m, now)
     return Decision(Verdict.DROP, "the run is paused", None if known is record else known)
 
 
@@ -89,9 +95,9 @@ def admit_pending(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
         return drop(_older(record, m))
     if _is_far_ahead(record, m, now):
         return drop(_far_ahead(record, m))
-    known = _as_left(record, m)
+    known = _as_left(record, m, now)
     resumed = replace(known, state=State.RUNNING, resumptions=record.resumptions + 1)
-    return _take(resumed, m, policy, _resume_or_give_up(resumed, policy))
+    return _take(resumed, m, now, policy, _resume_or_give_up(resumed, policy))
 
 
 def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
@@ -101,13 +107,13 @@ def admit_running(record: Record, m: ev.Admit, now: float, policy: Policy) -> De
         return drop(_far_ahead(record, m))
     if m.left is not None and m.left < record.fence:
         return drop(f"another execution has begun since its sender left (fence {m.left})")
-    record = _as_left(record, m)
+    record = _as_left(record, m, now)
     if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} owns it")
     if m.generation == record.generation:
-        record = crashed(record)
+        record = crashed(record, now)
     resumed = replace(record, resumptions=record.resumptions + 1)
-    return _take(resumed, m, policy, _resume_or_give_up(resumed, policy))
+    return _take(resumed, m, now, policy, _resume_or_give_up(resumed, policy))
 
 
 def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
@@ -117,24 +123,25 @@ def admit_finishing(record: Record, m: ev.Admit, now: float, policy: Policy) -> 
         return drop(_far_ahead(record, m))
     if m.generation == record.generation and _is_held(record, m, now):
         return drop(f"{record.owner} is storing its outcome")
-    record = crashed(record)
+    record = crashed(record, now)
     given_up = _resume_or_give_up(record, policy) is Verdict.GIVE_UP
-    return _take(record, m, policy, Verdict.GIVE_UP if given_up else Verdict.RETURN_SAVED)
+    return _take(record, m, now, policy, Verdict.GIVE_UP if given_up else Verdict.RETURN_SAVED)
 
 
-def _as_left(record: Record, m: ev.Admit) -> Record:
+def _as_left(record: Record, m: ev.Admit, now: float) -> Record:
     """The record as its owner would have saved it, had the store been there when it left.
 
     The fence says that nobody has had the run since. What an operator asked for stays asked.
     """
     if m.left != record.fence or m.checkpoint is None or m.steps < record.steps:
         return record
+    reason = str(StopReason.STORE_UNAVAILABLE)
     return replace(
-        record,
+        closed(record, now - m.waited, reason, steps=m.steps),
         checkpoint=m.checkpoint,
         steps=m.steps,
         owner=None,
-        reason=str(StopReason.STORE_UNAVAILABLE),
+        reason=reason,
     )
 
 

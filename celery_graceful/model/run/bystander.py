@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.executions import closed
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.run.verdict import (
+    LEASE_EXPIRED,
     Decision,
     Policy,
     Verdict,
@@ -25,7 +27,8 @@ def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
     if e.generation is not None and e.generation != record.generation:
         return refuse(f"generation {e.generation} was superseded by {record.generation}")
     # The fence rises: the process that ran the run may live a moment longer.
-    fenced = replace(record, fence=record.fence + 1, reason=e.reason)
+    last = closed(record, now, e.reason)
+    fenced = replace(last, fence=record.fence + 1, reason=e.reason)
     return ended(fenced, e.outcome, policy)
 
 
@@ -40,7 +43,8 @@ def kill_unknown(record: None, e: ev.Kill, now: float, policy: Policy) -> Decisi
 def release(record: Record, e: ev.Release, now: float, policy: Policy) -> Decision:
     if record.owner != e.owner or record.generation != e.generation:
         return refuse(f"generation {e.generation} is not owned by {e.owner}")
-    lost = crashed(record, e.how) if e.crashed else replace(record, owner=None)
+    left = closed(record, now, str(StopReason.STORE_UNAVAILABLE))
+    lost = crashed(record, now, e.how) if e.crashed else replace(left, owner=None)
     # The broker brings the message back at once; should it not, a rescuer does after a lease.
     due_in = 0.0 if e.late else policy.lease_ttl
     return Decision(Verdict.DONE, "released", lost, due_in=due_in)
@@ -51,11 +55,12 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
         return refuse("the run is not overdue")
     if record.state is State.RUNNING:
         if record.requested is Request.CANCEL:
-            return ended(replace(record, fence=record.fence + 1), Outcome.CANCELLED, policy)
+            fenced = replace(closed(record, now, LEASE_EXPIRED), fence=record.fence + 1)
+            return ended(fenced, Outcome.CANCELLED, policy)
         if record.requested is Request.PAUSE:
-            return paused(crashed(record))
+            return paused(crashed(record, now))
         taken = replace(
-            crashed(record),
+            crashed(record, now),
             state=State.INTERRUPTED,
             generation=raised(record),
             reason=str(StopReason.LEASE_LOST),
@@ -63,7 +68,7 @@ def rescue(record: Record, e: ev.Rescue, now: float, policy: Policy) -> Decision
         return Decision(Verdict.PUBLISH, "lease_lost", taken, due_in=policy.lease_ttl)
     leases = 2 ** min(record.republished + 1, MOST_LEASES.bit_length() - 1)
     again = replace(
-        crashed(record),
+        crashed(record, now),
         # Not 0: after the end, that would look like a fresh message of a re-used id. And not one
         # more each time: where queues are long, no message would live to be admitted.
         generation=max(1, record.generation),
@@ -97,13 +102,14 @@ def cancel_running(record: Record, e: ev.Cancel, now: float, policy: Policy) -> 
 
 
 def cancel_pending(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
-    fenced = replace(record, fence=record.fence + 1, reason=str(StopReason.CANCELLED))
+    last = closed(record, now, LEASE_EXPIRED)  # with an owner, if its lease has expired
+    fenced = replace(last, fence=record.fence + 1, reason=str(StopReason.CANCELLED))
     return ended(fenced, Outcome.CANCELLED, policy)
 
 
 def pause_running(record: Record, e: ev.Pause, now: float, policy: Policy) -> Decision:
     if not record.leased(now):
-        return paused(crashed(record))
+        return paused(crashed(record, now))
     if record.requested is not None:
         return Decision(Verdict.ASKED, f"already asked to {record.requested}")
     left = max(0.0, (record.due_at or now) - now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celery_graceful.errors import CursorError
-from celery_graceful.model.run.typed_values import from_plain, shown, to_plain, type_name
+from celery_graceful.model.typed_values import from_plain, shown, to_plain, type_name
 from celery_graceful.text import strict_json
 
 #: The most an encoded checkpoint may take, in bytes.
@@ -46,6 +46,11 @@ class Checkpoint:
     version: int = 1
     #: What names the code of the task that did the last items; empty where nobody knows.
     code: str = field(default="", compare=False)
+    #: When it was made, in Unix seconds; 0: nobody needs to know. And an earlier moment of the same
+    #: execution, about a minute before, with the items done by then: how fast it is.
+    at: float = field(default=0.0, compare=False)
+    sampled_at: float = field(default=0.0, compare=False)
+    sampled_steps: int = field(default=0, compare=False)
 
 
 def encode(checkpoint: Checkpoint) -> str:
@@ -83,6 +88,8 @@ def encode(checkpoint: Checkpoint) -> str:
         data["version"] = checkpoint.version
     if checkpoint.code:
         data["code"] = checkpoint.code
+    if checkpoint.at:
+        data["at"] = _sample(checkpoint)
     try:
         text = _dumps(data)
         if checkpoint.children:
@@ -98,9 +105,16 @@ def encode(checkpoint: Checkpoint) -> str:
 
 
 def _code(checkpoint: Checkpoint) -> str:
-    """The fields that say which code wrote it."""
+    """The fields that say which code wrote it, and when."""
     version = "" if checkpoint.version == 1 else f',"version":{checkpoint.version}'
-    return f'{version},"code":"{checkpoint.code}"' if checkpoint.code else version
+    code = f'{version},"code":"{checkpoint.code}"' if checkpoint.code else version
+    return f'{code},"at":{_dumps(_sample(checkpoint))}' if checkpoint.at else code
+
+
+def _sample(checkpoint: Checkpoint) -> list[float]:
+    """When, how many seconds before that the sample was taken, and the items done by then."""
+    at = round(checkpoint.at, 3)
+    return [at, round(max(0.0, at - checkpoint.sampled_at), 3), checkpoint.sampled_steps]
 
 
 def _with_children(text: str, data: Mapping[str, Any], children: tuple[str, ...]) -> str:
@@ -142,6 +156,7 @@ def decode(text: str) -> Checkpoint:
             children,
             version,
             code,
+            *_read_sample(data.get("at")),
         )
     except (
         ValueError,
@@ -164,6 +179,15 @@ def _read_pace(pairs: Any) -> tuple[tuple[int, int], ...]:
         for number in pair:
             strict_json.whole(number, "pace", 0, MOST_IN_PACE)
     return pace
+
+
+def _read_sample(sample: Any) -> tuple[float, float, int]:
+    if sample is None:
+        return 0.0, 0.0, 0
+    at, before, steps = sample
+    strict_json.number(at, "at")
+    strict_json.number(before, "at", 0.0, at)
+    return float(at), float(at - before), strict_json.whole(steps, "at")
 
 
 def _read_children(texts: Any) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from celery_graceful.model.run import admission, bystander, runner
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.record import Record, State
+from celery_graceful.model.run.history import Action, changed, with_action
+from celery_graceful.model.run.record import Record, State, replace
 from celery_graceful.model.run.verdict import Decision, Policy, gone, refuse
 
 Rule = Callable[[Any, Any, float, Policy], Decision]
@@ -29,7 +30,28 @@ def decide(record: Record | None, event: ev.Event, now: float, policy: Policy) -
         return refuse(f"fence {fence} was superseded by {record.fence}")
     if rule is None:
         return refuse(f"{type(event).__name__.lower()} does not apply to a run that is {state}")
-    return rule(record, event, now, policy)
+    decision = rule(record, event, now, policy)
+    by = getattr(event, "by", None)
+    return decision if by is None else _logged(decision, record, by)
+
+
+def _logged(decision: Decision, before: Record | None, by: Action) -> Decision:
+    """The same, with what the operator did in the log: it is written with the change, or not."""
+    after = decision.record
+    if after is None:
+        return decision
+    action = changed(by, _change(before, after, decision.why))
+    return decision._replace(record=replace(after, actions=with_action(after.actions, action)))
+
+
+def _change(before: Record | None, after: Record, why: str) -> str:
+    if before is not None and before.state is after.state:
+        return f"{_name(after)}: {why}"
+    return f"{_name(before)} → {_name(after)}" if before else _name(after)
+
+
+def _name(record: Record) -> str:
+    return str(record.outcome if record.state is State.ENDED else record.state)
 
 
 _S = State

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from celery_graceful.model.run.history import Action
 from celery_graceful.model.run.record import Outcome, Record
 
 
@@ -35,6 +36,9 @@ class Admit:
     steps: int = 0
     #: What the run was asked at its start, as its message has it; for a run without a record.
     options: str = ""
+    #: The process that would execute it, and the trace it belongs to; see :class:`.PastExecution`.
+    process: int = 0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class HandOver:
     pauses: bool = False
     #: Seconds that the execution has worked.
     took: float = 0.0
+    #: Unix time at the runner, for people.
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,10 @@ class Wait:
     delay: float = 0.0
     #: Seconds that the execution has worked.
     took: float = 0.0
+    #: Unix time at the runner, for people.
+    at: float = 0.0
+    #: The error that is the reason for it (see :class:`.RunError`), as text.
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,8 @@ class Finish:
     steps: int
     result: str
     outcome: Outcome
+    #: The error with which it fails, as :class:`Wait` has it.
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +134,10 @@ class End:
     steps: int | None = None
     #: Seconds that the execution has worked.
     took: float = 0.0
+    #: Unix time at the runner, for people.
+    at: float = 0.0
+    #: The error with which it fails, as :class:`Wait` has it.
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +184,32 @@ class MarkUnroutable:
 class Cancel:
     """An operator or ``revoke`` wants the run to end at its next checkpoint."""
 
+    #: Who, and why; goes into the run's log of actions with the change itself.
+    by: Action | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
     """An operator takes the run out."""
+
+    #: Who, and why; goes into the run's log of actions with the change itself.
+    by: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
     """An operator puts a paused run back."""
 
+    #: Who, and why; goes into the run's log of actions with the change itself.
+    by: Action | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Resend:
     """An operator sends the pending message of a run again."""
+
+    #: Who, and why; goes into the run's log of actions with the change itself.
+    by: Action | None = None
 
 
 Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10

@@ -105,10 +105,22 @@ class Record:
     paused_at: int = 0
     #: Seconds that its executions have worked, as far as they said so at their ends.
     seconds: float = 0.0
+    #: When its present or last execution began, in Unix seconds at its runner; 0: with the run.
+    began: float = 0.0
+    #: The process and the trace of that execution; see :class:`.PastExecution`.
+    process: int = 0
+    trace: str = ""
+    #: The worker of a run that has ended at its first execution.
+    worker: str = ""
+    #: Its past executions, what operators did to it, and its last error, as text: see
+    #: :mod:`celery_graceful.model.run.history`.
+    history: str = ""
+    actions: str = ""
+    error: str = ""
     outcome: Outcome | None = None
     #: The result or final error of a ``finishing`` run, as the runner encoded it.
     result: str | None = None
-    #: How to publish the run again, as the runner encoded it; empty once the run has ended.
+    #: How to publish the run again, as the runner encoded it; empty once it has completed.
     envelope: bytes = b""
     #: Seconds for which the summary of an ended run is kept.
     kept_for: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.executions import closed, closed_for_good, reopened
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.run.verdict import Decision, Policy, Verdict, ended, paused, raised
@@ -10,7 +11,7 @@ from celery_graceful.model.run.verdict import Decision, Policy, Verdict, ended, 
 
 def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Decision:
     saved = replace(
-        record,
+        closed(record, e.at or now, e.reason, steps=e.steps),
         checkpoint=e.checkpoint,
         steps=e.steps,
         reason=e.reason,
@@ -31,11 +32,12 @@ def hand_over(record: Record, e: ev.HandOver, now: float, policy: Policy) -> Dec
 
 def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
     saved = replace(
-        record,
+        closed(record, e.at or now, e.reason, steps=e.steps),
         checkpoint=e.checkpoint,
         steps=e.steps,
         reason=e.reason,
         owner=None,
+        error=e.error or record.error,
         seconds=record.seconds + e.took,
     )
     if record.requested is Request.CANCEL:
@@ -48,7 +50,7 @@ def wait(record: Record, e: ev.Wait, now: float, policy: Policy) -> Decision:
 
 def reclaim(record: Record, e: ev.Reclaim, now: float, policy: Policy) -> Decision:
     taken = replace(
-        record, state=State.RUNNING, fence=record.fence + 1, owner=e.owner, republished=0
+        reopened(record), state=State.RUNNING, fence=record.fence + 1, owner=e.owner, republished=0
     )
     return Decision(Verdict.RESUME, "", taken, due_in=policy.lease_ttl)
 
@@ -71,16 +73,19 @@ def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision
         steps=e.steps,
         result=e.result,
         outcome=e.outcome,
+        error=e.error or record.error,
     )
     return Decision(Verdict.DONE, "", done, due_in=policy.lease_ttl)
 
 
 def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
+    steps = record.steps if e.steps is None else e.steps
     return ended(
-        record,
+        closed_for_good(record, e.at or now, str(e.outcome), steps),
         e.outcome,
         policy,
         checkpoint=record.checkpoint if e.checkpoint is None else e.checkpoint,
-        steps=record.steps if e.steps is None else e.steps,
+        steps=steps,
+        error=e.error or record.error,
         seconds=record.seconds + e.took,
     )

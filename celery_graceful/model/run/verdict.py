@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
+from celery_graceful.model.run.executions import closed
 from celery_graceful.model.run.record import MOST_GENERATIONS, Outcome, Record, State, replace
 
 
@@ -70,13 +71,13 @@ def raised(record: Record) -> int:
 LEASE_EXPIRED = "its lease expired"
 
 
-def crashed(record: Record, how: str = LEASE_EXPIRED) -> Record:
+def crashed(record: Record, now: float, how: str = LEASE_EXPIRED) -> Record:
     """Count a lost execution; one that got further than the last lost one starts the count anew."""
     if record.owner is None:  # counted when the lease was released
         return record
     further = record.steps > record.crash_steps
     return replace(
-        record,
+        closed(record, now, how),
         owner=None,
         crashes=1 if further else record.crashes + 1,
         crash_steps=record.steps,
@@ -85,6 +86,7 @@ def crashed(record: Record, how: str = LEASE_EXPIRED) -> Record:
 
 
 def ended(record: Record, outcome: Outcome, policy: Policy, **changes: Any) -> Decision:
+    """The end. One that failed or was cancelled keeps its message: it may be run again from it."""
     summary = replace(
         record,
         state=State.ENDED,
@@ -93,7 +95,7 @@ def ended(record: Record, outcome: Outcome, policy: Policy, **changes: Any) -> D
         requested=None,
         result=None,
         unroutable="",
-        envelope=b"",
+        envelope=b"" if outcome is Outcome.COMPLETED else record.envelope,
         **changes,
     )
     return Decision(Verdict.DONE, outcome.value, summary, keep=policy.run_retention)

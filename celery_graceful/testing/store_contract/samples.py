@@ -36,6 +36,13 @@ FULL = Record(
     result='"\x00 done"',
     envelope=bytes(range(256)),
     started_at=1712345678.123456,
+    began=1712345699.5,
+    process=4711,
+    trace="4bf92f3577b34da6a3ce929d0e0e4736",
+    worker="celery@one\x00",
+    history='[[1.0,2.0,3,"a \x00 reason ☂","w",4,""]]',
+    actions="hostile \x00\x1b[31m \ud800",
+    error="['Error', '☂', '']",
 )
 
 

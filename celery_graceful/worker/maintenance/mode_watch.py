@@ -18,7 +18,7 @@ from celery_graceful.maintenance.workers import (
     known_workers,
 )
 from celery_graceful.model.maintenance.mode import Mode, without_ended
-from celery_graceful.model.run.outage import Outage
+from celery_graceful.model.outage import Outage
 from celery_graceful.stores.base import NOTICES, REPORTS, Store
 from celery_graceful.worker.maintenance.known_mode import KnownMode, ModeMemory
 

@@ -54,6 +54,12 @@ _records = st.builds(
     result=st.none() | _texts,
     envelope=st.binary(max_size=20),
     started_at=st.floats(0, 2e9),
+    began=st.floats(0, 2e9),
+    process=_ints,
+    trace=_texts,
+    history=_texts,
+    actions=_texts,
+    error=_texts,
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from celery_graceful.errors import CursorError
 from celery_graceful.model.run.cursor import MAX_BYTES, Checkpoint, decode, encode
-from celery_graceful.model.run.typed_values import MAX_DEPTH
+from celery_graceful.model.typed_values import MAX_DEPTH
 
 
 class Colour(IntEnum):

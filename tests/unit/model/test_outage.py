@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.model.run.outage import FIRST_PAUSE, LONGEST_PAUSE, Outage
+from celery_graceful.model.outage import FIRST_PAUSE, LONGEST_PAUSE, Outage
 
 ANSWERED = Outage().answered()
 

@@ -12,6 +12,7 @@ from celery_graceful._celery.threads.native import StillChanging
 from celery_graceful.errors import CorruptRecord, SettingsError, StoreError, StoreUnavailable
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.maintenance.workers import Report, encode_report
+from celery_graceful.model import outage
 from celery_graceful.model.maintenance.mode import (
     EVERYTHING,
     Kind,
@@ -21,7 +22,6 @@ from celery_graceful.model.maintenance.mode import (
     release_scopes,
 )
 from celery_graceful.model.maintenance.mode_text import decode_mode, encode_mode
-from celery_graceful.model.run import outage
 from celery_graceful.stores.base import NOTICES, REPORTS, Store, Text
 from celery_graceful.stores.memory_store import MemoryStore
 from celery_graceful.worker.maintenance import mode_watch
