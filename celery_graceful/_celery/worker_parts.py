@@ -46,6 +46,12 @@ def processes_of(worker: Any) -> Any:
     return pool if hasattr(pool, "_cache") else None
 
 
+def child_pids(worker: Any) -> frozenset[int]:
+    """The children of a prefork pool; none for other kinds."""
+    children = getattr(processes_of(worker), "_pool", None) or ()
+    return frozenset(child.pid for child in list(children) if child.pid)
+
+
 def jobs_of(worker: Any) -> Mapping[Any, Any]:
     """What a prefork pool has sent to its children, or is about to."""
     jobs: Mapping[Any, Any] = getattr(processes_of(worker), "_cache", None) or {}

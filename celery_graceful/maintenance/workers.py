@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from celery_graceful.maintenance.worker_details import NO_DETAILS, Details, read_details
 from celery_graceful.stores.base import REPORTS
 from celery_graceful.text import strict_json
 
@@ -77,6 +78,7 @@ class Report:
     up_for: float = 0.0
     #: Why the plugin could not start on it; empty when it could.
     failure: str = ""
+    details: Details = NO_DETAILS
 
     @property
     def running(self) -> tuple[Busy, ...]:
@@ -234,6 +236,7 @@ def _report(data: dict[str, Any]) -> Report:
         exempt=strict_json.names(report.exempt, "exempt"),
         busy=tuple(_busy(**each) for each in data["busy"]),
         longest=longest,
+        details=read_details(data.get("details")),
     )
 
 

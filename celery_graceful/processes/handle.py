@@ -97,6 +97,8 @@ class Handle:
                 f"{self.options.name} was not started, its guardian "
                 f"({' '.join(report.troubles) or 'no report of it'}) does not run"
             )
+        if self._entry is not None:
+            registry.note_pid(self._entry, report.pid)
 
     def _run(self) -> None:
         """From the guardian's start to its end."""

@@ -33,6 +33,8 @@ _DRAFT_AGE = 60.0
 #: The longest file, and the longest tag, in characters.
 _LONGEST, _LONGEST_TAG = 4 * 1024 * 1024, 256
 _LAST_PID = 2**31 - 1
+#: Where a file has the pid, which is known later than the rest: it is overwritten in its place.
+_PID_AT, _PID_WIDTH = len('{"pid":'), 10
 #: A sweep waits at most so long for the processes of one entry, in seconds.
 _LONGEST_GRACE = 7 * 86400.0
 #: How many files are remembered, to warn of each once.
@@ -57,6 +59,8 @@ class Entry:
     grace: float
     #: The namespace of the app whose process started it; empty without an app.
     app: str = ""
+    #: Its own; 0 until it has started.
+    pid: int = 0
 
     def __str__(self) -> str:
         return f"{self.command} of task {self.task}[{self.task_id}]"
@@ -92,10 +96,27 @@ def register(
     entry = Entry(tag, command, os.getpid(), *task, time.time(), stop_signal, grace, app)
     try:
         path = folder() / f"{tag}{_SUFFIX}"
-        return path, _write_locked(path, json.dumps(asdict(entry)).encode())
+        return path, _write_locked(path, _encode_entry(entry))
     except (OSError, ProcessError) as error:
         log.warning("Background process %s cannot be registered: %s", command, error)
         return None
+
+
+def note_pid(path: Path, pid: int) -> None:
+    """Write the command's pid into its entry, which stays the same locked file."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    except OSError:
+        return  # it has just ended, and its entry with it
+    try:
+        os.pwrite(fd, f"{pid:{_PID_WIDTH}d}".encode(), _PID_AT)
+    finally:
+        os.close(fd)
+
+
+def _encode_entry(entry: Entry) -> bytes:
+    known = {name: value for name, value in asdict(entry).items() if name != "pid"}
+    return f'{{"pid":{entry.pid:{_PID_WIDTH}d},{json.dumps(known)[1:]}'.encode()
 
 
 def _write_locked(path: Path, data: bytes) -> int:
@@ -120,9 +141,14 @@ def entries(app: str | None = None) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.since)
 
 
+def is_missing() -> bool:
+    """Whether no process was ever registered here, nor a leak noted; makes no folder."""
+    return not _path().exists()
+
+
 def is_empty() -> bool:
     """Whether there is nothing to sweep; makes no folder."""
-    return not _path().exists() or not any(folder().iterdir())
+    return not _path().exists() or all(path.is_dir() for path in folder().iterdir())
 
 
 # -- after a crash ---------------------------------------------------------------------------
@@ -234,6 +260,7 @@ def decode_entry(text: str) -> Entry:
     for name in ("command", "task", "task_id", "app"):
         strict_json.text(getattr(entry, name), name, _LONGEST)
     strict_json.whole(entry.owner, "owner", 1, _LAST_PID)
+    strict_json.whole(entry.pid, "pid", 0, _LAST_PID)
     strict_json.whole(entry.stop_signal, "stop_signal", 1, signal.NSIG - 1)
     return replace(
         entry,

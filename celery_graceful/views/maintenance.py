@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.maintenance.barrier import BarrierState, Block, WorkerStatus
+from celery_graceful.maintenance.worker_details import NO_DETAILS, Details
 from celery_graceful.model.maintenance.mode import Mode, Scope
 
 if TYPE_CHECKING:
@@ -131,8 +132,25 @@ def worker_as_data(worker: WorkerStatus) -> dict[str, Any]:
         "last_seen": worker.age,
         **{name: getattr(report, field, None) for name, field in _REPORTED.items()},
         "busy": [asdict(busy) for busy in report.busy] if report else None,
+        **details_as_data(report.details if report else NO_DETAILS),
         "failure": worker.failure or None,
         "waited_for": [block_as_data(block) for block in worker.blocks],
+    }
+
+
+def details_as_data(details: Details) -> dict[str, Any]:
+    """What a worker's report says beside the maintenance."""
+    return {
+        "plugin": details.plugin or None,
+        "celery": details.celery or None,
+        "host": details.host or None,
+        "grace_period": details.grace,
+        "kill_margin": details.margin,
+        "grace_source": details.grace_source or None,
+        "processes": [asdict(process) for process in details.processes],
+        "process_count": details.process_count,
+        "leaks": [asdict(leak) for leak in details.leaks],
+        "leaked_processes": details.leak_mode or None,
     }
 
 

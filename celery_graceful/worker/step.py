@@ -92,6 +92,8 @@ class GracefulStep(ContainedStep):
             worker.app,
             self.runtime.settings.leaked_processes,
             tasks_overlap=self.pool.tasks_overlap,
+            worker=worker.hostname,
+            namespace=self.runtime.namespace,
         )
         self.lease_renewer = LeaseRenewer(
             self.runtime, self.flag, partial(wake_poll, worker), self._held, self._store_is_away

@@ -6,10 +6,12 @@ import importlib
 import logging
 import os
 import sys
+import time
 from typing import Any
 
 from celery_graceful._celery.threads.native import native_sleep, start_native_thread
 from celery_graceful.errors import ProcessError
+from celery_graceful.text.masking import mask_text
 from celery_graceful.worker.contained import ContainedStep
 
 logger = logging.getLogger("celery_graceful.worker")
@@ -31,6 +33,7 @@ class SweepStep(ContainedStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._stopping = False
+        self._worker = str(getattr(worker, "hostname", ""))
 
     def start(self, worker: Any) -> None:
         self._look_into_registry()
@@ -54,9 +57,14 @@ class SweepStep(ContainedStep):
 
     def _sweep(self) -> None:
         from celery_graceful.processes import registry
+        from celery_graceful.processes.leaks.notes import Leak, note
 
         try:
-            registry.sweep()
+            for entry in registry.sweep():
+                now, task = time.time(), (f"{entry.task}[{entry.task_id}]",)
+                age, command = max(0.0, now - entry.since), mask_text(entry.command)
+                done = "ended, its guardian was killed"
+                note(Leak(now, task, entry.pid, command, age, done, self._worker, entry.app))
         except Exception:
             logger.exception("Background processes of before could not be ended")
 

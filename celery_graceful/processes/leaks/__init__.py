@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,7 +13,9 @@ log = logging.getLogger("celery_graceful.processes")
 _forget: Callable[[], None] | None = None
 
 
-def install(app: Any, mode: str, *, tasks_overlap: bool) -> None:
+def install(
+    app: Any, mode: str, *, tasks_overlap: bool, worker: str = "", namespace: str = ""
+) -> None:
     """Have this process, and the children it forks, look for leaks at the end of each task.
 
     To be called before Celery prepares to run the app's tasks.
@@ -21,6 +24,8 @@ def install(app: Any, mode: str, *, tasks_overlap: bool) -> None:
         app: the Celery app.
         mode: the setting ``graceful_leaked_processes``.
         tasks_overlap: whether several tasks run in one process at the same time.
+        worker: the node name of the worker, for notes of what was found.
+        namespace: that of the app.
     """
     global _forget
     forget()
@@ -34,9 +39,10 @@ def install(app: Any, mode: str, *, tasks_overlap: bool) -> None:
         )
         return
     from celery_graceful.processes.leaks import task_ends
+    from celery_graceful.processes.leaks.left_behind import LeakFinder
 
-    kill = mode == "kill"
-    _forget = task_ends.by_signals(kill) if tasks_overlap else task_ends.by_loader(app.loader, kill)
+    make = partial(LeakFinder, kill=mode == "kill", worker=worker, app=namespace)
+    _forget = task_ends.by_signals(make) if tasks_overlap else task_ends.by_loader(app.loader, make)
 
 
 def forget() -> None:

@@ -10,15 +10,17 @@ import stat
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
 from celery_graceful.processes.ending import end, is_alive
 from celery_graceful.processes.leaks import descendants
 from celery_graceful.processes.leaks.descendants import Descendant, Descendants
+from celery_graceful.processes.leaks.notes import Leak, note, prune
 from celery_graceful.stop import time_to_end
 from celery_graceful.text.counting import pids
+from celery_graceful.text.masking import mask_text
 
 log = logging.getLogger("celery_graceful.processes")
 
@@ -71,10 +73,15 @@ class LeakFinder:
 
     Args:
         kill: end what is surely left behind.
+        worker: the node name of the worker, for notes of what was found.
+        app: its app's namespace.
     """
 
-    def __init__(self, *, kill: bool) -> None:
+    def __init__(self, *, kill: bool, worker: str = "", app: str = "") -> None:
         self._kill = kill
+        self._worker, self._app = worker, app
+        #: What is being ended, and the names of the notes of that.
+        self._noted: dict[int, tuple[str, Leak]] = {}
         #: What runs now, without the one whose end is reported.
         self.running: dict[str, TaskExecution] = {}
         self._undecided: list[_Undecided] = []
@@ -118,9 +125,33 @@ class LeakFinder:
             written = last_output(one.found.pid)
             does = "is ended" if one.found in to_end else "runs on"
             output = f"; its last output:\n{written}" if written else ""
+            self._note(one, ends=one.found in to_end)
             # Without arguments: lines are kept, and indented. In an argument they would be escaped.
             log.warning(f"{one}; it {does}{output}")
         return to_end
+
+    def _note(self, one: _Undecided, *, ends: bool) -> None:
+        found = one.found
+        leak = Leak(
+            at=time.time(),
+            tasks=tuple(map(str, one.owners)),
+            pid=found.pid,
+            command=mask_text(found.command),
+            age=round(found.age, 1),
+            done="is being ended" if ends else "runs on",
+            worker=self._worker,
+            app=self._app,
+        )
+        prune()
+        name = note(leak)
+        if ends:
+            self._noted[found.pid] = name, leak
+
+    def _note_ends(self, killed: Sequence[int], alive: Sequence[int]) -> None:
+        while self._noted:
+            pid, (name, leak) = self._noted.popitem()
+            done = "survived SIGKILL" if pid in alive else "killed" if pid in killed else "ended"
+            note(replace(leak, done=done), name)
 
     def _add(self, found: Sequence[Descendant], ended: TaskExecution) -> None:
         executions = [ended, *list(self.running.values())]
@@ -157,6 +188,7 @@ class LeakFinder:
             for process in processes:
                 with contextlib.suppress(ChildProcessError):  # not a child, or reaped already
                     os.waitpid(process.pid, os.WNOHANG)
+        self._note_ends(killed, alive)
         log.warning(
             "%s: ended what it left behind in %.1f s%s%s",
             ended,

@@ -14,7 +14,7 @@ from celery_graceful.processes.leaks.left_behind import LeakFinder, TaskExecutio
 _UID = "graceful-leaks"
 
 
-def by_loader(loader: Any, kill: bool) -> Callable[[], None]:
+def by_loader(loader: Any, make: Callable[[], LeakFinder]) -> Callable[[], None]:
     """Hook into an app's loader, which is called for each task; returns what undoes that.
 
     For processes that run one task after the other. A signal would cost twice what the look does.
@@ -28,7 +28,7 @@ def by_loader(loader: Any, kill: bool) -> Callable[[], None]:
         nonlocal finder, current
         if current is None:
             if finder is None:
-                finder = LeakFinder(kill=kill)
+                finder = make()
             current = task, task_id, now()
         begins(task_id, task)
 
@@ -51,9 +51,9 @@ def by_loader(loader: Any, kill: bool) -> Callable[[], None]:
     return undo
 
 
-def by_signals(kill: bool) -> Callable[[], None]:
+def by_signals(make: Callable[[], LeakFinder]) -> Callable[[], None]:
     """Follow all tasks of this process by signals, which name the one that ends."""
-    finder = LeakFinder(kill=kill)
+    finder = make()
 
     def began(task_id: str, task: Any, **_: Any) -> None:
         if not task.request.is_eager:

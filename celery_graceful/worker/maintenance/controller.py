@@ -19,6 +19,7 @@ from celery_graceful.model.maintenance.mode_text import encode_mode
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.contained import failure_of
+from celery_graceful.worker.details import DetailsReader
 from celery_graceful.worker.maintenance.announce import Announcer
 from celery_graceful.worker.maintenance.gate import Gate
 from celery_graceful.worker.maintenance.known_mode import KnownMode
@@ -75,6 +76,7 @@ class MaintenanceController:
         self._ramping = False
         self._history = History()
         self._announcer = Announcer(worker)
+        self._details = DetailsReader(worker, runtime)
         self.watch = ModeWatch(
             flag.worker,
             runtime.open_store,
@@ -269,6 +271,7 @@ class MaintenanceController:
             failure=failure_of(worker),
             start=self._flag.worker,
             up_for=round(time.monotonic() - self._began, 3),
+            details=self._details.read({request.id for request in requests}),
         )
 
     def _disconnected(self) -> bool:
