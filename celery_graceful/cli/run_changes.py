@@ -12,10 +12,7 @@ from celery_graceful.cli.options import json_option
 from celery_graceful.cli.output import print_json, say, whom
 
 if TYPE_CHECKING:
-    from celery_graceful.runs.operate import Change
-
-#: What undoes each change; nothing undoes ``cancel``.
-UNDO = {"pause": "resume", "resume": "pause", "resend": "pause"}
+    from celery_graceful.runs.operating.changes import Change
 
 
 def _change_command(verb: str, help: str) -> click.Command:
@@ -92,7 +89,7 @@ def _change(ctx: click.Context, verb: str, run_id: str, as_json: bool) -> None:
         run = at.runs.get(run_id)
         whom(at, [run_sentence(run)])
         change: Change = getattr(at.runs, verb)(str(run))
-        undo = at.line(UNDO[verb], at.full_name(run, run_id)) if verb in UNDO else None
+        undo = at.line(change.undo, at.full_name(run, run_id)) if change.undo else None
         trouble = [f"But {change.trouble}."] if change.trouble else []
         last = f"Undo: {undo}" if undo else _no_undo(at, change)
         for line in (_outcome(change), *trouble, last):

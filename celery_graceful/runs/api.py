@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from celery_graceful.durations import parse
-from celery_graceful.errors import RunRefused
-from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.history import Action
-from celery_graceful.runs import lookup, operate, quarantined_items, run_list
+from celery_graceful.runs import lookup, quarantined_items, run_list
 from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.oneoff.start import Started, start
 from celery_graceful.runs.oneoff.start_order import StartOptions, make_order
 from celery_graceful.runs.oneoff.wait import last, watch
-from celery_graceful.runs.operate import Change
+from celery_graceful.runs.operating.operated_runs import OperatedRuns
 from celery_graceful.runs.plain_run import Page, Run, run_of
 from celery_graceful.runs.quarantined_items import QuarantinedItem
-from celery_graceful.runtime import runtime_of
-
-_Operators = Union[ev.Pause, ev.Resume, ev.Cancel, ev.Resend]  # noqa: UP007 - of Python 3.10
 
 if TYPE_CHECKING:
-    from celery import Celery
     from typing_extensions import Unpack
 
-    from celery_graceful.runtime import Runtime
 
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A task that tries quarantined items again."""
-
-    run: Run
-    #: The id of the task that was sent; its name is that of the run's task.
-    sent: str
-    #: How many items it tries; at least so many, if it is :data:`.MOST_COUNTED`.
-    items: int
-
-
-class Runs:
+class Runs(OperatedRuns):
     """The runs of an app, for its code and scripts.
 
     An id may be shortened to its first characters, as long as no other run's begins with them; and
@@ -52,9 +30,6 @@ class Runs:
     take an id :exc:`~celery_graceful.errors.UnknownRun`,
     :exc:`~celery_graceful.errors.AmbiguousRun` and :exc:`~celery_graceful.errors.CorruptRecord`.
     """
-
-    def __init__(self, app: Callable[[], Celery]) -> None:
-        self._app = app
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -133,7 +108,7 @@ class Runs:
         runtime = self._runtime()
         return quarantined_items.count(runtime.store, lookup.find(runtime, id).key)
 
-    # -- operating ----------------------------------------------------------------------------
+    # -- starting -----------------------------------------------------------------------------
 
     def start(
         self,
@@ -197,75 +172,3 @@ class Runs:
         """
         seconds = None if timeout is None else parse(timeout)
         return last(watch(self._runtime(), id, seconds))
-
-    def pause(self, id: str, *, who: str | None = None) -> Change:
-        """Stop a run until it is resumed: a running one at its next checkpoint.
-
-        Args:
-            id: of the run.
-            who: the operator; by default the user and host of this process.
-
-        Raises:
-            RunRefused: it has ended, is ending, or is paused.
-        """
-        return self._apply(id, ev.Pause, who)
-
-    def resume(self, id: str, *, who: str | None = None) -> Change:
-        """Put a paused run back in its queue, or withdraw a pause that its worker has not seen yet.
-
-        Raises:
-            RunRefused: it is not paused, or belongs to another broker.
-            NotSent: it is resumed, but the broker did not accept its message; a worker retries.
-        """
-        return self._apply(id, ev.Resume, who)
-
-    def cancel(self, id: str, *, who: str | None = None) -> Change:
-        """End a run for good, as ``REVOKED``: a running one at its next checkpoint.
-
-        Raises:
-            RunRefused: it has ended or is ending.
-        """
-        return self._apply(id, ev.Cancel, who)
-
-    def resend(self, id: str, *, who: str | None = None) -> Change:
-        """Send the message of a waiting run again, as after a purge of its queue.
-
-        If its message was not gone after all, the second one is dropped.
-
-        Raises:
-            RunRefused: no message of it is under way, or it belongs to another broker.
-            NotSent: the broker did not accept the message; a worker retries.
-        """
-        return self._apply(id, ev.Resend, who)
-
-    def replay(self, id: str, items: Collection[int] = ()) -> Replay:
-        """Try items again that a run has quarantined, as a task of its own.
-
-        Args:
-            id: of the run.
-            items: ordinals of :meth:`quarantined`; empty: all.
-
-        Raises:
-            RunRefused: nothing is quarantined, or not one of these items.
-            kombu.exceptions.OperationalError: the broker cannot be reached.
-            PublishUncertain: it may or may not have the message.
-        """
-        runtime = self._runtime()
-        found = lookup.find(runtime, id)
-        store, key = runtime.store, found.key
-        there = {item.ordinal for item in quarantined_items.chosen(store, key, items)}
-        if missing := sorted(set(items) - there):
-            raise RunRefused(f"{key} has no quarantined item {missing[0]}.")
-        sent = quarantined_items.replay(runtime, key, items)
-        if sent is None:
-            raise RunRefused(f"{key} has no quarantined items.")
-        count = len(there) or quarantined_items.count(store, key)
-        return Replay(run_of(runtime, *found), sent, count)
-
-    def _apply(self, id: str, kind: type[_Operators], who: str | None) -> Change:
-        runtime, who = self._runtime(), who or user_at_host()
-        by = Action(time.time(), who, kind.__name__.lower())
-        return operate.apply(runtime, lookup.find(runtime, id), kind(by=by), who)
-
-    def _runtime(self) -> Runtime:
-        return runtime_of(self._app())

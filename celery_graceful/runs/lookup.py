@@ -9,8 +9,8 @@ from typing import NamedTuple
 from celery_graceful.durations import format_seconds
 from celery_graceful.errors import AmbiguousRun, UnknownRun
 from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.model.run.verbs import public_state
 from celery_graceful.runs.oneoff.once import find_ended, is_key, read_claim
-from celery_graceful.runs.plain_run import state_of
 from celery_graceful.runtime import Runtime
 
 #: Runs that are named where an id was shortened too much.
@@ -100,7 +100,7 @@ def _load(runtime: Runtime, keys: list[RunKey]) -> list[Found]:
 
 
 def _ambiguous(text: str, found: list[Found]) -> str:
-    shown = "\n".join(f"{each.key} ({state_of(each.record)})" for each in found[:_CANDIDATES])
+    shown = "\n".join(f"{each.key} ({public_state(each.record)})" for each in found[:_CANDIDATES])
     number = f"more than {_CANDIDATES}" if len(found) > _CANDIDATES else str(len(found))
     more = "\n…" if len(found) > _CANDIDATES else ""
     return f"{text!r} fits {number} runs; write more of the id, or one of these:\n{shown}{more}"

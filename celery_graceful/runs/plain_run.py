@@ -20,6 +20,7 @@ from celery_graceful.model.run.history import (
     readable,
 )
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verbs import public_state
 from celery_graceful.model.run_options import RunOptions, readable_options
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery
@@ -29,8 +30,6 @@ T = TypeVar("T")
 
 _PENDING = (State.INTERRUPTED, State.RETRYING)
 _OUTCOMES = tuple(map(str, Outcome))
-#: The state of a run that was sent by ``graceful.runs.start`` and that no worker has begun yet.
-QUEUED = "queued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +139,6 @@ class Page(Generic[T]):
         return len(self.items)
 
 
-def state_of(record: Record) -> str:
-    """The state as people read it: an ended run is named by its outcome."""
-    if record.state is State.ENDED and record.outcome is not None:
-        return str(record.outcome)
-    if record.state is State.INTERRUPTED and record.queued:
-        return QUEUED
-    return str(record.state)
-
-
 def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
     """The run of a record that was read at ``now``."""
     checkpoint, unreadable = _checkpoint(record)
@@ -164,7 +154,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
     return Run(
         task=key.task,
         id=key.id,
-        state=state_of(record),
+        state=public_state(record),
         requested=str(record.requested) if record.requested else None,
         reason=_reason(record, options) or None,
         steps=record.steps,

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 from celery_graceful.durations import parse
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verbs import QUEUED, public_state
 from celery_graceful.runs.lookup import Found
-from celery_graceful.runs.plain_run import QUEUED, queue_of, state_of
+from celery_graceful.runs.plain_run import queue_of
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Listed, Place, Store
 
@@ -58,7 +59,7 @@ class Filter:
 
         def wanted(key: RunKey, record: Record) -> bool:
             return (
-                self.state in (None, str(record.state), state_of(record))
+                self.state in (None, str(record.state), public_state(record))
                 and self.task in (None, key.task)
                 and (self.worker is None or _runs_on(record, self.worker))
                 and (since is None or record.started_at >= since)

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from celery_graceful.runs.api import Replay
-from celery_graceful.runs.operate import Change
+from celery_graceful.runs.operating.changes import Change
+from celery_graceful.runs.operating.replays import Replay
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
 

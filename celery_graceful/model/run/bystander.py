@@ -110,8 +110,10 @@ def cancel_pending(record: Record, e: ev.Cancel, now: float, policy: Policy) -> 
 def pause_running(record: Record, e: ev.Pause, now: float, policy: Policy) -> Decision:
     if not record.leased(now):
         return paused(crashed(record, now))
-    if record.requested is not None:
-        return Decision(Verdict.ASKED, f"already asked to {record.requested}")
+    if record.requested is Request.CANCEL:
+        return refuse("the run was asked to end")
+    if record.requested is Request.PAUSE:
+        return Decision(Verdict.ASKED, "already asked")
     left = max(0.0, (record.due_at or now) - now)
     asked = replace(record, requested=Request.PAUSE)
     return Decision(Verdict.ASKED, "at its next checkpoint", asked, due_in=left)

@@ -16,13 +16,14 @@ from celery_graceful.errors import CursorError, NotSent, StartRefused, StoreErro
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import Outcome, Record, RunKey
+from celery_graceful.model.run.verbs import Verb
 from celery_graceful.model.run.verdict import Verdict
-from celery_graceful.runs import operate
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.lost.vanished import fresh_fence
 from celery_graceful.runs.oneoff.eager import run_eagerly
 from celery_graceful.runs.oneoff.once import Claim, digest_of, find_ended, read_claim, write_claim
 from celery_graceful.runs.oneoff.start_order import Order
+from celery_graceful.runs.operating import changes
 from celery_graceful.runs.plain_run import Run, run_of
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
@@ -150,7 +151,8 @@ def _there_already(runtime: Runtime, order: Order, claim: Claim, found: Found) -
         return Started(run_of(runtime, *found), How.COMPLETED, note)
     if found.record.queued and found.record.due_at is not None and found.record.due_at <= found.now:
         # Its starter may have died before it sent the message; of two messages, one is dropped.
-        operate.apply(runtime, found, ev.Resend(), order.options.by)
+        asked = changes.Asked(Verb.RESEND, order.options.by, "started again")
+        changes.apply(runtime, found, asked)
     return Started(run_of(runtime, *found), How.JOINED, note)
 
 

@@ -83,7 +83,7 @@ def test_cancelling_a_running_run_asks_its_runner(call: Run, runtime: Runtime) -
     ("verb", "words"),
     [
         ("resend", "A worker runs it"),
-        ("resume", "the run is not paused"),
+        ("resume", "It is not paused"),
     ],
 )
 def test_what_does_not_fit_a_running_run_is_refused(
@@ -103,7 +103,7 @@ def test_an_ended_run_stays_ended(call: Run, runtime: Runtime) -> None:
     for verb in ("pause", "resume", "cancel", "resend"):
         done = call(verb, ID)
         assert done.exit_code == 4
-        assert "An ended run stays ended" in done.stderr
+        assert "It was cancelled. Retry it, or fork it." in done.stderr
 
 
 def test_a_run_of_another_broker_is_not_published_here(call: Run, runtime: Runtime) -> None:

@@ -154,7 +154,7 @@ ROWS: list[Row] = [
     (WAITING, {}, ev.Cancel(), V.DONE, S.ENDED, None),
     (PAUSED, {}, ev.Cancel(), V.DONE, S.ENDED, None),
     (RUNNING, {}, ev.Pause(), V.ASKED, S.RUNNING, 12.0),
-    (RUNNING, {"requested": Request.CANCEL}, ev.Pause(), V.ASKED, None, None),
+    (RUNNING, {"requested": Request.CANCEL}, ev.Pause(), V.REFUSED, None, None),
     (RUNNING, LOST, ev.Pause(), V.DONE, S.PAUSED, None),
     (INTERRUPTED, {}, ev.Pause(), V.DONE, S.PAUSED, None),
     (WAITING, {}, ev.Pause(), V.DONE, S.PAUSED, None),

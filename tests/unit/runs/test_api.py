@@ -184,7 +184,7 @@ def test_changes_and_who_made_them(runtime: Runtime, runs: Runs) -> None:
         (ev.Resume, "alice"),
         (ev.Cancel, user_at_host()),
     ]
-    with pytest.raises(errors.RunRefused, match="An ended run stays ended"):
+    with pytest.raises(errors.RunRefused, match="It was cancelled"):
         runs.pause("a")
 
 

@@ -1,7 +1,9 @@
-"""What an operator does to a run: pause, resume, cancel, send its message again."""
+"""A change that an operator makes: pause, resume, cancel, send a run's message again."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,9 @@ from celery_graceful._celery.message.bodies import read_body
 from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful.errors import NotSent, PublishUncertain, RunRefused
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.history import Action
+from celery_graceful.model.run.record import Outcome, Record, RunKey
+from celery_graceful.model.run.verbs import PLANNED, Rule, Verb, public_state, rule_for
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.plain_run import Run, run_of
@@ -20,6 +24,27 @@ from celery_graceful.runs.successors import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.text.masking import mask_text, mask_url
+
+#: The event of each verb that is one.
+EVENTS: Mapping[Verb, Callable[[Action | None], ev.Event]] = {
+    Verb.PAUSE: ev.Pause,
+    Verb.RESUME: ev.Resume,
+    Verb.CANCEL: ev.Cancel,
+    Verb.RESEND: ev.Resend,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operator asks for."""
+
+    verb: Verb
+    #: The operator.
+    who: str
+    #: Why, for people.
+    reason: str = ""
+    #: Refuse if the run is in another state by then; empty: whatever its state.
+    expected_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +59,67 @@ class Change:
     why: str
     #: What did not work beside the change itself; empty when all did.
     trouble: str = ""
+    #: The verb that undoes it; ``None``: nothing does.
+    undo: Verb | None = None
+    #: The id of what was sent beside the run: a fork, or the task of a replay.
+    sent: str | None = None
 
 
-def apply(runtime: Runtime, found: Found, event: ev.Event, who: str) -> Change:
-    """Apply an operator's event to a run, and do what follows from it.
+def apply(runtime: Runtime, found: Found, asked: Asked) -> Change:
+    """Do to a run what an operator asks, and what follows from it.
 
     Raises:
         RunRefused: its state does not allow it, or it belongs to another broker.
         NotSent: the broker did not accept its message; a worker retries.
     """
     key, before, now = found
+    event = EVENTS[asked.verb](Action(time.time(), asked.who, str(asked.verb), asked.reason))
+    rule = _rule(before, asked.verb)
+    _check_state(key, before, asked)
     if isinstance(event, (ev.Resume, ev.Resend)) and before.envelope:
         _check_broker(runtime, key, before)
     done = transition(
-        runtime.store, key, event, runtime.policy, observers=runtime.observers, who=who
+        runtime.store, key, event, runtime.policy, observers=runtime.observers, who=asked.who
     )
     verdict, why = done.decision.verdict, done.decision.why
-    if verdict is Verdict.REFUSED or done.record is None:
-        advice = _advice(done.record or before, event)
-        raise RunRefused(f"{key}: {why}. {advice}".rstrip())
+    if verdict is Verdict.GONE or done.record is None:
+        raise RunRefused(f"{key} cannot be changed: {why}.")
+    if verdict is Verdict.REFUSED:
+        now_rule = _rule(done.record, asked.verb)
+        raise RunRefused(f"{_cannot(key, asked.verb)}: {now_rule.why_not or why}")
     if verdict is Verdict.PUBLISH:
-        _publish(runtime, key, done.record, who)
+        _publish(runtime, key, done.record, asked.who)
     trouble = ""
     if isinstance(event, ev.Cancel) and done.record.outcome is Outcome.CANCELLED:
         # A running one stores its outcome itself.
         trouble = _store_revoked(runtime.app, key, before.envelope)
     after = run_of(runtime, key, done.record, now)
-    return Change(run_of(runtime, *found), after, verdict, why, trouble)
+    return Change(
+        run_of(runtime, *found),
+        after,
+        verdict,
+        why,
+        trouble,
+        rule.undo if rule.undo not in PLANNED else None,
+    )
+
+
+def _rule(record: Record, verb: Verb) -> Rule:
+    requested = None if record.requested is None else str(record.requested)
+    return rule_for(verb, public_state(record), requested, has_message=bool(record.envelope))
+
+
+def _cannot(key: RunKey, verb: Verb) -> str:
+    return f"{verb} does not apply to {key}"
+
+
+def _check_state(key: RunKey, record: Record, asked: Asked) -> None:
+    state = public_state(record)
+    if asked.expected_state and asked.expected_state != state:
+        raise RunRefused(
+            f"{key} is {state} by now, and was to be {asked.expected_state} for {asked.verb}."
+            " Look at it again."
+        )
 
 
 def _check_broker(runtime: Runtime, key: RunKey, record: Record) -> None:
@@ -81,21 +140,6 @@ def _publish(runtime: Runtime, key: RunKey, record: Record, who: str) -> None:
             f" {mask_text(str(exc)).rstrip('.')}."
             f" A worker sends it again within {2 * runtime.settings.lease_ttl:g} s."
         ) from exc
-
-
-def _advice(record: Record, event: ev.Event) -> str:
-    if record.state is State.ENDED:
-        return "An ended run stays ended; start the task anew, from a cursor if it has one."
-    if record.state is State.FINISHING:
-        return "Its work is done and its outcome is being stored."
-    if record.state is State.PAUSED:
-        return "Resume or cancel it."
-    if isinstance(event, ev.Resend):
-        return "A worker runs it; if that worker dies, another one resumes it without help."
-    pending = record.state in (State.INTERRUPTED, State.RETRYING)
-    if isinstance(event, ev.Resume) and pending:
-        return "Its message is on its way to a worker."
-    return ""
 
 
 def _store_revoked(app: Any, run: RunKey, envelope: bytes) -> str:

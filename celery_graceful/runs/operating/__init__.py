@@ -1,0 +1,1 @@
+"""What operators do to runs: the verbs, one run at a time or many."""
