@@ -8,10 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from celery import Celery
 
     from celery_graceful.maintenance.api import Maintenance
     from celery_graceful.runs.api import Runs
+    from celery_graceful.web.shell.wsgi import Application, Identify
 
 logger = logging.getLogger("celery_graceful")
 
@@ -71,6 +74,26 @@ class Graceful:
         from celery_graceful.runs.api import Runs
 
         return Runs(self._given_app)
+
+    def wsgi(
+        self, visitor: Identify | None = None, *, hosts: Collection[str] | None = None
+    ) -> Application:
+        """The web screen as a WSGI application, to mount in another one.
+
+        Args:
+            visitor: is called with the environment of each request, and returns who sent it, a
+                :class:`~celery_graceful.web.shell.wsgi.Visitor`: a user's name, and what they may
+                do (``view``, ``operate``, ``start``, ``maintain``); ``None`` shows them nothing.
+                Without it the screen is read-only, and for browsers on this machine alone.
+            hosts: names that requests may be sent to; ``None``: the mounting application checks
+                them, or without ``visitor`` only those of this machine.
+
+        Raises:
+            SettingsError: the packages of the extra ``web`` are not installed.
+        """
+        from celery_graceful.web.shell.wsgi import mounted
+
+        return mounted(self._given_app(), visitor, hosts)
 
     def _given_app(self) -> Celery[Any]:
         if self.app is None:

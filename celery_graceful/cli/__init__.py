@@ -28,6 +28,7 @@ COMMANDS = {
     "cancel": "celery_graceful.cli.run_changes:cancel",
     "resend": "celery_graceful.cli.run_changes:resend",
     "replay": "celery_graceful.cli.run_changes:replay",
+    "web": "celery_graceful.cli.web_server:web",
     "doctor": "celery_graceful.cli.doctor:doctor",
     "demo": "celery_graceful.demo.command:demo",
 }

@@ -1,0 +1,1 @@
+"""The screen's own login: password files, sessions, attempts."""

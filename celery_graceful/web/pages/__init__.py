@@ -1,0 +1,1 @@
+"""One module for each page; :mod:`celery_graceful.web` says how one is added."""

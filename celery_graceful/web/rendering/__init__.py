@@ -1,0 +1,1 @@
+"""From values to HTML: the templates, and how each kind of value is shown."""

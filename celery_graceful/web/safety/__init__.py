@@ -1,0 +1,1 @@
+"""Who may ask, from where: hosts, cross-site requests, form tokens, cookies, headers."""

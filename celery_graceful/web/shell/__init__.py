@@ -1,0 +1,1 @@
+"""The screen as a WSGI application, and a server for it."""
