@@ -29,7 +29,7 @@ COMMANDS = {
     "resend": "celery_graceful.cli.run_changes:resend",
     "replay": "celery_graceful.cli.run_changes:replay",
     "web": "celery_graceful.cli.web_server:web",
-    "doctor": "celery_graceful.cli.doctor:doctor",
+    "doctor": "celery_graceful.cli.diagnosis.doctor:doctor",
     "demo": "celery_graceful.demo.command:demo",
 }
 

@@ -48,7 +48,10 @@ def web(
     hash_password: bool,
     **preload: Any,
 ) -> None:
-    """Serve the web screen, read-only and for this machine alone unless it is asked for more."""
+    """Serve the web screen: runs, maintenance, workers.
+
+    Read-only, and for this machine alone, unless --auth and --allow-actions say otherwise.
+    """
     if hash_password:
         _print_hash()
         return

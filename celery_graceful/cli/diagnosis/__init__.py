@@ -1,0 +1,1 @@
+"""``graceful doctor``: what is wrong with a deployment, as people read it."""
