@@ -28,7 +28,7 @@ def page(context: Context) -> Response:
     if verb not in VERBS:
         return failure.page(context, 400, "Unknown verb", f"There is no verb “{verb[:40]}”.")
     if len(ids) > MOST:
-        return failure.page(context, 400, "Too many runs", f"At most {MOST} runs at a time.")
+        return failure.page(context, 400, "Too many runs", f"Select at most {MOST}.")
     if not ids:
         return context.back("No run was selected: nothing was changed.", kind="refused")
     done, refused = 0, []
