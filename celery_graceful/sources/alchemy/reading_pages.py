@@ -16,16 +16,7 @@ from celery_graceful.sources.alchemy.connecting import Target
 from celery_graceful.sources.alchemy.ordering import Ordering
 from celery_graceful.sources.alchemy.selected import single_entity
 from celery_graceful.sources.keyset.key_cursors import KeyColumns
-from celery_graceful.sources.keyset.predicate import (
-    AllOf,
-    Compare,
-    CompareRows,
-    Condition,
-    IsNull,
-    OneOf,
-    Segment,
-    Term,
-)
+from celery_graceful.sources.keyset.predicate import Segment, Term, shape
 from celery_graceful.sources.keyset.row_pages import Keys
 
 _LABEL = "graceful_key_"
@@ -72,10 +63,10 @@ class Pages:
 
     def _fetched(self, segment: Segment, limit: int) -> tuple[list[Any], Keys]:
         values: list[Any] = []
-        shape = (segment.terms, *(_shape(each, values) for each in segment.conditions))
-        stmt = self._queries.get(shape)
+        kind = (segment.terms, *(shape(each, values) for each in segment.conditions))
+        stmt = self._queries.get(kind)
         if stmt is None:
-            stmt = self._queries[shape] = self._query(segment)
+            stmt = self._queries[kind] = self._query(segment)
         values.append(limit)
         given = {f"{PARAMETER}{place}": value for place, value in enumerate(values)}
         if not self._collapse:
@@ -182,17 +173,3 @@ def loaded_attributes(mapper: Mapper[Any], columns: Sequence[ColumnElement[Any]]
     }
     names = [by_column.get(hash(column), "") for column in columns]
     return names if all(names) else []
-
-
-def _shape(condition: Condition, values: list[Any]) -> Any:
-    """The condition without its values, which are appended to ``values``."""
-    if isinstance(condition, IsNull):
-        return condition
-    if isinstance(condition, Compare):
-        values.append(condition.value)
-        return condition.name, condition.operator
-    if isinstance(condition, CompareRows):
-        values += condition.values
-        return condition.names, condition.operator
-    kind = AllOf if isinstance(condition, AllOf) else OneOf
-    return kind, tuple(_shape(part, values) for part in condition.conditions)

@@ -3,8 +3,9 @@
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
+from itertools import count
 from operator import and_, or_
 from typing import Any
 
@@ -38,7 +39,7 @@ class RowComparison(Func):  # type: ignore[misc]
         columns = found[: len(found) // 2]
         given = self.get_source_expressions()[len(columns) :]
         values = [
-            value if _is_float(value) else Value(value.value, output_field=column.output_field)
+            value if _is_typed(value) else Value(value.value, output_field=column.output_field)
             for column, value in zip(columns, given, strict=True)
         ]
         resolved.set_source_expressions(
@@ -56,8 +57,28 @@ class RowComparison(Func):  # type: ignore[misc]
         return f"({left}) {self.operator} ({right})", parameters
 
 
-def _is_float(value: Value) -> bool:
-    return isinstance(value._output_field_or_none, FloatField)
+def _is_typed(value: Value) -> bool:
+    return isinstance(value, Slot) or isinstance(value._output_field_or_none, FloatField)
+
+
+class Slot(Value):  # type: ignore[misc]
+    """Stands for a value in a statement that is compiled once, and run with several values.
+
+    Args:
+        place: which of the values.
+        output_field: the field that converts it.
+    """
+
+    def __init__(self, place: int, output_field: Any) -> None:
+        super().__init__(place, output_field=output_field)
+
+    def as_sql(self, *_: Any) -> tuple[str, list[Any]]:
+        """A parameter, which is this slot until it is replaced."""
+        return "%s", [self]
+
+    def prepared(self, values: Sequence[Any], connection: Any) -> Any:
+        """Its value as the driver wants it."""
+        return self.output_field.get_db_prep_value(values[self.value], connection=connection)
 
 
 class Lookups:
@@ -97,6 +118,22 @@ class Lookups:
 
     def _value(self, name: str, value: Any) -> Any:
         return Value(float(value), output_field=FloatField()) if name in self._floats else value
+
+
+class SlotLookups(Lookups):
+    """Lookups with a slot for each value, numbered as :func:`~.predicate.shape` finds them.
+
+    Args:
+        fields: those that convert the values, by the columns' names.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._fields = fields
+        self._places = count()
+
+    def _value(self, name: str, value: Any) -> Any:
+        return Slot(next(self._places), self._fields[name])
 
 
 def _term(term: Term) -> Any:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
 from typing import Any
 
 from celery_graceful.errors import CursorError, SourceError
@@ -14,19 +12,15 @@ from celery_graceful.sources.django_rows import columns as columns_of
 from celery_graceful.sources.django_rows import refusals
 from celery_graceful.sources.django_rows.columns import Column
 from celery_graceful.sources.django_rows.queryset_counts import Count, check_count, counted_rows
-from celery_graceful.sources.django_rows.row_forms import RowForm, form_of
+from celery_graceful.sources.django_rows.row_forms import form_of
 from celery_graceful.sources.keyset.key_cursors import Cursors, Place
 from celery_graceful.sources.keyset.order import Order
-from celery_graceful.sources.keyset.predicate import Segment, Term, up_to
+from celery_graceful.sources.keyset.predicate import Segment, up_to
 from celery_graceful.sources.keyset.row_pages import NOW, Keys, check_batch, rows
 from celery_graceful.sources.keyset.row_source import RowSource
 
-logger = logging.getLogger("celery_graceful.sources")
-
 #: Databases that answer a comparison of row values from an index.
 _ROW_VALUES = ("postgresql", "sqlite")
-#: See :func:`_part`.
-_PART = 100
 
 
 def queryset(
@@ -94,13 +88,12 @@ def queryset(
     _check_zones(columns, place)
     if place.until is None and upper_bound is not None and upper_bound != NOW:
         place = Place(place.after, _bound(cursors, columns, upper_bound))
-    part = _part(qs, order, batch, batches)
-    pages = _Pages(qs, order, columns, batch, part)
+    pages = _Pages(qs, order, columns, batches)
     found = rows(
         pages.fetch,
         cursors,
         place,
-        batch=part,
+        batch=batch,
         upper_bound=upper_bound,
         lists=batches,
         row_values=connection.vendor in _ROW_VALUES,
@@ -111,21 +104,18 @@ def queryset(
 class _Pages:
     """Runs one query for each page."""
 
-    def __init__(
-        self, qs: Any, order: Order, columns: Sequence[Column], batch: int, part: int
-    ) -> None:
+    def __init__(self, qs: Any, order: Order, columns: Sequence[Column], lists: bool) -> None:
         from celery_graceful.sources.django_rows.lookups import Lookups  # needs Django
+        from celery_graceful.sources.django_rows.page_queries import PageQueries
 
         self._lookups = Lookups({column.name for column in columns if column.as_float})
         self._order = order
         self._base = qs
-        self._batch = batch
-        #: Rows that are made objects of at once; the rest of a query's rows is made when asked for.
-        self._part = part if part < batch else 0
-        self._rest: Iterator[Any] = iter(())
-        self._terms: tuple[Term, ...] | None = None
         # reverse() is in the order already, and would turn the terms of each page again.
-        self._form: RowForm = form_of(qs if qs.query.standard_ordering else qs.reverse(), columns)
+        form = form_of(qs if qs.query.standard_ordering else qs.reverse(), columns)
+        self._queries = PageQueries(
+            form, columns, self._lookups, lists or bool(qs._prefetch_related_lookups)
+        )
         # Joined rows that distinct() or an aggregation makes one again; looked at, since whether
         # it does depends on what else is selected.
         self._joined = refusals.multiplying_joins(qs) or qs.query.extra_tables
@@ -136,10 +126,9 @@ class _Pages:
             return self._base
         return self._base.filter(self._lookups.all_of([up_to(self._order, until)]))
 
-    def fetch(self, segment: Segment, limit: int) -> tuple[list[Any], Keys]:
-        """The items of one query, and their keys; or the next ones of the query before."""
-        rows = self._next_part(segment, limit)
-        items, keys = self._form.split(rows)
+    def fetch(self, segment: Segment, limit: int) -> tuple[Iterable[Any], Keys]:
+        """The items of one query, and their keys."""
+        items, keys = self._queries.fetch(segment, limit)
         if self._joined and any(map(_same, keys, keys[1:])):
             raise SourceError(
                 f"sources.queryset: the queryset of {self._base.model.__name__} returns a row"
@@ -148,62 +137,9 @@ class _Pages:
             )
         return items, keys
 
-    def _next_part(self, segment: Segment, limit: int) -> list[Any]:
-        if segment.terms == self._terms and (rows := list(islice(self._rest, limit))):
-            return rows
-        page = self._form.queryset.filter(self._lookups.all_of(segment.conditions)).order_by(
-            *self._lookups.terms(segment.terms)
-        )
-        if limit != self._part:
-            return _read(page[:limit])
-        rows, self._rest = _begin(page[: self._batch], limit)
-        self._terms = segment.terms
-        return rows
-
 
 def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
-
-
-def _read(page: Any, rows_of: Callable[[Any], list[Any]] = list) -> list[Any]:
-    """The rows of one query, which is asked again when the connection was lost since the last."""
-    from django.db import InterfaceError, OperationalError
-
-    connection = _connection(page)
-    try:
-        return rows_of(page)
-    except (OperationalError, InterfaceError) as exc:
-        if connection.in_atomic_block or connection.is_usable():
-            raise
-        logger.warning(
-            "sources.queryset: the connection to the database %r was lost; connecting again: %s",
-            connection.alias,
-            exc,
-        )
-        connection.close()
-        return rows_of(page._chain())
-
-
-def _begin(page: Any, part: int) -> tuple[list[Any], Iterator[Any]]:
-    """The first rows of one query, and the others, of which no objects are made yet."""
-    rest: list[Iterator[Any]] = []
-
-    def begin(page: Any) -> list[Any]:
-        # As QuerySet.iterator() does, without a server-side cursor.
-        rest.append(iter(page._iterable_class(page, chunked_fetch=False, chunk_size=part)))
-        return list(islice(rest[-1], part))
-
-    return _read(page, begin), rest[-1]
-
-
-def _part(qs: Any, order: Order, batch: int, batches: bool) -> int:
-    """How many rows are made objects of at once, where that need not be a whole page.
-
-    Hundreds of objects that live at the same time keep the garbage collector busy: a pass over a
-    table takes half as long again.
-    """
-    whole = batches or qs._prefetch_related_lookups or order.keys[0].nullable
-    return batch if whole or batch % _PART else _PART
 
 
 def _connection(qs: Any) -> Any:

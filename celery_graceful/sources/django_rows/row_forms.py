@@ -23,29 +23,49 @@ class RowForm(NamedTuple):
 
     #: The queryset, with the key's columns selected.
     queryset: Any
-    split: Split
+    #: Where rows have the columns of the key, for a compiler that has compiled the queryset.
+    #: ``None`` for iterables of other packages, whose rows may be more or fewer than those read.
+    places: Callable[[Any], list[int]] | None
+    #: Whether these are places in rows as the database returned them, or in those that are
+    #: converted.
+    raw: bool = False
+    #: Makes an item of what is iterated over; ``None``: it is one.
+    make: Callable[[Any], Any] | None = None
+    #: For those iterables: splits the list of what was iterated over.
+    split: Split = lambda rows: (rows, [])
 
 
 def form_of(qs: Any, columns: Sequence[Column]) -> RowForm:
     """How to read the rows of ``qs`` and the columns of their key."""
-    if qs._fields is None:
-        return _instances(qs, columns)
-    from django.db.models.query import ValuesIterable
+    from django.db.models.query import ModelIterable, ValuesIterable
 
+    if qs._iterable_class is ModelIterable:
+        return _instances(qs, columns)
+    if qs._fields is None:
+        return _of_others(qs, columns)
     if issubclass(qs._iterable_class, ValuesIterable):
         return _dicts(qs, columns)
     return _tuples(qs, columns)
 
 
 def _instances(qs: Any, columns: Sequence[Column]) -> RowForm:
-    wanted: list[str] = []
-    beside: dict[str, Column] = {}
-    for place, column in enumerate(columns):
-        if _loaded(qs, column):
-            wanted.append(column.name)
-        else:
-            wanted.append(name := _BESIDE.format(place))
-            beside[name] = column
+    wanted, beside = _attributes(qs, columns)
+
+    def places(compiler: Any) -> list[int]:
+        fields = compiler.klass_info["select_fields"]
+        found = {compiler.select[place][0].target.attname: place for place in fields}
+        found |= compiler.annotation_col_map
+        # Objects have no attributes for what is selected for the key only.
+        added = compiler.annotation_col_map.items()
+        compiler.annotation_col_map = {name: n for name, n in added if name not in beside}
+        return [found[name] for name in wanted]
+
+    return RowForm(_selecting(qs, beside), places, raw=True)
+
+
+def _of_others(qs: Any, columns: Sequence[Column]) -> RowForm:
+    """Of another package's iterable, such as one that makes objects of several models."""
+    wanted, beside = _attributes(qs, columns)
     getters = list(map(attrgetter, wanted))
 
     def split(rows: list[Any]) -> tuple[list[Any], Keys]:
@@ -55,7 +75,20 @@ def _instances(qs: Any, columns: Sequence[Column]) -> RowForm:
                 del row.__dict__[name]
         return rows, keys
 
-    return RowForm(_selecting(qs, beside), split)
+    return RowForm(_selecting(qs, beside), None, split=split)
+
+
+def _attributes(qs: Any, columns: Sequence[Column]) -> tuple[list[str], dict[str, Column]]:
+    """The attributes that hold the key, and which of them are selected beside."""
+    wanted: list[str] = []
+    beside: dict[str, Column] = {}
+    for place, column in enumerate(columns):
+        if _loaded(qs, column):
+            wanted.append(column.name)
+        else:
+            wanted.append(name := _BESIDE.format(place))
+            beside[name] = column
+    return wanted, beside
 
 
 def _keys(getters: Sequence[Callable[[Any], Any]], rows: list[Any]) -> Keys:
@@ -80,16 +113,16 @@ def _loaded(qs: Any, column: Column) -> bool:
 def _dicts(qs: Any, columns: Sequence[Column]) -> RowForm:
     beside = _beside(columns, _names(qs))
     hidden = {column.name: name for name, column in beside.items()}
-    getters = [itemgetter(hidden.get(column.name, column.name)) for column in columns]
+    selecting = _selecting(qs, beside)
+    names = _names(selecting)
+    places = [names.index(hidden.get(column.name, column.name)) for column in columns]
 
-    def split(rows: list[Any]) -> tuple[list[Any], Keys]:
-        keys = _keys(getters, rows)
+    def without_key(row: dict[str, Any]) -> dict[str, Any]:
         for name in beside:
-            for row in rows:
-                del row[name]
-        return rows, keys
+            del row[name]
+        return row
 
-    return RowForm(_selecting(qs, beside), split)
+    return RowForm(selecting, lambda _: places, make=without_key if beside else None)
 
 
 def _tuples(qs: Any, columns: Sequence[Column]) -> RowForm:
@@ -100,15 +133,12 @@ def _tuples(qs: Any, columns: Sequence[Column]) -> RowForm:
     beside = _beside(columns, names)
     places = {name: place for place, name in enumerate(names)}
     places |= {c.name: place for place, c in enumerate(beside.values(), len(names))}
-    getters = [itemgetter(places[column.name]) for column in columns]
+    wanted = [places[column.name] for column in columns]
     make = _maker(kind, names, beside)
     selecting = _selecting(qs, beside)._chain()  # the caller's own stays as it is
     selecting._iterable_class = ValuesListIterable
 
-    def split(rows: list[Any]) -> tuple[list[Any], Keys]:
-        return rows if make is None else list(map(make, rows)), _keys(getters, rows)
-
-    return RowForm(selecting, split)
+    return RowForm(selecting, lambda _: wanted, make=make)
 
 
 def _beside(columns: Sequence[Column], names: list[str]) -> dict[str, Column]:

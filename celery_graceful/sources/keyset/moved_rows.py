@@ -7,7 +7,7 @@ to the end, and never ends. One row that somebody else has moved is no mistake.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery_graceful.errors import SourceError
@@ -51,12 +51,16 @@ class MovedRows:
         if self._watches and len(self._first) < _REMEMBERED and len(keys):
             self._first.update(self._rows(keys))
 
-    def _rows(self, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, keys: Sequence[Any]) -> Iterable[Any]:
+        """What identifies each row: a value, or a tuple of several."""
         columns = list(columns_of(keys))
+        if len(self._places) == 1:
+            return columns[self._places[0]]
         return zip(*(columns[place] for place in self._places))  # noqa: B905 - as long as the page
 
     def _report(self, again: set[Any]) -> None:
         one, known = next(iter(again)), bool(self._again)
+        one = (one,) if len(self._places) == 1 else one
         self._again |= again
         which = ", ".join(
             f"{name} = {value!r:.100}"

@@ -203,3 +203,22 @@ def _equal(key: Key, value: Any) -> Condition:
 def _operator(key: Key, inclusive: bool) -> Operator:
     strict: Operator = "<" if key.descending else ">"
     return _INCLUSIVE[strict] if inclusive else strict
+
+
+# -- shapes ----------------------------------------------------------------------------------
+
+
+def shape(condition: Condition, values: list[Any]) -> Any:
+    """The condition without its values, which are appended to ``values``.
+
+    Conditions of one shape are one statement with other parameters.
+    """
+    if isinstance(condition, IsNull):
+        return condition
+    if isinstance(condition, Compare):
+        values.append(condition.value)
+        return condition.name, condition.operator
+    if isinstance(condition, CompareRows):
+        values += condition.values
+        return condition.names, condition.operator
+    return type(condition), tuple(shape(part, values) for part in condition.conditions)

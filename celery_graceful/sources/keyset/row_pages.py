@@ -15,8 +15,9 @@ from celery_graceful.sources.keyset.predicate import Segment, segments
 
 #: The keys of a page's items: each a value, or a tuple of several.
 Keys: TypeAlias = list[Any] | KeyColumns
-#: Runs one query with a limit: the items, and their keys.
-Fetch: TypeAlias = Callable[[Segment, int], tuple[list[Any], Keys]]
+#: Runs one query with a limit: the items, and their keys. The items are a list where lists are
+#: yielded or pages are watched; else they may be an iterator, which makes them as they are taken.
+Fetch: TypeAlias = Callable[[Segment, int], tuple[Iterable[Any], Keys]]
 
 #: As ``upper_bound``: the last key that there is when the run begins.
 NOW = "now"
@@ -108,18 +109,19 @@ class _Asked(NamedTuple):
             limit = self.batch if sized is None else sized(self.batch)
             left = segments(order, after, until, row_values=self.row_values)
             items, keys = _page(self.fetch, left, limit)
-            if not items:
+            if not keys:
                 return
             self._check_moves(before, keys)
             if moved is not None:
                 moved.look(keys)
-            done = whole = len(items)
+            done = whole = len(keys)
             if self.watch is None:
                 page: Any = (items, keys, until)
                 del items
                 yield page
                 del page
             else:
+                items = list(items)
                 cut = CutPage(items)
                 with self.watch(cut.cut):
                     yield cut, keys, until
@@ -153,15 +155,20 @@ class _Asked(NamedTuple):
             )
 
 
-def _page(fetch: Fetch, left: list[Segment], limit: int) -> tuple[list[Any], Sequence[Any]]:
-    items: list[Any] = []
+def _page(fetch: Fetch, left: list[Segment], limit: int) -> tuple[Iterable[Any], Sequence[Any]]:
+    parts: list[Iterable[Any]] = []
     keys: Sequence[Any] = []
     for segment in left:
-        more, their_keys = fetch(segment, limit - len(items))
-        items, keys = (items + more, [*keys, *their_keys]) if items else (more, their_keys)
-        if len(items) >= limit:
+        items, their_keys = fetch(segment, limit - len(keys))
+        if their_keys:
+            parts.append(items)
+            keys = [*keys, *their_keys] if keys else their_keys
+        if len(keys) >= limit:
             break
-    return items, keys
+    if len(parts) == 1:
+        return parts[0], keys
+    joined = chain.from_iterable(parts)
+    return (list(joined) if all(isinstance(part, list) for part in parts) else joined), keys
 
 
 def _as_tuple(key: Any, width: int) -> tuple[Any, ...]:

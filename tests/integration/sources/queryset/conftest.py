@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.sources.django_rows import queryset_source
 from tests.harness.django_aliases import alias_for, configure
 
 configure()
@@ -53,14 +52,6 @@ def mariadb_shop(request: pytest.FixtureRequest) -> Iterator[str]:
     options = {"charset": "utf8mb4"}  # Django 4.2 has utf8mb3
     with server.database() as url, tables(url, OPTIONS=options) as alias:
         yield alias
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _small_parts() -> Iterator[None]:
-    """Few rows of a query are made objects of at once, so that batches of 4 have two parts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queryset_source, "_PART", 2)
-        yield
 
 
 @pytest.fixture(params=KINDS)
