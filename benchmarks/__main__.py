@@ -29,9 +29,10 @@ NAMES = (
     "leaks",
     "background",
     "keyset",
+    "screen",
 )
 #: Those that measure one kind of store after the other.
-OF_STORES = ("scan", "quarantine")
+OF_STORES = ("scan", "quarantine", "screen")
 
 
 def main() -> int:
@@ -61,7 +62,7 @@ def _options() -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(NAMES)}; {' and '.join(OF_STORES)} also of one store: scan:redis",
+        help=f"of {', '.join(NAMES)}; {', '.join(OF_STORES)} also of one store: scan:redis",
     )
     parser.add_argument("--quick", action="store_true", help="few rounds, never exit code 1")
     parser.add_argument("--json", action="store_true", help="figures as JSON on stdout")

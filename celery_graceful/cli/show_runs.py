@@ -44,7 +44,7 @@ def runs(
 
 
 def _checked(state: str | None) -> str | None:
-    from celery_graceful.runs.run_list import STATES
+    from celery_graceful.runs.listing.filters import STATES
 
     if state is not None and state not in STATES:
         raise click.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
@@ -55,7 +55,7 @@ def _show_all(at: OpenApp, limit: int, state: str | None, as_json: bool) -> None
     from celery_graceful.views.runs import SCHEMA, run_as_data
     from celery_graceful.views.waiting import whys
 
-    found = at.runs.list(state=state, limit=limit)
+    found = _listed(at, limit, state=state)
     if as_json:
         found_whys = whys(at.runtime, found, command=at.command)
         print_json(
@@ -72,6 +72,18 @@ def _show_all(at: OpenApp, limit: int, state: str | None, as_json: bool) -> None
     _print_runs(at, found)
     if found.next is not None:
         say(f"The first {limit}; more with --limit.", err=True)
+
+
+def _listed(at: OpenApp, limit: int, **filters: Any) -> Page[Run]:
+    """So many runs if there are: a page may be short where few fit the filters."""
+    from celery_graceful.runs.plain_run import Page
+
+    page = at.runs.list(limit=limit, **filters)
+    items = list(page)
+    while page.next is not None and len(items) < limit:
+        page = at.runs.list(limit=limit - len(items), after=page.next, **filters)
+        items += page
+    return Page(tuple(items), page.next)
 
 
 def _print_runs(at: OpenApp, found: Page[Run]) -> None:

@@ -9,6 +9,8 @@ from celery_graceful.text import strict_json
 
 #: The most that options may take as text, in bytes: each write of the run's record has them.
 MOST_TEXT = 64 * 1024
+#: The most tags of a run, and the most characters of one.
+MOST_TAGS, LONGEST_TAG = 20, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class RunOptions:
     cursor: str = ""
     #: Who has started it.
     by: str = ""
+    #: Words to find it by.
+    tags: tuple[str, ...] = ()
 
     def text(self) -> str:
         """What travels and is kept: only what is given."""
@@ -61,7 +65,28 @@ def read_options(text: str) -> RunOptions:
         dry_run=strict_json.flag(data.get("dry_run", False), "dry_run"),
         cursor=strict_json.text(data.get("cursor", ""), "cursor"),
         by=strict_json.text(data.get("by", ""), "by"),
+        tags=checked_tags(data.get("tags", ())),
     )
+
+
+def checked_tags(value: object) -> tuple[str, ...]:
+    """Tags without repetitions, in their order.
+
+    Raises:
+        ValueError: They are not a few short texts; the message says why.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"tags: {value!r:.100} is not a list of texts")
+    for tag in value:
+        if not isinstance(tag, str) or not tag.strip():
+            raise ValueError(f"tags: {tag!r:.100} is not a text")
+        if len(tag) > LONGEST_TAG:
+            raise ValueError(
+                f"tags: {tag[:20]!r}… has {len(tag)} characters; at most {LONGEST_TAG} are allowed"
+            )
+    if len(value) > MOST_TAGS:
+        raise ValueError(f"tags: {len(value)} are too many; at most {MOST_TAGS} are allowed")
+    return tuple(dict.fromkeys(value))
 
 
 def readable_options(text: str) -> RunOptions:

@@ -15,6 +15,7 @@ from celery_graceful._celery.message.headers import (
     LEFT_OUT,
     RECEIVED,
     STARTED_WITH,
+    TAGS,
     WAITED,
     generation_of,
     uptime,
@@ -24,7 +25,7 @@ from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.model.run.verdict import Verdict
-from celery_graceful.model.run_options import read_options
+from celery_graceful.model.run_options import checked_tags, read_options
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_begun
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import Patience, Transition, transition
@@ -153,15 +154,19 @@ def _stopped_without_store(request: Any) -> tuple[int | None, int]:
 
 def _options_of(run: RunKey, request: Any) -> str:
     """What the run was asked at its start; empty where a stranger has written something else."""
-    text = request.get(STARTED_WITH)
-    if not text:
+    text, tags = request.get(STARTED_WITH), request.get(TAGS)
+    if not text and not tags:
         return ""
+    header = STARTED_WITH
     try:
-        read_options(text)
+        options = read_options(text or "")
+        if not tags:
+            return str(text)
+        header = TAGS
+        return replace(options, tags=checked_tags((*options.tags, *checked_tags(tags)))).text()
     except ValueError as exc:
-        logger.warning("%s: its header %s is ignored: %s", run, STARTED_WITH, exc)
-        return ""
-    return str(text)
+        logger.warning("%s: its header %s is ignored: %s", run, header, exc)
+        return str(text) if text and header == TAGS else ""
 
 
 def _checkpoint_of(request: Any) -> str | None:

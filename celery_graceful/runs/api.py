@@ -8,7 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from celery_graceful.durations import parse
-from celery_graceful.runs import lookup, quarantined_items, run_list
+from celery_graceful.runs import lookup, quarantined_items
+from celery_graceful.runs.listing import pages
+from celery_graceful.runs.listing.filters import Filter
 from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.oneoff.start import Started, start
 from celery_graceful.runs.oneoff.start_order import StartOptions, make_order
@@ -16,6 +18,7 @@ from celery_graceful.runs.oneoff.wait import last, watch
 from celery_graceful.runs.operating.operated_runs import OperatedRuns
 from celery_graceful.runs.plain_run import Page, Run, run_of
 from celery_graceful.runs.quarantined_items import QuarantinedItem
+from celery_graceful.stores.tabs import Counts, counts_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,34 +45,46 @@ class Runs(OperatedRuns):
         worker: str | None = None,
         text: str = "",
         since: datetime | timedelta | str | None = None,
+        tag: str | None = None,
         limit: int = 50,
         after: str | None = None,
     ) -> Page[Run]:
         """Runs under way, the oldest first; then those that have ended, the last ended first.
 
         Args:
-            state: a state of :class:`.Run`, or ``"ended"`` for all three of ended runs.
+            state: a state of :class:`.Run`, ``"active"`` for those that have not ended and are not
+                paused, or ``"ended"`` for all three of ended runs.
             task: the task's name.
             queue: where its messages go.
             worker: the node name of the worker that owns it.
             text: part of the task's name, the id or the worker's name; case does not matter.
             since: begun since then: a moment, or how long ago: ``"2h"``.
+            tag: one of those that it was given at its start.
             limit: how many at most.
             after: ``next`` of the page before.
 
         Returns:
             Up to ``limit`` runs. No run is on two pages, and none is missed, whatever happens to
             runs meanwhile; those begun after the first page may be left out. A page costs the store
-            as much among a million runs as among a hundred; where few runs fit the filter, all
-            are read.
+            as much among a million runs as among a hundred: where few runs fit the filter, it is
+            short or empty after some thousands were looked at, and has ``next`` all the same. So
+            follow ``next`` until it is ``None``. Paused and failed runs are found by an index.
 
         Raises:
             ValueError: an argument cannot be what it is; the message says which and why.
         """
         runtime = self._runtime()
-        wanted = run_list.Filter(state, task, queue, worker, text, since)
-        found, place = run_list.page(runtime, wanted, limit, after)
+        wanted = Filter(state, task, queue, worker, text, since, tag)
+        found, place = pages.page(runtime, wanted, limit, after)
         return Page(tuple(run_of(runtime, *each) for each in found), place)
+
+    def counts(self) -> Counts:
+        """How many runs are active, paused, failed, and have ended at all.
+
+        One call of the store, by its indexes. A number that ``at_least`` names is so high that
+        counting ended there.
+        """
+        return counts_of(self._runtime().store)
 
     def get(self, id: str) -> Run:
         """One run."""

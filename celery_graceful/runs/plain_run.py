@@ -112,6 +112,7 @@ class Run:
     error: RunError | None = None
     #: What operators did to it: the last 50 actions.
     actions: tuple[Action, ...] = ()
+    #: Words to find it by, as given at its start.
     tags: tuple[str, ...] = ()
 
     @property
@@ -190,7 +191,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         executions=executions,
         error=readable(error, record.error, None),
         actions=readable(actions, record.actions, ()),
-        tags=tuple(getattr(options, "tags", ())),
+        tags=options.tags,
     )
 
 

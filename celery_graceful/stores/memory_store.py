@@ -9,20 +9,14 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import NamedTuple
 
 from celery_graceful.forks import after_fork
 from celery_graceful.model.run.record import Record, RunKey, State, replace
-from celery_graceful.stores.base import Flushed, Found, Listed, Place, Swapped, Text, next_version
+from celery_graceful.stores.base import Flushed, Found, Swapped, Text, next_version
+from celery_graceful.stores.memory_tabs import MemoryTabs, Row
 
 _LEASED = frozenset({State.RUNNING, State.FINISHING})
-
-
-@dataclass(slots=True)
-class _Row:
-    record: Record
-    expires_at: float | None
 
 
 class _Written(NamedTuple):
@@ -47,7 +41,7 @@ def _steady() -> Callable[[], float]:
     return lambda: begin + time.monotonic()
 
 
-class MemoryStore:
+class MemoryStore(MemoryTabs):
     """Dictionaries behind a lock.
 
     Args:
@@ -59,7 +53,7 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock or _steady()
-        self._rows: dict[RunKey, _Row] = {}
+        self._rows: dict[RunKey, Row] = {}
         #: The id and task of each run, in this order.
         self._ids: list[tuple[str, str]] = []
         self._expiring: list[tuple[float, RunKey]] = []
@@ -106,7 +100,7 @@ class MemoryStore:
             written = replace(record, version=version, due_at=due_at, ended_at=ended_at)
             if row is None:
                 insort(self._ids, (run[1], run[0]))
-            self._rows[RunKey(*run)] = _Row(written, expires_at)
+            self._rows[RunKey(*run)] = Row(written, expires_at)
             if expires_at is not None:
                 heapq.heappush(self._expiring, (expires_at, RunKey(*run)))
             self._forget(now)
@@ -152,24 +146,6 @@ class MemoryStore:
         overdue.sort(key=lambda found: found[:2])
         return [(run, record) for _, run, record in overdue[: max(limit, 0)]]
 
-    def live(self, limit: int, after: Place | None = None) -> list[Listed]:
-        found = self._listed(ended=False)
-        return [each for each in found if after is None or each.place > after][: max(limit, 0)]
-
-    def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
-        found = reversed(self._listed(ended=True))
-        return [each for each in found if after is None or each.place < after][: max(limit, 0)]
-
-    def _listed(self, *, ended: bool) -> list[Listed]:
-        with self._lock:
-            self._forget(self._clock())
-            found = [
-                Listed(run, row.record, row.expires_at or row.record.started_at)
-                for run, row in self._rows.items()
-                if (row.expires_at is not None) is ended
-            ]
-        return sorted(found, key=attrgetter("place"))
-
     def named(self, prefix: str, limit: int) -> list[RunKey]:
         with self._lock:
             self._forget(self._clock())
@@ -177,7 +153,7 @@ class MemoryStore:
             ids = self._ids[first : first + max(limit, 0)]
             return [RunKey(task, id_) for id_, task in ids if id_.startswith(prefix)]
 
-    def _row(self, run: RunKey, now: float) -> _Row | None:
+    def _row(self, run: RunKey, now: float) -> Row | None:
         row = self._rows.get(run)
         if row is not None and row.expires_at is not None and row.expires_at <= now:
             del self._rows[run]
@@ -291,5 +267,5 @@ class MemoryStore:
         return Text(name, written.text, written.version, written.at, now)
 
 
-def _is_running(row: _Row | None, fence: int) -> bool:
+def _is_running(row: Row | None, fence: int) -> bool:
     return row is not None and row.record.state is State.RUNNING and row.record.fence == fence

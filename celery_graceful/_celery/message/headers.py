@@ -26,6 +26,8 @@ LEFT = "graceful_left"
 WAITED = "graceful_waited"
 #: Header: what the run was asked when it was started, as text.
 STARTED_WITH = "graceful_started_with"
+#: Header: a list of words to find the run by, for ``apply_async(headers={"graceful_tags": …})``.
+TAGS = "graceful_tags"
 #: Where ``RunRequest`` puts the raw body for the pool child.
 RAW = "graceful_raw"
 #: Where it puts the moment at which the worker received the message, by :func:`uptime`.

@@ -56,6 +56,7 @@ def _hint(parameter: click.Parameter) -> str:
 @click.option("--limit", type=click.IntRange(1), metavar="ITEMS", help="End after so many items.")
 @click.option("--dry-run", is_flag=True, help="Change nothing, if the task offers that.")
 @click.option("-Q", "--queue", help="The queue; by default where the task is routed to.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
 @click.option("--wait", is_flag=True, help="Wait for the run, as `graceful wait` does.")
 @click.option("-t", "--timeout", metavar="TIME", help="Wait at most this long, such as 1h.")
 @json_option
@@ -73,6 +74,7 @@ def start(
     limit: int | None,
     dry_run: bool,
     queue: str | None,
+    tags: tuple[str, ...],
     wait: bool,
     timeout: str | None,
     as_json: bool,
@@ -95,6 +97,7 @@ def start(
         "limit": limit,
         "dry_run": dry_run,
         "queue": queue,
+        "tags": tags,
     }
     if keep is not None:
         given["keep"] = duration(keep)

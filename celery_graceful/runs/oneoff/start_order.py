@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from celery_graceful.durations import parse
 from celery_graceful.errors import CursorError, StartRefused, UnknownTask
 from celery_graceful.model.run.cursor import Checkpoint, encode
-from celery_graceful.model.run_options import RunOptions
+from celery_graceful.model.run_options import RunOptions, checked_tags
 from celery_graceful.runs.oneoff import dry_runs
 from celery_graceful.runs.oneoff.once import check_key
 
@@ -54,6 +54,8 @@ class StartOptions(TypedDict, total=False):
     queue: str | None
     #: Of its messages.
     priority: int | None
+    #: Words to find it by, such as ``"orders.import:42"``: at most 20 of 200 characters each.
+    tags: Sequence[str]
 
 
 def make_order(
@@ -105,6 +107,7 @@ def make_order(
         dry_run=dry_run,
         cursor=_cursor(task, given.get("cursor")),
         by=who[:200],
+        tags=checked_tags(given.get("tags") or ()),
     )
     queue, priority = given.get("queue"), given.get("priority")
     return Order(task, tuple(args), own, options, queue, priority)

@@ -74,7 +74,7 @@ def test_runs_are_found_by_every_filter(runtime: Runtime, runs: Runs) -> None:
         return {run.id for run in runs.list(**filters)}
 
     assert found() == {"old", "new", "gone", "paused", "done"}
-    assert found(state="running") == {"old", "new", "gone"}
+    assert found(state="running") == found(state="active") == {"old", "new", "gone"}
     assert found(state="paused") == {"paused"}
     assert found(state="ended") == found(state="failed") == {"done"}
     assert found(state="completed") == set()
@@ -91,7 +91,7 @@ def test_runs_are_found_by_every_filter(runtime: Runtime, runs: Runs) -> None:
 @pytest.mark.parametrize(
     ("argument", "value", "words"),
     [
-        ("state", "sleeping", "state: 'sleeping' is none of queued, running"),
+        ("state", "sleeping", "state: 'sleeping' is none of active, queued, running"),
         ("since", "yesterday", "'yesterday' is not a duration"),
         ("after", "page 2", "after: 'page 2' is not what the page before gave as `next`"),
         ("limit", 0, "limit: 0 is less than 1"),

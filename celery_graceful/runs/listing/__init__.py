@@ -1,0 +1,1 @@
+"""Listings of runs, by tabs and filters, in pages that stand still."""

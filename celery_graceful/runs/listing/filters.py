@@ -1,0 +1,116 @@
+"""Which runs are wanted: what the store looks for, and what is tested here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from celery_graceful.durations import parse
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verbs import QUEUED, public_state
+from celery_graceful.model.run_options import readable_options
+from celery_graceful.runs.plain_run import queue_of
+from celery_graceful.runtime import Runtime
+from celery_graceful.stores.tabs import ANY, Only, Tab
+
+#: Live runs that are not paused.
+ACTIVE = "active"
+#: What ``state=`` may be.
+STATES = (ACTIVE, QUEUED, *map(str, State), *map(str, Outcome))
+
+_LIVE = frozenset(State) - {State.ENDED}
+#: Where the runs of a state are, and what they have in common there.
+_PLACES: Mapping[str, tuple[Tab, Only]] = {
+    ACTIVE: (Tab.LIVE, Only(states=_LIVE - {State.PAUSED})),
+    QUEUED: (Tab.LIVE, Only(states=frozenset({State.INTERRUPTED}))),
+    **{str(state): (Tab.LIVE, Only(states=frozenset({state}))) for state in _LIVE},
+    str(State.PAUSED): (Tab.PAUSED, ANY),
+    str(State.ENDED): (Tab.ENDED, ANY),
+    **{str(outcome): (Tab.ENDED, Only(outcome=outcome)) for outcome in Outcome},
+    str(Outcome.FAILED): (Tab.FAILED, ANY),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs are wanted; ``None`` and empty: any."""
+
+    state: str | None = None
+    task: str | None = None
+    queue: str | None = None
+    worker: str | None = None
+    text: str = ""
+    since: datetime | timedelta | str | None = None
+    tag: str | None = None
+
+    def tab(self) -> Tab | None:
+        """Where all of them are; ``None``: they may be live or ended.
+
+        Raises:
+            ValueError: there is no such state.
+        """
+        if self.state is None:
+            return None
+        if self.state not in STATES:
+            raise ValueError(f"state: {self.state!r} is none of {', '.join(STATES)}")
+        return _PLACES[self.state][0]
+
+    def only(self) -> Only:
+        """What the store can look for."""
+        common = ANY if self.state is None else _PLACES[self.state][1]
+        return common._replace(
+            task=self.task or "",
+            worker=self.worker or "",
+            extra="" if self.tag is None else _as_kept(self.tag),
+        )
+
+    def test(self, runtime: Runtime, now: float) -> Callable[[RunKey, Record], bool]:
+        """Whether a run is wanted at ``now``, the store's time.
+
+        Raises:
+            ValueError: ``since`` cannot be read.
+        """
+        since = _moment(self.since, now)
+        text = self.text.lower()
+
+        def wanted(key: RunKey, record: Record) -> bool:
+            return (
+                self._is_in_state(record)
+                and self.task in (None, key.task)
+                and (self.worker is None or _runs_on(record, self.worker))
+                and (since is None or record.started_at >= since)
+                and text in f"{key} {record.owner or ''}".lower()
+                and (self.tag is None or _has_tag(record, self.tag))
+                # Last, since the message has to be unpacked.
+                and (self.queue is None or self.queue == queue_of(runtime, record))
+            )
+
+        return wanted
+
+    def _is_in_state(self, record: Record) -> bool:
+        if self.state == ACTIVE:
+            return record.live and record.state is not State.PAUSED
+        return self.state in (None, str(record.state), public_state(record))
+
+
+def _runs_on(record: Record, worker: str) -> bool:
+    """Whether ``worker`` owns the run: its node name, or the name with that of its start."""
+    owner = record.owner or ""
+    return worker in (owner, owner.rpartition("/")[0])
+
+
+def _has_tag(record: Record, tag: str) -> bool:
+    return bool(record.options) and tag in readable_options(record.options).tags
+
+
+def _as_kept(tag: str) -> str:
+    """What a record has whose run has this tag: JSON in JSON (see ``stores/codec.py``)."""
+    return json.dumps(json.dumps(tag))[1:-1]
+
+
+def _moment(since: datetime | timedelta | str | None, now: float) -> float | None:
+    if since is None:
+        return None
+    return since.timestamp() if isinstance(since, datetime) else now - parse(since)
