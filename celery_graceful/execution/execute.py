@@ -13,6 +13,7 @@ from celery_graceful._celery.message.headers import node_of
 from celery_graceful.execution import ending, leaving, results
 from celery_graceful.execution.delivery import admission_of, process
 from celery_graceful.execution.ending import crash_limit
+from celery_graceful.execution.ending.last_error import last_error
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.here import execution_here
 from celery_graceful.execution.leaving import retries
@@ -63,8 +64,10 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
             if request.get(REPLAY):  # its cursor is a number of ours
                 checkpoint = replace(checkpoint, version=task.cursor_version)
         run = OwnedRun(task, args, kwargs, checkpoint, ticket, flag, request, leaving.leave)
-    except Exception:
-        ticket.end(Outcome.FAILED)  # it would fail again wherever it was resumed
+    except Exception as exc:
+        ticket.end(
+            Outcome.FAILED, error=last_error(exc)
+        )  # it would fail again wherever it was resumed
         raise
     if admission.verdict is Verdict.RETURN_SAVED:
         return _return_saved(run)

@@ -107,6 +107,8 @@ class OwnedRun:
         #: What the run came to, once it is known.
         self.outcome: Any = None
         self.error: BaseException | None = None
+        #: The last error, also of what is retried, as the run's record keeps it.
+        self.last_error = ""
         setattr(request, _OWNED, self)
 
     def _work(self) -> ItemWork:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from celery_graceful._celery.message.headers import (
     generation_of,
     uptime,
 )
+from celery_graceful._celery.message.trace import trace_of
 from celery_graceful.errors import CorruptRecord, CursorError, NotResumable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode
@@ -90,6 +92,8 @@ def admit(
         left=left,
         steps=steps,
         options=_options_of(run, request),
+        process=os.getpid(),
+        trace=trace_of(request),
     )
     policy = runtime.policy_for(max_crashes)
     # A first delivery nearly always finds no record: guess so, and save a round trip.

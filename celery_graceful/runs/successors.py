@@ -16,6 +16,7 @@ from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.model.run.verdict import raised
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery
@@ -72,7 +73,7 @@ def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: i
     """Publish the successor of a run whose owner stops while the store is away; once.
 
     Args:
-        record: as the store should have it.
+        record: as the store should have it, but for the generation.
         left: the owner's fence.
 
     Raises:
@@ -83,7 +84,7 @@ def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: i
     """
     message = unpack(record.envelope)
     check_accepted(runtime.app, message)
-    envelope = message.continued(record.generation, record.checkpoint).left_by(left)
+    envelope = message.continued(raised(record), record.checkpoint).left_by(left)
     timeout = runtime.settings.release_timeout
     with Sender(runtime.app, timeout=timeout, bounded=True) as send:
         _send_ahead(runtime, run, record, envelope, send)

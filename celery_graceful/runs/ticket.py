@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from celery_graceful._celery.message.headers import HEADER_LIMIT, uptime
 from celery_graceful.errors import CorruptRecord
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State, replace
-from celery_graceful.model.run.verdict import Decision, Verdict, raised, refuse
+from celery_graceful.model.run.verdict import Decision, Verdict, refuse
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_written_back
 from celery_graceful.runs.oneoff.once import note_end
 from celery_graceful.runs.successors import broker_answers, publish_record, publish_without_store
@@ -31,6 +32,7 @@ from celery_graceful.stores.base import Flushed
 #: run does not lose them.
 KEPT_WHILE_LIVE = 90 * 86400.0
 
+T = TypeVar("T")
 Own = TypeVar("Own", ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End)
 
 
@@ -44,6 +46,8 @@ class Ticket:
         self.owner = owner
         #: How long writes wait for a store that is away; by default as long as the lease.
         self.patience: Patience = runtime.settings.lease_ttl
+        #: Whether nobody has written the record since: an operator's words must not be lost.
+        self._is_current = True
         #: Why the last write was refused.
         self.refused = "its checkpoint was refused"
         #: When the store last accepted a write, by a clock that counts while the host sleeps.
@@ -76,6 +80,7 @@ class Ticket:
             answer = self._checkpoint(checkpoint, steps)
         if answer.accepted:
             self._accepted_at = uptime()
+            self._is_current &= answer.version == self.record.version + 1
             self.record = replace(
                 self.record,
                 checkpoint=checkpoint,
@@ -92,7 +97,10 @@ class Ticket:
 
     def save(self, checkpoint: str, steps: int) -> Flushed:
         """Save a checkpoint, waiting for a store that is away."""
-        return patiently(lambda: self.flush(checkpoint, steps), self.patience, what=str(self.run))
+        return self._patiently(lambda: self.flush(checkpoint, steps))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        return patiently(call, self.patience, what=str(self.run))
 
     def quarantine(self, ordinal: int, entry: str) -> bool:
         """Keep an item that failed; returns whether the run is still owned here.
@@ -109,21 +117,14 @@ class Ticket:
 
     def begin_quarantined(self, steps: int) -> None:
         """Quarantined items after the last checkpoint run again: forget them, keep the others."""
-        keep = KEPT_WHILE_LIVE + self.runtime.settings.run_retention
+        keep, store = KEPT_WHILE_LIVE + self.runtime.settings.run_retention, self.runtime.store
         self.forget_unsaved_quarantined(steps)
-        patiently(
-            lambda: self.runtime.store.expire_quarantined(self.run, keep=keep),
-            self.patience,
-            what=str(self.run),
-        )
+        self._patiently(lambda: store.expire_quarantined(self.run, keep=keep))
 
     def forget_unsaved_quarantined(self, steps: int) -> None:
         """Forget items that were quarantined after the last checkpoint: they run again."""
-        patiently(
-            lambda: self.runtime.store.drop_quarantined_range(self.run, steps, fence=self.fence),
-            self.patience,
-            what=str(self.run),
-        )
+        store = self.runtime.store
+        self._patiently(lambda: store.drop_quarantined_range(self.run, steps, fence=self.fence))
 
     def hand_over(
         self,
@@ -138,24 +139,34 @@ class Ticket:
         patience: Patience | None = None,
     ) -> Decision:
         """Give up the run; with verdict ``publish`` its successor has still to be published."""
+        at = time.time()
         return self._apply(
-            ev.HandOver(self.fence, checkpoint, steps, reason, successor, stalls, pauses, took),
+            ev.HandOver(self.fence, checkpoint, steps, reason, successor, stalls, pauses, took, at),
             patience,
         )
 
     def wait(
-        self, checkpoint: str | None, steps: int, reason: str, delay: float, took: float = 0.0
+        self,
+        checkpoint: str | None,
+        steps: int,
+        reason: str,
+        delay: float,
+        took: float = 0.0,
+        error: str = "",
     ) -> Decision:
         """Give up the run until a retry, ``delay`` seconds from now."""
-        return self._apply(ev.Wait(self.fence, checkpoint, steps, reason, delay, took))
+        at = time.time()
+        return self._apply(ev.Wait(self.fence, checkpoint, steps, reason, delay, took, at, error))
 
     def reclaim(self) -> Decision:
         """Take back a run whose successor the broker did not accept."""
         return self._apply(ev.Reclaim(self.fence, self.owner))
 
-    def finish(self, checkpoint: str | None, steps: int, result: str, outcome: Outcome) -> Decision:
+    def finish(
+        self, checkpoint: str | None, steps: int, result: str, outcome: Outcome, error: str = ""
+    ) -> Decision:
         """Save the result or final error, before Celery stores it."""
-        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome))
+        return self._apply(ev.Finish(self.fence, checkpoint, steps, result, outcome, error))
 
     def end(
         self,
@@ -165,6 +176,7 @@ class Ticket:
         *,
         items: bool = True,
         took: float = 0.0,
+        error: str = "",
     ) -> Decision:
         """Close the run.
 
@@ -175,12 +187,13 @@ class Ticket:
             items: Whether it may have quarantined any. An earlier execution may have, before the
                 task's option was taken away.
             took: Seconds that this execution has worked; 0 where nobody needs to know.
+            error: What it fails with, as text; see :class:`.RunError`.
         """
         if self.record.options:
-            noted = partial(note_end, self.runtime.store, self.run, self.record, outcome, steps)
-            patiently(noted, self.patience, what=str(self.run))
-        may_have = items or self.record.resumptions > 0
-        decision = self._apply(ev.End(self.fence, outcome, checkpoint, steps, took))
+            end = (self.runtime.store, self.run, self.record, outcome, steps)
+            self._patiently(partial(note_end, *end))
+        may_have, at = items or self.record.resumptions > 0, time.time()
+        decision = self._apply(ev.End(self.fence, outcome, checkpoint, steps, took, at, error))
         if may_have and decision.keep is not None:
             keep_items(self.runtime.store, self.run, decision.keep)
         return decision
@@ -197,9 +210,11 @@ class Ticket:
         if done.decision.verdict is Verdict.REFUSED:
             self.refused = done.decision.why
         elif done.record is not None:
-            self.record = done.record
-            self._accepted_at = uptime()
+            self._known_as(done.record)
         return done.decision
+
+    def _known_as(self, record: Record) -> None:
+        self.record, self._is_current, self._accepted_at = record, True, uptime()
 
     def _transition(self, event: ev.Event, patience: Patience) -> Transition:
         return transition(
@@ -208,7 +223,7 @@ class Ticket:
             event,
             self.runtime.policy,
             known=self.record,
-            guess=True,
+            guess=self._is_current,
             patience=patience,
             observers=self.runtime.observers,
             who=self.owner,
@@ -228,13 +243,9 @@ class Ticket:
             return False
         if self._restore is None:
             event = ev.Restore(self.fence, self.record, fresh_fence(time.time()))
+            of = self.runtime
             self._restore = Attempt(
-                self.runtime.store,
-                self.run,
-                event,
-                self.runtime.policy,
-                observers=self.runtime.observers,
-                who=self.owner,
+                of.store, self.run, event, of.policy, observers=of.observers, who=self.owner
             )
         restore = self._restore
         done = patiently(lambda: restore(None, True), patience, what=str(self.run))
@@ -242,30 +253,22 @@ class Ticket:
         if done.record is None or done.decision.verdict is not Verdict.DONE:
             self.refused = done.decision.why
             return False
-        self.record, self._accepted_at = done.record, uptime()
+        self._known_as(done.record)
         warn_written_back(self.run, self.record)
         return True
 
     def check_successor(self) -> None:
-        """Check that a message can be made of the record, without asking the store.
-
-        Raises:
-            CorruptRecord: the saved message cannot be read, or there is none.
-        """
+        """Raise :exc:`.CorruptRecord` if no message can be made of the record."""
         unpack(self.record.envelope).continued(self.record.generation, None)
 
     def publish(self) -> None:
         """Publish the successor of an interrupted run.
-
-        An uncertain publish is repeated, since a duplicate is harmless.
 
         Raises:
             kombu.exceptions.OperationalError: the broker refused every connection.
             PublishUncertain: the broker never confirmed; the rescue publishes again after a lease.
         """
         publish_record(self.runtime, self.run, self.record, who=self.owner)
-
-    # -- stopping without the store ------------------------------------------------------------
 
     def may_leave(self, checkpoint: str) -> bool:
         """Whether the run can continue by a message alone while the store is away.
@@ -290,11 +293,5 @@ class Ticket:
             kombu.exceptions.OperationalError, Unroutable: nothing was sent.
             PublishUncertain: nobody knows whether the broker has it.
         """
-        record = replace(
-            self.record,
-            generation=raised(self.record),
-            checkpoint=checkpoint,
-            steps=steps,
-            reason=reason,
-        )
+        record = replace(self.record, checkpoint=checkpoint, steps=steps, reason=reason)
         publish_without_store(self.runtime, self.run, record, self.fence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from celery_graceful._celery.consumer import running
 from celery_graceful._celery.threads.native import StillChanging, start_native_thread
 from celery_graceful.errors import CorruptRecord, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
+from celery_graceful.model.run.history import Action
 from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.lost.rescue import Rescuer
@@ -167,7 +169,8 @@ class LeaseRenewer:
             return  # looked at again in the next round
         for run in revoked:
             try:
-                self._apply(store, RunKey(*run), ev.Cancel())
+                by = Action(time.time(), f"revoke, obeyed by {self._node}", "cancel")
+                self._apply(store, RunKey(*run), ev.Cancel(by))
             except StoreUnavailable:
                 raise
             except Exception as exc:

@@ -13,6 +13,7 @@ from celery.utils.saferepr import saferepr
 from celery_graceful._celery.task.delivery import Left, Returned
 from celery_graceful.errors import CorruptRecord, CursorError, StoreError, StoreUnavailable
 from celery_graceful.execution import leaving, results
+from celery_graceful.execution.ending.last_error import last_error
 from celery_graceful.execution.journal.code_changes import note_other_code, other_code
 from celery_graceful.execution.leaving.ways_out import (
     drop_lost_run,
@@ -96,6 +97,8 @@ def _save_failure(run: OwnedRun, exc: Exception) -> None:
     no_longer_cut(run.request)
     run.report.stop()
     execution = run.execution
+    if not isinstance(exc, (Ignore, Reject)):
+        run.last_error = last_error(exc)
     if not isinstance(exc, (Ignore, Reject, Retry)):
         _note_other_code(run, exc)
     execution.work.undo()
@@ -155,7 +158,7 @@ def _save_error(run: OwnedRun, exc: Exception, text: str | None, steps: int) -> 
     if run.brief:
         return
     saved = results.dump_error(run.task, exc)
-    decision = run.ticket.finish(text, steps, saved, Outcome.FAILED)
+    decision = run.ticket.finish(text, steps, saved, Outcome.FAILED, run.last_error)
     if decision.verdict is Verdict.REFUSED:
         drop_lost_run(run)
 
@@ -233,6 +236,7 @@ def close(run: OwnedRun, outcome: Outcome) -> None:
     record = run.ticket.record
     # A short run has one execution, and its record grows by nothing.
     took = lasted_seconds(run) if record.seconds or record.options else 0.0
-    ended = run.ticket.end(outcome, text, steps, items=items, took=took)
+    error = run.last_error if outcome is Outcome.FAILED else ""
+    ended = run.ticket.end(outcome, text, steps, items=items, took=took, error=error)
     if ended.verdict is not Verdict.REFUSED:
         run.execution.work.forget()

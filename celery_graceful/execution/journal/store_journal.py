@@ -10,6 +10,7 @@ from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal import cursor_part
+from celery_graceful.execution.journal.minute import LastMinute
 from celery_graceful.execution.journal.store_outage import STORE_RETRY, StoreOutage
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.execution.results.progress import ProgressReport
@@ -53,6 +54,8 @@ class StoreJournal:
         self._interval = interval
         self.outage = StoreOutage(execution, ticket, stops, interval)
         self._is_checked = self._warned_still = False
+        #: Made at the first checkpoint: a short run has none.
+        self._last_minute: LastMinute | None = None
         now = time.monotonic()
         #: When the next checkpoint is due, in monotonic seconds.
         self.due = now + interval
@@ -87,7 +90,7 @@ class StoreJournal:
         execution, ticket = self._execution, self._ticket
         if not execution.work.save():  # the store never knows of what is not committed
             raise Interrupted(StopReason.LEASE_LOST)
-        text = encode(execution.checkpoint)
+        text = encode(self._stamped())
         self._warn_of_still_cursor(text)
         # Not due while it is under way: the ticker would blow the fuse again each time a store
         # takes longer than the interval, and no item would ever be taken.
@@ -114,6 +117,13 @@ class StoreJournal:
         self._report.send(execution.progress)
         if answer.requested is not None:
             raise Interrupted(REASON_OF[answer.requested])
+
+    def _stamped(self) -> Checkpoint:
+        execution, record = self._execution, self._ticket.record
+        if self._last_minute is None:
+            began = record.began or record.started_at
+            self._last_minute = LastMinute(began, execution.began_at[0])
+        return self._last_minute.stamp(execution.checkpoint)
 
     def failed(self, now: float, exc: StoreError) -> float:
         """The store took nothing; returns until when items continue, and tries again before."""

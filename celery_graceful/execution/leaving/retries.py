@@ -79,6 +79,7 @@ def send(run: OwnedRun) -> None:
             "retry",
             _delay(options),
             lasted_seconds(run),
+            run.last_error,
         )
     except StoreUnavailable as exc:
         raise ExecutionLeft(str(exc), run.ticket.fence) from exc

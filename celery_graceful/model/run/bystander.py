@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.executions import closed
+from celery_graceful.model.run.history import RunError, error_text
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.run.verdict import (
@@ -28,6 +29,8 @@ def kill(record: Record, e: ev.Kill, now: float, policy: Policy) -> Decision:
         return refuse(f"generation {e.generation} was superseded by {record.generation}")
     # The fence rises: the process that ran the run may live a moment longer.
     last = closed(record, now, e.reason)
+    if e.outcome is Outcome.FAILED:
+        last = replace(last, error=error_text(RunError("ended by the worker", e.reason)))
     fenced = replace(last, fence=record.fence + 1, reason=e.reason)
     return ended(fenced, e.outcome, policy)
 
