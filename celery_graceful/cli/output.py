@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _GAP = "  "
 #: A column that is wrapped stays this wide at least, if its cells are.
 _LEAST = 12
+#: Characters of a cell; of a longer one the middle is left out.
+_LONGEST = 1000
 Row = Sequence[str]
 
 
@@ -70,7 +72,7 @@ def print_table(
         solid: headings of columns that are copied, and so not wrapped.
         spare: headings of columns that may be left out in a narrow terminal, in this order.
     """
-    safe = [[printable(cell) for cell in row] for row in rows]
+    safe = [[printable(cell, _LONGEST) for cell in row] for row in rows]
     for line in laid_out(headings, safe, terminal_width(), solid=solid, spare=spare):
         say(line)
 

@@ -17,7 +17,8 @@ from celery_graceful.runtime import Runtime
 _CANDIDATES = 10
 #: The most ids that are read for a prefix.
 _MOST_NAMED = 250
-
+#: Brackets at which ``task[id]`` is taken apart.
+_MOST_BRACKETS = 8
 
 #: Ids that are read for each prefix when ids are shortened. Where so many begin with it, the id
 #: stays whole.
@@ -65,23 +66,31 @@ def find(runtime: Runtime, text: str) -> Found:
 
 def _named(runtime: Runtime, text: str) -> list[Found]:
     """The runs that ``text`` may mean, up to one more than are named."""
-    task, bracket, rest = text.partition("[")
-    if bracket and rest.endswith("]"):
-        run_id, tasks = rest[:-1], [task]
-    else:
+    written_out = _written_out(text)
+    found = _load(runtime, written_out)
+    if not found and not written_out:
         registered = runtime.app.tasks.items()
-        run_id = text
         tasks = [name for name, task in registered if hasattr(task, "build_enumerator")]
-    found = _load(runtime, [RunKey(name, run_id) for name in tasks])
-    if not found and not bracket:
-        found = _of_key(runtime, text)
-    if found or not run_id:
+        found = _load(runtime, [RunKey(name, text) for name in tasks])
+    found = found or _of_key(runtime, text)
+    if found or not text:
         return found
-    keys = runtime.store.named(run_id, _MOST_NAMED)
-    if bracket:
-        keys = [key for key in keys if key.task == task]
-    exact = [key for key in keys if key.id == run_id]
+    keys = [
+        key
+        for task, run_id in (*written_out, (None, text))
+        for key in (runtime.store.named(run_id, _MOST_NAMED) if run_id else ())
+        if task in (None, key.task)
+    ]
+    exact = [key for key in keys if key.id == text or key in written_out]
     return _load(runtime, (exact or keys)[: _CANDIDATES + 1])
+
+
+def _written_out(text: str) -> list[RunKey]:
+    """What ``task[id]`` may mean: names and ids may have brackets of their own."""
+    if not text.endswith("]"):
+        return []
+    brackets = [at for at, char in enumerate(text) if char == "["]
+    return [RunKey(text[:at], text[at + 1 : -1]) for at in brackets[:_MOST_BRACKETS]]
 
 
 def _of_key(runtime: Runtime, text: str) -> list[Found]:

@@ -199,6 +199,14 @@ def test_names_that_name_no_run_or_several(runtime: Runtime, runs: Runs) -> None
         runs.replay("ab")
 
 
+@pytest.mark.parametrize("name", ["a[b", "a]b", "[", "a[b]", "[a][b]", "a\n[b]"])
+def test_brackets_in_names_and_ids(runtime: Runtime, runs: Runs, name: str) -> None:
+    begin(runtime, name)
+    run = runs.get(name)
+    assert run.id == name
+    assert runs.get(str(run)).id == name
+
+
 def test_without_an_app() -> None:
     with pytest.raises(RuntimeError, match="call init_app"):
         Graceful().runs.list()

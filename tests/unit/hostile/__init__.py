@@ -1,0 +1,1 @@
+"""Everything that others wrote is shown harmlessly: on pages, in the terminal, in logs."""
