@@ -19,6 +19,7 @@ from celery_graceful.web.safety.way_back import way_back
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Maintenance
+    from celery_graceful.model.maintenance.mode import Mode
     from celery_graceful.runs.api import Runs
     from celery_graceful.web.dispatch import Screen
 
@@ -84,9 +85,18 @@ class Context:
 
     # -- answers ------------------------------------------------------------------------------
 
-    def render(self, template: str, /, *, status: int = 200, **values: Any) -> Response:
-        """A page from a template, which sees the values, and ``page``, a :class:`.Frame`."""
-        text = self.screen.templates.render(template, page=Frame(self), **values)
+    def render(
+        self, template: str, /, *, status: int = 200, mode: Mode | None = None, **values: Any
+    ) -> Response:
+        """A page from a template.
+
+        Args:
+            template: of ``web/templates/``; it sees the values, and ``page``, a :class:`.Frame`.
+            status: of the response.
+            mode: the maintenance mode, if the page knows it already.
+            **values: for the template.
+        """
+        text = self.screen.templates.render(template, page=Frame(self, mode), **values)
         kind = ("Content-Type", "text/html; charset=utf-8")
         return Response(status, (kind,), text.encode("utf-8", "backslashreplace"))
 

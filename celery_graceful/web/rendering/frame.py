@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -17,6 +17,7 @@ from celery_graceful.web.rendering.templates import static_version
 from celery_graceful.web.safety import form_tokens
 
 if TYPE_CHECKING:
+    from celery_graceful.model.maintenance.mode import Mode
     from celery_graceful.web.http import Request
     from celery_graceful.web.page_context import Context
 
@@ -48,8 +49,8 @@ class Frame:
     """What a template knows beside its own values."""
 
     context: Context
-    #: The parameters of forms that a page adds to.
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    #: The maintenance mode, where the page has read it.
+    known_mode: Mode | None = None
 
     @property
     def request(self) -> Request:
@@ -113,6 +114,8 @@ class Frame:
     @property
     def mode(self) -> ShownMode:
         """The maintenance mode."""
+        if self.known_mode is not None:
+            return _shown_mode(self.known_mode)
         return self.context.snapshot("maintenance mode", MODE_LASTS, self._read_mode)
 
     def url(self, path: str, /, **query: Any) -> str:
@@ -140,9 +143,13 @@ class Frame:
             mode = mode_changes.read(self.context.runtime).mode
         except CorruptRecord as exc:
             return ShownMode(unreadable=mask_text(str(exc)))
-        return ShownMode(
-            tuple(
-                ShownHold(str(each.scope), each.who, each.reason, each.since, each.until)
-                for each in mode.holds
-            )
+        return _shown_mode(mode)
+
+
+def _shown_mode(mode: Mode) -> ShownMode:
+    return ShownMode(
+        tuple(
+            ShownHold(str(each.scope), each.who, each.reason, each.since, each.until)
+            for each in mode.holds
         )
+    )

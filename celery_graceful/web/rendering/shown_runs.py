@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from celery_graceful.runs.plain_run import Run
+from celery_graceful.views.waiting import Situation, situation_of, why_not_moving
+from celery_graceful.views.waiting.situation import PENDING
 from celery_graceful.web.rendering.shown_values import tail
 
 if TYPE_CHECKING:
     from celery_graceful.web.page_context import Context
 
+#: Seconds that workers, queues and the maintenance mode are shown without a look at the store.
+SITUATION_LASTS = 12.0
 #: Ids that can be the last part of a path as they are.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][\w.:@~+-]{0,200}", re.ASCII)
 #: A state by its kind, which has a colour, and its sign, for those who see none.
@@ -53,6 +58,9 @@ class RunRow:
     #: ``task[id]``, in which no character does something.
     field: str
     why: str
+    executions: int
+    #: The node name of its worker, of a run that was ended too.
+    worker: str
 
 
 def state_of(run: Run) -> ShownState:
@@ -61,13 +69,51 @@ def state_of(run: Run) -> ShownState:
     return ShownState(run.state.replace("_", " "), kind, mark)
 
 
-def run_rows(context: Context, runs: tuple[Run, ...]) -> list[RunRow]:
+def situation_for(context: Context, runs: Sequence[Run]) -> Situation | None:
+    """What is known around these runs; ``None``: all have ended, and nothing was read."""
+    live = [run for run in runs if not run.ended]
+    if not live:
+        return None
+    queues = frozenset((run.task, run.queue) for run in live if run.state in PENDING)
+    return context.snapshot(
+        ("situation", queues), SITUATION_LASTS, lambda: situation_of(context.runtime, live)
+    )
+
+
+def run_rows(
+    context: Context, runs: Sequence[Run], situation: Situation | None
+) -> list[RunRow]:
     """The rows of a table; ids as short as still differ in it."""
     ids = _short_ids([run.id for run in runs])
     return [
-        RunRow(run, state_of(run), short, run_url(context, run), quoted(str(run)), why(run))
+        RunRow(
+            run=run,
+            state=state_of(run),
+            short_id=short,
+            url=run_url(context, run),
+            field=quoted(str(run)),
+            why=why(run, situation),
+            executions=executions_of(run),
+            worker=worker_of(run),
+        )
         for run, short in zip(runs, ids, strict=True)
     ]
+
+
+def executions_of(run: Run) -> int:
+    """How many executions there were, the one under way included."""
+    return len(run.executions) and max(len(run.executions), run.resumptions + 1)
+
+
+def worker_of(run: Run) -> str:
+    """The node name of the worker that owns it, or owned it last."""
+    last = run.executions[-1].worker if run.executions else None
+    return node_name(run.worker or last) or "–"
+
+
+def node_name(owner: str | None) -> str:
+    """The worker's node name, without what names its start."""
+    return (owner or "").rpartition("/")[0] or (owner or "")
 
 
 def run_url(context: Context, run: Run) -> str:
@@ -90,19 +136,13 @@ def quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
 
 
-def why(run: Run) -> str:
-    """Why a run is as it is, in a few words."""
-    if run.ended:
+def why(run: Run, situation: Situation | None) -> str:
+    """Why a run is as it is: what it waits for, or why it ended."""
+    if run.ended or situation is None:
+        if run.state == "failed" and run.error is not None:
+            return f"{run.error.type}: {run.error.message}"
         return run.reason or ""
-    if run.unroutable:
-        return "unroutable"
-    if run.orphaned:
-        return "its message is late"
-    if run.overdue:
-        return "lease expired"
-    if run.requested:
-        return f"asked to {run.requested}"
-    return run.reason or ""
+    return why_not_moving(run, situation) or ""
 
 
 def _short_ids(ids: list[str]) -> list[str]:
