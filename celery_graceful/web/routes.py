@@ -42,8 +42,8 @@ class Route:
 
 ROUTES = (
     Route("GET", "/", "runs_page", name="Runs"),
-    Route("GET", "/runs/*", "run_page"),
-    Route("POST", "/do", "do_page", needs=OPERATE),
+    Route("GET", "/runs/*", "run.run_page"),
+    Route("POST", "/do", "run.do_page", needs=OPERATE),
     Route("GET", "/login", "login_page:ask", needs=""),
     Route("POST", "/login", "login_page:enter", needs=""),
     Route("POST", "/logout", "login_page:leave", needs=""),

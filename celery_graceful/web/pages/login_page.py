@@ -67,5 +67,10 @@ def leave(context: Context) -> Response:
 
 
 def _form(context: Context, status: int, then: str, user: str = "", trouble: str = "") -> Response:
-    values = {"then": then if way_back(then) == then else "", "user": user, "trouble": trouble}
-    return context.render("login.html", status=status, **values)
+    return context.render(
+        "login.html",
+        status=status,
+        then=then if way_back(then) == then else "",
+        user=user,
+        trouble=trouble,
+    )

@@ -15,6 +15,7 @@ from celery_graceful.web import routes
 from celery_graceful.web.http import MAINTAIN, OPERATE, START
 from celery_graceful.web.rendering.templates import static_version
 from celery_graceful.web.safety import form_tokens
+from celery_graceful.web.safety.way_back import way_back
 
 if TYPE_CHECKING:
     from celery_graceful.model.maintenance.mode import Mode
@@ -87,6 +88,15 @@ class Frame:
         address = self.url(self.request.path)[len(self.request.mount) :]
         query = urlencode(self.request.query.pairs)
         return f"{address}?{query}" if query else address
+
+    @property
+    def back_here(self) -> str:
+        """Where a form of this page comes back to; after a wrong one, where that would have."""
+        return self.here if self.request.safe else way_back(self.request.form.get("back"))
+
+    def back_to(self, given: str) -> str:
+        """The address of the page that ``back`` names."""
+        return self.request.mount + way_back(given)
 
     @property
     def flash(self) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.views.waiting import Situation, situation_of, why_not_moving
 from celery_graceful.views.waiting.situation import PENDING
-from celery_graceful.web.rendering.shown_values import tail
+from celery_graceful.web.rendering.shown_values import node_name, tail
 
 if TYPE_CHECKING:
     from celery_graceful.web.page_context import Context
@@ -80,9 +80,7 @@ def situation_for(context: Context, runs: Sequence[Run]) -> Situation | None:
     )
 
 
-def run_rows(
-    context: Context, runs: Sequence[Run], situation: Situation | None
-) -> list[RunRow]:
+def run_rows(context: Context, runs: Sequence[Run], situation: Situation | None) -> list[RunRow]:
     """The rows of a table; ids as short as still differ in it."""
     ids = _short_ids([run.id for run in runs])
     return [
@@ -108,12 +106,7 @@ def executions_of(run: Run) -> int:
 def worker_of(run: Run) -> str:
     """The node name of the worker that owns it, or owned it last."""
     last = run.executions[-1].worker if run.executions else None
-    return node_name(run.worker or last) or "–"
-
-
-def node_name(owner: str | None) -> str:
-    """The worker's node name, without what names its start."""
-    return (owner or "").rpartition("/")[0] or (owner or "")
+    return node_name(run.worker or last or "–")
 
 
 def run_url(context: Context, run: Run) -> str:

@@ -23,6 +23,11 @@ def number(value: float | None) -> str:
     return f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
 
 
+def rate(value: float | None) -> str:
+    """``12.5/s``."""
+    return "–" if value is None else f"{number(value)}/s"
+
+
 def duration(seconds: float | None) -> str:
     """``3h 12m``; rounded, so that it does not change at every look."""
     if seconds is None:
@@ -74,12 +79,18 @@ def tail(text: str, most: int = 40) -> str:
     return text if len(text) <= most else "…" + text[1 - most :]
 
 
+def node_name(owner: str) -> str:
+    """The node name of a worker, without what names its start."""
+    return owner.rpartition("/")[0] or owner
+
+
 def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(min(max(at, 0.0), _END_OF_TIME), timezone.utc)
 
 
 FILTERS = {
     "number": number,
+    "rate": rate,
     "duration": duration,
     "iso": iso,
     "utc": utc,
@@ -87,4 +98,5 @@ FILTERS = {
     "lines": lines,
     "middle_cut": middle_cut,
     "tail": tail,
+    "node_name": node_name,
 }

@@ -56,9 +56,7 @@ def shown_verbs(run: Run, why_nothing: str) -> list[ShownVerb]:
 
 def _shown(verb: Verb, run: Run, why_nothing: str) -> ShownVerb:
     why_not = why_nothing or _why_not(verb, run)
-    return ShownVerb(
-        str(verb), LABELS[verb], DOES[verb], why_not, verb in ASKING, verb in DANGER
-    )
+    return ShownVerb(str(verb), LABELS[verb], DOES[verb], why_not, verb in ASKING, verb in DANGER)
 
 
 def _why_not(verb: Verb, run: Run) -> str:

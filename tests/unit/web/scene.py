@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
+from typing import Any
 
 from celery import Celery
 
 from celery_graceful import Graceful, IterableTask
+from celery_graceful._celery.message.envelope import Envelope, pack
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Outcome, RunKey
+from celery_graceful.runs.quarantined_items import ENVELOPE, envelope_entry
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.web.dispatch import Screen
@@ -29,20 +33,94 @@ def make_app() -> Celery:
     Graceful(app)
 
     @app.task(base=IterableTask, shared=False, name=TASK)
-    def reindex(path: str = "a.csv", *, cursor: int | None = None) -> Iterator[int]:
+    def reindex(
+        path: str = "a.csv", *, region: str = "eu", limit: int = 0, cursor: int | None = None
+    ) -> Iterator[int]:
         yield 1
 
     return app
 
 
 def begin(
-    runtime: Runtime, name: str, *, task: str = TASK, worker: str = "w1", at: float = 1.0
+    runtime: Runtime,
+    name: str,
+    *,
+    task: str = TASK,
+    worker: str = "w1",
+    at: float = 1.0,
+    envelope: bytes = b"",
 ) -> int:
-    """A worker runs it; the fencing token."""
+    """A worker runs it, for the first time or once more; the fencing token."""
     run = RunKey(task, name)
-    done = transition(runtime.store, run, ev.Admit(0, f"{worker}/abc", at=at), runtime.policy)
+    known = runtime.store.load(run).record
+    admit = ev.Admit(
+        known.generation if known else 0,
+        f"{worker}/abc",
+        at=at,
+        envelope=envelope,
+        process=4711,
+    )
+    done = transition(runtime.store, run, admit, runtime.policy)
     assert done.record is not None
     return done.record.fence
+
+
+def message_of(runtime: Runtime, name: str, *args: Any, **kwargs: Any) -> bytes:
+    """The message with which it was sent, as its record keeps it."""
+    app = runtime.app
+    app.tasks[TASK].apply_async(args, kwargs, task_id=name)
+    with app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        message = channel.basic_get("celery", no_ack=True)
+    body = message.body.encode() if isinstance(message.body, str) else message.body
+    return pack(
+        Envelope(
+            body=body,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=message.headers,
+            properties={"correlation_id": name},
+            exchange="",
+            routing_key="celery",
+            broker=runtime.broker,
+        )
+    )
+
+
+def travelled(runtime: Runtime, name: str, began: float, executions: int = 4) -> int:
+    """A run with a past: several executions, quarantined items; it runs now."""
+    envelope = message_of(runtime, name, "s3://bucket/orders.csv", region="eu", limit=5)
+    at, done, fence = began, 0, 0
+    for number in range(executions):
+        fence = begin(runtime, name, worker=f"w{number % 2}@host", at=at, envelope=envelope)
+        done += 4000 + 1700 * (number % 3)
+        save(runtime, name, fence, done, 60_000)
+        at += 200 + 90 * (number % 2)
+        if number < executions - 1:
+            reason = ("shutdown", "maintenance", "max_execution_time")[number % 3]
+            interrupt(runtime, name, fence, reason, at=at)
+        at += 45
+    return fence
+
+
+def quarantine(runtime: Runtime, name: str, fence: int, count: int = 3) -> None:
+    """Some of its items failed."""
+    run = RunKey(TASK, name)
+    store = runtime.store
+    record = store.load(run).record
+    assert record is not None
+    store.quarantine(run, fence, ENVELOPE, envelope_entry(record.envelope), keep=3600)
+    for number in range(count):
+        cursor = encode(Checkpoint(cursor=number, carry={}, steps=number))
+        entry = {
+            "before": cursor, "cursor": cursor, "item": f"{{'row': {number}}}",
+            "error": f"ValueError('no price in row {number}')",
+            "traceback": f"Traceback (most recent call last):\n  …\nValueError: row {number}",
+            "at": 1.0 + number,
+        }  # fmt: skip
+        assert store.quarantine(run, fence, number, json.dumps(entry), keep=3600)
+    text = encode(Checkpoint(cursor=9, carry={}, steps=record.steps, total=60_000, errors=count))
+    assert store.checkpoint(run, fence, text, record.steps, due_in=30).accepted
 
 
 def save(runtime: Runtime, name: str, fence: int, done: int = 42, total: int | None = 100) -> None:
@@ -52,18 +130,21 @@ def save(runtime: Runtime, name: str, fence: int, done: int = 42, total: int | N
     assert flushed.accepted
 
 
-def interrupt(runtime: Runtime, name: str, fence: int, reason: str = "shutdown") -> None:
+def interrupt(
+    runtime: Runtime, name: str, fence: int, reason: str = "shutdown", *, at: float = 0.0
+) -> None:
     """Its worker stops."""
     run = RunKey(TASK, name)
     record = runtime.store.load(run).record
     assert record is not None
-    gone = ev.HandOver(fence, record.checkpoint, record.steps, reason)
+    gone = ev.HandOver(fence, record.checkpoint, record.steps, reason, at=at)
     transition(runtime.store, run, gone, runtime.policy)
 
 
-def end(runtime: Runtime, name: str, outcome: Outcome, fence: int = 1) -> None:
+def end(runtime: Runtime, name: str, outcome: Outcome, fence: int = 1, *, error: str = "") -> None:
     """It ends."""
-    transition(runtime.store, RunKey(TASK, name), ev.End(fence, outcome), runtime.policy)
+    done = ev.End(fence, outcome, error=error)
+    transition(runtime.store, RunKey(TASK, name), done, runtime.policy)
 
 
 class Browser:

@@ -54,7 +54,7 @@ def test_several_runs_are_paused_at_once(runtime: Runtime, browser: Browser) -> 
     end(runtime, "three", Outcome.COMPLETED)
     browser.get("/")
     browser.post("/do", verb="pause", id=["one", f"{TASK}%5Btwo%5D", "three"], back="/?state=")
-    assert "pause, 2 runs" in browser.message
+    assert "Pause: done for 2 runs" in browser.message
     assert "Refused for 1 run" in browser.message
     for name in ("one", "two"):
         assert "asked to pause" in browser.get(f"/runs/{name}")

@@ -1,0 +1,1 @@
+"""The page of one run, and what its forms do."""
