@@ -31,7 +31,7 @@ def run_row(run: Run, run_id: str = "") -> tuple[str, ...]:
     return (
         run.task,
         run_id or run.id,
-        _state(run),
+        run_state(run),
         _items(run),
         _tail(_cursor(run)),
         str(run.generation),
@@ -40,59 +40,12 @@ def run_row(run: Run, run_id: str = "") -> tuple[str, ...]:
     )
 
 
-def run_details(run: Run) -> list[tuple[str, str]]:
-    """Everything about one run that a person may want to know."""
-    lines = [
-        ("task", run.task),
-        ("id", run.id),
-        ("state", _state(run)),
-        ("items", _items(run)),
-        ("cursor", _cursor(run)),
-        ("carry", as_json(run.carry) if run.carry else "–"),
-        ("owned by", run.worker or "nobody"),
-        ("queue", run.queue or "–"),
-        ("asked to", run.requested or "–"),
-        *_asked_at_start(run),
-        ("last stop", run.reason or "–"),
-        *_worked(run),
-        ("resumptions", str(run.resumptions)),
-        ("generation", str(run.generation)),
-        ("crashes", _crashes(run)),
-        ("sent again", counted(run.republished, "time")),
-        ("unroutable", run.unroutable or "–"),
-        ("age", _age(run)),
-    ]
-    if run.until is not None:
-        left = run.until - run.now
-        span = short(abs(left))
-        what = "lease ends" if run.worker else "next sent"
-        lines.append((what, f"in {span}" if left > 0 else f"{span} ago; a worker acts on it soon"))
-    return lines
-
-
-def _asked_at_start(run: Run) -> list[tuple[str, str]]:
-    given = (
-        ("started once as", run.once),
-        ("pauses after", run.pause_after and counted(run.pause_after, "item")),
-        ("ends after", run.limit and counted(run.limit, "item")),
-        ("dry run", run.dry_run and "yes"),
-    )
-    return [(name, str(value)) for name, value in given if value]
-
-
-def _worked(run: Run) -> list[tuple[str, str]]:
-    if run.seconds is None:
-        return []
-    rate = "" if run.rate is None else f", {run.rate:,.1f}/s"
-    return [("worked for", f"{short(run.seconds)}{rate}")]
-
-
 def run_sentence(run: Run) -> str:
     """The run in a sentence."""
     by = f", owned by {run.worker}" if run.worker else ""
     items = _items(run)
     done = f"{items} {'item' if items == '1' else 'items'} done"
-    return f"{run}: {_state(run)}{by}, {done}, cursor {_tail(_cursor(run))}"
+    return f"{run}: {run_state(run)}{by}, {done}, cursor {_tail(_cursor(run))}"
 
 
 def item_row(item: QuarantinedItem) -> tuple[str, ...]:
@@ -102,7 +55,8 @@ def item_row(item: QuarantinedItem) -> tuple[str, ...]:
     return (str(item.ordinal), _tail(as_json(item.cursor)), _tail(item.item), error, at)
 
 
-def _state(run: Run) -> str:
+def run_state(run: Run) -> str:
+    """The state, and what is unusual about it."""
     if run.ended:
         return run.state
     if run.unroutable:
@@ -114,11 +68,12 @@ def _state(run: Run) -> str:
     return f"{run.state}, asked to {run.requested}" if run.requested else run.state
 
 
-def _crashes(run: Run) -> str:
-    last = f"the last one: {run.last_crash}"
-    if run.crashes:
-        return f"{run.crashes} in a row without progress, {last}"
-    return f"none since its last progress; {last}" if run.last_crash else "none"
+def progress_words(run: Run) -> str:
+    """How far it is: ``42 of 100 items (42 %)``, ``1 item``."""
+    if run.total is None:
+        return counted(run.steps, "item")
+    share = "" if run.percent is None else f" ({int(run.percent)} %)"
+    return f"{run.steps} of {counted(run.total, 'item')}{share}"
 
 
 def _items(run: Run) -> str:

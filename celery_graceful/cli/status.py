@@ -12,6 +12,7 @@ from celery_graceful.cli.context import open_app
 from celery_graceful.cli.exit_codes import of_status
 from celery_graceful.cli.options import json_option
 from celery_graceful.cli.output import print_json, print_table, say
+from celery_graceful.cli.show.live.watch_options import interval_of, watch_options
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Status
@@ -26,14 +27,24 @@ LOG_LINES = 5
 
 
 @click.command()
+@watch_options
 @json_option
 @click.pass_context
-def status(ctx: click.Context, /, as_json: bool, **preload: Any) -> None:
+def status(
+    ctx: click.Context, /, watch: bool, interval: str | None, as_json: bool, **preload: Any
+) -> None:
     """Show what is in maintenance, and what each worker does.
 
     Exit code 10 in maintenance, with or without workers; else 0, or 69 when no worker is there.
+    With --watch it is drawn again every two seconds, until Ctrl-C.
     """
+    every = interval_of(interval, watch=watch, as_json=as_json)
     with open_app(ctx) as at:
+        if every is not None:
+            from celery_graceful.cli.show.live.watch_status import watch_status
+
+            watch_status(ctx, at, every)
+            return
         from celery_graceful.maintenance.api import Maintenance
         from celery_graceful.views.maintenance import SCHEMA, status_as_data
 

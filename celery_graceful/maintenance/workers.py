@@ -79,6 +79,8 @@ class Report:
     #: Why the plugin could not start on it; empty when it could.
     failure: str = ""
     details: Details = NO_DETAILS
+    #: It stops, and takes no more messages.
+    stopping: bool = False
 
     @property
     def running(self) -> tuple[Busy, ...]:
@@ -223,7 +225,7 @@ def _report(data: dict[str, Any]) -> Report:
         strict_json.text(getattr(report, name), name, LONGEST_NAME)
     for name in ("pid", "slots", "busy_count", "parked"):
         strict_json.whole(getattr(report, name), name)
-    for name in ("forced", "paused", "cut_off"):
+    for name in ("forced", "paused", "cut_off", "stopping"):
         strict_json.flag(getattr(report, name), name)
     strict_json.whole(report.version, "version", -1)
     strict_json.number(report.up_for, "up_for")

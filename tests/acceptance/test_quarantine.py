@@ -54,7 +54,7 @@ def test_quarantined_listed_and_replayed(stage: Stage, tmp_path: Path) -> None:
     wait_for(lambda: len(ledger) > ITEMS // 3, 30, "items")
     os.kill(ledger.entries()[-1].pid, SIGKILL)
     assert result.get(timeout=60) == {"done": ITEMS - SEED - 1 - 5, "failed": 5}
-    run = graceful(stage, "runs", result.id)["run"]
+    run = graceful(stage, "show", result.id)["run"]
     bad = [item["cursor"] for item in run["quarantined_items"]]
     assert bad == [100, 200, 300, 400, 500], "each once, whatever was killed"
     assert "ValueError: item 300 is broken" in run["quarantined_items"][2]["traceback"]
@@ -63,7 +63,7 @@ def test_quarantined_listed_and_replayed(stage: Stage, tmp_path: Path) -> None:
     assert graceful(stage, "replay", result.id)["items"] == 5
     wait_for(lambda: "has failed again" in worker.log(), 20, "a replay that fails")
     wait_for(lambda: worker.log().count("has failed again") == 5, 20, "the end of the replay")
-    assert len(graceful(stage, "runs", result.id)["run"]["quarantined_items"]) == 5
+    assert len(graceful(stage, "show", result.id)["run"]["quarantined_items"]) == 5
 
     Path(f"{ledger.path}.fixed").touch()
     first = graceful(stage, "replay", result.id, "-i", str(number))
@@ -71,7 +71,7 @@ def test_quarantined_listed_and_replayed(stage: Stage, tmp_path: Path) -> None:
     assert outcome == {"run": result.id, "replayed": 1, "failed": 0}
     rest = graceful(stage, "replay", result.id)
     assert stage.app.AsyncResult(rest["sent"]).get(timeout=20)["replayed"] == 4
-    assert graceful(stage, "runs", result.id)["run"]["quarantined_items"] == []
+    assert graceful(stage, "show", result.id)["run"]["quarantined_items"] == []
     done = Counter(ledger.items())
     assert set(done) == set(range(SEED + 1, ITEMS))
     assert all(done[item] == 1 for item in (100, 200, 300, 400, 500))

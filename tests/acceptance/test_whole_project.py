@@ -170,7 +170,7 @@ def test_a_run_outlives_a_stop_and_a_kill(
     assert max(counts.values()) <= 2
     assert len(noted) - FILES <= FLUSH / PAUSE + 2
     assert len(set(noted[:at_kill])) == at_kill  # what was stopped was not repeated
-    assert project.command("runs", sent.id)["run"]["state"] == "completed"
+    assert project.command("show", sent.id)["run"]["state"] == "completed"
     assert project.command("doctor")["findings"] == []
     _check_keys(broker, store)
     _check_sentry(project)

@@ -85,5 +85,5 @@ def test_runs_fit_and_what_is_shown_can_be_typed(
     for short in shown:
         assert len([run_id for run_id in ids if run_id.startswith(short)]) == 1
     if width == 80:
-        whole = typed(tmp_path, width, "runs", shown[0])
+        whole = typed(tmp_path, width, "show", shown[0])
         assert any(line.split()[0] == "id" and line.split()[1] in ids for line in whole if line)

@@ -56,7 +56,7 @@ def _retry(run: Run, situation: Situation) -> str | None:
     due = _retry_at(run, situation)
     if due is None or due <= run.now:
         return None
-    error = getattr(run, "error", None)
+    error = run.error
     after = f", after {shown(f'{error.type}: {error.message}')}" if error is not None else ""
     return f"it is retried at {moment(due, run.now)}{after}"
 

@@ -170,6 +170,7 @@ def _worker(owner: str, report: Report) -> WorkerNow:
         waiting=report.waiting_count,
         forced=report.forced,
         cut_off=report.cut_off,
+        stopping=report.stopping,
         failure=report.failure,
         exempt=report.exempt,
     )

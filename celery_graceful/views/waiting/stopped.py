@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.text.counting import counted
@@ -10,6 +10,7 @@ from celery_graceful.views.waiting.holds import held_words
 from celery_graceful.views.waiting.wording import command, moment, shown, start_worker
 
 if TYPE_CHECKING:
+    from celery_graceful.model.run.history import Action
     from celery_graceful.runs.plain_run import Run
     from celery_graceful.views.waiting.situation import Situation
 
@@ -56,9 +57,11 @@ def _lost(run: Run, situation: Situation) -> str:
 
 def _asked(run: Run, situation: Situation) -> str:
     done = "pauses" if run.requested == "pause" else "is cancelled"
-    last = getattr(run, "checkpoint_at", None)
+    last = run.checkpoint_at
     since = f", which began after {moment(last, run.now)}" if last else ""
-    text = f"it {done} after the item that it is at{since}{_by_whom(run, str(run.requested))}"
+    by = _by_whom(run, str(run.requested))
+    asked = f" (asked{by})" if by else ""
+    text = f"it {done} after the item that it is at{since}{asked}"
     if last and run.now - last > _LONG:
         release = command(situation, "release", run)
         return f"{text}; if that item never ends, release the run{release}"
@@ -91,8 +94,8 @@ def _by_whom(run: Run, verb: str) -> str:
     return f" by {shown(action.who, 100)}{why}"
 
 
-def _last(run: Run, *verbs: str) -> Any:
-    actions = reversed(getattr(run, "actions", ()))
+def _last(run: Run, *verbs: str) -> Action | None:
+    actions = reversed(run.actions)
     return next((action for action in actions if action.verb in verbs), None)
 
 

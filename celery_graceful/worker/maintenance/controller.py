@@ -272,6 +272,7 @@ class MaintenanceController:
             start=self._flag.worker,
             up_for=round(time.monotonic() - self._began, 3),
             details=self._details.read({request.id for request in requests}),
+            stopping=self._flag.raised,
         )
 
     def _disconnected(self) -> bool:

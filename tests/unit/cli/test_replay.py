@@ -13,7 +13,7 @@ from celery_graceful.runs.quarantined_items import ENVELOPE, REPLAY, envelope_en
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, queued
 
-runs: Any = importlib.import_module("celery_graceful.cli.show_runs")
+runs: Any = importlib.import_module("celery_graceful.cli.show.one_run")
 
 
 def quarantined(runtime: Runtime, *ordinals: int) -> None:
@@ -36,10 +36,10 @@ def quarantined(runtime: Runtime, *ordinals: int) -> None:
 def test_items_are_listed(call: Run, runtime: Runtime) -> None:
     begin(runtime)
     quarantined(runtime, 7, 12)
-    done = call("runs", ID)
+    done = call("show", ID)
     assert "ValueError('broken')" in done.stdout
-    assert f"celery graceful replay {ID}" in done.stderr
-    (first, _) = json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined_items"]
+    assert f"celery graceful replay {ID}" in done.stdout
+    (first, _) = json.loads(call("show", ID, "-j").stdout)["run"]["quarantined_items"]
     assert (first["number"], first["cursor"], first["traceback"]) == (7, 7, "Traceback …")
 
 
@@ -48,13 +48,14 @@ def test_the_first_of_many_items_are_said_to_be_the_first(
 ) -> None:
     begin(runtime)
     quarantined(runtime, 7, 12, 13)
-    monkeypatch.setattr(runs, "MOST_ITEMS", 3)
-    assert "quarantined items" not in call("runs", ID).stderr
+    monkeypatch.setattr(runs, "MOST_SHOWN", 3)
+    assert "quarantined items" not in call("show", ID).stderr
+    monkeypatch.setattr(runs, "MOST_SHOWN", 2)
     monkeypatch.setattr(runs, "MOST_ITEMS", 2)
-    done = call("runs", ID)
+    done = call("show", ID)
     assert "The first 2 of 3 quarantined items." in done.stderr
     assert done.stdout.count("ValueError") == 2
-    assert len(json.loads(call("runs", ID, "-j").stdout)["run"]["quarantined_items"]) == 2
+    assert len(json.loads(call("show", ID, "-j").stdout)["run"]["quarantined_items"]) == 2
 
 
 def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:

@@ -84,7 +84,7 @@ def test_crashes_count_until_the_run_gets_further(
     runtime.store.swap(RUN, record.version, crashed, due_in=30)
     (run,) = json.loads(call("runs", "-j").stdout)["runs"]
     assert (run["crashes"], run["last_crash"]) == (column, last or None)
-    assert re.search(rf"^crashes +{line}$", call("runs", ID).stdout, re.MULTILINE)
+    assert re.search(rf"^crashes +{line}$", call("show", ID).stdout, re.MULTILINE)
 
 
 def test_runs_under_way_come_first(call: Run, runtime: Runtime) -> None:
@@ -104,7 +104,7 @@ def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) ->
     assert data["schema"] == 1
     (run,) = data["runs"]
     assert (run["id"], run["steps"], run["total"], run["cursor"]) == (ID, 42, 100, 41)
-    alone = json.loads(call("runs", ID, "--json").stdout)["run"]
+    alone = json.loads(call("show", ID, "--json").stdout)["run"]
     assert alone.pop("now") >= run.pop("now")
     assert alone == {**run, "quarantined_items": []}
 
@@ -112,8 +112,8 @@ def test_json_has_a_schema_and_nothing_beside_it(call: Run, runtime: Runtime) ->
 def test_one_run_is_shown_in_full(call: Run, runtime: Runtime) -> None:
     begin(runtime)
     for name in (ID, f"{TASK}[{ID}]"):
-        shown = call("runs", name).stdout
-        for line in (r'carry +\{"rows": 42\}', r"owned by +w1/abc", r"lease ends +in \d+"):
+        shown = call("show", name).stdout
+        for line in (r'carry +\{"rows": 42\}', r"worker +w1/abc", r"lease ends +in \d+"):
             assert re.search(line, shown), shown
 
 
@@ -130,7 +130,7 @@ def test_runs_can_be_picked_by_state(call: Run, runtime: Runtime) -> None:
 def test_a_run_of_a_task_that_is_not_registered_is_found(call: Run, runtime: Runtime) -> None:
     begin(runtime)
     del runtime.app.tasks[TASK]
-    assert call("runs", ID).exit_code == 0
+    assert call("show", ID).exit_code == 0
 
 
 def test_one_id_in_two_tasks_has_to_be_told_apart(call: Run, app: Celery, runtime: Runtime) -> None:
@@ -149,6 +149,6 @@ def test_one_id_in_two_tasks_has_to_be_told_apart(call: Run, app: Celery, runtim
 
 
 def test_an_unknown_run_is_refused(call: Run) -> None:
-    done = call("runs", "nobody")
+    done = call("show", "nobody")
     assert done.exit_code == 4
     assert "no run 'nobody' is known to the app 'shop'" in done.stderr

@@ -49,7 +49,7 @@ def test_a_shortened_id_names_one_of_the_store() -> None:
     assert shortened([LONG], lambda _: many) == [LONG]
 
 
-@pytest.mark.parametrize("verb", ["runs", "pause", "cancel"])
+@pytest.mark.parametrize("verb", ["show", "pause", "cancel"])
 @pytest.mark.parametrize("name", [ID[:1], ID[:7], ID, f"{TASK}[{ID[:4]}", f"{TASK}[{ID[:4]}]"])
 def test_every_command_takes_the_beginning_of_an_id(
     call: Run, runtime: Runtime, verb: str, name: str
@@ -72,7 +72,7 @@ def test_what_undoes_a_change_names_the_run_in_full(call: Run, runtime: Runtime)
     assert f"Undo: celery graceful resume '{TASK}[{ID}]'\n" in undo
 
 
-@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "resend", "replay"])
+@pytest.mark.parametrize("verb", ["show", "pause", "resume", "cancel", "resend", "replay"])
 def test_an_ambiguous_beginning_is_refused_with_the_candidates(
     call: Run, runtime: Runtime, verb: str
 ) -> None:
@@ -95,7 +95,7 @@ def test_a_whole_id_is_not_ambiguous(call: Run, runtime: Runtime) -> None:
 
 def test_many_candidates_are_not_all_named(call: Run, runtime: Runtime) -> None:
     admitted(runtime, *(f"a{number:02}" for number in range(30)))
-    done = call("runs", "a")
+    done = call("show", "a")
     assert "'a' fits more than 10 runs" in done.stderr
     assert len(re.findall(rf"{TASK}\[a", done.stderr)) == 10
 
@@ -132,11 +132,11 @@ def test_the_list_of_runs_fits_and_its_ids_can_be_typed(
     assert len(ids) == 4
     assert all((len(run_id) == len(LONG)) is whole for run_id in ids if run_id[:2] == "7e")
     for run_id in ids:
-        assert call("runs", run_id).exit_code == 0
+        assert call("show", run_id).exit_code == 0
     for _ in range(2):  # with others that are not shown
         lines = call("runs", "-n", "2").stdout.splitlines()
         for run_id in re.findall(r"(?<!\S)[87][fe]6f\S+", "\n".join(lines)):
-            assert call("runs", run_id).exit_code == 0
+            assert call("show", run_id).exit_code == 0
 
 
 def test_one_run_and_its_undo_are_not_cut(
@@ -144,4 +144,4 @@ def test_one_run_and_its_undo_are_not_cut(
 ) -> None:
     begin(runtime)
     terminal(40)
-    assert RUN.id in call("runs", ID[:3]).stdout
+    assert RUN.id in call("show", ID[:3]).stdout

@@ -54,7 +54,7 @@ def test_a_key_starts_one_run_and_says_so(call: Run, app: Celery) -> None:
     assert ended.exit_code == 0
     assert "Has completed already" in ended.stderr
     assert json.loads(ended.stdout)["how"] == "completed"
-    shown = call("runs", "import-2026").stdout
+    shown = call("show", "import-2026").stdout
     assert re.search(r"started once as +import-2026", shown)
     assert re.search(r"worked for +\S+", shown)
 

@@ -54,7 +54,7 @@ def test_a_store_that_cannot_be_asked(
     assert told in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["runs", "pause", "resume", "cancel", "resend"])
+@pytest.mark.parametrize("verb", ["show", "pause", "resume", "cancel", "resend"])
 def test_a_run_of_a_later_version(call: Run, runtime: Runtime, verb: str) -> None:
     begin(runtime)
     elsewhere = Elsewhere(runtime.store_url, runtime.namespace)

@@ -1,0 +1,1 @@
+"""Commands that look at runs: a list, one run, live tables."""

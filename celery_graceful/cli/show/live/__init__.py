@@ -1,0 +1,1 @@
+"""Tables in a terminal that are drawn again and again."""
