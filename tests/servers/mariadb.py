@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,8 @@ class MariaDB(Server):
                 *(self._server, "--no-defaults", f"--datadir={data}", f"--port={self.port}"),
                 # The path of a socket may be 107 bytes long.
                 *(f"--socket={self._folder}/socket", f"--pid-file={self._folder}/pid"),
+                # A server that starts removes the temporary tables of all that share the folder.
+                f"--tmpdir={self._folder}",
                 *_SETTINGS,
             ],
             log=self._folder / "server.log",
@@ -136,6 +139,7 @@ class MariaDB(Server):
                 *_SETTINGS[-3:],
             ],
             cwd=self._folder,
+            env={**os.environ, "TMPDIR": str(self._folder)},
             user=self._user,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -36,7 +36,13 @@ values = (
 def test_values_come_back_equal_and_of_the_same_type(value: Any) -> None:
     back = decode(json.loads(json.dumps(encode(value, "c"), allow_nan=False)), "c")
     assert type(back) is type(value)
-    assert back == value
+    assert _moment(back) == _moment(value)
+
+
+def _moment(value: Any) -> Any:
+    """A moment in UTC: Python never calls two equal when one is in a gap of its zone."""
+    zoned = isinstance(value, datetime) and value.tzinfo is not None
+    return value.astimezone(timezone.utc) if zoned else value
 
 
 def test_what_is_no_number_comes_back_as_such() -> None:
