@@ -7,6 +7,7 @@ itself: other commands do not load the Celery configuration or import tasks beca
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,6 +138,34 @@ def _of_tasks_and_store(app: Any) -> Iterator[Any]:
         )
     if facts.store in ("sqlite", "memory") and facts.of_kind(Kind.ITERABLE):
         yield _one_host(facts.store_url)
+    if facts.store == "sqlite":
+        yield from _locked_out(app, facts.store_path, facts.store_url)
+
+
+def _locked_out(app: Any, store_file: str, store: str) -> Iterator[Any]:
+    """Tasks whose batches lock the file that the store has to write to meanwhile."""
+    from django.db import connections
+
+    from celery_graceful.atomic.django_database import DjangoDatabase
+    from celery_graceful.execution.run_task import RunTask
+
+    for name, task in sorted(app.tasks.items()):
+        if not (isinstance(task, RunTask) and task.max_failed_items and task.atomic):
+            continue
+        database = getattr(task.atomic, "database", None)
+        alias = database.using if isinstance(database, DjangoDatabase) else None
+        if alias not in connections or connections[alias].vendor != "sqlite":
+            continue
+        file = str(connections[alias].settings_dict["NAME"])
+        if os.path.realpath(file) == os.path.realpath(store_file):
+            yield checks.Warning(
+                f"The items of {name} and the store of runs, {store}, are in the same SQLite file:"
+                " with max_failed_items the store is written while a batch has locked it.",
+                hint="Set CELERY_GRACEFUL_STORE to another file, such as sqlite:///runs.db, or to a"
+                " Redis.",
+                obj=name,
+                id="celery_graceful.W006",
+            )
 
 
 def _one_host(store: str) -> Any:

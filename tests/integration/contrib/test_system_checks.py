@@ -23,6 +23,31 @@ def faulty():
 """
 
 
+ONE_FILE = """
+from celery_graceful import IterableTask, iterable_task, sources
+from celery_graceful.atomic import Atomic
+
+class Atomically(IterableTask):
+    abstract = True
+    atomic = Atomic.django()
+
+    def build_enumerator(self, *, cursor):
+        return sources.numbers(0, 9, cursor=cursor)
+
+    def each_iteration(self, number):
+        pass
+
+@iterable_task
+class LocksNobodyOut(Atomically):
+    name = "orders.locks_nobody_out"
+
+@iterable_task
+class LocksTheStoreOut(Atomically):
+    name = "orders.locks_the_store_out"
+    max_failed_items = 3
+"""
+
+
 def ids(printed: str) -> list[str]:
     return re.findall(r"\(celery_graceful\.(\w+)\)", printed)
 
@@ -58,6 +83,19 @@ def test_tasks_and_the_store(project: Project) -> None:
     project.write("orders/tasks.py", "raise LookupError('of the project')")
     assert ids(project.run("manage.py", "migrate")) == []
     assert ids(project.run("manage.py", "check", "--database", "default")) == ["W004"]
+
+
+def test_items_and_the_store_in_one_sqlite_file(project: Project) -> None:
+    project.tasks(ONE_FILE)
+    for store, found in (
+        (f"sqlite:///{project.folder}/db.sqlite3", ["I001", "W006"]),
+        (f"sqlite:///{project.folder}/runs.db", ["I001"]),
+    ):
+        project.set(CELERY_GRACEFUL_STORE=store)
+        printed = project.run("manage.py", "check")
+        assert sorted(ids(printed)) == found
+        assert ("The items of orders.locks_the_store_out and" in printed) == (len(found) > 1)
+        assert "locks_nobody_out" not in printed
 
 
 def test_migrations(project: Project) -> None:

@@ -24,6 +24,7 @@ from celery_graceful.sources import (
     sequence,
     skipping,
 )
+from celery_graceful.sources.keyset.row_source import RowSource
 from celery_graceful.sources.skipping import UNMOVED
 
 
@@ -350,3 +351,18 @@ def test_all_that_was_opened_is_closed() -> None:
             next(combined, None)
         combined.close()
         assert opened == []
+
+
+def test_combinations_do_not_count_what_nobody_knows_before_the_end() -> None:
+    def rows(cursor: Any = None) -> Any:
+        return RowSource(numbers(0, 9, cursor=cursor), lambda: 9)
+
+    assert rows().count() == 9
+    combined: list[Any] = [
+        filtered(rows(), bool),
+        batched(rows(), 2),
+        batched(rows(), target="1s"),
+        chained(rows, rows),
+        nested([rows, lambda outer, cursor: rows(cursor)]),
+    ]
+    assert [source for source in combined if hasattr(source, "count")] == []
