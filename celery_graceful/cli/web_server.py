@@ -104,7 +104,7 @@ def _serve(at: OpenApp, host: str, port: int, options: ScreenOptions) -> None:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     shown = f"[{host}]" if ":" in host else host
     what = "actions allowed after login" if not options.read_only else "read-only"
-    say(f"Serving http://{shown}:{server.server_port}/ ({what}). Ctrl-C ends it.", err=True)
+    say(f"Serving http://{shown}:{server.port}/ ({what}). Ctrl-C ends it.", err=True)
     try:
         server.serve_forever()
     finally:

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error
 
+from tests.acceptance.browser.shop import PASSWORD, USER, Shop, open_shop
 from tests.acceptance.browser.visitor import Visitor
 from tests.servers.chromium import find_program, open_chromium
 from tests.servers.fixtures import made_or_skipped
+from tests.servers.valkey import Valkey
 
 Visit = Callable[..., Visitor]
+Cookies = list[Any]
 
 #: Browsers that work at the same time, in whichever process of the test run.
 BROWSERS = 2
@@ -35,6 +38,41 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="package")
+def shop(valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The scene: one worker for all tests here."""
+    with open_shop(valkey_server.fresh_url(), tmp_path_factory.mktemp("shop")) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="package")
+def screen(shop: Shop) -> str:
+    """The address of a screen that may change something, with a login."""
+    return shop.serve_screen("--allow-actions", "--auth", f"{USER}:{shop.password_file()}")
+
+
+@pytest.fixture(scope="package")
+def session(chromium: Browser, screen: str) -> Cookies:
+    """The cookies of somebody who has logged in there."""
+    visitor = Visitor(chromium, screen)
+    log_in(visitor.open())
+    cookies = visitor.context.cookies()
+    visitor.close()
+    return cookies
+
+
+@pytest.fixture
+def person(visit: Visit, screen: str, session: Cookies) -> Visit:
+    """A function that opens a window of somebody who has logged in; arguments as ``Visitor``."""
+
+    def opened(**options: Any) -> Visitor:
+        visitor = visit(screen, **options)
+        visitor.context.add_cookies(session)
+        return visitor
+
+    return opened
+
+
 @pytest.fixture
 def visit(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visit]:
     """A function that opens a window at an address; arguments as ``Visitor``."""
@@ -50,6 +88,14 @@ def visit(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> 
     yield opened
     for visitor in visitors:
         visitor.close()
+
+
+def log_in(visitor: Visitor, user: str = USER, password: str = PASSWORD) -> None:
+    """Fill in the login that the page shows."""
+    page = visitor.page
+    page.get_by_label("User").fill(user)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
 
 
 @pytest.hookimpl(wrapper=True)
