@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from celery_graceful._celery.message.envelope import unpack
+from celery_graceful._celery.message.envelope import Envelope, unpack
+from celery_graceful._celery.message.shown_call import ShownCall, shown_call
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model import rates
 from celery_graceful.model.run.cursor import Checkpoint, decode
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 _PENDING = (State.INTERRUPTED, State.RETRYING)
 _OUTCOMES = tuple(map(str, Outcome))
+_NO_CALL = ShownCall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,11 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
     options = readable_options(record.options)
     total = checkpoint.total if checkpoint else None
     executions = executions_of(record)
-    rate, now_rate = (
-        _rate(record, executions, checkpoint),
-        rates.rate_now(checkpoint, record.steps, now),
-    )
+    rate = _rate(record, executions, checkpoint)
+    now_rate = rates.rate_now(checkpoint, record.steps, now)
+    message, call = _message(record), _NO_CALL
+    if message is not None:
+        call = shown_call(runtime.app, key.task, message, runtime.settings.mask)
     return Run(
         task=key.task,
         id=key.id,
@@ -164,7 +167,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         carry=checkpoint.carry if checkpoint else None,
         unreadable=unreadable,
         quarantined=checkpoint.errors if checkpoint else 0,
-        queue=queue_of(runtime, record),
+        queue=None if message is None else _queue(runtime, message),
         worker=record.owner,
         generation=record.generation,
         resumptions=max(0, record.resumptions),
@@ -183,6 +186,10 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         limit=options.limit or None,
         dry_run=options.dry_run,
         seconds=_seconds(record),
+        args=call.args,
+        kwargs=call.kwargs,
+        sent_by=options.by or call.sent_by,
+        priority=call.priority,
         rate=rate,
         rate_now=now_rate if record.owner is not None else None,
         time_left=rates.time_left(record.steps, total, now_rate or rate) if record.live else None,
@@ -236,14 +243,23 @@ def _seconds(record: Record) -> float | None:
 
 def queue_of(runtime: Runtime, record: Record) -> str | None:
     """The queue that a run's messages go to; ``None``: its message is gone or cannot be read."""
+    message = _message(record)
+    return None if message is None else _queue(runtime, message)
+
+
+def _queue(runtime: Runtime, message: Envelope) -> str:
+    delivery = {"exchange": message.exchange, "routing_key": message.routing_key}
+    return queue_of_delivery(runtime.app, delivery)
+
+
+def _message(record: Record) -> Envelope | None:
+    """What is sent for the run; ``None``: it is gone or cannot be read."""
     if not record.envelope:
         return None
     try:
-        envelope = unpack(record.envelope)
+        return unpack(record.envelope)
     except CorruptRecord:
         return None
-    delivery = {"exchange": envelope.exchange, "routing_key": envelope.routing_key}
-    return queue_of_delivery(runtime.app, delivery)
 
 
 def _checkpoint(record: Record) -> tuple[Checkpoint | None, str | None]:

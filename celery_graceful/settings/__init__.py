@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celery_graceful.settings.markdown import table_markdown
 from celery_graceful.settings.read_settings import (
     Settings,
     option_problems,
@@ -10,7 +11,7 @@ from celery_graceful.settings.read_settings import (
     read,
 )
 from celery_graceful.settings.setting import PREFIX, Setting
-from celery_graceful.settings.setting_table import OPTIONS, SETTINGS, table_markdown
+from celery_graceful.settings.setting_table import OPTIONS, SETTINGS
 
 __all__ = [
     "OPTIONS",

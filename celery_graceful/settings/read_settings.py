@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -41,6 +41,7 @@ class Settings:
     ask_kubernetes: bool
     kill_margin: float | None
     doctor_at_start: bool
+    mask: frozenset[str] | Callable[..., Any]
     leaked_processes: str
     maintenance_poll: float
     maintenance_exempt_queues: frozenset[str]

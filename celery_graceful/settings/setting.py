@@ -120,6 +120,11 @@ def parse_names(value: object) -> frozenset[str]:
     return frozenset(parse_text(name).strip() for name in value)
 
 
+def parse_mask(value: object) -> frozenset[str] | Callable[..., Any]:
+    """A function, or names as :func:`parse_names` takes them."""
+    return value if callable(value) else parse_names(value)
+
+
 def parse_policies(value: object) -> Mapping[str, str]:
     """A policy for all beat entries, or policies by the name or pattern of entries."""
     given = {"*": value} if isinstance(value, str) else value

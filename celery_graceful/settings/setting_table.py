@@ -10,6 +10,7 @@ from celery_graceful.settings.setting import (
     Setting,
     one_of,
     optional,
+    parse_mask,
     parse_names,
     parse_options,
     parse_policies,
@@ -230,6 +231,16 @@ _LINES = (
         " or repeat work: a line for each finding of `graceful doctor`.",
     ),
     Setting(
+        "graceful_mask",
+        parse_mask,
+        frozenset(),
+        "a list of names, or a function",
+        '["iban", "customer"]',
+        "Arguments of runs that are not shown, by their names, at any depth; or a function of the"
+        " task's name, `args` and `kwargs` that returns what is shown instead of the two. Names"
+        " such as `password`, `token` and `api_key` are never shown.",
+    ),
+    Setting(
         "graceful_leaked_processes",
         one_of("off", "warn", "kill"),
         "off",
@@ -284,12 +295,3 @@ OPTIONS: Mapping[str, Setting] = MappingProxyType(
         )
     }
 )
-
-
-def table_markdown() -> str:
-    """The table of all settings in Markdown, for the reference."""
-    lines = ["| Setting | Default | Expected | Meaning |", "|---|---|---|---|"]
-    for line in SETTINGS.values():
-        cells = (f"`{line.name}`", line.default_text, line.expected, line.meaning)
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
