@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 AT_ONCE = 50
 #: Seconds that a listing and the counts of the tabs are shown without a look at the store: together
 #: with the rest of the page, an open one costs the store less than one call a second.
-LASTS = 4.5
+LASTS = 3.0
 COUNTS_LAST = 15.0
 #: The tabs by their states, and the states that are parts of them.
 TABS = {

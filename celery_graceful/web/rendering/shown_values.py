@@ -7,11 +7,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from celery_graceful.durations import short
+from celery_graceful.text.masking import mask_text
 from celery_graceful.text.printable import printable_json, printable_lines
 from celery_graceful.views.runs import plain
 
 #: Python's calendar has no later moment, and years before 1 cannot be written.
 _END_OF_TIME = 200_000_000_000
+#: Characters of a text that is shown.
+_LONGEST = 20_000
 
 
 def number(value: float | None) -> str:
@@ -56,14 +59,23 @@ def as_json(value: Any, indent: int | None = None) -> str:
     return printable_json(text)
 
 
+def masked_json(value: Any, indent: int | None = None) -> str:
+    """The same for what is only looked at: addresses in it are shown without passwords."""
+    return mask_text(as_json(value, indent)[:_LONGEST])
+
+
+def masked(text: str) -> str:
+    """A text of others, such as an error, with the passwords in it masked."""
+    return mask_text(text[:_LONGEST])
+
+
 def lines(text: str) -> Any:
-    """A text with its lines, for ``<pre>``."""
+    """A text of others with its lines, for ``<pre>``; passwords in it are masked."""
     from markupsafe import Markup, escape
 
-    longest = 20_000
-    if len(text) > longest:
-        text = f"… ({len(text):,} characters)\n{text[-longest:]}"
-    return Markup(escape(printable_lines(text)))
+    if len(text) > _LONGEST:
+        text = f"… ({len(text):,} characters)\n{text[-_LONGEST:]}"
+    return Markup(escape(printable_lines(mask_text(text))))
 
 
 def middle_cut(text: str, most: int = 60) -> str:
@@ -95,6 +107,8 @@ FILTERS = {
     "iso": iso,
     "utc": utc,
     "as_json": as_json,
+    "masked": masked,
+    "masked_json": masked_json,
     "lines": lines,
     "middle_cut": middle_cut,
     "tail": tail,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from celery import Celery
 
@@ -178,11 +179,18 @@ class Browser:
 
     def send(self, method: str, url: str, form: Fields, **headers: str) -> str:
         """Send a request and follow what it answers."""
-        from urllib.parse import parse_qsl, unquote
+        self.url = url
+        self.last = self.screen.answer(self.request_for(method, url, form, **headers))
+        self.keep_cookies(self.last)
+        if self.last.status == 303:
+            return self.get(self.last.header("location"))
+        return self.text
 
+    def request_for(self, method: str, url: str, form: Fields, **headers: str) -> Request:
+        """The request that would be sent."""
         path, _, query = url.partition("?")
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        request = replace(
+        return replace(
             self.base,
             method=method,
             path=unquote(path),
@@ -190,12 +198,6 @@ class Browser:
             form=form,
             headers={**self.headers, "cookie": cookie, **headers},
         )
-        self.url = url
-        self.last = self.screen.answer(request)
-        self._keep_cookies(self.last)
-        if self.last.status == 303:
-            return self.get(self.last.header("location"))
-        return self.text
 
     @property
     def status(self) -> int:
@@ -214,7 +216,8 @@ class Browser:
         found = re.search(r'<p class="message is-\w+">(.*?)</p>', self.text, re.DOTALL)
         return unescape(found[1]) if found else ""
 
-    def _keep_cookies(self, response: Response) -> None:
+    def keep_cookies(self, response: Response) -> None:
+        """Do what the response says about cookies."""
         for name, value in response.headers:
             if name == "Set-Cookie":
                 cookie, *rest = value.split("; ")

@@ -33,6 +33,8 @@ _NAMED = 3
 _LISTED = 20
 #: After these the run's own page has nothing more to show.
 _GONE = frozenset({Verb.DELETE})
+#: The field at which an error is shown that concerns the whole form.
+_FIRST = {Verb.ADJUST: "checkpoint_interval"}
 
 
 def page(context: Context) -> Response:
@@ -82,7 +84,7 @@ def _one(context: Context, verb: Verb, name: str) -> Response:
             context, name, status=422, given=fields, errors=exc.errors, opened=str(verb)
         )
     except (errors.CursorError, ValueError) as exc:
-        field = "cursor" if "cursor" in form else "reason"
+        field = "cursor" if "cursor" in form else _FIRST.get(verb, "reason")
         return run_page.show(
             context,
             name,

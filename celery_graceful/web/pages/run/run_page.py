@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a run and its items are shown without a look at the store.
 LASTS = 2.0
-ITEMS_LAST = 8.0
+ITEMS_LAST = 15.0
 #: Which run an id names is remembered for so long.
 NAMED = 600.0
 #: Quarantined items on a page, and executions that are shown at once.

@@ -34,7 +34,10 @@ def arguments_of(verb: Verb, form: Fields, run: Callable[[], Run]) -> dict[str, 
         WrongArguments: a field cannot be what it is.
     """
     if verb in (Verb.REWIND, Verb.FORK):
-        return _cursor(form, run)
+        given = _cursor(form, run)
+        if verb is Verb.REWIND and not given:
+            raise WrongArguments({"cursor": "Write a cursor; null is the beginning."})
+        return given
     if verb is Verb.ADJUST:
         return _adjusted(form)
     if verb is Verb.REPLAY:
@@ -87,13 +90,6 @@ def _items(form: Fields) -> dict[str, Any]:
     return {}
 
 
-def _size(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
-        raise ValueError(f"{text!r} is less than 1")
-    return number
-
-
 def _whole(text: str) -> int:
     try:
         return int(text[:16])
@@ -103,7 +99,7 @@ def _whole(text: str) -> int:
 
 _ADJUSTED: dict[str, Callable[[str], Any]] = {
     "checkpoint_interval": parse,
-    "batch_size": _size,
+    "batch_size": _whole,
     "priority": _whole,
     "queue": str,
 }
