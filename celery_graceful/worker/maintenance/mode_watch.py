@@ -190,7 +190,9 @@ class ModeWatch:
         store.write_text(REPORTS, self._name, encode_report(self._report()), keep=KEEP)
         notice = store.read_text(NOTICES, NOTICE)
         answered = time.monotonic()
-        self._ahead, self._reached_at, self._looked_at = notice.now - answered, answered, began
+        self._ahead = notice.now - answered
+        # Since it began: others count from when the report was written, however late the answer.
+        self._reached_at = self._looked_at = began
         with self._memory.lock:
             self._outage = self._outage.answered()
         if self._unavailable:

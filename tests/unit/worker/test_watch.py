@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,13 @@ class Breaking(MemoryStore):
     """A store that can be away."""
 
     away = False
+    #: Seconds until the answer to a write comes; others see at once what was written.
+    late = 0.0
+
+    def write_text(self, *args: Any, **options: Any) -> Text | None:
+        written = super().write_text(*args, **options)
+        time.sleep(self.late)
+        return written
 
     def read_text(self, kind: str, name: str) -> Text:
         if self.away:
@@ -131,6 +139,17 @@ def test_one_that_pauses_without_a_store_does_so_after_a_lease(store: Breaking) 
     wait_for(lambda: told.watch.look() or told.watch.known.cut_off, 20, "that it is cut off")
     assert time.monotonic() - began < 12
     store.away = False
+    assert told.watch.look()
+    assert not told.watch.known.cut_off
+
+
+def test_an_answer_that_comes_late_does_not_make_the_report_newer(store: Breaking) -> None:
+    """Others count from when it was written: after a lease, the worker is gone for them."""
+    told = Told(store, lease=0.3, pauses=True)
+    store.late = 0.4
+    assert told.watch.look()
+    assert told.watch.known.cut_off
+    store.late = 0.0
     assert told.watch.look()
     assert not told.watch.known.cut_off
 
