@@ -48,7 +48,7 @@ resend = _change_command(
     "items",
     type=click.IntRange(0),
     multiple=True,
-    help="Only this item, by its number in `graceful runs ID`; may be given several times.",
+    help="Only this item, by its number in `graceful show ID`; may be given several times.",
 )
 @json_option
 @click.pass_context

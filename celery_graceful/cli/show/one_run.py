@@ -78,10 +78,21 @@ def _print(at: OpenApp, run: Run, why: str | None, items: Page[QuarantinedItem],
     if items.items:
         _head("Quarantined items")
         print_table(ITEM_HEADINGS, [item_row(item) for item in items], solid=("number",))
-    commands = list(_commands(at, run, name, len(items.items)))
+    commands = _fitting_commands(at, run, name, len(items.items))
     if commands:
         _head("What can be done")
         print_pairs(commands)
+
+
+def _fitting_commands(at: OpenApp, run: Run, name: str, items: int) -> list[tuple[str, str]]:
+    """With a shortened id where the terminal is too narrow for the whole one."""
+    from celery_graceful.text.terminal import cell_width, terminal_width
+
+    commands, width = list(_commands(at, run, name, items)), terminal_width()
+    verbs = max((len(verb) for verb, _ in commands), default=0) + 2
+    if width is None or all(verbs + cell_width(line) <= width for _, line in commands):
+        return commands
+    return list(_commands(at, run, at.runs.short_ids([run])[0], items))
 
 
 def _commands(at: OpenApp, run: Run, name: str, items: int) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from celery_graceful.cli.show.filter_options import (
     listed,
 )
 from celery_graceful.cli.show.live.watch_options import interval_of, watch_options
+from celery_graceful.text.printable import printable
 
 if TYPE_CHECKING:
     from celery_graceful.runs.plain_run import Page, Run
@@ -49,7 +50,8 @@ def runs(
     ends that.
     """
     if run_id is not None:
-        raise Misuse(f"`runs` lists runs; one run is shown by: graceful show {run_id}")
+        named = printable(run_id, 200)
+        raise Misuse(f"`runs` lists runs; one run is shown by: graceful show {named}")
     every = interval_of(interval, watch=watch, as_json=as_json)
     given = given_filters(options)
     arguments = as_arguments(given)

@@ -156,7 +156,7 @@ class Quarantine:
                 f"{self._execution.task.name}[{self._execution.id}]: {errors} of"
                 f" {counted(self._ordinal + 1, 'item')} failed, more than max_failed_items ="
                 f" {self._execution.task.max_failed_items!r} allows. They are quarantined: see"
-                " `graceful runs ID`, fix the cause, start the task anew after its cursor, and"
+                " `graceful show ID`, fix the cause, start the task anew after its cursor, and"
                 " replay them."
             ) from exc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -76,7 +76,9 @@ def test_filters_are_in_the_title(call: Run, runtime: Runtime, frames: Frames) -
 def test_a_store_that_goes_away_is_in_the_frame(
     frames: Frames, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers = iter(["first", StoreUnavailable("redis://:secret@r/0: refused"), "later", ""])
+    answers: Iterator[str | Exception] = iter(
+        ["first", StoreUnavailable("redis://:secret@r/0: refused"), "later", ""]
+    )
 
     def look() -> str:
         answer = next(answers)

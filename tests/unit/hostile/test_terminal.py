@@ -33,7 +33,7 @@ def test_lists_and_single_runs(call: Call, runtime: Runtime, text: str) -> None:
     table = check(call, "runs")
     assert all(str(state) in table or state is State.ENDED for state in State)
     for key in keys:
-        check(call, "runs", "--", f"{key.task}[{key.id}]")
+        check(call, "show", "--", f"{key.task}[{key.id}]")
     data = json.loads(check(call, "runs", "--json"))
     assert {run["id"] for run in data["runs"]} == {key.id for key in keys}
 
@@ -45,7 +45,7 @@ def test_what_should_be_json_and_is_not(call: Call, runtime: Runtime, text: str)
     check(call, "runs")
     json.loads(check(call, "runs", "--json"))
     for state in State:
-        check(call, "runs", f"a-{state}")
+        check(call, "show", f"a-{state}")
 
 
 def test_a_reason_for_maintenance(call: Call) -> None:
@@ -59,7 +59,8 @@ def test_a_reason_for_maintenance(call: Call) -> None:
 def test_ids_that_are_not_there(call: Call) -> None:
     for text in TEXTS.values():
         if text.strip():
-            done = call("runs", "--", text.replace("\x00", ""))
-            assert done.exit_code != 0
-            assert not unsafe_in(done.stdout + done.stderr)
-            assert len(done.stderr) < MUCH
+            for command in ("show", "runs"):
+                done = call(command, "--", text.replace("\x00", ""))
+                assert done.exit_code != 0
+                assert not unsafe_in(done.stdout + done.stderr)
+                assert len(done.stderr) < MUCH
