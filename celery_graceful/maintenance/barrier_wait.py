@@ -58,7 +58,7 @@ def watch(
         StoreUnavailable: the store did not answer for a whole lease.
     """
     started = time.monotonic()
-    barrier = _Barrier(runtime, mode, scopes)
+    barrier = Barrier(runtime, mode, scopes)
     while True:
         state = barrier.look()
         if state is not None:
@@ -84,8 +84,14 @@ def look(runtime: Runtime, mode: Mode, replies: BrokerReplies) -> BarrierState:
     )
 
 
-class _Barrier:
-    """What is remembered from one look to the next."""
+class Barrier:
+    """Looks at the workers again and again; remembers what they answered over the broker.
+
+    Args:
+        runtime: of the app.
+        mode: as it was when ``scopes`` were held.
+        scopes: what is waited for.
+    """
 
     def __init__(self, runtime: Runtime, mode: Mode, scopes: Collection[Scope]) -> None:
         self._runtime = runtime
@@ -98,8 +104,20 @@ class _Barrier:
         self._slow = False
         self._store_seen = time.monotonic()
 
+    @property
+    def replies(self) -> BrokerReplies:
+        """What workers answered over the broker, if they were asked."""
+        return self._replies
+
     def look(self) -> BarrierState | None:
-        """One look; ``None`` when the store did not answer."""
+        """One look; ``None`` when the store did not answer.
+
+        Where it is clear, nothing that is held runs: then workers were asked over the broker too,
+        which takes a few seconds.
+
+        Raises:
+            MaintenanceEnded, StoreUnavailable: as :func:`watch`.
+        """
         try:
             state = self._look()
         except StoreUnavailable:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from celery_graceful.runtime import runtime_of
 from celery_graceful.web import routes
 from celery_graceful.web.http import Request, Response
 from celery_graceful.web.page_context import FLASH, Context
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from celery_graceful.maintenance.api import Maintenance
     from celery_graceful.runs.api import Runs
+    from celery_graceful.views.fleet.watch import Fleet
 
 #: Bytes of a path and its query.
 _LONGEST_URL = 16 * 1024
@@ -48,6 +50,13 @@ class Screen:
         from celery_graceful.maintenance.api import Maintenance
 
         return Maintenance(lambda: self.app)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The workers, as pages show them."""
+        from celery_graceful.views.fleet.watch import Fleet
+
+        return Fleet(lambda: runtime_of(self.app))
 
     def answer(self, request: Request) -> Response:
         """Answer a request; whatever it holds, this raises nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from celery_graceful.web.http import OPERATE, VIEW
+from celery_graceful.web.http import MAINTAIN, OPERATE, START, VIEW
 
 if TYPE_CHECKING:
     from celery_graceful.web.http import Response
@@ -44,6 +44,13 @@ ROUTES = (
     Route("GET", "/", "runs_page", name="Runs"),
     Route("GET", "/runs/*", "run.run_page"),
     Route("POST", "/do", "run.do_page", needs=OPERATE),
+    Route("GET", "/start", "start_page", name="Start"),
+    Route("POST", "/start", "start_page:submit", needs=START),
+    Route("GET", "/maintenance", "maintenance_page", name="Maintenance"),
+    Route("POST", "/maintenance/down", "maintenance_page:down", needs=MAINTAIN),
+    Route("POST", "/maintenance/up", "maintenance_page:up", needs=MAINTAIN),
+    Route("GET", "/workers", "workers_page", name="Workers"),
+    Route("GET", "/processes", "processes_page", name="Processes"),
     Route("GET", "/login", "login_page:ask", needs=""),
     Route("POST", "/login", "login_page:enter", needs=""),
     Route("POST", "/logout", "login_page:leave", needs=""),

@@ -72,8 +72,7 @@ def start(runtime: Runtime, order: Order) -> Started:
         StoreUnavailable: the store did not answer; nothing was sent.
     """
     if not order.options.once:
-        run = RunKey(order.task.name, str(uuid.uuid4()))
-        return Started(_send(runtime, order, run), How.STARTED)
+        return _start(runtime, order, _new_key(order))
     for _ in range(_ROUNDS):
         done = _try_once(runtime, order)
         if done is not None:
@@ -83,17 +82,34 @@ def start(runtime: Runtime, order: Order) -> Started:
     )
 
 
+def _new_key(order: Order) -> RunKey:
+    return RunKey(order.task.name, order.id or str(uuid.uuid4()))
+
+
+def _start(runtime: Runtime, order: Order, run: RunKey) -> Started:
+    """Start this very run, unless it was started before."""
+    try:
+        return Started(_send(runtime, order, run), How.STARTED)
+    except _Taken:
+        at = runtime.store.load(run)
+        if at.record is None:  # deleted at this very moment
+            raise StoreError(f"{run} was started before, and is no longer known") from None
+        return Started(run_of(runtime, run, at.record, at.now), How.JOINED)
+
+
 def _try_once(runtime: Runtime, order: Order) -> Started | None:
     """One round; ``None``: another start was quicker somewhere, so look again."""
     store, key = runtime.store, order.options.once
     claim, note = read_claim(store, key), ""
-    fresh = Claim(RunKey(order.task.name, str(uuid.uuid4())), digest_of(order.args, order.kwargs))
+    fresh = Claim(_new_key(order), digest_of(order.args, order.kwargs))
     if claim is None:
         claim = fresh
         if not write_claim(store, key, claim):
             return None
     else:
         found = _found(runtime, order, claim)
+        if found is not None and claim.run.id == order.id:
+            return Started(run_of(runtime, *found), How.JOINED)
         if found is not None and not _may_start_again(found.record):
             return _there_already(runtime, order, claim, found)
         if found is not None:

@@ -20,6 +20,8 @@ KEEP = timedelta(days=365)
 #: What a cursor may take, as text: each write of the run's record has it.
 _MOST_CURSOR = 8 * 1024
 _NEAR = 3
+#: Characters of an id that a caller gives.
+_MOST_ID = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Order:
     options: RunOptions
     queue: str | None = None
     priority: int | None = None
+    #: The id that the run is to have; empty: a new one.
+    id: str = ""
 
 
 class StartOptions(TypedDict, total=False):
@@ -54,6 +58,8 @@ class StartOptions(TypedDict, total=False):
     queue: str | None
     #: Of its messages.
     priority: int | None
+    #: The id that the run is to have. If the task has a run of this id, that one is returned.
+    id: str | None
     #: Words to find it by, such as ``"orders.import:42"``: at most 20 of 200 characters each.
     tags: Sequence[str]
 
@@ -110,7 +116,7 @@ def make_order(
         tags=checked_tags(given.get("tags") or ()),
     )
     queue, priority = given.get("queue"), given.get("priority")
-    return Order(task, tuple(args), own, options, queue, priority)
+    return Order(task, tuple(args), own, options, queue, priority, _id(given.get("id")))
 
 
 def _found(app: Any, name: str) -> Any:
@@ -156,6 +162,14 @@ def _count(name: str, value: int | None) -> int:
         return 0
     if type(value) is not int or value < 1:
         raise ValueError(f"{name}: {value!r} is not a number of items; write 1 or more")
+    return value
+
+
+def _id(value: str | None) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not value or len(value) > _MOST_ID or not value.isprintable():
+        raise ValueError(f"id: {value!r:.100} is not a text of 1 to {_MOST_ID} characters")
     return value
 
 

@@ -96,6 +96,13 @@ def node_name(owner: str) -> str:
     return owner.rpartition("/")[0] or owner
 
 
+def as_typed(text: str) -> Any:
+    """A value of a form's field, with every character: what somebody wrote is not changed."""
+    from markupsafe import escape
+
+    return escape(text.replace("\x00", ""))
+
+
 def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(min(max(at, 0.0), _END_OF_TIME), timezone.utc)
 
@@ -109,6 +116,7 @@ FILTERS = {
     "as_json": as_json,
     "masked": masked,
     "masked_json": masked_json,
+    "as_typed": as_typed,
     "lines": lines,
     "middle_cut": middle_cut,
     "tail": tail,

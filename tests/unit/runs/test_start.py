@@ -223,6 +223,27 @@ def test_a_key_starts_one_run(app: Celery, runs: Runs, worker: InProcess) -> Non
         runs.start("shop.generator", [2], once=KEY)
 
 
+@pytest.mark.parametrize("once", [None, KEY])
+def test_an_id_starts_one_run_however_it_ends(
+    app: Celery, runs: Runs, worker: InProcess, once: str | None
+) -> None:
+    """As a form that is sent twice."""
+    first = runs.start_or_join("shop.items", [2], once=once, id="form-1")
+    again = runs.start_or_join("shop.items", [2], once=once, id="form-1")
+    assert [(str(each.how), each.run.id) for each in (first, again)] == [
+        ("started", "form-1"),
+        ("joined", "form-1"),
+    ]
+    runs.cancel("form-1")
+    deliver(app, worker)
+    late = runs.start_or_join("shop.items", [2], once=once, id="form-1")
+    assert (str(late.how), late.run.state) == ("joined", "cancelled")
+    wrong: Any
+    for wrong in ("", "x" * 201, "a\nb", 5):
+        with pytest.raises(ValueError, match="id: "):
+            runs.start("shop.items", [2], id=wrong)
+
+
 def test_other_arguments_under_a_key_are_told(runtime: Runtime, runs: Runs) -> None:
     runs.start("shop.items", [2], once=KEY)
     assert "other arguments" in started(runtime, [3]).note

@@ -1,0 +1,1 @@
+"""A form that starts an iterable task: made from its signature, read when it comes back."""
