@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from celery_graceful.web.screen_options import ScreenOptions
 from tests.unit.web.scene import Browser, begin
 
 #: A cheap one: these tests are not about its strength.
-HASH = generate_password_hash("right", "pbkdf2:sha256:1")
+HASH = f"pbkdf2:sha256:1$salt${hashlib.pbkdf2_hmac('sha256', b'right', b'salt', 1).hex()}"
 
 
 def browser_of(accounts: Accounts, app: Celery) -> Browser:
