@@ -120,17 +120,18 @@ def _added(record: Record) -> str:
         added += f',"worker":{_dumps(record.worker)}'
     if record.trace:
         added += f',"trace":{_dumps(record.trace)}'
-    if record.history:
-        added += f',"history":{_dumps(record.history)}'
-    if record.actions:
-        added += f',"actions":{_dumps(record.actions)}'
-    if record.error:
-        added += f',"error":{_dumps(record.error)}'
+    if record.history or record.actions or record.error:
+        added += _past(record)
     if record.last_crash or record.unroutable:
         added += (
             f',"last_crash":{_dumps(record.last_crash)},"unroutable":{_dumps(record.unroutable)}'
         )
     return added
+
+
+def _past(record: Record) -> str:
+    texts = (("history", record.history), ("actions", record.actions), ("error", record.error))
+    return "".join(f',"{name}":{_dumps(text)}' for name, text in texts if text)
 
 
 def record_of(parts: Sequence[Any]) -> Record:

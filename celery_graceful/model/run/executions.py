@@ -31,11 +31,11 @@ def closed(record: Record, ended: float, reason: str, *, steps: int | None = Non
     return replace(record, history=with_execution(record.history, past))
 
 
-def closed_for_good(record: Record, ended: float, reason: str, steps: int) -> Record:
-    """The same at the end of the run. Of its only execution, the worker's name is kept."""
-    if record.resumptions == 0 and not record.history and record.owner is not None:
-        return replace(record, worker=record.owner)
-    return closed(record, ended, reason, steps=steps)
+def is_only(record: Record) -> bool:
+    """Whether its present execution is its first. If it is the last one too, all but the worker's
+    name is in the record anyway.
+    """
+    return record.resumptions == 0 and not record.history and record.owner is not None
 
 
 def reopened(record: Record) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.executions import closed, closed_for_good, reopened
+from celery_graceful.model.run.executions import closed, is_only, reopened
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.run.verdict import Decision, Policy, Verdict, ended, paused, raised
@@ -80,10 +80,12 @@ def finish(record: Record, e: ev.Finish, now: float, policy: Policy) -> Decision
 
 def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
     steps = record.steps if e.steps is None else e.steps
+    only = is_only(record)
     return ended(
-        closed_for_good(record, e.at or now, str(e.outcome), steps),
+        record if only else closed(record, e.at or now, str(e.outcome), steps=steps),
         e.outcome,
         policy,
+        worker=(record.owner or "") if only else "",
         checkpoint=record.checkpoint if e.checkpoint is None else e.checkpoint,
         steps=steps,
         error=e.error or record.error,
