@@ -7,11 +7,11 @@ until the store has answered for a whole lease.
 from __future__ import annotations
 
 import logging
-import sys
-import threading
+from functools import partial
 
-from celery_graceful.errors import StoreError, StoreUnavailable
+from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution import ending
+from celery_graceful.execution.journal.late_writes import LateWrites, can_be_late
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.model.run.record import Outcome
 
@@ -20,9 +20,7 @@ logger = logging.getLogger("celery_graceful.runs")
 #: Seconds for which the slot waits, so that a lost connection alone starts no thread.
 PATIENCE = 1.0
 
-_lock = threading.Lock()
-_left: list[tuple[OwnedRun, Outcome]] = []
-_thread: threading.Thread | None = None
+_ends = LateWrites("graceful-late-ends")
 
 
 def close(run: OwnedRun, outcome: Outcome) -> None:
@@ -41,41 +39,14 @@ def close(run: OwnedRun, outcome: Outcome) -> None:
     except StoreUnavailable as exc:
         logger.warning("%s has ended; that is saved when the store answers again: %s", run.key, exc)
         run.ticket.patience = patience
-        _later(run, outcome)
+        _ends.add(f"{run.key} is done", partial(ending.close, run, outcome))
 
 
 def wait_for_all() -> None:
     """The process ends: wait as long as an execution would."""
-    thread = _thread
-    if thread is not None:
-        thread.join()
+    _ends.wait()
 
 
 def _may_wait(run: OwnedRun) -> bool:
-    # The row of an atomic run is removed on the task's own connection; under gevent a connection
-    # belongs to the thread that opened it.
-    return run.task.atomic is None and "gevent" not in sys.modules
-
-
-def _later(run: OwnedRun, outcome: Outcome) -> None:
-    global _thread
-    with _lock:
-        _left.append((run, outcome))
-        if len(_left) == 1:
-            _thread = threading.Thread(target=_close_all, name="graceful-late-ends", daemon=True)
-            _thread.start()
-
-
-def _close_all() -> None:
-    while True:
-        run, outcome = _left[0]
-        try:
-            ending.close(run, outcome)
-        except StoreError as exc:
-            logger.error("%s is done, but the store does not know: %s", run.key, exc)
-        except Exception:
-            logger.exception("%s is done, but the store does not know", run.key)
-        with _lock:
-            _left.pop(0)
-            if not _left:
-                return
+    # The row of an atomic run is removed on the task's own connection.
+    return run.task.atomic is None and can_be_late()

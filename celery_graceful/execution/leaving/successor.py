@@ -18,6 +18,7 @@ from celery_graceful.errors import (
     Unroutable,
 )
 from celery_graceful.execution.journal import cursor_part
+from celery_graceful.execution.leaving.late_checkpoints import save_later
 from celery_graceful.execution.leaving.ways_out import (
     drop_lost_run,
     lasted,
@@ -118,7 +119,8 @@ def leave_without_store(run: OwnedRun, reason: str) -> None:
     try:
         with stores_limited(run.request, Stores.NONE):
             _wait_until_released(run)
-            ticket.leave_without_store(encode(execution.checkpoint), execution.steps, reason)
+            checkpoint = encode(execution.checkpoint)
+            ticket.leave_without_store(checkpoint, execution.steps, reason)
     except (OperationalError, Unroutable, CorruptRecord) as exc:
         log(logging.WARNING, run, "keeps its slot while the store is away: %s", exc)
         _stay(run)
@@ -128,6 +130,7 @@ def leave_without_store(run: OwnedRun, reason: str) -> None:
     except Exception as exc:  # a soft time limit, say
         raise PublishUncertain(f"interrupted while its message was sent: {saferepr(exc)}") from exc
     run.left = True
+    save_later(run, checkpoint)
     log(logging.INFO, run, "waits for the store without a slot: %s%s", reason, lasted(run))
     raise Left(reason)
 

@@ -84,4 +84,4 @@ def test_one_that_is_refused_keeps_no_other_from_being_told(
     store.back.set()
     late_ends.wait_for_all()
     assert store.ended == ["bad", "good"]
-    assert "bad is done, but the store does not know: refused" in caplog.text
+    assert "bad is done, but the store does not know: StoreError('refused')" in caplog.text

@@ -19,6 +19,7 @@ from celery_graceful.errors import (
 from celery_graceful.execution import leaving
 from celery_graceful.execution.journal import store_outage
 from celery_graceful.execution.journal.store_outage import LEAVE_AGAIN, STORE_RETRY, StoreOutage
+from celery_graceful.execution.leaving import late_checkpoints
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, RunKey, State
@@ -27,6 +28,12 @@ from celery_graceful.runs import admit
 from celery_graceful.runs.ticket import Ticket
 
 AWAY = "store_unavailable"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_checkpoints, "RETRY", 0.01)
+    monkeypatch.setattr(late_checkpoints, "can_be_late", lambda: True)
 
 
 class FakeTicket:
@@ -43,6 +50,15 @@ class FakeTicket:
         self.sent: list[tuple[str, int, str]] = []
         self.told: list[str] = []
         self.away = True
+        self.runtime.store = self
+        self.saved: list[tuple[int, str, int]] = []
+        self.asked = 0
+
+    def checkpoint(self, run: str, fence: int, text: str, steps: int, *, due_in: float) -> None:
+        self.asked += 1
+        if self.asked < 3:
+            raise StoreUnavailable("away")
+        self.saved.append((fence, text, steps))
 
     def check_successor(self) -> None:
         """It can be made."""
@@ -97,6 +113,9 @@ def test_its_message_carries_the_checkpoint() -> None:
     assert ticket.sent == [(encode(Checkpoint(cursor=8, steps=9)), 9, AWAY)]
     assert run.left
     assert not ticket.told, "the store hears of it from the successor's admission"
+    late_checkpoints.wait_for_all()
+    saved = (5, encode(Checkpoint(cursor=8, steps=9)), 9)
+    assert ticket.saved == [saved], "or as soon as it answers: a killed worker may have the message"
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])
