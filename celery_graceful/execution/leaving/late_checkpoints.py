@@ -13,6 +13,7 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution.journal.late_writes import LateWrites, can_be_late
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.runs.ticket import Ticket
+from celery_graceful.text.counting import counted
 
 #: Seconds between two attempts.
 RETRY = 0.5
@@ -27,7 +28,7 @@ def save_later(run: OwnedRun, checkpoint: str) -> None:
     """
     if can_be_late():
         steps = run.execution.steps
-        what = f"{run.key} was left after {steps} items"
+        what = f"{run.key} was left after {counted(steps, 'item')}"
         _checkpoints.add(what, partial(_save, run.ticket, checkpoint, steps))
 
 
