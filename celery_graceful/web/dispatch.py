@@ -35,7 +35,7 @@ class Screen:
         self.app = app
         self.options = options or ScreenOptions()
         self.snapshots = Snapshots()
-        self.templates = Templates()
+        self.templates = Templates(self.options.templates)
 
     @cached_property
     def runs(self) -> Runs:

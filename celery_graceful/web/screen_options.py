@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,3 +25,6 @@ class ScreenOptions:
     read_only: str = ""
     #: Ends the names of cookies: browsers do not tell the ports of a host apart.
     cookie_suffix: str = ""
+    #: A folder whose templates come before the screen's own: a ``base.html`` with the look of the
+    #: mounting framework.
+    templates: Path | None = None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _FILES = {
     "graceful.css": "text/css; charset=utf-8",
+    "admin.css": "text/css; charset=utf-8",
     "graceful.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

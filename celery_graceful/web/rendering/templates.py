@@ -21,9 +21,13 @@ LONGEST = 20_000
 
 
 class Templates:
-    """The templates of ``web/templates/``."""
+    """The templates of ``web/templates/``.
 
-    def __init__(self) -> None:
+    Args:
+        first: a folder whose templates come before those of the same names.
+    """
+
+    def __init__(self, first: Path | None = None) -> None:
         try:
             from jinja2 import Environment, FileSystemLoader, StrictUndefined
         except ImportError as exc:
@@ -32,7 +36,7 @@ class Templates:
                 " pip install 'celery-graceful[web]'"
             ) from exc
         self._env = Environment(
-            loader=FileSystemLoader(_WEB / "templates"),
+            loader=FileSystemLoader([*([first] if first else []), _WEB / "templates"]),
             autoescape=True,
             undefined=StrictUndefined,
             finalize=_finalized,

@@ -5,6 +5,8 @@
   const root = document.documentElement;
   root.classList.add("scripted");
   const byId = (id) => document.getElementById(id);
+  // In the Django admin, "main" is an element of the admin's own.
+  const mainOf = (page) => page.getElementById("graceful-main") || page.getElementById("main");
 
   // -- times ---------------------------------------------------------------------------------
   const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -93,7 +95,7 @@
   }
 
   async function poll() {
-    const main = byId("main");
+    const main = mainOf(document);
     try {
       const headers = { "X-Graceful-Poll": "1" };
       if (tag) headers["If-None-Match"] = tag;
@@ -101,7 +103,7 @@
       if (answer.status === 401) return trouble("You have been logged out. Load the page again to log in.");
       if (answer.status === 200) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        const fresh = page.getElementById("main");
+        const fresh = mainOf(page);
         if (fresh) {
           tag = answer.headers.get("ETag") || "";
           document.title = page.title;
@@ -124,14 +126,14 @@
 
   function again() {
     clearTimeout(timer);
-    const every = Number(byId("main").dataset.poll || 0);
+    const every = Number(mainOf(document).dataset.poll || 0);
     if (!every || document.hidden) return;
     timer = setTimeout(poll, every * Math.min(8, 2 ** Math.max(0, failures - 1)));
   }
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden && byId("main").dataset.poll) poll();
+    if (!document.hidden && mainOf(document).dataset.poll) poll();
   });
 
   // -- keyboard ------------------------------------------------------------------------------
@@ -172,7 +174,7 @@
     if (event.key === "Escape" && at.matches("[data-search]")) at.blur();
     const typing = at.isContentEditable || at.matches("textarea, select") || at.matches("input:not([type=checkbox])");
     if (typing || at.closest("dialog")) return;
-    if (event.key === "Enter" && at !== document.body && at.id !== "main") return;
+    if (event.key === "Enter" && at !== document.body && at !== mainOf(document)) return;
     const act = KEYS[event.key];
     if (act) { event.preventDefault(); act(); }
   });
