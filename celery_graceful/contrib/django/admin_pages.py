@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import get_token
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -153,6 +153,8 @@ def _site_title(site: Any) -> str:
 
 def _sent(answer: Response, body: bytes | None = None) -> HttpResponse:
     content = answer.body if body is None else body
+    if where := answer.header("Location"):
+        return _sent_on(answer, HttpResponseRedirect(where, status=answer.status))
     sent = _sent_on(answer, HttpResponse(content, status=answer.status))
     if not answer.header("Content-Type"):
         del sent["Content-Type"]
