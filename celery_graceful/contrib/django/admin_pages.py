@@ -126,7 +126,7 @@ def permission(name: str) -> str:
 
 def _headers(request: Any) -> dict[str, str]:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # Behind a proxy as Django is told to know it; it has compared it with ALLOWED_HOSTS.
+    # The name behind a proxy that the settings trust; Django compares it with ALLOWED_HOSTS.
     return {**headers, "host": request.get_host()}
 
 
