@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Runs that are listed where no number is asked for.
 _LIMIT = 50
+#: Runs that are named beside a reason that all of them have.
+_NAMED = 3
 
 
 @click.command()
@@ -85,10 +88,39 @@ def _print_runs(at: OpenApp, found: Page[Run]) -> None:
     """In a narrow terminal with shortened ids: each still names one run."""
     from celery_graceful.cli.run_text import HEADINGS, SPARE, run_row
     from celery_graceful.text.terminal import terminal_width
+    from celery_graceful.views.waiting import whys
 
+    found_whys, width = whys(at.runtime, found, command=at.command), terminal_width()
     rows = [run_row(run) for run in found]
-    width = terminal_width()
-    if width is not None and natural_width(HEADINGS, rows) > width:
+    if width is None:
+        explained = [(*row, why or "–") for row, why in zip(rows, found_whys, strict=True)]
+        print_table((*HEADINGS, "why"), explained)
+        return
+    ids: Sequence[str] = [run.id for run in found]
+    if natural_width(HEADINGS, rows) > width:
         ids = at.runs.short_ids(found.items)
         rows = [run_row(run, run_id) for run, run_id in zip(found, ids, strict=True)]
     print_table(HEADINGS, rows, solid=("id",), spare=SPARE)
+    # So that several paused runs have one reason.
+    general = [
+        why and why.replace(run.id, "ID") for run, why in zip(found, found_whys, strict=True)
+    ]
+    _print_whys(ids, general, width)
+
+
+def _print_whys(ids: Sequence[str], found_whys: Sequence[str | None], width: int) -> None:
+    """Below the table: each reason once, with the runs that it is for."""
+    from celery_graceful.text.printable import printable
+    from celery_graceful.text.terminal import wrapped
+
+    by_why: dict[str, list[str]] = {}
+    for run_id, why in zip(ids, found_whys, strict=True):
+        if why is not None:
+            by_why.setdefault(why, []).append(run_id)
+    for number, (why, concerned) in enumerate(by_why.items()):
+        if not number:
+            say()
+            say("Why they do not move:")
+        named = ", ".join(concerned[:_NAMED]) + (", …" if len(concerned) > _NAMED else "")
+        for line in wrapped(f"{printable(named)}: {printable(why)}", width):
+            say(line, styled=True)

@@ -60,7 +60,7 @@ def test_a_run_is_listed(call: Run, runtime: Runtime) -> None:
     done = call("runs")
     assert done.exit_code == 0, done.output
     head, line = done.stdout.splitlines()
-    assert tuple(head.split()) == HEADINGS
+    assert tuple(head.split()) == (*HEADINGS, "why")
     assert line.split()[:7] == [TASK, ID, "running", "42/100", "41", "0", "0"]
 
 
@@ -85,6 +85,33 @@ def test_crashes_count_until_the_run_gets_further(
     (run,) = json.loads(call("runs", "-j").stdout)["runs"]
     assert (run["crashes"], run["last_crash"]) == (column, last or None)
     assert re.search(rf"^crashes +{line}$", call("show", ID).stdout, re.MULTILINE)
+
+
+def test_in_a_terminal_the_reasons_are_below(
+    call: Run, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run_id in ("8f6f2c52", "9f6f2c52", "af6f2c52"):
+        admit = ev.Admit(generation=0, owner="w1/abc", at=1000.0)
+        transition(runtime.store, RunKey(TASK, run_id), admit, runtime.policy)
+        if run_id != "af6f2c52":
+            transition(
+                runtime.store, RunKey(TASK, run_id), ev.Kill(Outcome.FAILED, "x"), runtime.policy
+            )
+    admit = ev.Admit(generation=0, owner="w1/abc", at=2000.0)
+    for run_id in ("8f6f2c52-b", "9f6f2c52-b"):
+        key = RunKey(TASK, run_id)
+        fence = transition(runtime.store, key, admit, runtime.policy).record
+        assert fence is not None
+        left = ev.HandOver(fence.fence, None, 0, "paused", pauses=True)
+        transition(runtime.store, key, left, runtime.policy)
+    monkeypatch.setattr("celery_graceful.text.terminal.terminal_width", lambda: 80)
+    monkeypatch.setattr("celery_graceful.cli.output.terminal_width", lambda: 80)
+    lines = call("runs").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    reasons = " ".join(lines[lines.index("Why they do not move:") + 1 :])
+    assert reasons == (
+        "8f6f2c52-b, 9f6f2c52-b: paused by an operator; resume it: celery graceful resume ID"
+    )
 
 
 def test_runs_under_way_come_first(call: Run, runtime: Runtime) -> None:
