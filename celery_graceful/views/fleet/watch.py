@@ -16,8 +16,9 @@ from celery_graceful.errors import MaintenanceEnded
 from celery_graceful.maintenance import barrier_wait, broker_replies, mode_changes
 from celery_graceful.maintenance.barrier import BarrierState, WorkerState
 from celery_graceful.maintenance.broker_replies import BrokerReplies
+from celery_graceful.maintenance.mode_changes import Reading
 from celery_graceful.maintenance.workers import known_workers
-from celery_graceful.model.maintenance.mode import Mode
+from celery_graceful.model.maintenance.mode import Mode, without_ended
 from celery_graceful.runtime import Runtime
 from celery_graceful.text.masking import mask_text
 from celery_graceful.views.fleet.examination import Examined, examine_app
@@ -26,6 +27,8 @@ logger = logging.getLogger("celery_graceful.maintenance")
 
 #: The thread ends when nobody has looked for so many seconds.
 IDLE = 10.0
+#: Seconds between two looks at the mode: a page that shows workers needs them more often.
+READ_EVERY = 3.5
 #: Seconds between two questions to the workers; and where some do not report, or a ``down`` is to
 #: be proved.
 ASK_EVERY, ASK_SOON = 15.0, 4.0
@@ -57,11 +60,21 @@ class Fleet:
     Args:
         runtime: makes the app's runtime.
         in_thread: whether a thread asks by itself; else :meth:`round` does, in tests.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, runtime: Callable[[], Runtime], *, in_thread: bool = True) -> None:
+    def __init__(
+        self,
+        runtime: Callable[[], Runtime],
+        *,
+        in_thread: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._runtime = runtime
         self._in_thread = in_thread
+        self._clock = clock
+        self._reading: Reading | None = None
+        self._read_at = float("-inf")
         self._lock = Lock()
         self._thread: Thread | None = None
         self._looked_at = self._doctor_wanted_at = float("-inf")
@@ -75,27 +88,39 @@ class Fleet:
     # -- pages ----------------------------------------------------------------------------------
 
     def look(self) -> FleetState:
-        """The workers now: two calls of the store.
+        """The workers now: a call of the store, or two.
 
         Raises:
             StoreUnavailable: the store did not answer.
             CorruptRecord: the mode cannot be read.
         """
         runtime = self._runtime()
-        reading = mode_changes.read(runtime)
+        reading = self._read(runtime)
         barrier = barrier_wait.look(runtime, reading.mode, self._replies)
         if barrier.blocks:
             self._complete = -1  # a worker has come that does not follow the mode
         complete = reading.mode.down and self._complete == reading.mode.version
         asked = self._replies is not _NOT_YET
         self._last = FleetState(reading.mode, reading.now, barrier, complete, asked)
-        self._looked_at = time.monotonic()
+        self._looked_at = self._clock()
         self._run_thread()
         return self._last
 
+    def forget(self) -> None:
+        """The mode was changed here: it is read anew at the next look."""
+        self._read_at = float("-inf")
+
+    def _read(self, runtime: Runtime) -> Reading:
+        """The mode as it was read in the last seconds, at the store's present time."""
+        now = self._clock()
+        if self._reading is None or now - self._read_at >= READ_EVERY:
+            self._reading, self._read_at = mode_changes.read(runtime), now
+        at = self._reading.now + (now - self._read_at)
+        return Reading(without_ended(self._reading.mode, at), at)
+
     def examined(self) -> Examined | None:
         """What the doctor has found lately; ``None``: it is about to look."""
-        self._doctor_wanted_at = time.monotonic()
+        self._doctor_wanted_at = self._clock()
         return self._examined
 
     # -- the thread -----------------------------------------------------------------------------
@@ -110,7 +135,7 @@ class Fleet:
         while True:
             self.round()
             with self._lock:
-                if time.monotonic() - self._looked_at > IDLE:
+                if self._clock() - self._looked_at > IDLE:
                     self._thread = None
                     return
             time.sleep(_ROUND)
@@ -126,7 +151,7 @@ class Fleet:
             )
 
     def _ask(self) -> None:
-        last, since = self._last, time.monotonic() - self._asked_at
+        last, since = self._last, self._clock() - self._asked_at
         if last is None or since < ASK_SOON:
             return
         doubtful = any(worker.state in _DOUBTFUL for worker in last.barrier.workers)
@@ -141,7 +166,7 @@ class Fleet:
                 known = known_workers(runtime.store)
                 self._replies = broker_replies.ask_workers(runtime, known, self._replies)
         finally:
-            self._asked_at = time.monotonic()
+            self._asked_at = self._clock()
 
     def _prove(self, runtime: Runtime, mode: Mode) -> None:
         """The last look of a ``down --wait``: silence counts as proof after some seconds only."""
@@ -155,10 +180,10 @@ class Fleet:
             self._complete = mode.version
 
     def _examine(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._doctor_wanted_at > IDLE or now - self._examined_at < EXAMINE_EVERY:
             return
         try:
             self._examined = examine_app(self._runtime())
         finally:
-            self._examined_at = time.monotonic()
+            self._examined_at = self._clock()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from celery_graceful.web.page_context import Context
 
 #: Seconds that the workers are shown without a look at the store.
-LASTS = 2.5
+LASTS = 1.9
 
 
 def page(context: Context) -> Response:
@@ -107,6 +107,7 @@ def up(context: Context) -> Response:
 
 
 def _answer(context: Context, message: str, done: Change) -> Response:
+    context.screen.fleet.forget()
     kind = "trouble" if done.warnings else "done"
     text = " ".join((message, *map(mask_text, done.warnings)))
     back = context.request.form.get("back")
@@ -122,8 +123,9 @@ def _stale(context: Context, form: Fields) -> str:
     seen = form.get("version")
     if not seen:
         return ""
+    context.screen.fleet.forget()
     try:
-        now = fleet_of(context, 0.0).mode.version
+        now = context.screen.fleet.look().mode.version
     except CorruptRecord:
         return ""
     if seen == str(now):
@@ -178,11 +180,16 @@ def _page(
         ramp=ramp,
         queues=_queues(context, fleet),
         exempt=sorted(settings.maintenance_exempt_queues),
-        task_names=sorted(n for n in app.tasks if not n.startswith("celery.")),
+        task_names=context.snapshot("task names", 60.0, lambda: _task_names(app)),
         zone=str(app.timezone),
         live=not (errors or plan),
         why_not=context.why_not(MAINTAIN),
     )
+
+
+def _task_names(app: Any) -> list[str]:
+    app.loader.import_default_modules()
+    return sorted(name for name in app.tasks if not name.startswith("celery."))
 
 
 def _queues(context: Context, fleet: FleetState | None) -> list[str]:

@@ -126,12 +126,16 @@ def progress_of(fleet: FleetState) -> Progress | None:
     if fleet.complete:
         summary = f"{counts}. Nothing that is held runs."
     elif barrier.blocks:
-        summary = f"{counts}; waiting for {counted(len(barrier.blocks), 'reason')}."
+        summary = f"{counts}{_running(sum(1 for block in barrier.blocks if block.task))}."
     else:
         summary = f"{counts}. Making sure that no other worker runs any of it …"
     trouble = barrier.trouble if fleet.asked else ""
     forced = barrier.in_state(WorkerState.FORCED)
     return Progress(done, of, summary, fleet.complete, forced, trouble)
+
+
+def _running(tasks: int) -> str:
+    return f"; {counted(tasks, 'task still runs', 'tasks still run')}" if tasks else ""
 
 
 def shown_plan(plan: Plan, seconds: float | None) -> ShownPlan:

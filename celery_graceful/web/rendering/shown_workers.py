@@ -125,8 +125,8 @@ def _worker(context: Context, now: float, status: WorkerStatus) -> ShownWorker:
 
 def _slots(report: Report) -> str:
     waiting = report.waiting_count
-    text = f"{report.busy_count - waiting} of {report.slots}"
-    return f"{text}, {counted(waiting, 'waits', 'wait')}" if waiting else text
+    text = f"{report.busy_count - waiting} of {counted(report.slots, 'slot')}"
+    return f"{text}, {counted(waiting, 'task waits', 'tasks wait')}" if waiting else text
 
 
 def _task(context: Context, at: float, busy: Busy) -> ShownTask:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 
-from tests.acceptance.apps.making import make_app
+from celery_graceful import background_process
+from tests.acceptance.apps.making import make_app, note, noted
 
 app = make_app("leaking")
 
@@ -34,3 +36,12 @@ def fails(seconds: int) -> None:
     """A child whose end nobody waits for, since the next command fails."""
     os.posix_spawnp("sleep", ["sleep", str(seconds)], os.environ)
     raise RuntimeError("the next command")
+
+
+@app.task(name="leaking.beside")
+def beside(secret: str) -> None:
+    """A process beside it, until the test has seen it; a plain task cannot stop in between."""
+    with background_process(["sh", "-c", "exec sleep 600", f"--password={secret}"]) as process:
+        note(process.pid)
+        while not noted("enough"):
+            time.sleep(0.02)

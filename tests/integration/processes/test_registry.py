@@ -41,6 +41,7 @@ def test_what_runs_is_in_it() -> None:
         (entry,) = registry.entries()
         assert (entry.command, entry.owner, entry.task) == ("sleep 60", os.getpid(), "-")
         assert (entry.stop_signal, entry.grace) == (signal.SIGTERM, 3)
+        assert entry.pid == process.pid
         assert entry.tag in psutil.Process(process.pid).environ().values()
         assert registry.sweep() == [], "its guardian lives"
         process.check()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from celery_graceful.processes import registry
 from celery_graceful.processes.registry import Entry, decode_entry
 
 GOOD: dict[str, Any] = {
@@ -42,6 +46,9 @@ WRONG: list[dict[str, Any]] = [
     {"grace": math.nan},
     {"grace": 1e9},
     {"more": 1},
+    {"pid": -1},
+    {"pid": "7"},
+    {"pid": 10**12},
 ]
 
 
@@ -55,6 +62,24 @@ def test_what_is_wrong_is_refused(wrong: dict[str, Any]) -> None:
 def test_what_is_no_entry_at_all(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_entry(text)
+
+
+def test_the_pid_is_written_into_the_same_locked_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    entered = registry.register("a1", "sleep 5", ("shop.walk", "1"), 15, 5.0)
+    assert entered is not None
+    path, lock = entered
+    inode = path.stat().st_ino
+    for pid in (1, 4_194_304, 2**31 - 1, 77):
+        registry.note_pid(path, pid)
+        (entry,) = registry.entries()
+        assert (entry.pid, entry.command, path.stat().st_ino) == (pid, "sleep 5", inode)
+    path.unlink()
+    registry.note_pid(path, 5)
+    assert registry.entries() == []
+    os.close(lock)
 
 
 def test_what_is_right_is_read() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from celery import Celery
 
+from celery_graceful.doctor.facts import running_workers
+from celery_graceful.maintenance import barrier_wait, broker_replies
+from celery_graceful.maintenance.broker_replies import BrokerReplies
 from celery_graceful.maintenance.worker_details import Details, Process
 from celery_graceful.maintenance.workers import Busy
 from celery_graceful.processes.leaks.notes import Leak
 from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.views.fleet.watch import Fleet
 from celery_graceful.web.dispatch import Screen
+from celery_graceful.web.snapshots import Snapshots
 from tests.unit.maintenance.workers import attend
 from tests.unit.web.scene import Browser
 
@@ -108,3 +114,52 @@ def test_a_poll_finds_the_page_as_it_was(browser: Browser) -> None:
     tag = browser.last.header("etag")
     browser.get("/processes", **{"if-none-match": tag, "x-graceful-poll": "1"})
     assert browser.status == 304
+
+
+# -- what an open page costs ------------------------------------------------------------------
+
+
+class Counted:
+    """A store that counts its calls."""
+
+    def __init__(self, store: Any) -> None:
+        self.store, self.calls = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.store, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return found(*args, **kwargs)
+
+        return call if callable(found) else found
+
+
+@pytest.mark.parametrize("url", ["/workers", "/processes", "/maintenance"])
+@pytest.mark.parametrize("held", [False, True], ids=["up", "down"])
+def test_an_open_page_costs_the_store_a_call_a_second_at_most(
+    app: Celery, runtime: Runtime, url: str, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the thread that asks the workers included; only the broker is left out."""
+    now = [1000.0]
+    answers = BrokerReplies(consuming={"w1@host": frozenset(("celery",))})
+    monkeypatch.setattr(broker_replies, "ask_workers", lambda *args, **options: answers)
+    monkeypatch.setattr(barrier_wait, "ask_workers", lambda *args, **options: answers)
+    monkeypatch.setattr(running_workers, "ask_workers", lambda *args, **options: ())
+    screen = Screen(app)
+    screen.snapshots = Snapshots(lambda: now[0])
+    fleet = Fleet(lambda: runtime, in_thread=False, clock=lambda: now[0])
+    vars(screen)["fleet"] = fleet
+    if held:
+        screen.maintenance.down(tasks=["shop.reindex"])
+    store = Counted(runtime.store)
+    vars(runtime)["store"] = store
+    browsers = [Browser(screen, f"user{number}") for number in range(3)]
+    for _ in range(60):  # two minutes
+        now[0] += 2
+        for browser in browsers:
+            browser.get(url)
+            assert browser.status == 200
+        fleet.round()
+    print(f"{url}: {store.calls / 120:.2f} calls a second")
+    assert store.calls <= 120
