@@ -19,8 +19,8 @@ from celery_graceful.execution.journal.uncommitted import OpenWork
 from celery_graceful.execution.loop import Fuse, Stand
 from celery_graceful.execution.loop.current import current_execution
 from celery_graceful.execution.stopping.bounds import Bounds
+from celery_graceful.model.pace import Pace
 from celery_graceful.model.run.cursor import Checkpoint
-from celery_graceful.model.run.pace import Pace
 from celery_graceful.model.run_options import NO_OPTIONS, RunOptions
 from celery_graceful.model.run_progress import Progress
 from celery_graceful.runs.oneoff.dry_runs import NAME, takes_dry_run

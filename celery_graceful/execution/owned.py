@@ -24,6 +24,7 @@ from celery_graceful.execution.loop.pacing import Pacing
 from celery_graceful.execution.results.progress import ProgressReport
 from celery_graceful.execution.stopping import limits
 from celery_graceful.execution.stopping.conditions import StopConditions
+from celery_graceful.model.adjustments import read_adjustments
 from celery_graceful.model.run.cursor import Checkpoint
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run_options import readable_options
@@ -80,14 +81,19 @@ class OwnedRun:
         execution.resumed = record.checkpoint is not None
         execution.started_at = record.started_at
         options = limits.execution_options(task, settings, request)
-        interval = options.checkpoint_interval
+        adjusted = read_adjustments(record.adjusted)
+        self._interval = options.checkpoint_interval
+        interval = adjusted.checkpoint_interval or self._interval
         self.execution = execution
         self.report = ProgressReport(
             task, request, settings.progress, every=interval / 2, valid_for=settings.lease_ttl
         )
         self.pacing = Pacing(execution, flag, options, ticket.run)
         self.stops = StopConditions(execution, ticket, flag, self.pacing, request)
-        self.journal = StoreJournal(execution, ticket, self.stops, self.report, interval)
+        self.pacing.adjusted_batch = adjusted.batch_size
+        self.journal = StoreJournal(
+            execution, ticket, self.stops, self.report, interval, self._adjust
+        )
         execution.attach(self.journal, self._work(), partial(leave, self))
         if record.options:
             execution.ask(readable_options(record.options), lambda: ticket.record.paused_at)
@@ -110,6 +116,15 @@ class OwnedRun:
         #: The last error, also of what is retried, as the run's record keeps it.
         self.last_error = ""
         setattr(request, _OWNED, self)
+
+    def _adjust(self, text: str) -> None:
+        """An operator has adjusted the run while it is under way."""
+        adjusted = read_adjustments(text)
+        interval = adjusted.checkpoint_interval or self._interval
+        self.journal.interval = interval
+        self.report.every = interval / 2
+        self.pacing.adjusted_batch = adjusted.batch_size
+        logger.info("%s was adjusted: %s", self.key, text or "as its task says")
 
     def _work(self) -> ItemWork:
         atomic = self.task.atomic
@@ -181,7 +196,7 @@ class OwnedRun:
             if not self._warned_of_pacing:
                 self._warned_of_pacing = True
                 logger.exception("%s: how long its items take is not known", self.key)
-        if now >= self.journal.due or self.stops.may_hold(now):
+        if now >= self.journal.contact_due or self.stops.may_hold(now):
             execution.fuse.clear()
         if self._overdue(now) and not self._ended_by_force:
             self._ended_by_force = True

@@ -29,8 +29,9 @@ from celery_graceful.model.run.record import RunKey
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.model.run_options import checked_tags, read_options
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_begun
+from celery_graceful.runs.operating.deletions import was_deleted
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.runs.transition import Patience, Transition, transition
+from celery_graceful.runs.transition import Patience, Transition, patiently, transition
 from celery_graceful.runtime import Runtime
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -109,7 +110,10 @@ def admit(
         observers=runtime.observers,
         who=worker,
     )
-    done = ask(message, guess=guess)
+    # One that may not be the first is dropped where there is no record, unless nobody deleted that.
+    done = ask(replace(message, deleted=not guess), guess=guess)
+    if not guess and done.record is None and not _was_deleted(runtime, run, patience):
+        done = ask(message, guess=True)
     if _beyond_rescue(runtime, done):
         message = replace(message, takes_over=True)
         done = ask(message)
@@ -126,6 +130,10 @@ def _may_be_a_copy(request: Any) -> bool:
     """Whether there may be another delivery: redelivered by the broker, or parked."""
     info = request.delivery_info or {}
     return bool(info.get("redelivered") or request.get(WAITED))
+
+
+def _was_deleted(runtime: Runtime, run: RunKey, patience: Patience) -> bool:
+    return patiently(lambda: was_deleted(runtime, run), patience, what=str(run))
 
 
 def _beyond_rescue(runtime: Runtime, done: Transition) -> bool:

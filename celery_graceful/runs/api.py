@@ -54,7 +54,7 @@ class Runs(OperatedRuns):
         Args:
             state: a state of :class:`.Run`, ``"active"`` for those that have not ended and are not
                 paused, or ``"ended"`` for all three of ended runs.
-            task: the task's name.
+            task: the task's name, or a pattern such as ``shop.*``.
             queue: where its messages go.
             worker: the node name of the worker that owns it.
             text: part of the task's name, the id or the worker's name; case does not matter.

@@ -20,7 +20,7 @@ from celery_graceful.model.run.history import (
     error,
     readable,
 )
-from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.record import Outcome, Record, Request, RunKey, State
 from celery_graceful.model.run.verbs import public_state
 from celery_graceful.model.run_options import RunOptions, readable_options
 from celery_graceful.runtime import Runtime
@@ -159,7 +159,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         task=key.task,
         id=key.id,
         state=public_state(record),
-        requested=str(record.requested) if record.requested else None,
+        requested=_requested(record),
         reason=_reason(record, options) or None,
         steps=record.steps,
         total=total,
@@ -221,6 +221,13 @@ def _checkpoint_at(
         return checkpoint.at
     ends = [each.ended for each in executions if each.ended is not None]
     return ends[-1] if ends else record.ended_at
+
+
+def _requested(record: Record) -> str | None:
+    """What an operator wants to become of it."""
+    if record.requested is None or record.requested is Request.ADJUST:
+        return None
+    return str(record.requested)
 
 
 def _reason(record: Record, options: RunOptions) -> str:

@@ -13,6 +13,7 @@ from celery_graceful._celery.message.bodies import check_accepted
 from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful._celery.message.publish import Sender, publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
+from celery_graceful.model.adjustments import read_adjustments
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Record, RunKey
@@ -48,7 +49,7 @@ def publish_record(
     """
     seconds = runtime.settings.release_timeout
     send = send or partial(publish, runtime.app, timeout=seconds)
-    message = unpack(record.envelope)
+    message = _adjusted(record)
     check_accepted(runtime.app, message)
     envelope = message.continued(record.generation, record.checkpoint)
     try:
@@ -82,12 +83,21 @@ def publish_without_store(runtime: Runtime, run: RunKey, record: Record, left: i
         PublishUncertain: nobody knows whether the broker has it.
         CorruptRecord: the saved message cannot be read, or its content type is not accepted.
     """
-    message = unpack(record.envelope)
+    message = _adjusted(record)
     check_accepted(runtime.app, message)
     envelope = message.continued(raised(record), record.checkpoint).left_by(left)
     timeout = runtime.settings.release_timeout
     with Sender(runtime.app, timeout=timeout, bounded=True) as send:
         _send_ahead(runtime, run, record, envelope, send)
+
+
+def _adjusted(record: Record) -> Envelope:
+    """The run's message, by the way that an operator has given it.
+
+    It is in the saved message as well, unless another one was admitted since.
+    """
+    message, adjusted = unpack(record.envelope), read_adjustments(record.adjusted)
+    return message.adjusted(adjusted.queue, adjusted.priority)
 
 
 def _send_ahead(

@@ -202,21 +202,23 @@ class Ticket:
         patience = self.patience if patience is None else patience
         if self._restore is not None and self._write_back(patience):
             event = dataclasses.replace(event, fence=self.fence)
-        done = self._transition(event, patience)
+        done = self.transition(event, patience)
         if done.decision.verdict is Verdict.GONE and self._write_back(patience):
-            done = self._transition(dataclasses.replace(event, fence=self.fence), patience)
+            done = self.transition(dataclasses.replace(event, fence=self.fence), patience)
         if done.decision.verdict is Verdict.GONE:  # deleted again
             done = Transition(refuse(done.decision.why), None)
         if done.decision.verdict is Verdict.REFUSED:
             self.refused = done.decision.why
         elif done.record is not None:
-            self._known_as(done.record)
+            self.known_as(done.record)
         return done.decision
 
-    def _known_as(self, record: Record) -> None:
+    def known_as(self, record: Record) -> None:
+        """The store has just said so."""
         self.record, self._is_current, self._accepted_at = record, True, uptime()
 
-    def _transition(self, event: ev.Event, patience: Patience) -> Transition:
+    def transition(self, event: ev.Event, patience: Patience) -> Transition:
+        """Apply an event of the owner, and leave the ticket as it is."""
         return transition(
             self.runtime.store,
             self.run,
@@ -228,8 +230,6 @@ class Ticket:
             observers=self.runtime.observers,
             who=self.owner,
         )
-
-    # -- a record that vanished ---------------------------------------------------------------
 
     def _write_back(self, patience: Patience) -> bool:
         """Write back a record that vanished; returns whether the run is this execution's again.
@@ -253,7 +253,7 @@ class Ticket:
         if done.record is None or done.decision.verdict is not Verdict.DONE:
             self.refused = done.decision.why
             return False
-        self._known_as(done.record)
+        self.known_as(done.record)
         warn_written_back(self.run, self.record)
         return True
 

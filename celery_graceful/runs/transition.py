@@ -113,6 +113,11 @@ class Attempt:
         for _ in range(MAX_ROUNDS):
             if self.tried is not None and record is not None and record.stamp == self.stamp:
                 return self._done(self.tried, record)  # an earlier answer was lost on its way
+            if record is None and self._has_forgotten:
+                assert self.tried is not None
+                assert self.tried.record is not None
+                gone = self.tried.record
+                return self._done(self.tried, replace(gone, version=gone.version + 1))
             decision = decide(record, self._as_of_now(), now, self.policy)
             if decision.record is None:
                 if not guess:
@@ -128,6 +133,11 @@ class Attempt:
         raise StoreError(
             f"gave up on {self.run} after {MAX_ROUNDS} conflicting writes for {self.event!r:.200}"
         )
+
+    @property
+    def _has_forgotten(self) -> bool:
+        """Whether the record was to be forgotten at once, by a write whose answer was lost."""
+        return self.tried is not None and self.tried.keep == 0.0
 
     def _done(self, decision: Decision, record: Record) -> Transition:
         if self.observers:

@@ -33,7 +33,7 @@ _INTS: Final = (
 )
 #: Fields that version 0.1 did not write, and what they are when they are missing. What a later
 #: version adds in the same way is ignored here.
-_ADDED: Final = {"last_crash": "", "unroutable": "", "options": ""}
+_ADDED: Final = {"last_crash": "", "unroutable": "", "options": "", "adjusted": ""}
 #: The same of what a run knows of its past: texts that are mostly empty, and how long each may be.
 _PAST: Final = {
     "history": MOST_TEXT,
@@ -108,6 +108,8 @@ def _added(record: Record) -> str:
         added += f',"after":{record.after}'
     if record.options:
         added += f',"options":{_dumps(record.options)}'
+    if record.adjusted:
+        added += f',"adjusted":{_dumps(record.adjusted)}'
     if record.paused_at:
         added += f',"paused_at":{record.paused_at}'
     if record.seconds:

@@ -170,7 +170,7 @@ class LeaseRenewer:
         for run in revoked:
             try:
                 by = Action(time.time(), f"revoke, obeyed by {self._node}", "cancel")
-                self._apply(store, RunKey(*run), ev.Cancel(by))
+                self._apply(store, RunKey(*run), ev.Cancel(by=by))
             except StoreUnavailable:
                 raise
             except Exception as exc:

@@ -10,8 +10,9 @@ from celery_graceful.model.run.record import State
 #: The events in the order of a run's life.
 _EVENTS: tuple[type[ev.Event], ...] = (
     *(ev.Admit, ev.Enqueue, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End, ev.Restore),
-    *(ev.Release, ev.Rescue, ev.MarkUnroutable, ev.Kill),
+    *(ev.Release, ev.Rescue, ev.MarkUnroutable, ev.Kill, ev.NoteAdjusted),
     *(ev.Pause, ev.Resume, ev.Cancel, ev.Resend),
+    *(ev.Retry, ev.Adjust, ev.Evict, ev.Forget),
 )
 
 

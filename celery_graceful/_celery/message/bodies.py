@@ -93,11 +93,7 @@ def on_its_own(
     """
     args, kwargs, embed = read_body(app, message)
     kwargs = {name: value for name, value in kwargs.items() if name != without}
-    alone = {**embed, **dict.fromkeys(_TIES)}
-    known: Any = serialization
-    serializer = known.registry.type_to_name[message.content_type]
-    content_type, encoding, data = dumps((args, kwargs, alone), serializer)
-    body = data if isinstance(data, bytes) else data.encode(encoding)
+    message = _rewritten(message, args, kwargs, {**embed, **dict.fromkeys(_TIES)})
     task_id = str(uuid.uuid4())
     kept = {name: value for name, value in message.headers.items() if name not in _OF_A_RUN}
     own = {"id": task_id, "root_id": task_id, "parent_id": None, "group": None, "retries": 0}
@@ -105,12 +101,45 @@ def on_its_own(
     properties.pop("reply_to", None)
     return replace(
         message,
-        body=body,
-        content_type=content_type,
-        content_encoding=encoding,
         headers={**kept, **own, "eta": None, "expires": None, **headers},
         properties=properties,
     )
+
+
+def for_another_try(app: Any, message: Envelope, *, failed: bool) -> Envelope:
+    """The message of a run that has ended, to continue it: it has all its retries again.
+
+    A chord has counted the run at its end, so the run leaves it. One that failed has taken the rest
+    of its chain with it: that was counted as well, where it is part of a chord.
+
+    Args:
+        app: the Celery app.
+        message: the run's message.
+        failed: whether the run failed; else it was cancelled.
+
+    Raises:
+        CorruptRecord: the message cannot be read.
+    """
+    args, kwargs, embed = read_body(app, message)
+    chain, chord = embed.get("chain") or [], embed.get("chord")
+    counted = [each for each in chain if failed and "chord" in (each.get("options") or {})]
+    if chord or counted:
+        embed = {**embed, "chord": None, "chain": list(map(_without_chord, chain))}
+        message = _rewritten(message, args, kwargs, embed)
+    return replace(message, headers={**message.headers, "retries": 0})
+
+
+def _without_chord(signature: Mapping[str, Any]) -> dict[str, Any]:
+    options = {k: v for k, v in (signature.get("options") or {}).items() if k != "chord"}
+    return {**signature, "options": options}
+
+
+def _rewritten(message: Envelope, args: Any, kwargs: Any, embed: Mapping[str, Any]) -> Envelope:
+    known: Any = serialization
+    serializer = known.registry.type_to_name[message.content_type]
+    content_type, encoding, data = dumps((args, kwargs, embed), serializer)
+    body = data if isinstance(data, bytes) else data.encode(encoding)
+    return replace(message, body=body, content_type=content_type, content_encoding=encoding)
 
 
 def task_and_id(app: Any, message: Any) -> tuple[str, str]:

@@ -77,6 +77,18 @@ class Envelope:
         moved = replace(self, headers={**self.headers, HOME: home}, properties=properties)
         return moved if queue is None else replace(moved, exchange="", routing_key=queue)
 
+    def adjusted(self, queue: str, priority: int | None) -> Envelope:
+        """The same message, whose own way leads into this queue, with this priority, from here on.
+
+        Args:
+            queue: empty: its own stays.
+            priority: ``None``: its own stays.
+        """
+        moved = replace(self, exchange="", routing_key=queue) if queue else self
+        if priority is None:
+            return moved
+        return replace(moved, properties={**self.properties, "priority": priority})
+
     def at_home(self) -> Envelope:
         """The same message by its own way, if it came by another."""
         home = sent_home(self.headers)

@@ -20,8 +20,8 @@ from celery_graceful.errors import CursorError
 from celery_graceful.maintenance.broker_replies import BROKER_TIMEOUT
 from celery_graceful.maintenance.scopes import own_queues
 from celery_graceful.maintenance.workers import KnownWorker, known_workers, patience
+from celery_graceful.model.pace import Pace
 from celery_graceful.model.run.cursor import decode
-from celery_graceful.model.run.pace import Pace
 from celery_graceful.stores.base import Durability, Store
 from celery_graceful.text import strict_json
 from celery_graceful.text.masking import mask_text

@@ -24,6 +24,7 @@ from celery_graceful.execution.loop import Interrupted
 from celery_graceful.execution.stopping.conditions import StopConditions
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.record import Record
 from celery_graceful.runs.ticket import Ticket
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -58,7 +59,7 @@ class RunRow:
             ticket.run.task,
             ticket.run.id,
             record.fence,
-            repr(record.started_at),
+            _started(record),
             os.urandom(16).hex(),
             # A run without a finished item begins anew, with ``on_start``.
             record.checkpoint if execution.steps else None,
@@ -109,6 +110,14 @@ class RunRow:
     def is_stopping(self) -> bool:
         """Whether the worker stops, so that nothing should stay uncommitted."""
         return self._stops.flag.raised
+
+
+def _started(record: Record) -> str:
+    """Tells runs of one id apart, and a run from itself before an operator has rewound it.
+
+    In at most 32 characters.
+    """
+    return f"{record.started_at!r}/{record.after:x}" if record.after else repr(record.started_at)
 
 
 class AtomicWork:

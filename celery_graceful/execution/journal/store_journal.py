@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, StoreError
@@ -13,15 +14,21 @@ from celery_graceful.execution.journal import cursor_part
 from celery_graceful.execution.journal.minute import LastMinute
 from celery_graceful.execution.journal.store_outage import STORE_RETRY, StoreOutage
 from celery_graceful.execution.loop import Interrupted
+from celery_graceful.execution.loop.ticker import TICK
 from celery_graceful.execution.results.progress import ProgressReport
 from celery_graceful.execution.stopping.conditions import REASON_OF, StopConditions
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.record import Request
+from celery_graceful.runs.operating import heard
 from celery_graceful.runs.quarantined_items import ENVELOPE, envelope_entry
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.text.counting import counted
 
 logger = logging.getLogger("celery_graceful.runs")
+
+#: Seconds within which an execution sees what operators want, unless an item takes longer.
+HEARD_WITHIN = 1.0
 
 
 class StoreJournal:
@@ -33,6 +40,7 @@ class StoreJournal:
         stops: what makes it leave.
         report: reports its progress.
         interval: seconds between two checkpoints.
+        adjust: called with what an operator has adjusted.
     """
 
     #: After 1, 17, 273 … items: looks are what a short run pays for.
@@ -46,19 +54,23 @@ class StoreJournal:
         stops: StopConditions,
         report: ProgressReport,
         interval: float,
+        adjust: Callable[[str], None] = lambda adjusted: None,
     ) -> None:
         self._execution = execution
         self._ticket = ticket
         self._stops = stops
         self._report = report
-        self._interval = interval
+        self._adjust = adjust
+        #: Seconds between two checkpoints.
+        self.interval = interval
         self.outage = StoreOutage(execution, ticket, stops, interval)
         self._is_checked = self._warned_still = False
         #: Made at the first checkpoint: a short run has none.
         self._last_minute: LastMinute | None = None
         now = time.monotonic()
         #: When the next checkpoint is due, in monotonic seconds.
-        self.due = now + interval
+        self.due = self._look_due = math.inf
+        self._plan(now)
         # After a crash each item is saved, until the execution has lived longer than its
         # predecessor's unsaved items can have taken: else an item that kills would look
         # like progress.
@@ -77,6 +89,8 @@ class StoreJournal:
         now = self._stops.look()
         if now >= self.due or now < self._careful_until:
             self.flush(now)
+        elif now >= self._look_due:
+            self._look_for_operators(now)
         if now < self._careful_until or execution.task.track_in_doubt:
             execution.fuse[:] = [0]
 
@@ -94,7 +108,7 @@ class StoreJournal:
         self._warn_of_still_cursor(text)
         # Not due while it is under way: the ticker would blow the fuse again each time a store
         # takes longer than the interval, and no item would ever be taken.
-        self.due = math.inf
+        self.due = self._look_due = math.inf
         while True:
             try:
                 answer = ticket.flush(text, execution.steps)
@@ -112,11 +126,53 @@ class StoreJournal:
         if not answer.accepted:
             raise Interrupted(StopReason.LEASE_LOST)
         self.outage.saved(now)
-        self.due = time.monotonic() + self._interval
+        self._plan(time.monotonic())
         signals.emit(signals.checkpoint_saved, execution.task, **execution.details)
         self._report.send(execution.progress)
-        if answer.requested is not None:
-            raise Interrupted(REASON_OF[answer.requested])
+        self._obey(answer.requested)
+
+    # -- operators --------------------------------------------------------------------------
+
+    @property
+    def contact_due(self) -> float:
+        """When the store is asked next, in monotonic seconds."""
+        return min(self.due, self._look_due)
+
+    def _plan(self, now: float) -> None:
+        """Operators are heard within a second, however far apart checkpoints are."""
+        self.due = now + max(self.interval - TICK, self.interval / 2)
+        self._look_due = now + HEARD_WITHIN - TICK if self.interval > HEARD_WITHIN else math.inf
+
+    def _look_for_operators(self, now: float) -> None:
+        self._look_due = math.inf
+        try:
+            stands = heard.look(self._ticket)
+        except StoreError as exc:  # the next checkpoint deals with that
+            logger.debug("%s: cannot be looked at: %s", self._ticket.run, exc)
+            return
+        if not stands:
+            raise Interrupted(StopReason.LEASE_LOST)
+        self._look_due = time.monotonic() + HEARD_WITHIN - TICK
+        self._obey(self._ticket.record.requested)
+
+    def _obey(self, requested: Request | None) -> None:
+        if requested is Request.ADJUST:
+            self._see_adjusted()
+        elif requested is not None:
+            raise Interrupted(REASON_OF[requested])
+
+    def _see_adjusted(self) -> None:
+        try:
+            adjusted = heard.note_adjusted(self._ticket)
+        except StoreError as exc:  # it is asked for again with the next checkpoint
+            logger.warning("%s: what was adjusted is not known yet: %s", self._ticket.run, exc)
+            return
+        if adjusted is None:
+            raise Interrupted(StopReason.LEASE_LOST)
+        self._adjust(adjusted)
+        self._plan(time.monotonic())
+
+    # -- a store that is away ---------------------------------------------------------------
 
     def _stamped(self) -> Checkpoint:
         execution, record = self._execution, self._ticket.record

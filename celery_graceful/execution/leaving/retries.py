@@ -29,6 +29,7 @@ from celery_graceful.execution.leaving.ways_out import (
 )
 from celery_graceful.execution.owned import OwnedRun, owned_run
 from celery_graceful.execution.stopping import base_exceptions
+from celery_graceful.model.adjustments import read_adjustments
 from celery_graceful.model.run.cursor import encode
 from celery_graceful.model.run.verdict import Verdict
 
@@ -94,7 +95,19 @@ def send(run: OwnedRun) -> None:
     headers[GENERATION] = run.ticket.record.generation
     headers["parent_id"] = run.request.parent_id  # Celery would make a root task its own parent
     options["headers"] = headers
+    _send_where_adjusted(run, options)
     _when_retry_is_stored(run, partial(_publish, run, partial(publish, **options)))
+
+
+def _send_where_adjusted(run: OwnedRun, options: dict[str, Any]) -> None:
+    """An operator may have given the run another way since its message came."""
+    adjusted = read_adjustments(run.ticket.record.adjusted)
+    if adjusted.queue:
+        options["queue"] = adjusted.queue
+        for name in ("exchange", "routing_key"):
+            options.pop(name, None)
+    if adjusted.priority is not None:
+        options["priority"] = adjusted.priority
 
 
 def _when_retry_is_stored(run: OwnedRun, publish: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from celery_graceful.durations import format_seconds
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop.ticker import TICK
 from celery_graceful.execution.stopping.limits import ExecutionOptions
-from celery_graceful.model.run import pace as decisions
+from celery_graceful.model import pace as decisions
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
@@ -47,6 +47,8 @@ class Pacing:
         self._sampler = Sampler(execution.pace)
         self._loop: Any = None
         self._began = time.monotonic()
+        #: Items in a batch, as an operator has adjusted it; 0: as the source says.
+        self.adjusted_batch = 0
         self._batches = decisions.Pace()
         self._batches_done = 0
         self._batch_began = 0.0
@@ -141,6 +143,7 @@ class Pacing:
     def batch_size(self, wanted: int) -> int:
         """How many items the next batch gets; ``sources.batches`` asks before each."""
         execution, most, now = self._execution, self.batch_time, time.monotonic()
+        wanted = self.adjusted_batch or wanted
         size = min(wanted, execution.batch or wanted)
         if most is None:
             return size

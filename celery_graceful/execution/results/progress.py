@@ -40,7 +40,8 @@ class ProgressReport:
         self._task = task
         self._request = request
         self._slot: Slot | None = None
-        self._every = every
+        #: Seconds between two reports, at least.
+        self.every = every
         self._valid_for = valid_for
         self._next = 0.0
 
@@ -51,7 +52,7 @@ class ProgressReport:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + self._every
+        self._next = now + self.every
         if self._slot is None:
             if self._is_ignored():
                 self._enabled = False

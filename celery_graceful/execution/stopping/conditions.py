@@ -83,7 +83,7 @@ class StopConditions:
     def is_requested(self, now: float) -> StopReason | None:
         """By an operator, or by ``revoke``."""
         requested = self._ticket.record.requested
-        return None if requested is None else REASON_OF[requested]
+        return None if requested is None else REASON_OF.get(requested)
 
     def worker_stops(self, now: float) -> StopReason | None:
         """A stop of any kind has begun."""

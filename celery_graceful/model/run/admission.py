@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.executions import closed
 from celery_graceful.model.run.reasons import StopReason
-from celery_graceful.model.run.record import MOST_GENERATIONS, Record, State, replace
+from celery_graceful.model.run.record import MOST_GENERATIONS, Record, Request, State, replace
 from celery_graceful.model.run.verdict import Decision, Policy, Verdict, crashed, drop, raised
 
 #: Copied, which takes less than half as long as making one.
@@ -25,11 +25,16 @@ def enqueue(record: None, e: ev.Enqueue, now: float, policy: Policy) -> Decision
         started_at=e.at,
         envelope=e.envelope,
         options=e.options,
+        checkpoint=e.checkpoint,
+        steps=e.steps,
+        paused_at=e.paused_at,
     )
     return Decision(Verdict.PUBLISH, "queued", queued, due_in=policy.lease_ttl)
 
 
 def start(record: Record | None, m: ev.Admit, now: float, policy: Policy) -> Decision:
+    if record is None and m.deleted:
+        return drop("the run was deleted")
     fresh = replace(
         _NEW,
         generation=min(m.generation, MOST_GENERATIONS),
@@ -64,6 +69,8 @@ def _take(record: Record, m: ev.Admit, now: float, policy: Policy, verdict: Verd
         execution_steps=record.steps,
         republished=0,
         unroutable="",
+        # The execution that begins here sees what was adjusted.
+        requested=None if record.requested is Request.ADJUST else record.requested,
         envelope=m.envelope or record.envelope,
     )
     return Decision(verdict, "", taken, due_in=policy.lease_ttl)

@@ -1,4 +1,4 @@
-"""What others may do to a run: the worker's main process, a rescuer, an operator."""
+"""What others may do to a run: the worker's main process, a rescuer."""
 
 from __future__ import annotations
 
@@ -92,64 +92,3 @@ def mark_unroutable(record: Record, e: ev.MarkUnroutable, now: float, policy: Po
     left = (record.due_at or now) - now  # a retry may have to wait longer
     due_in = max(policy.lease_ttl, left) if record.state is State.RETRYING else policy.lease_ttl
     return Decision(Verdict.DONE, "unroutable", noted, due_in=due_in)
-
-
-def cancel_running(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
-    if not record.leased(now):
-        return cancel_pending(record, e, now, policy)
-    if record.requested is Request.CANCEL:
-        return Decision(Verdict.ASKED, "already asked")
-    left = max(0.0, (record.due_at or now) - now)
-    asked = replace(record, requested=Request.CANCEL)
-    return Decision(Verdict.ASKED, "at its next checkpoint", asked, due_in=left)
-
-
-def cancel_pending(record: Record, e: ev.Cancel, now: float, policy: Policy) -> Decision:
-    last = closed(record, now, LEASE_EXPIRED)  # with an owner, if its lease has expired
-    fenced = replace(last, fence=record.fence + 1, reason=str(StopReason.CANCELLED))
-    return ended(fenced, Outcome.CANCELLED, policy)
-
-
-def pause_running(record: Record, e: ev.Pause, now: float, policy: Policy) -> Decision:
-    if not record.leased(now):
-        return paused(crashed(record, now))
-    if record.requested is Request.CANCEL:
-        return refuse("the run was asked to end")
-    if record.requested is Request.PAUSE:
-        return Decision(Verdict.ASKED, "already asked")
-    left = max(0.0, (record.due_at or now) - now)
-    asked = replace(record, requested=Request.PAUSE)
-    return Decision(Verdict.ASKED, "at its next checkpoint", asked, due_in=left)
-
-
-def pause_pending(record: Record, e: ev.Pause, now: float, policy: Policy) -> Decision:
-    return paused(record)
-
-
-def resume_paused(record: Record, e: ev.Resume, now: float, policy: Policy) -> Decision:
-    pending = replace(
-        record,
-        state=State.INTERRUPTED,
-        generation=raised(record),
-        republished=0,
-        unroutable="",
-    )
-    return Decision(Verdict.PUBLISH, "resumed", pending, due_in=policy.lease_ttl)
-
-
-def resume_running(record: Record, e: ev.Resume, now: float, policy: Policy) -> Decision:
-    if record.requested is not Request.PAUSE:
-        return refuse("the run is not paused")
-    left = max(0.0, (record.due_at or now) - now)
-    return Decision(Verdict.DONE, "pause withdrawn", replace(record, requested=None), due_in=left)
-
-
-def resend(record: Record, e: ev.Resend, now: float, policy: Policy) -> Decision:
-    again = replace(
-        record,
-        state=State.INTERRUPTED,
-        generation=raised(record),
-        republished=0,
-        unroutable="",
-    )
-    return Decision(Verdict.PUBLISH, "sent again", again, due_in=policy.lease_ttl)

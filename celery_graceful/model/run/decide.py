@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from celery_graceful.model.run import admission, bystander, runner
+from celery_graceful.model.run import admission, bystander, operators, runner
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.history import Action, changed, with_action
 from celery_graceful.model.run.record import Record, State, replace
+from celery_graceful.model.run.verbs import public_state
 from celery_graceful.model.run.verdict import Decision, Policy, gone, refuse
 
 Rule = Callable[[Any, Any, float, Policy], Decision]
@@ -28,6 +29,10 @@ def decide(record: Record | None, event: ev.Event, now: float, policy: Policy) -
     fence = getattr(event, "fence", None)
     if record is not None and fence is not None and fence != record.fence:
         return refuse(f"fence {fence} was superseded by {record.fence}")
+    if record is not None and isinstance(event, ev.OfOperator) and event.expected:
+        there = public_state(record)
+        if there != event.expected:
+            return refuse(f"the run is {there} by now, and was to be {event.expected}")
     if rule is None:
         return refuse(f"{type(event).__name__.lower()} does not apply to a run that is {state}")
     decision = rule(record, event, now, policy)
@@ -86,15 +91,25 @@ TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
     (_S.RETRYING, ev.Kill): bystander.kill,
     (_S.PAUSED, ev.Kill): bystander.kill,
     (_S.FINISHING, ev.Kill): bystander.kill,
-    (_S.RUNNING, ev.Cancel): bystander.cancel_running,
-    (_S.INTERRUPTED, ev.Cancel): bystander.cancel_pending,
-    (_S.RETRYING, ev.Cancel): bystander.cancel_pending,
-    (_S.PAUSED, ev.Cancel): bystander.cancel_pending,
-    (_S.RUNNING, ev.Pause): bystander.pause_running,
-    (_S.INTERRUPTED, ev.Pause): bystander.pause_pending,
-    (_S.RETRYING, ev.Pause): bystander.pause_pending,
-    (_S.PAUSED, ev.Resume): bystander.resume_paused,
-    (_S.RUNNING, ev.Resume): bystander.resume_running,
-    (_S.INTERRUPTED, ev.Resend): bystander.resend,
-    (_S.RETRYING, ev.Resend): bystander.resend,
+    (_S.RUNNING, ev.Cancel): operators.cancel_running,
+    (_S.INTERRUPTED, ev.Cancel): operators.cancel_pending,
+    (_S.RETRYING, ev.Cancel): operators.cancel_pending,
+    (_S.PAUSED, ev.Cancel): operators.cancel_pending,
+    (_S.RUNNING, ev.Pause): operators.pause_running,
+    (_S.INTERRUPTED, ev.Pause): operators.pause_pending,
+    (_S.RETRYING, ev.Pause): operators.pause_pending,
+    (_S.PAUSED, ev.Resume): operators.resume_paused,
+    (_S.RUNNING, ev.Resume): operators.resume_running,
+    (_S.INTERRUPTED, ev.Resend): operators.resend,
+    (_S.RETRYING, ev.Resend): operators.resend,
+    (_S.PAUSED, ev.Retry): operators.retry_paused,
+    (_S.ENDED, ev.Retry): operators.retry_ended,
+    (_S.RUNNING, ev.NoteAdjusted): runner.note_adjusted,
+    (_S.RUNNING, ev.Adjust): operators.adjust_running,
+    (_S.INTERRUPTED, ev.Adjust): operators.adjust_pending,
+    (_S.RETRYING, ev.Adjust): operators.adjust_pending,
+    (_S.PAUSED, ev.Adjust): operators.adjust_paused,
+    (_S.RUNNING, ev.Evict): operators.evict_running,
+    (_S.FINISHING, ev.Evict): operators.evict_finishing,
+    (_S.ENDED, ev.Forget): operators.forget,
 }

@@ -36,6 +36,8 @@ class Admit:
     steps: int = 0
     #: What the run was asked at its start, as its message has it; for a run without a record.
     options: str = ""
+    #: An operator has deleted the run; of a message that is not its first.
+    deleted: bool = False
     #: The process that would execute it, and the trace it belongs to; see :class:`.PastExecution`.
     process: int = 0
     trace: str = ""
@@ -52,6 +54,11 @@ class Enqueue:
     fresh_fence: int
     #: Unix time, for people.
     at: float = 0.0
+    #: Of a fork: what was done before it, by the run that it comes from.
+    checkpoint: str | None = None
+    steps: int = 0
+    paused_at: int = 0
+    by: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,35 +188,80 @@ class MarkUnroutable:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class NoteAdjusted:
+    """The owner has seen what an operator has adjusted."""
+
+    fence: int
+
+
+# -- operators -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfOperator:
+    """What every event of an operator has."""
+
+    #: Who, and why; goes into the run's log of actions with the change itself.
+    by: Action | None = None
+    #: Refused if the run's public state is another one; empty: whatever its state.
+    expected: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(OfOperator):
     """An operator or ``revoke`` wants the run to end at its next checkpoint."""
 
-    #: Who, and why; goes into the run's log of actions with the change itself.
-    by: Action | None = None
-
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(OfOperator):
     """An operator takes the run out."""
 
-    #: Who, and why; goes into the run's log of actions with the change itself.
-    by: Action | None = None
-
 
 @dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(OfOperator):
     """An operator puts a paused run back."""
 
-    #: Who, and why; goes into the run's log of actions with the change itself.
-    by: Action | None = None
+
+@dataclass(frozen=True, slots=True)
+class Resend(OfOperator):
+    """An operator sends the pending message of a run again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resend:
-    """An operator sends the pending message of a run again."""
+class Retry(OfOperator):
+    """An operator continues a run that failed, was cancelled or is paused."""
 
-    #: Who, and why; goes into the run's log of actions with the change itself.
-    by: Action | None = None
+    #: Of the run as the operator has seen it.
+    generation: int
+    #: Its message, as it is to be sent from here on.
+    envelope: bytes
+    #: It continues at ``checkpoint`` instead of its own; ``None``: it begins anew.
+    rewinds: bool = False
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust(OfOperator):
+    """An operator changes what the run's executions work with."""
+
+    #: Of the run as the operator has seen it.
+    generation: int
+    #: See :attr:`.Record.adjusted`.
+    adjusted: str
+    #: Its message, as it is to be sent from here on.
+    envelope: bytes
+    #: Whether that goes another way than before.
+    moves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evict(OfOperator):
+    """An operator takes the run from its owner, which is stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget(OfOperator):
+    """An operator deletes an ended run."""
 
 
 Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
@@ -225,8 +277,13 @@ Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
     Release,
     Rescue,
     MarkUnroutable,
+    NoteAdjusted,
     Cancel,
     Pause,
     Resume,
     Resend,
+    Retry,
+    Adjust,
+    Evict,
+    Forget,
 ]

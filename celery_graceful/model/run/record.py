@@ -53,6 +53,8 @@ class Request(str, Enum):
 
     CANCEL = "cancel"
     PAUSE = "pause"
+    #: Look at what was adjusted; the execution goes on.
+    ADJUST = "adjust"
 
     def __str__(self) -> str:
         return self.value
@@ -101,6 +103,8 @@ class Record:
     reason: str = ""
     #: What the run was asked at its start (see :class:`.RunOptions`), as text; mostly empty.
     options: str = ""
+    #: What operators have adjusted since (see :class:`.Adjustments`), as text; mostly empty.
+    adjusted: str = ""
     #: The items done when the run paused itself, as it was asked at its start; 0: it has not.
     paused_at: int = 0
     #: Seconds that its executions have worked, as far as they said so at their ends.

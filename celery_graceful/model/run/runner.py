@@ -91,3 +91,9 @@ def end(record: Record, e: ev.End, now: float, policy: Policy) -> Decision:
         error=e.error or record.error,
         seconds=record.seconds + e.took,
     )
+
+
+def note_adjusted(record: Record, e: ev.NoteAdjusted, now: float, policy: Policy) -> Decision:
+    requested = None if record.requested is Request.ADJUST else record.requested
+    seen = replace(record, requested=requested)
+    return Decision(Verdict.DONE, "", seen, due_in=max(0.0, (record.due_at or now) - now))

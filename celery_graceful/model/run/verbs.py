@@ -182,7 +182,8 @@ _APPLIES: Mapping[Verb, tuple[tuple[Case, ...], Verb | None]] = {
     Verb.RESUME: ((Case.PAUSED, Case.PAUSING), Verb.PAUSE),
     Verb.CANCEL: ((*_PENDING, *_OWNED, Case.PAUSED), Verb.RETRY),
     Verb.RETRY: ((Case.FAILED, Case.CANCELLED), Verb.CANCEL),
-    Verb.REWIND: ((Case.PAUSED, Case.FAILED, Case.CANCELLED), Verb.REWIND),
+    # Then to the cursor where it was.
+    Verb.REWIND: ((Case.PAUSED, Case.FAILED, Case.CANCELLED), Verb.PAUSE),
     # Of the new run.
     Verb.FORK: (tuple(case for case in Case if case is not Case.COMPLETED), Verb.CANCEL),
     Verb.ADJUST: ((*_PENDING, Case.RUNNING, Case.PAUSING, Case.PAUSED), Verb.ADJUST),
@@ -204,5 +205,3 @@ def _rules() -> Iterator[tuple[tuple[Verb, Case], Rule]]:
 
 #: Every verb in every case.
 VERBS: Mapping[tuple[Verb, Case], Rule] = dict(_rules())
-#: Not yet offered by ``graceful.runs``; see :data:`DOES` for what they will do.
-PLANNED = frozenset({Verb.RETRY, Verb.REWIND, Verb.FORK, Verb.ADJUST, Verb.RELEASE, Verb.DELETE})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 
 from celery_graceful.durations import parse
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
@@ -38,6 +39,7 @@ class Filter:
     """Which runs are wanted; ``None`` and empty: any."""
 
     state: str | None = None
+    #: A name, or a pattern such as ``shop.*``.
     task: str | None = None
     queue: str | None = None
     worker: str | None = None
@@ -61,7 +63,7 @@ class Filter:
         """What the store can look for."""
         common = ANY if self.state is None else _PLACES[self.state][1]
         return common._replace(
-            task=self.task or "",
+            task="" if self.task is None or _is_pattern(self.task) else self.task,
             worker=self.worker or "",
             extra="" if self.tag is None else _as_kept(self.tag),
         )
@@ -78,7 +80,7 @@ class Filter:
         def wanted(key: RunKey, record: Record) -> bool:
             return (
                 self._is_in_state(record)
-                and self.task in (None, key.task)
+                and (self.task is None or _fits(self.task, key.task))
                 and (self.worker is None or _runs_on(record, self.worker))
                 and (since is None or record.started_at >= since)
                 and text in f"{key} {record.owner or ''}".lower()
@@ -93,6 +95,14 @@ class Filter:
         if self.state == ACTIVE:
             return record.live and record.state is not State.PAUSED
         return self.state in (None, str(record.state), public_state(record))
+
+
+def _is_pattern(task: str) -> bool:
+    return any(sign in task for sign in "*?[")
+
+
+def _fits(wanted: str, task: str) -> bool:
+    return task == wanted or (_is_pattern(wanted) and fnmatchcase(task, wanted))
 
 
 def _runs_on(record: Record, worker: str) -> bool:

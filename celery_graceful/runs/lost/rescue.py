@@ -15,8 +15,9 @@ from celery_graceful._celery.message.envelope import unpack
 from celery_graceful._celery.message.publish import Sender
 from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.record import Record, RunKey
+from celery_graceful.model.run.record import Outcome, Record, RunKey
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.runs.operating.result_states import store_revoked
 from celery_graceful.runs.successors import publish_record
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
@@ -160,6 +161,8 @@ class Rescuer:
             observers=self.runtime.observers,
             who=self.worker,
         )
+        if done.record is not None and done.record.outcome is Outcome.CANCELLED:
+            self._store_revoked(run, record)
         if done.decision.verdict is not Verdict.PUBLISH or done.record is None:
             return
         try:
@@ -179,6 +182,12 @@ class Rescuer:
             counted(record.steps, "item"),
             _last_owner(record.owner, done.record),
         )
+
+    def _store_revoked(self, run: RunKey, record: Record) -> None:
+        """An operator had asked its owner to end it, which was lost before it did."""
+        trouble = store_revoked(self.runtime.app, run, record.envelope)
+        if trouble:
+            logger.error("%s was cancelled, but %s", run, trouble)
 
     def _without_held(self, runs: list[Entry], now: float) -> list[Entry]:
         """Those that maintenance does not hold, and has not held within the last lease.

@@ -6,13 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from celery_graceful.errors import RunRefused
-from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs import quarantined_items
 from celery_graceful.runs.lookup import Found
-from celery_graceful.runs.operating.changes import Change
 from celery_graceful.runs.plain_run import Run, run_of
 from celery_graceful.runtime import Runtime
-from celery_graceful.text.counting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Replay:
     items: int
 
 
-def replay(runtime: Runtime, found: Found, items: Collection[int]) -> Replay:
+def replay(runtime: Runtime, found: Found, items: Collection[int] = ()) -> Replay:
     """Send the task.
 
     Raises:
@@ -41,10 +38,3 @@ def replay(runtime: Runtime, found: Found, items: Collection[int]) -> Replay:
         raise RunRefused(f"{key} has no quarantined items.")
     count = len(there) or quarantined_items.count(store, key)
     return Replay(run_of(runtime, *found), sent, count)
-
-
-def as_change(runtime: Runtime, found: Found, items: Collection[int] = ()) -> Change:
-    """The same, as a change of a run."""
-    done = replay(runtime, found, items)
-    why = f"{counted(done.items, 'item')} tried again by {done.run.task}[{done.sent}]"
-    return Change(done.run, done.run, Verdict.PUBLISH, why, sent=done.sent)

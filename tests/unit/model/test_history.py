@@ -116,10 +116,10 @@ def test_only_the_last_executions_are_kept() -> None:
 def test_what_an_operator_does_is_written_with_its_change() -> None:
     by = Action(5.0, "ann", "pause", "lunch")
     run = after(None, FIRST)
-    run = after(run, ev.Pause(by))
-    run = after(run, ev.Resume(changed(by, verb="resume", reason="")))
+    run = after(run, ev.Pause(by=by))
+    run = after(run, ev.Resume(by=changed(by, verb="resume", reason="")))
     run = after(run, ev.HandOver(run.fence, "c", 1, "shutdown"))
-    run = after(run, ev.Cancel(changed(by, verb="cancel")))
+    run = after(run, ev.Cancel(by=changed(by, verb="cancel")))
     assert [(a.verb, a.reason, a.change) for a in past.actions(run.actions)] == [
         ("pause", "lunch", "running: at its next checkpoint"),
         ("resume", "", "running: pause withdrawn"),
@@ -129,8 +129,8 @@ def test_what_an_operator_does_is_written_with_its_change() -> None:
 
 def test_what_changes_nothing_is_not_written() -> None:
     by = Action(5.0, "ann", "pause")
-    asked = after(after(None, FIRST), ev.Pause(by))
-    assert decide(asked, ev.Pause(by), 1000.0, POLICY).record is None
+    asked = after(after(None, FIRST), ev.Pause(by=by))
+    assert decide(asked, ev.Pause(by=by), 1000.0, POLICY).record is None
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celery_graceful.model.pace import WORTH, Pace, fewer, more
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
-from celery_graceful.model.run.pace import WORTH, Pace, fewer, more
 
 seconds = st.floats(0, 10**6)
 histories = st.lists(seconds, min_size=1, max_size=100)

@@ -31,7 +31,8 @@ INTERRUPTED = replace(RUNNING, state=State.INTERRUPTED, owner=None)
 WAITING = replace(INTERRUPTED, state=State.RETRYING)
 PAUSED = replace(INTERRUPTED, state=State.PAUSED, due_at=None)
 FINISHING = replace(RUNNING, state=State.FINISHING, outcome=Outcome.COMPLETED, result="result")
-ENDED = replace(PAUSED, state=State.ENDED, outcome=Outcome.FAILED, envelope=b"")
+ENDED = replace(PAUSED, state=State.ENDED, outcome=Outcome.FAILED)
+COMPLETED = {"outcome": Outcome.COMPLETED, "envelope": b""}
 RECORDS = {r.state: r for r in (RUNNING, INTERRUPTED, WAITING, PAUSED, FINISHING, ENDED)}
 
 LOST = {"due_at": NOW}
@@ -52,10 +53,15 @@ KILL = ev.Kill(Outcome.FAILED, "hard time limit")
 RELEASE = ev.Release("w0", GENERATION)
 RESTORE = ev.Restore(FENCE, RUNNING, 1000)
 MARK_UNROUTABLE = ev.MarkUnroutable(GENERATION, "no queue takes it")
+NOTE_ADJUSTED = ev.NoteAdjusted(FENCE)
+RETRY = ev.Retry(GENERATION, b"envelope")
+REWIND = replace(RETRY, rewinds=True, checkpoint="two")
+ADJUST = ev.Adjust(GENERATION, '{"batch_size":5}', b"envelope")
+MOVE = replace(ADJUST, moves=True)
 SAMPLES: tuple[ev.Event, ...] = (
     FRESH, REDELIVERED, OLDER, EQUAL, NEWER, ENQUEUE, HAND_OVER, RETURNED, WAIT, RECLAIM, FINISH,
     END, KILL, RESTORE, RELEASE, ev.Rescue(), MARK_UNROUTABLE, ev.Cancel(), ev.Pause(), ev.Resume(),
-    ev.Resend(),
+    ev.Resend(), NOTE_ADJUSTED, RETRY, REWIND, ADJUST, MOVE, ev.Evict(), ev.Forget(),
 )  # fmt: skip
 
 S, V = State, Verdict
@@ -163,6 +169,31 @@ ROWS: list[Row] = [
     (PAUSED, {}, ev.Resume(), V.PUBLISH, S.INTERRUPTED, LEASE),
     (INTERRUPTED, {}, ev.Resend(), V.PUBLISH, S.INTERRUPTED, LEASE),
     (WAITING, {}, ev.Resend(), V.PUBLISH, S.INTERRUPTED, LEASE),
+    (RUNNING, {}, NOTE_ADJUSTED, V.DONE, S.RUNNING, 12.0),
+    (RUNNING, {"requested": Request.PAUSE}, NOTE_ADJUSTED, V.DONE, S.RUNNING, 12.0),
+    (PAUSED, {}, RETRY, V.REFUSED, None, None),
+    (PAUSED, {}, REWIND, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (PAUSED, {}, replace(REWIND, generation=2), V.REFUSED, None, None),
+    (ENDED, {}, RETRY, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (ENDED, {"outcome": Outcome.CANCELLED}, RETRY, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (ENDED, {}, REWIND, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (ENDED, {}, replace(RETRY, generation=2), V.REFUSED, None, None),
+    (ENDED, {"envelope": b""}, RETRY, V.REFUSED, None, None),
+    (ENDED, COMPLETED, RETRY, V.REFUSED, None, None),
+    (RUNNING, {}, ADJUST, V.ASKED, S.RUNNING, 12.0),
+    (RUNNING, LOST, ADJUST, V.DONE, S.RUNNING, 0.0),
+    (RUNNING, {"requested": Request.CANCEL}, ADJUST, V.REFUSED, None, None),
+    (RUNNING, {}, replace(ADJUST, generation=2), V.REFUSED, None, None),
+    (INTERRUPTED, {}, ADJUST, V.DONE, S.INTERRUPTED, 12.0),
+    (INTERRUPTED, {}, MOVE, V.PUBLISH, S.INTERRUPTED, LEASE),
+    (WAITING, {}, MOVE, V.DONE, S.RETRYING, 12.0),
+    (PAUSED, {}, MOVE, V.DONE, S.PAUSED, None),
+    (RUNNING, {}, ev.Evict(), V.PUBLISH, S.INTERRUPTED, LEASE),
+    (RUNNING, {"requested": Request.PAUSE}, ev.Evict(), V.DONE, S.PAUSED, None),
+    (RUNNING, {"requested": Request.CANCEL}, ev.Evict(), V.DONE, S.ENDED, None),
+    (FINISHING, {}, ev.Evict(), V.PUBLISH, S.FINISHING, LEASE),
+    (ENDED, {}, ev.Forget(), V.DONE, S.ENDED, None),
+    (ENDED, COMPLETED, ev.Forget(), V.DONE, S.ENDED, None),
 ]  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from celery_graceful._celery.message.headers import RAW
 from celery_graceful.doctor.facts.running_workers import look_around
 from celery_graceful.execution.loop import pacing
 from celery_graceful.execution.stopping.limits import ExecutionOptions
+from celery_graceful.model.pace import Pace
 from celery_graceful.model.run.cursor import decode
-from celery_graceful.model.run.pace import Pace
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.runtime import runtime_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from celery_graceful.execution.loop import Stand
 from celery_graceful.execution.loop.pacing import Sampler
-from celery_graceful.model.run.pace import Pace
+from celery_graceful.model.pace import Pace
 
 TICK = 0.05
 EACH = st.floats(0.0001, 3)
