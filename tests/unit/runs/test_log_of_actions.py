@@ -58,7 +58,7 @@ def found(ticket: Ticket) -> Record:
 
 @pytest.mark.parametrize("checkpoints", [0, 1, 2])
 def test_what_was_asked_while_it_ran_is_still_there(ticket: Ticket, checkpoints: int) -> None:
-    acted(ticket, ev.Pause(BY))
+    acted(ticket, ev.Pause(by=BY))
     for steps in range(checkpoints):
         assert ticket.flush("{}", steps).requested
     ticket.hand_over("{}", 2, "paused")
@@ -68,8 +68,8 @@ def test_what_was_asked_while_it_ran_is_still_there(ticket: Ticket, checkpoints:
 
 def test_what_was_withdrawn_is_there_too(ticket: Ticket) -> None:
     ticket.flush("{}", 1)
-    acted(ticket, ev.Pause(BY))
-    acted(ticket, ev.Resume(BY))
+    acted(ticket, ev.Pause(by=BY))
+    acted(ticket, ev.Resume(by=BY))
     assert ticket.flush("{}", 2).requested is None
     ticket.flush("{}", 3)
     ticket.finish("{}", 4, "result", Outcome.COMPLETED)
