@@ -6,9 +6,7 @@ import os
 import time
 
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
-
-from tests.lives.life import Life
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 #: For how long to go on with other lives; 0: as many as the test asks for.
 SECONDS = float(os.environ.get("GRACEFUL_LIVES_SECONDS", "0"))
@@ -16,7 +14,7 @@ SECONDS = float(os.environ.get("GRACEFUL_LIVES_SECONDS", "0"))
 PATIENCE = SECONDS + 300
 
 
-def live(where: type[Life], lives: int, steps: int) -> None:
+def live(where: type[RuleBasedStateMachine], lives: int, steps: int) -> None:
     """Run random lives; with ``GRACEFUL_LIVES_SECONDS``, so many again and again.
 
     Args:

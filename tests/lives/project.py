@@ -29,7 +29,7 @@ class Project:
         )
         self.runtime: Runtime = runtime_of(self.app)
         message = Envelope(
-            body=b"[]",
+            body=b'[[], {}, {"chain": null, "chord": null}]',
             content_type="application/json",
             content_encoding="utf-8",
             headers={"id": "id", "task": "task"},

@@ -10,6 +10,7 @@ from tests.lives.life import Life
 from tests.lives.living import PATIENCE, live
 from tests.lives.places import MemoryPlace, Place
 from tests.lives.project import Project
+from tests.lives.races import Races
 
 
 @pytest.fixture
@@ -27,3 +28,13 @@ def test_lives(project: Project) -> None:
 
     InMemory.project = project
     live(InMemory, lives=200, steps=40)
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_races(project: Project) -> None:
+    class InMemory(Races):
+        def place(self) -> Place:
+            return MemoryPlace()
+
+    InMemory.project = project
+    live(InMemory, lives=150, steps=30)
