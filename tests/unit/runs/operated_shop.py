@@ -95,6 +95,10 @@ class Shop:
         self.apply(name, ev.End(self.record(name).fence, Outcome.FAILED))
         self.app.backend.store_result(name, ValueError("a bad row"), "FAILURE")
 
+    def seen(self, name: str) -> str:
+        """What callers see."""
+        return str(self.app.AsyncResult(name).state)
+
     def queued(self, queue: str = "celery") -> list[Any]:
         """The messages in a queue, which is empty afterwards."""
         with self.app.connection_for_write() as connection:
