@@ -16,31 +16,39 @@ IN_MAINTENANCE, INTERRUPTED = 10, 130
 OF_RUNS = {"completed": 0, "failed": 5, "cancelled": 6, "paused": 7}
 
 
-class Misuse(click.ClickException):
+class Failure(click.ClickException):
+    """A command fails; its message may quote what others wrote."""
+
+    def format_message(self) -> str:
+        """The message as a terminal may get it."""
+        return printable_lines(self.message)
+
+
+class Misuse(Failure):
     """What was asked for cannot be done so."""
 
     exit_code = 2
 
 
-class WrongApp(click.ClickException):
+class WrongApp(Failure):
     """The app, its settings or its tasks are wrong."""
 
     exit_code = 2
 
 
-class TimedOut(click.ClickException):
+class TimedOut(Failure):
     """What was waited for did not happen in time."""
 
     exit_code = 3
 
 
-class Refusal(click.ClickException):
+class Refusal(Failure):
     """What was asked cannot be done; nothing was changed."""
 
     exit_code = 4
 
 
-class Unavailable(click.ClickException):
+class Unavailable(Failure):
     """The store or the broker does not answer."""
 
     exit_code = 69

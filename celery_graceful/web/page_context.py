@@ -80,8 +80,8 @@ class Context:
     def url(self, path: str, /, **query: Any) -> str:
         """The address of a page below the mount; parameters that are empty are left out."""
         given = [(name, str(value)) for name, value in query.items() if value not in ("", None)]
-        address = quote(self.request.mount + path, safe="/:@,+[]~!$&'()*;=")
-        return f"{address}?{urlencode(given)}" if given else address
+        address = quote(self.request.mount + path, "/:@,+[]~!$&'()*;=", errors="surrogatepass")
+        return f"{address}?{urlencode(given, errors='surrogatepass')}" if given else address
 
     # -- answers ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from celery_graceful.cli.show.filter_options import (
     listed,
 )
 from celery_graceful.cli.show.live.watch_options import interval_of, watch_options
-from celery_graceful.text.printable import printable
 
 if TYPE_CHECKING:
     from celery_graceful.runs.plain_run import Page, Run
@@ -53,7 +53,7 @@ def runs(
     ends that.
     """
     if run_id is not None:
-        named = printable(run_id, 200)
+        named = shlex.quote(run_id if len(run_id) <= 200 else run_id[:200] + "…")
         raise Misuse(f"`runs` lists runs; one run is shown by: graceful show {named}")
     every = interval_of(interval, watch=watch, as_json=as_json)
     given = given_filters(options)

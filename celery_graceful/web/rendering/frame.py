@@ -86,7 +86,7 @@ class Frame:
     def here(self) -> str:
         """This page, below the mount: where a change comes back to."""
         address = self.url(self.request.path)[len(self.request.mount) :]
-        query = urlencode(self.request.query.pairs)
+        query = urlencode(self.request.query.pairs, errors="replace")
         return f"{address}?{query}" if query else address
 
     @property

@@ -34,6 +34,8 @@ _SIGNS = {
     "failed": ("failed", "✕"),
     "cancelled": ("cancelled", "⊘"),
 }
+#: Characters of a run's name in an address: each may take nine there.
+_LONGEST_NAME = 1000
 #: Characters of an id that are shown in a table.
 _SHORT = 8
 
@@ -121,6 +123,8 @@ def run_page(context: Context, task: str, run_id: str) -> str:
     """
     if _PLAIN_ID.fullmatch(run_id):
         return context.url(f"/runs/{run_id}")
+    if len(task) + len(run_id) > _LONGEST_NAME:
+        return context.url("/runs/", id=run_id[:_LONGEST_NAME])  # its beginning names it as well
     return context.url("/runs/", id=f"{task}[{run_id}]")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+import pytest
 
 #: Part of every name of an element or attribute that the texts would make.
 MARK = "owned"
@@ -50,6 +53,18 @@ JSON = {
     "negative": '{"at": -1e18, "began": -1, "items": -5, "total": -1}',
     "far": '{"at": 1e18, "began": 1e300, "items": 1e30}',
 }
+
+
+def one_by_one(given: Mapping[str, str]) -> Any:
+    """A test with all texts at once and, to see which one it is, one for each with ``--all``."""
+    single = [
+        pytest.param([text], id=name, marks=pytest.mark.matrix) for name, text in given.items()
+    ]
+    return pytest.mark.parametrize("texts", [pytest.param([*given.values()], id="all"), *single])
+
+
+each_text = one_by_one(TEXTS)
+each_json = one_by_one(JSON)
 
 #: What no terminal, log or page may get as it is: controls, separators, direction, surrogates.
 UNSAFE = re.compile(
