@@ -55,7 +55,7 @@ JSON = {
 }
 
 
-def one_by_one(given: Mapping[str, str]) -> Any:
+def one_by_one(given: Mapping[str, str]) -> pytest.MarkDecorator:
     """A test with all texts at once and, to see which one it is, one for each with ``--all``."""
     single = [
         pytest.param([text], id=name, marks=pytest.mark.matrix) for name, text in given.items()
