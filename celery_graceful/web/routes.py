@@ -47,6 +47,7 @@ ROUTES = (
     Route("GET", "/start", "start_page", name="Start"),
     Route("POST", "/start", "start_page:submit", needs=START),
     Route("GET", "/maintenance", "maintenance_page", name="Maintenance"),
+    Route("POST", "/maintenance/plan", "maintenance_page:ask_plan", needs=MAINTAIN),
     Route("POST", "/maintenance/down", "maintenance_page:down", needs=MAINTAIN),
     Route("POST", "/maintenance/up", "maintenance_page:up", needs=MAINTAIN),
     Route("GET", "/workers", "workers_page", name="Workers"),

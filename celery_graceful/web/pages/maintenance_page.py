@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from celery_graceful.durations import parse, short
 from celery_graceful.errors import (
@@ -36,14 +37,29 @@ if TYPE_CHECKING:
 
 #: Seconds that the workers are shown without a look at the store.
 LASTS = 1.9
+#: What the address of a dry run has of the form.
+_ASKED = ("what", "queue", "tasks", "reason", "until", "finish")
+_LONGEST_ADDRESS = 4000
 
 
 def page(context: Context) -> Response:
     """The mode, who still has to pause, the form, and the history."""
     query = context.request.query
-    if "plan" not in query:
-        return _page(context, DownForm())
-    form, errors = down_form(query)
+    return _planned(context, query) if "plan" in query else _page(context, DownForm())
+
+
+def ask_plan(context: Context) -> Response:
+    """A dry run: on to its page, whose address has what was asked and not the form's token."""
+    given = context.request.form
+    pairs = [(name, value) for name, value in given if name in _ASKED and value]
+    address = f"/maintenance?{urlencode([('plan', '1'), *pairs])}"
+    if len(address) > _LONGEST_ADDRESS:
+        return _planned(context, given)
+    return context.back(to=address)
+
+
+def _planned(context: Context, given: Fields) -> Response:
+    form, errors = down_form(given)
     plan = None
     if not errors:
         try:

@@ -113,7 +113,9 @@ def test_a_dry_run_changes_nothing(runtime: Runtime, browser: Browser) -> None:
         Busy("shop.mail", "m1", "mail", 5.0),
     )
     attend(runtime.store, busy=busy, longest={"shop.mail": 65.0})
-    page = browser.get("/maintenance?plan=1&what=all&until=2h&reason=why")
+    browser.get("/maintenance")
+    page = browser.post("/maintenance/plan", what="all", until="2h", reason="why", tasks="")
+    assert browser.url == "/maintenance?plan=1&what=all&until=2h&reason=why", "without the token"
     assert "Dry run: what would be held" in page
     assert "celery, mail" in page
     assert "for 2h" in page
