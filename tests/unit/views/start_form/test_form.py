@@ -116,7 +116,7 @@ def test_a_type_hint_makes_a_field(
         (datetime(2026, 1, 2, 12, tzinfo=timezone.utc), Kind.DATETIME, "2026-01-02T13:00:00"),
         (datetime(2026, 1, 2, 12), Kind.DATETIME, "2026-01-02T12:00:00"),
         (float("nan"), Kind.NUMBER, None),
-        (object(), Kind.JSON, None),
+        pytest.param(object(), Kind.JSON, None, id="an object"),
     ],
     ids=repr,
 )
