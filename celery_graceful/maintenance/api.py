@@ -119,7 +119,8 @@ class Maintenance:
         runtime = self._runtime()
         scopes = checked_scopes(runtime, queues, tasks)
         # What is stored is shown to everybody.
-        doer, why = printable(who or user_at_host()), printable(reason)
+        # One that is too long is refused below, and not cut here.
+        doer, why = printable(who or user_at_host()), printable(reason, most=len(reason))
 
         def held(mode: Mode, now: float) -> Mode:
             until = None if lasts is None else now + lasts

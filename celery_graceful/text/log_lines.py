@@ -26,6 +26,7 @@ NAMES = (
     "celery_graceful.sources",
     "celery_graceful.stores",
     "celery_graceful.tasks",
+    "celery_graceful.web",
     "celery_graceful.worker",
 )
 #: What can hold no text of others.
