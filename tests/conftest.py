@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Thousands of collected tests stay as long as the run: let no collection look at them again."""
+    """Collected tests stay as long as the run: no garbage collection needs to look at them."""
     gc.collect()
     gc.freeze()
 
