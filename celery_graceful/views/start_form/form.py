@@ -12,6 +12,8 @@ from typing import Any
 
 from celery_graceful.runs.oneoff import dry_runs
 from celery_graceful.runs.oneoff.start_order import StartOptions
+from celery_graceful.runtime import runtime_of
+from celery_graceful.text.masked_values import Shown
 from celery_graceful.text.printable import printable
 from celery_graceful.views.start_form.annotations import hint_of, hints_of
 from celery_graceful.views.start_form.docstrings import arguments_in, summary_of
@@ -47,10 +49,14 @@ class Field:
     most: str = ""
     zone: Zone | None = None
     parameter: Parameter | None = None
+    #: Its value is not to be shown: by ``graceful_mask``, or by its name.
+    secret: bool = False
 
     @property
     def left_empty(self) -> str:
         """What an empty field means, for people; empty: nothing that needs to be said."""
+        if self.secret:
+            return "Left empty: the task's own." if self.has_default else ""
         if self.has_default and self.default_text is None and self.default is not None:
             return f"Left empty: {printable(repr(self.default))[:_LONGEST_DEFAULT]}"
         if self.nullable and self.default_text:
@@ -96,10 +102,10 @@ def make_form(task: Any) -> Form:
     source = _source(task)
     signature, hints = inspect.signature(task.run), hints_of(source)
     said = {**arguments_in(type(task).__doc__), **arguments_in(source.__doc__)}
-    zone = _zone(task.app)
+    zone, shown = _zone(task.app), _shown(task.app)
     hidden = {"cursor", dry_runs.NAME} if dry_runs.is_argument(task) else {"cursor"}
     arguments = tuple(
-        _argument(each, hints.get(name, each.annotation), said.get(name, ""), zone)
+        _argument(each, hints.get(name, each.annotation), said.get(name, ""), zone, shown)
         for name, each in signature.parameters.items()
         if name not in hidden
     )
@@ -129,7 +135,13 @@ def _zone(app: Any) -> Zone:
     return Zone(app.timezone, str(app.timezone))
 
 
-def _argument(parameter: Parameter, annotation: Any, said: str, zone: Zone) -> Field:
+def _shown(app: Any) -> Shown:
+    """Which names are secret. A function as ``graceful_mask`` knows arguments of messages only."""
+    mask = runtime_of(app).settings.mask
+    return Shown(() if callable(mask) else mask)
+
+
+def _argument(parameter: Parameter, annotation: Any, said: str, zone: Zone, masks: Shown) -> Field:
     name = parameter.name
     if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
         return _rest(parameter, said)
@@ -137,8 +149,8 @@ def _argument(parameter: Parameter, annotation: Any, said: str, zone: Zone) -> F
     hint = hint_of(annotation, default, name)
     if isinstance(default, datetime) and default.tzinfo is None:
         zone = Zone(zone.tz, zone.name, naive=True)
-    shown = None
-    if has_default and default is not None:
+    shown, secret = None, masks.is_secret(name)
+    if has_default and default is not None and not secret:
         shown = shown_value(hint.kind, default, zone, hint.choices)
     return Field(
         name=name,
@@ -156,6 +168,7 @@ def _argument(parameter: Parameter, annotation: Any, said: str, zone: Zone) -> F
         most=hint.most,
         zone=zone if hint.kind is Kind.DATETIME else None,
         parameter=parameter,
+        secret=secret,
     )
 
 

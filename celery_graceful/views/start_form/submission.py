@@ -52,7 +52,8 @@ def read_form(form: Form, values: Mapping[str, str]) -> Submission:
         try:
             found[each.input] = _value(form, each, kept[each.input])
         except ValueError as exc:
-            errors[each.input] = str(exc)
+            is_quoted = each.secret and kept[each.input]
+            errors[each.input] = f"It is no {each.kind}." if is_quoted else str(exc)
     if errors:
         return Submission(kept, errors=errors)
     try:

@@ -147,6 +147,7 @@ def _show(
     status: int = 200,
 ) -> Response:
     values = {f.input: given.get(f.input, f.default_text or "") for f in form.fields}
+    values.update({f.input: "" for f in form.fields if f.secret})
     found = dict(wrong or {})
     token = context.request.form.get("token")
     return context.render(

@@ -92,6 +92,24 @@ def test_a_form_starts_a_run_of_the_user(runtime: Runtime, browser: Browser, run
     assert run.tags == ("a", "b")
 
 
+def test_secrets_are_neither_shown_nor_put_back(app: Celery, browser: Browser) -> None:
+    app.conf.graceful_mask = ["iban"]
+
+    def pay(iban: int, api_key: str = "hunter2", *, cursor: Any = None) -> Iterator[int]:
+        yield 1
+
+    task: Any = app.task(base=IterableTask, shared=False, name="shop.pay")
+    task(pay)
+    page = browser.get("/start?task=shop.pay")
+    assert page.count('type="password"') == 2
+    assert "hunter2" not in page
+    page = browser.post("/start", **hidden(page), **{"arg.iban": "DE4321", "arg.api_key": "s3cret"})
+    assert browser.status == 422
+    assert "It is no whole number." in page
+    assert "DE4321" not in page
+    assert "s3cret" not in page
+
+
 def test_a_form_that_is_sent_twice_starts_one_run(browser: Browser, runs: Runs) -> None:
     fields = hidden(browser.get("/start?task=shop.walk"))
     sent = {**fields, "arg.since": "2026-11-30"}
