@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from celery_graceful.runs.operating.changes import Change
-from celery_graceful.runs.operating.replays import Replay
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.runs.quarantined_items import QuarantinedItem
 
@@ -44,14 +43,12 @@ def change_as_data(verb: str, change: Change, undo: str | None) -> dict[str, Any
         "verdict": str(change.verdict),
         "why": change.why,
         "trouble": change.trouble or None,
+        "note": change.note or None,
+        "before": change.before.state,
         "run": run_as_data(change.run),
+        "sent": change.sent,
         "undo": undo,
     }
-
-
-def replay_as_data(replay: Replay) -> dict[str, Any]:
-    """The task that was sent to try items again."""
-    return {"verb": "replay", "run": replay.run.id, "sent": replay.sent, "items": replay.items}
 
 
 def plain(value: Any) -> Any:

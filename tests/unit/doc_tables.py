@@ -6,6 +6,7 @@ from celery_graceful.cli import graceful
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.decide import TABLE
 from celery_graceful.model.run.record import State
+from celery_graceful.model.run.verbs import VERBS, Case, Rule, Verb
 
 #: The events in the order of a run's life.
 _EVENTS: tuple[type[ev.Event], ...] = (
@@ -30,6 +31,21 @@ def transitions() -> str:
         cells = ["–" if rule is None else f"`{rule.__name__}`" for rule in rules]
         lines.append(_row([f"**{event.__name__}**", *cells]))
     return "\n".join(lines) + "\n"
+
+
+def verbs() -> str:
+    """The table of (verb, case) in Markdown: the verb that undoes it, ``yes``, or a dash."""
+    lines = [_row(["verb", *(f"`{case}`" for case in Case)]), "|---" * (len(Case) + 1) + "|"]
+    for verb in Verb:
+        name = "**retry --from**" if verb is Verb.REWIND else f"**{verb}**"
+        lines.append(_row([name, *(_cell(VERBS[verb, case]) for case in Case)]))
+    return "\n".join(lines) + "\n"
+
+
+def _cell(rule: Rule) -> str:
+    if not rule.legal:
+        return "–"
+    return "yes" if rule.undo is None else f"`{rule.undo}`"
 
 
 def _row(cells: list[str]) -> str:

@@ -117,6 +117,12 @@ def test_the_table_of_transitions_is_in_step() -> None:
     )
 
 
+def test_the_table_of_verbs_is_that_of_the_code() -> None:
+    assert doc_tables.verbs() in reference("reference/runs.md"), (
+        f"replace the table by:\n{doc_tables.verbs()}"
+    )
+
+
 def test_every_signal_is_in_the_reference() -> None:
     page = reference("reference/signals.md")
     for name in signals.__all__:

@@ -1,0 +1,1 @@
+"""The commands that change runs: the verbs, for one run or for many."""
