@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from celery_graceful.runtime import Runtime
 
+#: Seconds: ten years. A mode with a longer time in it could not be read again.
+LONGEST = 3650 * 86400.0
 #: Seconds, or a text such as ``"30m"``.
 Duration = float | str | timedelta
 
@@ -192,7 +194,8 @@ class Maintenance:
         """
         _check_names(queues, tasks)
         scopes = scopes_of(queues, tasks)
-        lasts, doer = 0.0 if ramp is None else parse(ramp), printable(who or user_at_host())
+        lasts = 0.0 if ramp is None else _bounded("ramp", ramp)
+        doer = printable(who or user_at_host())
 
         def released(mode: Mode, now: float) -> Mode:
             return release_scopes(mode, scopes, now=now, who=doer, ramp=lasts)
@@ -220,9 +223,16 @@ class Maintenance:
 
 
 def _seconds_of(value: Duration | None) -> float | None:
-    seconds = None if value is None else parse(value)
+    seconds = None if value is None else _bounded("seconds", value)
     if seconds == 0:
         raise ValueError(f"seconds: {value!r} is no time at all; leave it out to hold until `up`")
+    return seconds
+
+
+def _bounded(name: str, value: Duration) -> float:
+    seconds = parse(value)
+    if seconds > LONGEST:
+        raise ValueError(f"{name}: {value!r:.60} is longer than ten years (3650d), the most")
     return seconds
 
 

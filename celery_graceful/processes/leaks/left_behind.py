@@ -9,7 +9,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import psutil
@@ -147,9 +147,11 @@ class LeakFinder:
         if ends:
             self._noted[found.pid] = name, leak
 
-    def _note_ends(self, killed: Sequence[int], alive: Sequence[int]) -> None:
-        while self._noted:
-            pid, (name, leak) = self._noted.popitem()
+    def _note_ends(self, found: Iterable[int], killed: Sequence[int], alive: Sequence[int]) -> None:
+        for pid in found:
+            name, leak = self._noted.pop(pid, ("", None))
+            if leak is None:
+                continue
             done = "survived SIGKILL" if pid in alive else "killed" if pid in killed else "ended"
             note(replace(leak, done=done), name)
 
@@ -188,7 +190,7 @@ class LeakFinder:
             for process in processes:
                 with contextlib.suppress(ChildProcessError):  # not a child, or reaped already
                     os.waitpid(process.pid, os.WNOHANG)
-        self._note_ends(killed, alive)
+        self._note_ends([process.pid for process in processes], killed, alive)
         log.warning(
             "%s: ended what it left behind in %.1f s%s%s",
             ended,

@@ -59,7 +59,10 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 
     A name that is imported for type checks only makes one hint unreadable, not all.
     """
-    written = getattr(function, "__annotations__", None) or {}
+    try:
+        written = getattr(function, "__annotations__", None) or {}
+    except NameError:  # Python 3.14 evaluates them now
+        return {}
     names = getattr(function, "__globals__", {})
     found = {}
     for name, hint in dict(written).items():

@@ -87,6 +87,8 @@ def down(context: Context) -> Response:
         )
     except (UnknownScope, ScopeRefused) as exc:
         return _page(context, form, _scope_error(exc), status=422)
+    except ValueError as exc:
+        return _page(context, form, {"until": str(exc)}, status=422)
     what = ", ".join(map(str, done.scopes))
     until = "until somebody ends it" if seconds is None else f"for {short(seconds)}"
     again = " (it was held already: it has these terms now)" if _was_held(done) else ""
@@ -109,6 +111,8 @@ def up(context: Context) -> Response:
         queues, tasks = (), ()
     try:
         done = context.maintenance.up(queues, tasks, ramp=lasts, who=context.who)
+    except ValueError as exc:
+        return _page(context, DownForm(), {"ramp": str(exc)}, status=422, ramp=ramp)
     except ScopeNotDown as exc:
         return context.redirect("/maintenance", f"Nothing was changed: {exc}.", kind="refused")
     if done.before.version == done.mode.version:

@@ -232,3 +232,13 @@ def test_a_change_over_an_emptied_store_is_newer_than_what_workers_know(
         after = graceful.maintenance.down().mode.version
         assert after > before
         before = after
+
+
+@pytest.mark.parametrize("change", ["down", "up"])
+def test_a_time_that_could_not_be_read_again_is_refused(graceful: Graceful, change: str) -> None:
+    graceful.maintenance.down()
+    term = "seconds" if change == "down" else "ramp"
+    with pytest.raises(ValueError, match="longer than ten years"):
+        getattr(graceful.maintenance, change)(**{term: "9999999d"})
+    getattr(graceful.maintenance, change)(**{term: "3650d"})
+    assert graceful.maintenance.plan().queues

@@ -63,6 +63,15 @@ def test_down_and_up_have_the_users_name(browser: Browser) -> None:
     assert "Work resumes slowly" in page
 
 
+def test_a_ramp_that_is_none_is_said_at_its_field(browser: Browser) -> None:
+    for ramp, why in (("soon", "is not a duration"), ("9999999d", "longer than ten years")):
+        down(browser)
+        page = browser.post("/maintenance/up", scope="all", ramp=ramp)
+        assert browser.status == 422
+        assert re.search(rf'id="error-ramp" class="field-error">[^<]*{why}', page)
+        assert "in maintenance" in page
+
+
 def test_the_banner_of_other_pages_ends_it(browser: Browser) -> None:
     down(browser)
     browser.get("/")
@@ -94,6 +103,7 @@ def test_queues_and_tasks_are_held_by_name_and_released_alone(browser: Browser) 
         ({"what": "some", "tasks": "shop.<b>"}, "tasks", "No task"),
         ({"until": "yesterday"}, "until", "is no time"),
         ({"until": "2020-01-01 10:00"}, "until", "is over"),
+        ({"until": "9999999d"}, "until", "longer than ten years"),
         ({"reason": "x" * 501}, "reason", "at most 500"),
     ],
 )
