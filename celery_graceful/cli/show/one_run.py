@@ -13,6 +13,7 @@ from celery_graceful.cli.output import print_json, print_pairs, print_table, say
 
 if TYPE_CHECKING:
     from celery_graceful.cli.show.one_run_text import Table
+    from celery_graceful.model.run.verbs import Verb
     from celery_graceful.runs.plain_run import Page, Run
     from celery_graceful.runs.quarantined_items import QuarantinedItem
 
@@ -98,19 +99,23 @@ def _fitting_commands(at: OpenApp, run: Run, name: str, items: int) -> list[tupl
 def _commands(at: OpenApp, run: Run, name: str, items: int) -> Iterator[tuple[str, str]]:
     """The verbs that its state allows, and the command of each."""
     from celery_graceful.cli import COMMANDS
-    from celery_graceful.model.run.verbs import Verb, rule_for
+    from celery_graceful.model.run.verbs import Verb
 
     for verb in Verb:
         words = ("retry", name, "--from", "CURSOR") if verb is Verb.REWIND else (str(verb), name)
-        rule = rule_for(
-            verb,
-            run.state,
-            run.requested,
-            quarantined=items,
-            has_message=run.queue is not None,
-        )
-        if rule.legal and words[0] in COMMANDS:
+        if words[0] in COMMANDS and _is_legal(verb, run, items):
             yield str(verb), at.line(*words)
+
+
+def _is_legal(verb: Verb, run: Run, items: int) -> bool:
+    from celery_graceful.model.run.verbs import rule_for
+
+    has_message = run.queue is not None or not run.ended
+    try:
+        rule = rule_for(verb, run.state, run.requested, quarantined=items, has_message=has_message)
+    except ValueError:  # a state that a later version added
+        return False
+    return rule.legal
 
 
 def _print_section(table: Table) -> None:
