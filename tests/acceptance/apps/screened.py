@@ -14,9 +14,9 @@ from tests.acceptance.apps.making import app_ledger, make_app, noted
 app = make_app("shop")
 
 PAUSE = 0.05
-#: Rows that cannot be read until somebody notes ``rows are fixed``.
+#: Rows that cannot be read until somebody notes the file's name and ``is fixed``.
 BAD_ROWS = (3, 8)
-#: The invoice that cannot be sent until somebody notes ``address is fixed``.
+#: The invoice that cannot be sent until somebody notes the same.
 BAD_INVOICE = 40
 
 
@@ -59,7 +59,7 @@ class SendInvoices(_Counted):
     pause = 0.005
 
     def each_iteration(self, number: int, *args: Any, **kwargs: Any) -> None:
-        if number == BAD_INVOICE and not noted("address is fixed"):
+        if number == BAD_INVOICE and not noted(f"{args[0]} is fixed"):
             raise ValueError(f"invoice {number} has no address")
         super().each_iteration(number, *args, **kwargs)
 
@@ -74,7 +74,7 @@ class ImportCustomers(_Counted):
     pause = 0.005
 
     def each_iteration(self, number: int, *args: Any, **kwargs: Any) -> None:
-        if number in BAD_ROWS and not noted("rows are fixed"):
+        if number in BAD_ROWS and not noted(f"{args[0]} is fixed"):
             raise ValueError(f"row {number}: “{number}@” is no e-mail address")
         super().each_iteration(number, *args, **kwargs)
 

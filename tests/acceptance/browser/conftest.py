@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from tests.acceptance.browser.shop import PASSWORD, USER, Shop, open_shop
 from tests.acceptance.browser.visitor import Visitor
 from tests.servers.chromium import find_program, open_chromium
 from tests.servers.fixtures import made_or_skipped
+from tests.servers.process import HOST, free_port
 from tests.servers.valkey import Valkey
 
+#: Where the admin has the runs.
+RUNS = "admin/celery_graceful/run/"
 Visit = Callable[..., Visitor]
-Cookies = list[Any]
 
 #: Browsers that work at the same time, in whichever process of the test run.
 BROWSERS = 2
@@ -52,22 +55,28 @@ def screen(shop: Shop) -> str:
 
 
 @pytest.fixture(scope="package")
-def session(chromium: Browser, screen: str) -> Cookies:
-    """The cookies of somebody who has logged in there."""
-    visitor = Visitor(chromium, screen)
-    log_in(visitor.open())
-    cookies = visitor.context.cookies()
-    visitor.close()
-    return cookies
+def admin(shop: Shop) -> str:
+    """The address of the runs in a Django admin."""
+    port = free_port()
+    module = "tests.acceptance.browser.admin_site"
+    argv = [sys.executable, "-m", module, str(port), str(shop.folder / "admin.sqlite3")]
+    return shop.serve(argv, f"http://{HOST}:{port}/") + RUNS
+
+
+#: Cookies of those who have logged in, by the address.
+_SESSIONS: dict[str, Any] = {}
 
 
 @pytest.fixture
-def person(visit: Visit, screen: str, session: Cookies) -> Visit:
+def person(visit: Visit, screen: str) -> Visit:
     """A function that opens a window of somebody who has logged in; arguments as ``Visitor``."""
 
-    def opened(**options: Any) -> Visitor:
-        visitor = visit(screen, **options)
-        visitor.context.add_cookies(session)
+    def opened(address: str = screen, **options: Any) -> Visitor:
+        visitor = visit(address, **options)
+        if address not in _SESSIONS:
+            log_in(visitor.open())
+            _SESSIONS[address] = visitor.context.cookies()
+        visitor.context.add_cookies(_SESSIONS[address])
         return visitor
 
     return opened
@@ -93,9 +102,10 @@ def visit(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> 
 def log_in(visitor: Visitor, user: str = USER, password: str = PASSWORD) -> None:
     """Fill in the login that the page shows."""
     page = visitor.page
-    page.get_by_label("User").fill(user)
+    page.get_by_label("User").first.fill(user)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    with page.expect_navigation():
+        page.locator("form [type=submit]").first.click()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -107,7 +107,9 @@ class Visitor:
 
     def violations(self, impacts: Collection[str] = SERIOUS) -> list[str]:
         """What axe finds on the page, a line each with the elements concerned."""
-        found = Axe().run(self.page).response["violations"]
+        # Without preload: it would look for stylesheets beside the page and not beside their own.
+        options = {"resultTypes": ["violations"], "preload": False}
+        found = Axe().run(self.page, options=options).response["violations"]
         return [
             f"{one['id']} ({one['impact']}): {one['help']}: "
             + "; ".join(node["html"][:200] for node in one["nodes"][:5])

@@ -17,7 +17,8 @@ from celery_graceful.web.http import Response
 from celery_graceful.web.pages import failure
 from celery_graceful.web.pages.run import run_page
 from celery_graceful.web.pages.run.verb_arguments import WrongArguments, arguments_of
-from celery_graceful.web.rendering.shown_runs import quoted, run_url, state_of
+from celery_graceful.web.rendering.shown_runs import quoted, state_of
+from celery_graceful.web.rendering.shown_runs import run_page as shown_page
 from celery_graceful.web.rendering.shown_verbs import BULK, BY_STATE, DANGER, LABELS
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _one(context: Context, verb: Verb, name: str) -> Response:
     if verb in _GONE:
         return context.redirect("/", message, kind=kind)
     if verb is Verb.FORK and change.sent:
-        address = run_url(context, change.run)[len(context.request.mount) :]
+        address = shown_page(context, change.run.task, change.sent)[len(context.request.mount) :]
         return context.back(message, kind=kind, to=address)
     return context.back(message, kind=kind)
 
