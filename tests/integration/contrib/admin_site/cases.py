@@ -73,6 +73,22 @@ class Pages(AdminCase):
             assert not re.search(r"<script(?! src)|<style|\sstyle=|\son\w+=", ours)
         assert re.search(r"<title>[^<]*run-1[^<]* \| Django site admin</title>", page)
 
+    def test_the_other_pages_are_there_too(self) -> None:
+        browser = self.browser("view_run", "start_run", "maintain_run")
+        shown = {
+            "start": TASK,
+            f"start?task={TASK}": "start-form",
+            "maintenance": "Begin maintenance",
+            "workers": "Doctor",
+            "processes": "Background processes",
+        }
+        for path, part in shown.items():
+            answer = browser.get(BASE + path)
+            page = answer.content.decode()
+            assert answer.status_code == 200, page
+            assert 'id="user-tools"' in page
+            assert part in page[page.index('<div class="graceful">') :]
+
     def test_static_files_need_no_login(self) -> None:
         for name, kind in (("admin.css", "text/css"), ("graceful.js", "text/javascript")):
             answer = Client().get(f"{BASE}static/{name}")
