@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
-from benchmarks import watching
+from benchmarks import watching, web_pages
 from benchmarks.figures import Figure
 from benchmarks.many_runs import ENDED, LIVE, MANY_TAGGED, RARE_TASK, TAG, fill
 from benchmarks.stores import places, timed
@@ -37,6 +37,7 @@ def measure(*, quick: bool = False, only: str = "") -> list[Figure]:
         runs = Graceful(runtime.app).runs
         for what, bound, ask in _questions(runs):
             figures.append(_asked(f"{kind}: {what}", bound, ask, runs, counted, quick=quick))
+        figures += web_pages.measured(kind, runtime, quick=quick)
         figures += watching.measured(kind, runtime, quick=quick)
     return figures
 

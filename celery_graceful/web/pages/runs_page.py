@@ -20,6 +20,8 @@ AT_ONCE = 50
 #: Seconds that a listing and the counts of the tabs are shown without a look at the store: together
 #: with the rest of the page, an open one costs the store less than one call a second.
 LASTS = 3.0
+#: A search reads more, in several calls.
+SEARCH_LASTS = 6.0
 COUNTS_LAST = 15.0
 #: The tabs by their states, and the states that are parts of them.
 TABS = {
@@ -89,7 +91,7 @@ def listing(context: Context, state: str, given: dict[str, str], after: str) -> 
     only = None if state == ALL else state
     return context.snapshot(
         ("runs", state, tuple(wanted.items()), after),
-        LASTS,
+        SEARCH_LASTS if wanted else LASTS,
         lambda: context.runs.list(state=only, limit=AT_ONCE, after=after or None, **wanted),
     )
 
