@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from celery_graceful.model.run.record import Outcome
+from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.runtime import Runtime
 from tests.unit.web.scene import TASK, Browser, begin, end, save
 
@@ -73,3 +73,42 @@ def test_an_unknown_verb_is_refused(runtime: Runtime, browser: Browser) -> None:
     browser.get("/")
     assert "no verb" in browser.post("/do", verb="explode", id="one").lower()
     assert browser.status == 400
+
+
+def test_every_run_that_fits_is_changed_after_a_question(
+    runtime: Runtime, browser: Browser
+) -> None:
+    for number in range(60):
+        begin(runtime, f"run-{number:02}", at=1.0 + number)
+    begin(runtime, "other", worker="w2")
+    browser.get("/?worker=w1")
+    fields = {"verb": "pause", "everything": "yes", "filter_worker": "w1", "filter_state": "active",
+              "back": "/?worker=w1"}  # fmt: skip
+    page = browser.post("/do", **fields)
+    assert "60 runs that fit" in page
+    assert "and 40 more" in page
+    assert "asked to pause" not in browser.get("/runs/run-00")
+    browser.post("/do", confirmed="yes", **fields)
+    assert "done for 60 runs" in browser.message
+    assert runtime.store.load(RunKey(TASK, "run-59")).record.requested == "pause"  # type: ignore[union-attr]
+    assert runtime.store.load(RunKey(TASK, "other")).record.requested is None  # type: ignore[union-attr]
+
+
+def test_every_run_without_any_filter_is_refused(runtime: Runtime, browser: Browser) -> None:
+    begin(runtime, "one")
+    browser.get("/?state=all")
+    browser.post("/do", verb="pause", everything="yes", filter_state="all", back="/")
+    assert "nothing was changed" in browser.message
+    browser.get("/")
+    browser.post("/do", verb="pause", everything="yes", filter_state="nonsense", back="/")
+    assert "nothing was changed" in browser.message
+
+
+def test_what_is_dangerous_is_asked_first(runtime: Runtime, browser: Browser) -> None:
+    begin(runtime, "one")
+    browser.get("/")
+    page = browser.post("/do", verb="cancel", id="one", back="/", reason="wrong file")
+    assert "Cancel: 1 run" in page
+    assert 'value="wrong file"' in page
+    browser.post("/do", verb="cancel", id="one", back="/", confirmed="yes")
+    assert "Cancel: done for 1 run" in browser.message

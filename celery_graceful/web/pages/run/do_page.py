@@ -15,7 +15,7 @@ from celery_graceful.text.counting import counted
 from celery_graceful.text.masking import mask_text
 from celery_graceful.web.http import Response
 from celery_graceful.web.pages import failure
-from celery_graceful.web.pages.run import run_page
+from celery_graceful.web.pages.run import do_matching, run_page
 from celery_graceful.web.pages.run.verb_arguments import WrongArguments, arguments_of
 from celery_graceful.web.rendering.shown_runs import quoted, state_of
 from celery_graceful.web.rendering.shown_runs import run_page as shown_page
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 MOST = 500
 #: Characters of a reason.
 _LONGEST_REASON = 400
-#: Refusals that are named, and runs before a person says yes.
+#: Refusals that are named.
 _NAMED = 3
-_LISTED = 20
 #: After these the run's own page has nothing more to show.
 _GONE = frozenset({Verb.DELETE})
 #: The field at which an error is shown that concerns the whole form.
@@ -46,6 +45,10 @@ def page(context: Context) -> Response:
     except ValueError:
         name = form.get("verb")[:40]
         return failure.page(context, 400, "Unknown verb", f"There is no verb “{name}”.")
+    if form.get("everything"):
+        if verb not in BULK:
+            return failure.page(context, 400, "Not for several runs", f"Open a run to {verb} it.")
+        return do_matching.page(context, verb, _reason(context))
     ids = [unquote(each, errors="surrogatepass") for each in form.all("id")]
     if len(ids) > MOST:
         return failure.page(context, 400, "Too many runs", f"Select at most {MOST}.")
@@ -135,7 +138,8 @@ def _ask(context: Context, verb: Verb, ids: Sequence[str]) -> Response:
         label=LABELS[verb],
         does=DOES[verb],
         ids=[(each, quoted(each)) for each in ids],
-        listed=_LISTED,
+        fitting="",
+        filters=(),
         count=counted(len(ids), "run"),
         reason=_reason(context),
         back=context.request.form.get("back"),
