@@ -30,7 +30,7 @@ LONG = 1000.0
 
 
 class Clock:
-    """Time passes only when it is told to."""
+    """Time passes only when a benchmark says so."""
 
     now = 0.0
 
