@@ -38,6 +38,14 @@ def is_only(record: Record) -> bool:
     return record.resumptions == 0 and not record.history and record.owner is not None
 
 
+def to_be_continued(record: Record) -> Record:
+    """The record of an ended run with its only execution, if it had one, among the past ones."""
+    only = executions_of(record)
+    if record.history or len(only) != 1:
+        return record
+    return replace(record, history=with_execution("", only[0]), worker="")
+
+
 def reopened(record: Record) -> Record:
     """The record whose last execution continues after all."""
     return replace(record, history=without_last_execution(record.history))

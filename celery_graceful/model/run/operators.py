@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.executions import closed
+from celery_graceful.model.run.executions import closed, to_be_continued
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Outcome, Record, Request, State, replace
 from celery_graceful.model.run.verdict import (
@@ -88,7 +88,7 @@ def retry_ended(record: Record, e: ev.Retry, now: float, policy: Policy) -> Deci
         return refuse("the run has completed")
     if not record.envelope:
         return refuse("its message is not kept")
-    return _again(record, e, policy)
+    return _again(to_be_continued(record), e, policy)
 
 
 def retry_paused(record: Record, e: ev.Retry, now: float, policy: Policy) -> Decision:

@@ -58,7 +58,9 @@ def test_what_ends_again_can_be_retried_again(shop: Shop) -> None:
         shop.runs.retry("a")
         shop.admit("a")
     assert shop.runs.get("a").state == "running"
-    assert [action.verb for action in shop.runs.get("a").actions] == ["retry"] * 3
+    run = shop.runs.get("a")
+    assert [action.verb for action in run.actions] == ["retry"] * 3
+    assert [each.reason for each in run.executions] == ["failed"] * 3 + [None]
 
 
 def test_of_two_retries_at_once_one_counts(shop: Shop) -> None:
