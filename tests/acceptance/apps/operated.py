@@ -32,7 +32,7 @@ def counted(
 
 
 def _hang(tag: str) -> None:
-    """The first to come here hangs until it is told to go on."""
+    """The first to come here hangs until the test lets it go on."""
     if noted(f"{tag} hangs"):
         return
     note(f"{tag} hangs")
