@@ -47,6 +47,7 @@ def change_as_data(verb: str, change: Change, undo: str | None) -> dict[str, Any
         "before": change.before.state,
         "run": run_as_data(change.run),
         "sent": change.sent,
+        "items": change.items,
         "undo": undo,
     }
 

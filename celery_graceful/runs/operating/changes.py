@@ -69,6 +69,8 @@ class Change:
     undo_arguments: Mapping[str, Any] = field(default_factory=dict)
     #: The id of what was sent beside the run: a fork, or the task of a replay.
     sent: str | None = None
+    #: How many items a replay tries again; at least so many, if it is :data:`.MOST_COUNTED`.
+    items: int | None = None
     #: What a person should know, such as what may be repeated; empty: nothing.
     note: str = ""
 

@@ -23,7 +23,8 @@ def _replay(runtime: Runtime, found: Found, asked: Asked, **arguments: Any) -> C
     done = replay(runtime, found, **arguments)
     items = counted(done.items, "item is", "items are")
     why = f"{items} tried again by {done.run.task}[{done.sent}]"
-    return Change(done.run, done.run, Verdict.PUBLISH, why, undo=rule.undo, sent=done.sent)
+    run, sent = done.run, done.sent
+    return Change(run, run, Verdict.PUBLISH, why, undo=rule.undo, sent=sent, items=done.items)
 
 
 #: The verbs that are more, or something else, than an event of the run.

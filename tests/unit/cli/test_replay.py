@@ -65,6 +65,7 @@ def test_a_task_of_its_own_is_sent(call: Run, runtime: Runtime) -> None:
     assert done.exit_code == 0
     (message,) = queued(runtime.app)
     assert message.headers["id"] == json.loads(done.stdout)["sent"] != ID
+    assert json.loads(done.stdout)["items"] == 1
     assert message.headers[REPLAY] == [ID, [12]]
     args, _, embed = message.decode()
     assert args == ["a.csv"]
