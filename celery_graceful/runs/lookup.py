@@ -7,7 +7,13 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from celery_graceful.durations import format_seconds
-from celery_graceful.errors import AmbiguousRun, UnknownRun
+from celery_graceful.errors import (
+    AmbiguousRun,
+    CorruptRecord,
+    StoreError,
+    StoreUnavailable,
+    UnknownRun,
+)
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.model.run.verbs import public_state
 from celery_graceful.runs.oneoff.once import find_ended, is_key, read_claim
@@ -52,7 +58,7 @@ def find(runtime: Runtime, text: str) -> Found:
         StoreUnavailable: the store did not answer.
         CorruptRecord: its record cannot be read.
     """
-    found = _named(runtime, text)
+    found = _readable(runtime, text)
     if not found:
         raise UnknownRun(
             f"no run {text!r} is known to the app {runtime.namespace!r}. Runs are known from the"
@@ -62,6 +68,18 @@ def find(runtime: Runtime, text: str) -> Found:
     if len(found) > 1:
         raise AmbiguousRun(_ambiguous(text, found))
     return found[0]
+
+
+def _readable(runtime: Runtime, text: str) -> list[Found]:
+    """The same as :func:`_named`; none where the database can keep no such text."""
+    try:
+        return _named(runtime, text)
+    except (StoreUnavailable, CorruptRecord):
+        raise
+    except StoreError:
+        if "\0" in text:  # PostgreSQL refuses it
+            return []
+        raise
 
 
 def _named(runtime: Runtime, text: str) -> list[Found]:

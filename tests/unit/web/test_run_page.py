@@ -38,7 +38,7 @@ def test_everything_that_is_known_is_shown(runtime: Runtime, browser: Browser) -
     assert browser.status == 200
     for text in (
         TASK, "running", "w1@host", "max_execution_time", "maintenance", "process 4711",
-        "no price in row 2",
+        "s3://bucket/orders.csv", "&#34;region&#34;: &#34;eu&#34;", "no price in row 2",
         "<svg", 'class="stop"', 'data-copy="9"',
     ):  # fmt: skip
         assert text in page, text
@@ -101,6 +101,32 @@ def test_a_stale_form_is_refused(runtime: Runtime, browser: Browser) -> None:
     browser.get("/runs/one")
     browser.post("/do", verb="delete", id="one", one="yes", state="paused", back="/runs/one")
     assert "Refused" in browser.message
+    assert "failed by now" in browser.message
+    browser.post("/do", verb="delete", id="one", one="yes", state="failed", back="/runs/one")
+    assert browser.url == "/"
+    assert "Delete" in browser.message
+    browser.get("/runs/one")
+    assert browser.status == 404
+
+
+def test_a_run_is_rewound_and_forked(runtime: Runtime, browser: Browser, runs: Runs) -> None:
+    fence = scene.travelled(runtime, "one", 1.0, executions=1)
+    browser.get("/runs/one")
+    browser.post("/do", verb="fork", id="one", one="yes", state="running", cursor="7", reason="try",
+                 back="/runs/one")  # fmt: skip
+    assert browser.url != "/runs/one"
+    assert "Fork" in browser.message
+    fork = runs.get(browser.url.rpartition("/")[2])
+    assert fork.state == "queued"
+    end(runtime, "one", Outcome.FAILED, fence)
+    browser.get("/runs/one")
+    browser.post("/do", verb="rewind", id="one", one="yes", state="failed", cursor="null",
+                 back="/runs/one")  # fmt: skip
+    assert "failed → interrupted" in browser.message
+    assert runs.get("one").cursor is None
+    browser.post("/do", verb="adjust", id="one", one="yes", checkpoint_interval="never")
+    assert browser.status == 422
+    assert 'id="adjust-checkpoint_interval-error"' in browser.text
 
 
 @pytest.mark.parametrize("cursor", ["{", "NaN", "[" * 5000])

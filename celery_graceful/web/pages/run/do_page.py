@@ -113,13 +113,13 @@ def _one(context: Context, verb: Verb, name: str) -> Response:
 def said(verb: Verb, change: Change) -> str:
     """What came of a change, in a few sentences."""
     before, after = state_of(change.before).name, state_of(change.run).name
-    why = change.why[:1].upper() + change.why[1:]
+    why = f", {change.why}" if change.why and change.why != after else ""
     if change.verdict is Verdict.ASKED:
-        text = f"{LABELS[verb]}: asked; the run is {after}. {why}."
+        text = f"{LABELS[verb]}: asked{why}."
     elif before != after:
-        text = f"{LABELS[verb]}: {before} → {after}. {why}."
+        text = f"{LABELS[verb]}: {before} → {after}{why}."
     else:
-        text = f"{LABELS[verb]}: done, the run is {after}. {why}."
+        text = f"{LABELS[verb]}: done{why}; the run is {after}."
     if change.trouble:
         text += f" But {change.trouble}."
     if change.undo is not None and change.undo in LABELS:
