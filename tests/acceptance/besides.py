@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from celery.result import AsyncResult
 
+from celery_graceful.processes.leaks.notes import FOLDER as NOTES
 from celery_graceful.processes.start_options import TAG
 from tests.acceptance.conftest import Figure
 from tests.acceptance.scene import Scene, wait_listening
@@ -119,8 +120,8 @@ class Beside:
         return {pid: now[pid] - number for pid, number in before.items() if now[pid] > number}
 
     def files(self) -> list[Path]:
-        """What lies in the ledger."""
-        return list(self.folder.glob("celery-graceful-*/*"))
+        """What lies in the registry, but for the notes of what was ended."""
+        return [path for path in self.folder.glob("celery-graceful-*/*") if path.name != NOTES]
 
     def check_gone(self, since: float, within: float) -> None:
         """All are gone within so many seconds, and nothing is left of them."""
