@@ -14,12 +14,14 @@ import time
 import django
 from django.conf import settings
 
+NEW = django.VERSION >= (5, 1)
 settings.configure(
     DATABASES={
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": sys.argv[1],
-            "OPTIONS": {"timeout": 2, "transaction_mode": "IMMEDIATE"},
+            # Django 4.2 has no transaction_mode.
+            "OPTIONS": {"timeout": 2} | ({"transaction_mode": "IMMEDIATE"} if NEW else {}),
         }
     },
     INSTALLED_APPS=["django.contrib.contenttypes", "django_celery_results"],
