@@ -1,0 +1,112 @@
+"""Takes the pictures of the docs: ``python -m tests.screens`` writes ``docs/_static/screen/``.
+
+Every page of the web screen with real runs on a real worker, light and dark, wide and narrow.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from playwright.sync_api import Browser
+
+from tests.acceptance.browser.conftest import log_in
+from tests.acceptance.browser.shop import BAD, FAILING, SHORT, SLOW, USER, Shop, open_shop
+from tests.acceptance.browser.visitor import Visitor
+from tests.harness.forkserver import ROOT
+from tests.servers.chromium import find_program, open_chromium
+from tests.servers.valkey import Valkey
+
+FOLDER = ROOT / "docs" / "_static" / "screen"
+#: The first is on the page of the tour.
+VARIANTS = ((False, 1280), (True, 1280), (False, 360), (True, 360))
+#: What a picture shows of a long page, in pixels.
+_HIGHEST = 2400
+
+
+def main() -> None:
+    """Start everything, take the pictures, and say how large they are."""
+    FOLDER.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="screens-"))
+    with (
+        Valkey() as valkey,
+        open_chromium(find_program()) as chromium,
+        open_shop(valkey.fresh_url(), folder) as shop,
+    ):
+        address = shop.serve_screen("--allow-actions", "--auth", f"{USER}:{shop.password_file()}")
+        pages = _pages(shop)
+        for dark, width in VARIANTS:
+            for name, picture in _pictures(chromium, address, pages, dark, width):
+                path = FOLDER / f"{name}-{'dark' if dark else 'light'}-{width}.webp"
+                path.write_bytes(picture)
+                print(f"{len(picture):7,} {path.relative_to(ROOT)}")
+    total = sum(path.stat().st_size for path in FOLDER.iterdir())
+    print(f"{total:,} bytes in all")
+
+
+def _pages(shop: Shop) -> Mapping[str, str]:
+    """The addresses of the pages by their names, with something to see on each."""
+    slow, failed, bad = (
+        shop.slow("orders.csv"),
+        shop.send(FAILING, "2026-11"),
+        shop.send(BAD, "c.csv"),
+    )
+    shop.send(SHORT, "2026-11-01")
+    paused = shop.slow("orders-2025.csv")
+    shop.runs.pause(paused, who="bob", reason="a look at the totals first")
+    for run_id, state in ((paused, "paused"), (failed, "failed"), (bad, "completed")):
+        shop.wait_state(run_id, state)
+    shop.runs.pause(slow, who=USER, reason="the database is busy")
+    shop.wait_state(slow, "paused")
+    shop.runs.resume(slow, who=USER)
+    before = shop.runs.get(slow).steps
+    shop.wait_run(slow, lambda run: run.state == "running" and run.steps > before)
+    shop.send(SLOW, "orders-2024.csv")
+    shop.maintenance.down(
+        queues=["celery"], reason="migration 0042", seconds=1800, who="bob", interrupt=False
+    )
+    return {
+        "runs": "?state=all",
+        "run": f"runs/{slow}",
+        "failed": f"runs/{failed}",
+        "quarantined": f"runs/{bad}",
+        "start": f"start?task={SHORT}",
+        "maintenance": "maintenance",
+        "workers": "workers",
+        "processes": "processes",
+    }
+
+
+def _pictures(
+    chromium: Browser, address: str, pages: Mapping[str, str], dark: bool, width: int
+) -> Iterator[tuple[str, bytes]]:
+    visitor = Visitor(chromium, address, dark=dark, width=width)
+    yield "login", _picture(visitor.open())
+    log_in(visitor)
+    for name, path in pages.items():
+        yield name, _picture(visitor.open(path))
+    visitor.close()
+
+
+def _picture(visitor: Visitor) -> bytes:
+    """The page as WebP, which is a third of PNG."""
+    page = visitor.page
+    # A traceback has the paths of this machine.
+    page.evaluate("document.querySelectorAll('#traceback').forEach(one => { one.open = false; })")
+    page.wait_for_timeout(200)  # times are shown in the viewer's zone by then
+    width, height = page.evaluate(
+        "[document.documentElement.clientWidth, document.documentElement.scrollHeight]"
+    )
+    session = visitor.context.new_cdp_session(page)
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height, _HIGHEST), "scale": 1}
+    taken = session.send(
+        "Page.captureScreenshot",
+        {"format": "webp", "quality": 55, "captureBeyondViewport": True, "clip": clip},
+    )
+    return base64.b64decode(taken["data"])
+
+
+if __name__ == "__main__":
+    main()
