@@ -73,6 +73,8 @@ ROWS: list[Row] = [
     (None, {}, NEWER, V.START, S.RUNNING, LEASE),
     (None, {}, replace(NEWER, checkpoint="four"), V.RESUME, S.RUNNING, LEASE),
     (None, {}, replace(NEWER, left_out=True), V.LOST, S.RUNNING, LEASE),
+    (None, {}, replace(NEWER, deleted=True), V.DROP, None, None),
+    (ENDED, {}, replace(FRESH, deleted=True), V.START, S.RUNNING, LEASE),
     (None, {}, ENQUEUE, V.PUBLISH, S.INTERRUPTED, LEASE),
     (None, {}, RESTORE, V.DONE, S.RUNNING, LEASE),
     (None, {}, replace(RESTORE, record=FINISHING), V.DONE, S.FINISHING, LEASE),
