@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celery_graceful.cli.context import OpenApp, open_app
-from celery_graceful.cli.exit_codes import Misuse, Unavailable
+from celery_graceful.cli.exit_codes import Misuse, Unavailable, exits
 from celery_graceful.cli.output import say, whom
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ def web(
 
     Read-only, and for this machine alone, unless --auth and --allow-actions say otherwise.
     """
+    from celery_graceful.web.shell.wsgi import check_packages
+
+    with exits():
+        check_packages()
     if hash_password:
         _print_hash()
         return

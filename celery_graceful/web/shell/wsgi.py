@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from celery_graceful.errors import SettingsError
 from celery_graceful.web.dispatch import Screen
 from celery_graceful.web.http import PERMISSIONS, VIEW, Fields, Request, text_response
 from celery_graceful.web.screen_options import LOOPBACK, ScreenOptions
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 #: Bytes of a form; arguments of a task may be long.
 MOST_OF_FORM = 2 * 1024 * 1024
 _MOST_FIELDS = 2000
+#: Imported when they are used.
+_PACKAGES = ("itsdangerous", "jinja2", "werkzeug")
 
 
 class Visitor(NamedTuple):
@@ -60,8 +64,22 @@ class ScreenApplication:
         return sent(environ, start)
 
 
+def check_packages() -> None:
+    """The packages of the extra are there.
+
+    Raises:
+        SettingsError: one is not.
+    """
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"The web screen needs {', '.join(missing)}: pip install 'celery-graceful[web]'"
+        )
+
+
 def mounted(app: Celery, visitor: Identify | None, hosts: Collection[str] | None) -> Application:
     """The screen for another application; see :meth:`.Graceful.wsgi`."""
+    check_packages()
     if visitor is None:
         options = ScreenOptions(
             hosts=LOOPBACK if hosts is None else frozenset(hosts),

@@ -57,3 +57,12 @@ def test_it_is_read_only_by_default() -> None:
     options = _options("127.0.0.1", 5556, False, (), ())
     assert options.accounts is None
     assert "without --allow-actions" in options.read_only
+
+
+def test_missing_packages_are_named_with_what_to_install(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celery_graceful.web.shell.wsgi.find_spec", lambda name: None)
+    done = call(app, "--hash-password")
+    assert done.exit_code == 2
+    assert "pip install 'celery-graceful[web]'" in done.stderr
