@@ -82,5 +82,5 @@ def test_the_list_of_commands_is_not_cut_at_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = CliRunner().invoke(graceful, args, obj=None).output
-    assert "  resend  Send the message of a waiting run again.\n" in text
+    assert "  resend   Send the message of a waiting run again.\n" in text
     assert "..." not in text.partition("Commands:")[2]
