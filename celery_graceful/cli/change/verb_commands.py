@@ -162,7 +162,7 @@ retry = _verb_command(
 )
 fork = _verb_command(
     "fork",
-    "Start a new run from this one's checkpoint.\n\nIt has the same arguments, and calls nobody back.",
+    "Start a new run from this one's checkpoint.\n\nSame arguments; it calls nobody back.",
     (_FROM, _CARRY),
     _given,
 )
