@@ -201,7 +201,9 @@ def _result_line(result: Result) -> str:
         return f"Refused: {result.refused}"
     trouble = f"; but {done.trouble}" if done.trouble else ""
     sent = f" ({done.sent})" if done.sent else ""
-    return f"{result.run}: {done.before.state}, now {done.run.state}: {done.why}{sent}{trouble}"
+    before, after = done.before.state, done.run.state
+    states = before if before == after else f"{before}, now {after}"
+    return f"{result.run}: {states}: {done.why}{sent}{trouble}"
 
 
 def _result_as_data(at: OpenApp, wish: Wish, result: Result) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _verb_command(
         )
         change(ctx, wish)
 
-    for option in reversed(options):
+    for option in options:
         command = option(command)
     return command
 
