@@ -93,7 +93,7 @@ EVENTS: Mapping[Verb, Maker] = {
     Verb.RELEASE: _plain(ev.Evict),
     Verb.RESEND: _plain(ev.Resend),
 }
-_PUBLISHES = (Verb.RESUME, Verb.RESEND, Verb.RETRY, Verb.REWIND, Verb.RELEASE)
+_PUBLISHES = frozenset(EVENTS) - {Verb.PAUSE, Verb.CANCEL}
 
 
 def apply(runtime: Runtime, found: Found, asked: Asked) -> Change:
