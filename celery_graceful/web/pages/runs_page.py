@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 AT_ONCE = 50
 #: Seconds that a listing and the counts of the tabs are shown without a look at the store: together
 #: with the rest of the page, an open one costs the store less than one call a second.
-LASTS = 3.0
+LASTS = 4.5
 #: A search reads more, in several calls.
 SEARCH_LASTS = 6.0
 COUNTS_LAST = 15.0
