@@ -219,7 +219,7 @@ class OperatedRuns:
         """Do what a verb says to a run, whichever verb it is.
 
         Args:
-            verb: of :data:`~celery_graceful.model.run.verbs.VERBS`; ``rewind`` is ``retry`` with a
+            verb: of ``celery_graceful.model.run.verbs.VERBS``; ``rewind`` is ``retry`` with a
                 cursor.
             id: of the run.
             reason: why, for the action log.

@@ -21,6 +21,13 @@ def face(request: pytest.FixtureRequest) -> str:
     return address
 
 
+@pytest.fixture(params=["screen", pytest.param("admin", marks=pytest.mark.matrix)])
+def often_screen(request: pytest.FixtureRequest) -> str:
+    """The same, where one face is enough: the other one has the same pages."""
+    address: str = request.getfixturevalue(request.param)
+    return address
+
+
 def open_run(visitor: Visitor, run_id: str) -> Page:
     visitor.open(f"runs/{run_id}")
     return visitor.page
@@ -90,11 +97,13 @@ def test_a_run_is_found_paused_resumed_and_cancelled(
     assert ended.actions[-1].reason == "enough"
 
 
-def test_a_failed_run_is_retried_from_a_cursor(shop: Shop, person: Visit, face: str) -> None:
-    batch = f"batch {face}"
+def test_a_failed_run_is_retried_from_a_cursor(
+    shop: Shop, person: Visit, often_screen: str
+) -> None:
+    batch = f"batch {often_screen}"
     run_id = shop.send(FAILING, batch)
     shop.wait_state(run_id, "failed")
-    visitor = person(face)
+    visitor = person(often_screen)
     page = open_run(visitor, run_id)
     expect(page.locator("#main")).to_contain_text("invoice 40 has no address")
     shop.ledger.add(f"{batch} is fixed")
@@ -111,9 +120,9 @@ def test_a_failed_run_is_retried_from_a_cursor(shop: Shop, person: Visit, face: 
     assert done == [*map(str, range(1, 40)), *map(str, range(31, 61))]
 
 
-def test_a_run_is_forked(shop: Shop, person: Visit, face: str) -> None:
+def test_a_run_is_forked(shop: Shop, person: Visit, often_screen: str) -> None:
     run_id = shop.slow("forked.csv")
-    page = open_run(person(face), run_id)
+    page = open_run(person(often_screen), run_id)
     message = press_in(page, "fork", cursor="4990", reason="the end first")
     assert run_id not in page.url, message
     fork = page.url.partition("/runs/")[2].partition("?")[0]
@@ -121,11 +130,11 @@ def test_a_run_is_forked(shop: Shop, person: Visit, face: str) -> None:
     shop.runs.cancel(run_id)
 
 
-def test_quarantined_items_are_replayed(shop: Shop, person: Visit, face: str) -> None:
-    file = f"customers {face}.csv"
+def test_quarantined_items_are_replayed(shop: Shop, person: Visit, often_screen: str) -> None:
+    file = f"customers {often_screen}.csv"
     run_id = shop.send(BAD, file)
     shop.wait_state(run_id, "completed")
-    page = open_run(person(face), run_id)
+    page = open_run(person(often_screen), run_id)
     items = page.locator("[name=item]")
     assert items.count() == 2
     shop.ledger.add(f"{file} is fixed")
@@ -161,15 +170,15 @@ def test_a_run_is_started_with_the_form(shop: Shop, person: Visit, face: str) ->
     assert USER in (run.sent_by or "")
 
 
-def test_several_runs_are_changed_at_once(shop: Shop, person: Visit, face: str) -> None:
+def test_several_runs_are_changed_at_once(shop: Shop, person: Visit, often_screen: str) -> None:
     ids = [shop.slow(f"bulk-{number}.csv") for number in range(2)]
-    page = person(face).open(f"?task={SLOW}&state=active").page
+    page = person(often_screen).open(f"?task={SLOW}&state=active").page
     for run_id in ids:
         page.locator("[data-row]").filter(has_text=run_id[:8]).locator("[type=checkbox]").check()
     press(page, "Pause")
     for run_id in ids:
         shop.wait_state(run_id, "paused")
-    page.goto(f"{face}?task={SLOW}&state=paused")
+    page.goto(f"{often_screen}?task={SLOW}&state=paused")
     for run_id in ids:
         page.locator("[data-row]").filter(has_text=run_id[:8]).locator("[type=checkbox]").check()
     press(page, "Cancel")
