@@ -16,6 +16,7 @@ from celery_graceful.errors import (
     UnknownScope,
 )
 from celery_graceful.text.masking import mask_text
+from celery_graceful.text.printable import printable
 from celery_graceful.views.fleet.ends_at import seconds_until
 from celery_graceful.web.http import MAINTAIN, Fields
 from celery_graceful.web.pages.workers_page import fleet_of
@@ -213,7 +214,11 @@ def _task_names(app: Any) -> list[str]:
 
 
 def _queues(context: Context, fleet: FleetState | None) -> list[str]:
-    """The queues that can be held: those of the configuration and those that workers consume."""
+    """The queues that can be held: those of the configuration and those that workers consume.
+
+    A browser does not send back a name with a new line in it, say: ``graceful down`` holds these.
+    """
     reports = [w.report for w in fleet.barrier.workers if w.report] if fleet else []
     known = set(context.screen.app.amqp.queues).union(*(report.queues for report in reports))
-    return sorted(known - set(context.runtime.settings.maintenance_exempt_queues))
+    exempt = context.runtime.settings.maintenance_exempt_queues
+    return sorted(name for name in known - exempt if printable(name) == name)
