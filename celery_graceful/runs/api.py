@@ -68,7 +68,7 @@ class Runs(OperatedRuns):
             runs meanwhile; those begun after the first page may be left out. A page costs the store
             as much among a million runs as among a hundred: where few runs fit the filter, it is
             short or empty after some thousands were looked at, and has ``next`` all the same. So
-            follow ``next`` until it is ``None``. Paused and failed runs are found by an index.
+            follow ``next`` until it is ``None``.
 
         Raises:
             ValueError: an argument cannot be what it is; the message says which and why.
@@ -81,8 +81,8 @@ class Runs(OperatedRuns):
     def counts(self) -> Counts:
         """How many runs are active, paused, failed, and have ended at all.
 
-        One call of the store, by its indexes. A number that ``at_least`` names is so high that
-        counting ended there.
+        Looks at the first thousand runs that are live, and at the first thousand that have ended:
+        a number that ``at_least`` names may be higher.
         """
         return counts_of(self._runtime().store)
 
