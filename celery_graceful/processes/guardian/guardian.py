@@ -219,7 +219,7 @@ class Guardian:
     def signal_group(self) -> None:
         """Signal the command and its group; one that was halted has to run to notice."""
         if self.code is None:
-            self.asked.update(pid for pid in system.children() if system.group_of(pid) == self.pid)
+            self.asked.update(system.group_members(self.pid))  # not those that start later
             self.send_signal(posix.killpg, self.pid, self.options["stop_signal"])
             self.send_signal(posix.killpg, self.pid, _signal.SIGCONT)
 

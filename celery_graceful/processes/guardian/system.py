@@ -80,11 +80,19 @@ def children() -> list[int]:
         with open(f"/proc/self/task/{me}/children", "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except FileNotFoundError:
-        return _search_children(me) if LINUX else []
+        return _search(_PARENT, me) if LINUX else []
 
 
-def _search_children(parent: int) -> list[int]:
-    """For kernels that do not list them."""
+def group_members(group: int) -> list[int]:
+    """The pids of a process group; none except on Linux."""
+    return _search(_GROUP, group) if LINUX else []
+
+
+#: Fields of ``/proc/PID/stat`` behind the name, see proc(5).
+_PARENT, _GROUP = 1, 2
+
+
+def _search(field: int, value: int) -> list[int]:
     found = []
     for name in posix.listdir("/proc"):
         try:
@@ -92,7 +100,7 @@ def _search_children(parent: int) -> list[int]:
                 after_name = file.read().rpartition(b")")[2].split()
         except (OSError, ValueError):
             continue  # not a process, or not any more
-        if int(after_name[1]) == parent:
+        if int(after_name[field]) == value:
             found.append(int(name))
     return found
 
@@ -104,14 +112,6 @@ def group_alive(group: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def group_of(pid: int) -> int:
-    """The process group of ``pid``; 0 once that has ended."""
-    try:
-        return posix.getpgid(pid)
-    except ProcessLookupError:
-        return 0
 
 
 def pidfd(pid: int) -> int:

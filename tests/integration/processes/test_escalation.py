@@ -88,7 +88,9 @@ def test_a_stop_command_that_hangs() -> None:
 
 def test_the_group_is_asked_once_and_who_is_left_is_asked_too(tmp_path: Path) -> None:
     note = f"echo $0 >> {tmp_path}/asked"
-    child = f"trap '{note}; exit' TERM; touch {tmp_path}/$0; while :; do sleep 600 & wait; done"
+    # It is at work on its end when the command has ended already.
+    end = f"{note}; sleep 0.3; exit"
+    child = f"trap '{end}' TERM; touch {tmp_path}/$0; while :; do sleep 600 & wait; done"
     (tmp_path / "child.sh").write_text(child)
     script = (
         f"sh -c '. {tmp_path}/child.sh' member & "
