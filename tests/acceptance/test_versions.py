@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from signal import SIGTERM
@@ -12,7 +11,7 @@ import pytest
 from celery_graceful.model.run.record import RunKey
 from tests.acceptance.hosts import another_version, wrong_clock
 from tests.acceptance.runs import STYLES, Run, Stage
-from tests.harness import Worker
+from tests.harness import Ledger, Worker
 from tests.integration.stores.written import Elsewhere
 
 pytestmark = pytest.mark.slow
@@ -125,4 +124,4 @@ def test_a_retry_between_hosts_whose_clocks_differ(stage: Stage, tmp_path: Path)
     first.signal(SIGTERM)
     assert first.wait() == 0
     assert result.get(timeout=60) == 10
-    assert [json.loads(line)[0] for line in ledger.read_text().splitlines()] == [*range(10)]
+    assert Ledger(ledger).items() == [*range(10)]

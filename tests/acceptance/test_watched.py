@@ -14,6 +14,7 @@ from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.stores.url import open_store
 from tests.acceptance.runs import Stage
 from tests.harness import Ledger, Worker, wait_for
+from tests.harness.line_files import whole_lines
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ TRACED = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "sentry-trace": f"{T
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 @pytest.mark.parametrize(

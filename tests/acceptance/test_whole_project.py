@@ -20,6 +20,7 @@ import pytest
 from celery_graceful.demo import work
 from tests.harness import Ledger, Worker, producer, wait_for
 from tests.harness.forkserver import run
+from tests.harness.line_files import whole_lines
 from tests.servers import Valkey
 from tests.servers.process import HOST
 from tests.servers.sentinel import Sentinel
@@ -84,8 +85,7 @@ class Project:
 
     def sent(self, kind: str) -> list[dict[str, Any]]:
         """What Sentry got of one kind."""
-        lines = self.sentry.read_text().splitlines() if self.sentry.exists() else []
-        return [item for item in map(json.loads, lines) if item["type"] == kind]
+        return [item for item in map(json.loads, whole_lines(self.sentry)) if item["type"] == kind]
 
 
 @pytest.fixture

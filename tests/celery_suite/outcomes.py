@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from celery_graceful.plugin import GATE, MAINTENANCE, STEP
+from tests.harness.line_files import whole_lines
 
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 #: The steps that a worker with the plugin has to have, and that a worker without has not.
@@ -74,7 +75,7 @@ def read(record: Path) -> Session:
     """The session that wrote this file."""
     session = Session()
     reports: dict[str, list[dict[str, Any]]] = {}
-    for line in record.read_text().splitlines() if record.exists() else ():
+    for line in whole_lines(record):
         entry = json.loads(line)
         kind = entry.pop("kind")
         if kind == "report":

@@ -13,6 +13,7 @@ from celery import signals as celery_signals
 
 from celery_graceful import signals
 from celery_graceful.execution.owned import owned_run
+from tests.harness.line_files import whole_lines
 
 
 class Note(NamedTuple):
@@ -49,7 +50,7 @@ class Journal:
         steps: int = 0,
         text: str = "",
     ) -> None:
-        """Append a line. One write to a file opened for appending: lines never mix or tear."""
+        """Append a line. One write to a file opened for appending: lines never mix."""
         note = Note(
             what, run, fence, version, steps, os.getpid(), os.getppid(), time.monotonic(), text
         )
@@ -61,9 +62,7 @@ class Journal:
 
     def read(self) -> list[Note]:
         """All lines in the order they were written."""
-        if not self.path.exists():
-            return []
-        return [Note(*json.loads(line)) for line in self.path.read_text().splitlines()]
+        return [Note(*json.loads(line)) for line in whole_lines(self.path)]
 
     def listen(self) -> None:
         """Write down the signals of runs and what the package logs, in child processes too."""

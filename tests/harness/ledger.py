@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.harness.line_files import whole_lines
+
 
 class Entry(NamedTuple):
     """One item that was done: the item, the process that did it, its monotonic time in seconds."""
@@ -28,7 +30,7 @@ class Ledger:
         self.path = Path(path)
 
     def add(self, item: Any) -> None:
-        """Append ``item``. One write to a file opened for appending: lines never mix or tear."""
+        """Append ``item``. One write to a file opened for appending: lines never mix."""
         line = json.dumps([item, os.getpid(), time.monotonic()]) + "\n"
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -38,11 +40,7 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All entries in the order they were written; none when nothing was written yet."""
-        try:
-            text = self.path.read_text()
-        except FileNotFoundError:
-            return []
-        return [Entry(*json.loads(line)) for line in text.splitlines()]
+        return [Entry(*json.loads(line)) for line in whole_lines(self.path)]
 
     def items(self) -> list[Any]:
         """The items in the order they were done."""
