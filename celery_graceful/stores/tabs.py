@@ -71,6 +71,12 @@ class Only(NamedTuple):
     worker: str = ""
     #: A part of what :func:`~celery_graceful.stores.codec.extra_of` writes.
     extra: str = ""
+    #: A part of ``task[id] owner``, whatever its case.
+    text: str = ""
+    #: Begun since then, in Unix seconds.
+    since: float = 0.0
+    #: With a message.
+    enveloped: bool = False
 
 
 #: Every run.

@@ -15,6 +15,9 @@ from django.db.migrations.operations.base import Operation
 
 from celery_graceful.atomic import django_table as checkpoints
 
+#: The mark of a failed run in what the store writes, as in ``stores/sql/tab_indexes.py``.
+_MARK = """'"outcome":"failed"'"""
+
 #: How a kind of database writes the types; keys are compared byte by byte in each.
 _TYPES: Mapping[str, Mapping[str, str]] = {
     "postgresql": {
@@ -24,6 +27,7 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "long_text": "text",
         "bytes": "bytea",
         "double": "double precision",
+        "tabs": "",
     },
     "sqlite": {
         "key": "varchar(255)",
@@ -32,6 +36,7 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "long_text": "text",
         "bytes": "blob",
         "double": "double",
+        "tabs": "",
     },
     "mysql": {
         "key": "varbinary(1020)",
@@ -40,6 +45,11 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "long_text": "longtext",
         "bytes": "longblob",
         "double": "double",
+        "tabs": f"""
+    tab varchar(8) AS (CASE WHEN state = 'paused' THEN 'paused'
+        WHEN expires_at IS NOT NULL AND instr(extra, {_MARK}) > 0 THEN 'failed' END) STORED,
+    tab_at double AS (CASE WHEN state = 'paused' THEN started_at
+        WHEN expires_at IS NOT NULL AND instr(extra, {_MARK}) > 0 THEN expires_at END) STORED,""",
     },
 }
 
@@ -61,7 +71,7 @@ _TABLES: Mapping[str, str] = {
     extra {long_text} NOT NULL,
     started_at {double} NOT NULL,
     ended_at {double},
-    expires_at {double},
+    expires_at {double},{tabs}
     PRIMARY KEY (namespace, task, id)
 """,
     "graceful_quarantined_items": """
@@ -99,17 +109,32 @@ _PARTIAL = (
     "CREATE INDEX graceful_runs_expires ON graceful_runs (namespace, expires_at, task, id)"
     " WHERE expires_at IS NOT NULL",
 )
+_PAUSED = (
+    "CREATE INDEX graceful_runs_paused ON graceful_runs (namespace, started_at, task, id)"
+    " WHERE state = 'paused'"
+)
+_FAILED = (
+    "CREATE INDEX graceful_runs_failed ON graceful_runs (namespace, expires_at, task, id)"
+    f" WHERE expires_at IS NOT NULL AND {{find}}(extra, {_MARK}) > 0"
+)
 _IDS = "CREATE INDEX graceful_runs_ids ON graceful_runs (namespace, {id}, task)"
 _EXPIRY = (
     "CREATE INDEX graceful_quarantine_expires ON graceful_quarantine_expiry (namespace, expires_at)"
 )
 _INDEXES: Mapping[str, tuple[str, ...]] = {
-    "postgresql": (*_PARTIAL, _IDS.format(id='id COLLATE "C"'), _EXPIRY),
-    "sqlite": (*_PARTIAL, _IDS.format(id="id"), _EXPIRY),
+    "postgresql": (
+        *(*_PARTIAL, _PAUSED, _FAILED.format(find="strpos")),
+        *(_IDS.format(id='id COLLATE "C"'), _EXPIRY),
+    ),
+    "sqlite": (
+        *(*_PARTIAL, _PAUSED, _FAILED.format(find="instr")),
+        *(_IDS.format(id="id"), _EXPIRY),
+    ),
     "mysql": (
         "CREATE INDEX graceful_runs_due ON graceful_runs (namespace, expires_at, due_at)",
         "CREATE INDEX graceful_runs_begun ON graceful_runs (namespace, expires_at, started_at)",
         "CREATE INDEX graceful_runs_expires ON graceful_runs (namespace, expires_at)",
+        "CREATE INDEX graceful_runs_tabs ON graceful_runs (namespace, tab, tab_at)",
         _IDS.format(id="id"),
         _EXPIRY,
     ),

@@ -23,6 +23,11 @@ def member_of(run: RunKey) -> bytes:
     return utf8(f"{_quoted(run[0])}:{run[1]}")
 
 
+def task_of_member(task: str) -> bytes:
+    """What the members of a task's runs begin with."""
+    return utf8(f"{_quoted(task)}:")
+
+
 def run_of(member: bytes) -> RunKey:
     """The inverse of :func:`member_of`; raises :exc:`Unreadable` for anything else."""
     try:
@@ -60,12 +65,15 @@ class Keys:
         "begun",
         "check",
         "ended",
+        "failed",
         "ids",
         "live",
+        "paused",
         "quarantine_page_prefix",
         "quarantine_prefix",
         "run_prefix",
         "text_prefix",
+        "walked",
     )
 
     def __init__(self, namespace: str, before: str = "") -> None:
@@ -85,6 +93,11 @@ class Keys:
         self.begun = prefix + b"begun"
         #: Sorted set: members of ended runs, by the time at which they are forgotten.
         self.ended = prefix + b"ended"
+        #: Sorted sets: those members of ``begun`` that are paused, and of ``ended`` that failed.
+        self.paused = prefix + b"paused"
+        self.failed = prefix + b"failed"
+        #: There once all runs were looked at for these two.
+        self.walked = prefix + b"walked"
         #: Sorted set, all scores 0: the id of each run, a zero byte, its task as in a member.
         self.ids = prefix + b"ids"
         #: Followed by a kind of texts: the hash of all of them.

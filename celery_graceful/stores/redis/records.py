@@ -1,20 +1,16 @@
-"""The records of runs in Redis: a hash each, found by indexes.
-
-A page of a listing begins behind a score and a member, not at a rank: runs move in the index while
-a listing is read, and one that moves must not hide another.
-"""
+"""The records of runs in Redis: a hash each."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from celery_graceful.model.run.record import Record, RunKey
-from celery_graceful.stores.base import Flushed, Found, Listed, Place, Swapped, next_version
+from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.stores.base import Flushed, Found, Swapped, next_version
 from celery_graceful.stores.codec import Unreadable, record_of, request_of, utf8
-from celery_graceful.stores.paging import AT_ONCE, Entry, Page, collect
+from celery_graceful.stores.paging import AT_ONCE
 from celery_graceful.stores.redis import scripts
 from celery_graceful.stores.redis.calls import RedisCalls, milliseconds, seconds
-from celery_graceful.stores.redis.encoding import fields_of, member_of, run_named, run_of, shown
+from celery_graceful.stores.redis.encoding import fields_of, member_of, shown
 
 
 class RedisRuns(RedisCalls):
@@ -39,18 +35,21 @@ class RedisRuns(RedisCalls):
         answer = self._call(
             scripts.SWAP,
             key,
-            5,
+            7,
             key,
             keys.live,
             keys.ended,
             keys.ids,
             keys.begun,
+            keys.paused,
+            keys.failed,
             b"%d" % expected,
             b"%d" % version,
             member,
             b"" if due_in is None else seconds(due_in),
             b"" if keep is None else milliseconds(keep),
             b"%r" % record.started_at,
+            _tab_of(record),
             *fields_of(record),
         )
         if isinstance(answer, bytes):
@@ -91,59 +90,6 @@ class RedisRuns(RedisCalls):
         for first in range(0, len(members), AT_ONCE):
             self._renew(owner, members[first : first + AT_ONCE], due_in)
 
-    def due(self, limit: int) -> list[tuple[RunKey, Record]]:
-        return [(key, record) for key, record, _ in self._list(b"due", self._keys.live, limit)]
-
-    def live(self, limit: int, after: Place | None = None) -> list[Listed]:
-        return self._list(b"up", self._keys.begun, limit, after)
-
-    def ended(self, limit: int, after: Place | None = None) -> list[Listed]:
-        return self._list(b"down", self._keys.ended, limit, after)
-
-    def named(self, prefix: str, limit: int) -> list[RunKey]:
-        found: list[RunKey] = []
-        wanted = utf8(prefix)
-        first, last = b"[" + wanted, b"[" + wanted + b"\xff"  # no text has this byte
-        while len(found) < limit:
-            count = min(limit - len(found), AT_ONCE)
-            looked, after, *names = self._call(
-                scripts.NAMED, self._keys.ids, 1, self._keys.ids,
-                *(first, last, b"%d" % count),
-            )  # fmt: skip
-            found += [run for run in map(self._named, names) if run is not None]
-            if looked < count:
-                break
-            first = b"(" + after
-        return found
-
-    def _named(self, name: bytes) -> RunKey | None:
-        try:
-            return run_named(name)
-        except Unreadable as exc:
-            self._skipped.warn(shown(self._keys.ids), exc)
-            return None
-
-    def _list(
-        self, kind: bytes, index: bytes, limit: int, place: Place | None = None
-    ) -> list[Listed]:
-        def fetch(after: tuple[bytes, bytes] | None, count: int) -> Page:
-            given = (kind, b"%d" % count, *(after or (b"", b"")))
-            score, member, *found = self._call(scripts.LIST, index, 1, index, *given)
-            return Page([self._entry(*each) for each in found], (score, member) if score else None)
-
-        return collect(limit, fetch, place and (b"%r" % place[0], member_of(place[1])))
-
-    def _entry(
-        self, member: bytes, score: bytes, fields: list[bytes | None] | None = None
-    ) -> Entry:
-        try:
-            if fields is None:
-                raise Unreadable("it is no hash")
-            return Listed(run_of(member), record_of(fields), float(score))
-        except Unreadable as exc:
-            self._skipped.warn(shown(self._keys.run_prefix + member), exc)
-            return None
-
     def _renew(self, owner: str, members: list[bytes], due_in: float) -> None:
         live = self._keys.live
         keys = [self._keys.run_prefix + member for member in members]
@@ -158,3 +104,10 @@ class RedisRuns(RedisCalls):
             return record_of(fields)
         except Unreadable as exc:
             raise self._corrupt(key, exc) from exc
+
+
+def _tab_of(record: Record) -> bytes:
+    """The index of what is rare that a record belongs in; empty: none."""
+    if record.state is State.PAUSED:
+        return b"paused"
+    return b"failed" if record.outcome is Outcome.FAILED else b""

@@ -5,11 +5,13 @@ The hash of a run holds: ``v`` version, ``s`` state, ``f`` fence, ``o`` owner, `
 the rest as JSON. A field that is ``None`` is absent. All scripts use the server's time, with six
 decimals.
 
-Three indexes by time: live runs in ``live`` by the time they are due (``inf``: never) and in
-``begun`` by the time they began, ended ones in ``ended`` by the time they are forgotten. One that
-begins anew when its record has expired may stay in ``ended`` for a while, and that does no harm. A
-fourth, ``ids``, has the ids in the order of their bytes, each with a zero
-byte and its task: so an id comes before those that begin with it.
+Indexes by time: live runs in ``live`` by the time they are due (``inf``: never) and in
+``begun`` by the time they began, ended ones in ``ended`` by the time they are forgotten. What is
+rare has an index besides, by the same times: paused runs ``paused``, failed ones ``failed``. One
+that begins anew when its record has expired may stay in ``ended`` and ``failed`` for a while, and
+that does no harm: listings look at the record, and counts at the time. A last index, ``ids``, has
+the ids in the order of their bytes, each with a zero byte and its task: so an id comes before those
+that begin with it.
 """
 
 from __future__ import annotations
@@ -18,10 +20,8 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
 
-_FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
-
-#: A page of a listing ends after so many bytes: checkpoints and results may be large.
-_MOST_BYTES: Final = 1_000_000
+#: All fields, in the order of :func:`celery_graceful.stores.codec.record_of`.
+FIELDS: Final = "'v','s','f','o','d','c','n','q','r','e','m','x'"
 
 #: Sets ``now``, and ``stamp``, which is written and answered.
 NOW: Final = """
@@ -31,7 +31,7 @@ local stamp = string.format('%.6f', now)
 """
 
 #: Sets ``name_of``: how the run of a member of the other indexes is named in ``ids``.
-_NAME: Final = """
+NAME: Final = """
 local function name_of(member)
   local colon = string.find(member, ':', 1, true) or 0
   local task = string.gsub(string.sub(member, 1, colon - 1), '%z', '%%00')
@@ -52,35 +52,31 @@ class Script:
         object.__setattr__(self, "sha", digest.hexdigest().encode())
 
 
-#: Sets ``runs``, what the keys of runs begin with: it is no key, which a cluster would look for.
-_RUNS: Final = """
-local runs = string.match(KEYS[1], '^(.*:)') .. 'run:'
-"""
-
 # KEYS: run. Answers {stamp, exists, fields}.
 LOAD = Script(
     NOW
     + f"""
-local r = redis.call('HMGET', KEYS[1], {_FIELDS})
+local r = redis.call('HMGET', KEYS[1], {FIELDS})
 return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 """
 )
 
-# KEYS: run, live, ended, ids, begun.
-# ARGV: expected, next version, member, due_in or '', keep in ms or '', when it began, then fields
-# and values.
+# KEYS: run, live, ended, ids, begun, paused, failed.
+# ARGV: expected, next version, member, due_in or '', keep in ms or '', when it began, 'paused',
+# 'failed' or '', then fields and values.
 # Answers the stamp, or {stamp, exists, fields} when another version stands there.
 # The indexes come first: an error there must not find the record deleted and not yet written.
 # Every call inside counts: a short task pays for two of these scripts.
 SWAP = Script(
     NOW
-    + _NAME
+    + NAME
     + f"""
 local key, member = KEYS[1], ARGV[3]
-local v = ARGV[1] ~= '0' and redis.call('HGET', key, 'v')
+local there = ARGV[1] ~= '0' and redis.call('HMGET', key, 'v', 's')
+local v, was = there and there[1], there and there[2]
 local exists = (v and 1) or redis.call('EXISTS', key)
 if (v or '0') ~= ARGV[1] or (not v and exists == 1) then
-  return {{stamp, exists, redis.call('HMGET', key, {_FIELDS})}}
+  return {{stamp, exists, redis.call('HMGET', key, {FIELDS})}}
 end
 -- The record stands, so it must be found when it is due.
 local function put_back(failure)
@@ -91,11 +87,19 @@ if ARGV[5] ~= '' then
   -- A server without memory refuses a script at its first write unless that is a removal: so a
   -- run can end, and give memory back, while none can begin or continue.
   redis.call('ZREM', KEYS[2], member)
-  local kept = redis.pcall('ZADD', KEYS[3], string.format('%.6f', now + ARGV[5] / 1000), member)
+  local till = string.format('%.6f', now + ARGV[5] / 1000)
+  local kept = redis.pcall('ZADD', KEYS[3], till, member)
   if type(kept) == 'table' then return put_back(kept) end
+  if ARGV[7] == 'failed' then
+    local failed = redis.pcall('ZADD', KEYS[7], till, member)
+    if type(failed) == 'table' then return put_back(failed) end
+  elseif was == 'ended' then
+    redis.call('ZREM', KEYS[7], member)
+  end
+  if was == 'paused' then redis.call('ZREM', KEYS[6], member) end
   redis.call('ZREM', KEYS[5], member)
   if v then redis.call('DEL', key) else redis.call('ZADD', KEYS[4], 0, name_of(member)) end
-  redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 7))
+  redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 8))
   redis.call('PEXPIRE', key, ARGV[5])
   if t[2] % 16 == 0 then
     local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', stamp, 'LIMIT', 0, 320)
@@ -113,7 +117,13 @@ end
 local due = ARGV[4] ~= '' and string.format('%.6f', now + ARGV[4])
 redis.call('ZADD', KEYS[2], due or 'inf', member)
 redis.call('ZADD', KEYS[5], ARGV[6], member)
+if ARGV[7] == 'paused' then
+  redis.call('ZADD', KEYS[6], ARGV[6], member)
+elseif was == 'paused' then
+  redis.call('ZREM', KEYS[6], member)
+end
 if v then
+  if was == 'ended' then redis.call('ZREM', KEYS[7], member) end
   local begun_anew = redis.pcall('ZREM', KEYS[3], member)
   if type(begun_anew) == 'table' then return put_back(begun_anew) end
   redis.call('DEL', key)
@@ -121,9 +131,9 @@ else
   redis.call('ZADD', KEYS[4], 0, name_of(member))
 end
 if due then
-  redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 7))
+  redis.call('HSET', key, 'v', ARGV[2], 'd', due, unpack(ARGV, 8))
 else
-  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 7))
+  redis.call('HSET', key, 'v', ARGV[2], unpack(ARGV, 8))
 end
 return stamp
 """
@@ -171,100 +181,6 @@ for i = 2, #KEYS do
   end
 end
 return damaged
-"""
-)
-
-# KEYS: the index to list. ARGV: 'due', 'up' or 'down', count, then the score and
-# the member to continue after ('' and '': from the beginning).
-# Answers {score, member, entry …}: where to continue ('' and '' at the end), and for each run
-# {member, score, fields} or, for what is no hash, {member, score}. Members without a record leave
-# the index here. Members with one score are found by halves; compared as bytes, since Lua's '<'
-# goes by the locale.
-LIST = Script(
-    NOW
-    + _RUNS
-    + f"""
-local index, count = KEYS[1], tonumber(ARGV[2])
-local function behind(member, other)
-  for i = 1, math.min(#member, #other) do
-    local a, b = string.byte(member, i), string.byte(other, i)
-    if a ~= b then return a > b end
-  end
-  return #member > #other
-end
-local function up_to(score, member)  -- how many there are, those two included
-  local least = redis.call('ZCOUNT', index, '-inf', '(' .. score)
-  local most = least + redis.call('ZCOUNT', index, score, score)
-  while least < most do
-    local middle = math.floor((least + most) / 2)
-    if behind(redis.call('ZRANGE', index, middle, middle)[1], member) then
-      most = middle
-    else
-      least = middle + 1
-    end
-  end
-  return least
-end
-local back, at = ARGV[1] == 'down', 0
-if ARGV[3] ~= '' then
-  at = up_to(ARGV[3], ARGV[4])
-  if back then
-    local there = redis.call('ZSCORE', index, ARGV[4])
-    if there and tonumber(there) == tonumber(ARGV[3]) then at = at - 1 end
-    at = redis.call('ZCARD', index) - at
-  end
-end
-local members
-if back then
-  members = redis.call('ZREVRANGE', index, at, at + count - 1, 'WITHSCORES')
-else
-  members = redis.call('ZRANGE', index, at, at + count - 1, 'WITHSCORES')
-end
-local out, bytes = {{'', ''}}, 0
-for i = 1, #members, 2 do
-  local member, score = members[i], members[i + 1]
-  if ARGV[1] == 'due' and tonumber(score) > now then
-    out[1], out[2] = '', ''
-    return out
-  end
-  out[1], out[2] = score, member
-  local key = runs .. member
-  local r = redis.pcall('HMGET', key, {_FIELDS})
-  if r.err and string.find(r.err, 'non local key', 1, true) then
-    return r  -- of a cluster that moves it to another node, where it may be already
-  elseif r.err then
-    table.insert(out, {{member, score}})
-  elseif r[1] or redis.call('EXISTS', key) == 1 then
-    table.insert(out, {{member, score, r}})
-    for _, value in ipairs(r) do bytes = bytes + (value and #value or 0) end
-    if bytes > {_MOST_BYTES} then return out end
-  else
-    redis.call('ZREM', index, member)
-  end
-end
-if #members < 2 * count then out[1], out[2] = '', '' end
-return out
-"""
-)
-
-# KEYS: ids. ARGV: where to begin, where to end, count.
-# Answers {how many were looked at, the last of them, name …}. Those without a record leave the
-# index here.
-NAMED = Script(
-    _RUNS
-    + """
-local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3])
-local out = {#names, names[#names] or ''}
-for _, name in ipairs(names) do
-  local id, task = string.match(name, '^(.*)%z([^%z]*)$')
-  local member = id and string.gsub(task, '%%00', '\\0') .. ':' .. id
-  if member and redis.call('EXISTS', runs .. member) == 1 then
-    table.insert(out, name)
-  else
-    redis.call('ZREM', KEYS[1], name)
-  end
-end
-return out
 """
 )
 

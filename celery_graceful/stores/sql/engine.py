@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from celery_graceful.errors import SettingsError
 from celery_graceful.forks import ForkGate
 from celery_graceful.stores.origin import Derived, address_of
+from celery_graceful.stores.sql.tab_indexes import make_tab_indexes
 from celery_graceful.stores.sql.tables import metadata
 from celery_graceful.text.masking import mask_text, mask_url
 
@@ -191,7 +192,7 @@ class ForkSafeEngine:
 
 
 def make_tables(engine: Engine) -> None:
-    """Create the tables that do not exist."""
+    """Create the tables that do not exist, and indexes that an older version did not make."""
     for _ in metadata.tables:
         try:
             metadata.create_all(engine)
@@ -202,3 +203,4 @@ def make_tables(engine: Engine) -> None:
                 raise
     else:
         metadata.create_all(engine)
+    make_tab_indexes(engine)

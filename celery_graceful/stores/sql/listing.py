@@ -6,7 +6,7 @@ pages before it as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -86,6 +86,7 @@ class SqlListing(SqlCalls):
     def __init__(self, engine: Engine, namespace: str, *, address: str) -> None:
         super().__init__(engine, namespace, address=address)
         live, now = _t.expires_at.is_(None), self._moment
+        self._time_now = select(self._now)
         key = (_t.task, _t.id)
         self._due_runs = _Walk(live & (_t.due_at <= now), _t.due_at, *key)
         self._live_runs = _Walk(live, _t.started_at, *key)
@@ -147,10 +148,12 @@ class SqlListing(SqlCalls):
         return fetch
 
     def _entry(self, row: Row[Any]) -> Entry:
-        run = RunKey(row.task, row.id)
+        at = row.started_at if row.expires_at is None else row.expires_at
+        return self._entry_of(RunKey(row.task, row.id), at, row[4:])
+
+    def _entry_of(self, run: RunKey, at: float, parts: Sequence[Any]) -> Entry:
         try:
-            at = row.started_at if row.expires_at is None else row.expires_at
-            return Listed(run, record_of(row[4:]), at)
+            return Listed(run, record_of(parts), at)
         except Unreadable as exc:
             self._skipped.warn(f"{run} of graceful_runs", exc)
             return None

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from celery_graceful.errors import StoreError
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.stores.base import Swapped
-from celery_graceful.stores.sql.listing import SqlListing
+from celery_graceful.stores.sql.browsing import SqlBrowsing
 from celery_graceful.stores.sql.named_texts import SqlTexts
 from celery_graceful.stores.sql.quarantine import SqlQuarantine
 from celery_graceful.stores.sql.records import SqlRuns
@@ -21,7 +21,7 @@ _FORGET_EVERY = 50
 _FORGET_AT_ONCE = 200
 
 
-class SqlStore(SqlRuns, SqlListing, SqlQuarantine, SqlTexts):
+class SqlStore(SqlRuns, SqlBrowsing, SqlQuarantine, SqlTexts):
     """A store in a SQL database; the tables are made on first use.
 
     PostgreSQL has a clock of its own. SQLite serves one host and uses that host's clock; with any

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from celery_graceful.stores.base import Store
+from celery_graceful.testing.store_contract.browsing import TabContract
 from celery_graceful.testing.store_contract.named_texts import TextContract
 from celery_graceful.testing.store_contract.quarantine import QuarantineContract
 from celery_graceful.testing.store_contract.reads import LifeContract, ListContract
@@ -19,7 +20,13 @@ __all__ = ["StoreContract"]
 
 
 class StoreContract(
-    SwapContract, LeaseContract, ListContract, LifeContract, QuarantineContract, TextContract
+    SwapContract,
+    LeaseContract,
+    ListContract,
+    TabContract,
+    LifeContract,
+    QuarantineContract,
+    TextContract,
 ):
     """Tests that every store has to pass. They take about a second each at most."""
 
