@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 
 from celery_graceful.durations import parse
@@ -66,15 +66,25 @@ class Filter:
             task="" if self.task is None or _is_pattern(self.task) else self.task,
             worker=self.worker or "",
             extra="" if self.tag is None else _as_kept(self.tag),
+            text=self.text,
+            since=_moment(self.since) or 0.0,
+            enveloped=self.queue is not None,
         )
 
-    def test(self, runtime: Runtime, now: float) -> Callable[[RunKey, Record], bool]:
-        """Whether a run is wanted at ``now``, the store's time.
+    def at(self, now: Callable[[], float]) -> Filter:
+        """The same with a moment for ``since``, where that says how long before ``now``.
 
         Raises:
             ValueError: ``since`` cannot be read.
         """
-        since = _moment(self.since, now)
+        if self.since is None or isinstance(self.since, datetime):
+            return self
+        before = parse(self.since)
+        return replace(self, since=datetime.fromtimestamp(now() - before, timezone.utc))
+
+    def test(self, runtime: Runtime) -> Callable[[RunKey, Record], bool]:
+        """Whether a run is wanted."""
+        since = _moment(self.since)
         text = self.text.lower()
 
         def wanted(key: RunKey, record: Record) -> bool:
@@ -120,7 +130,5 @@ def _as_kept(tag: str) -> str:
     return json.dumps(json.dumps(tag))[1:-1]
 
 
-def _moment(since: datetime | timedelta | str | None, now: float) -> float | None:
-    if since is None:
-        return None
-    return since.timestamp() if isinstance(since, datetime) else now - parse(since)
+def _moment(since: datetime | timedelta | str | None) -> float | None:
+    return since.timestamp() if isinstance(since, datetime) else None

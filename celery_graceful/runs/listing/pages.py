@@ -30,6 +30,8 @@ from celery_graceful.stores.tabs import Only, Tab, browse
 
 #: Runs that are read from the store in one go, where a filter may leave out many.
 _AT_ONCE = 250
+#: No run has this key; loading it gives the store's time.
+_NOBODY = RunKey("", "")
 #: Calls of the store for a page of one tab: each looks at a bounded number of records.
 _MOST_CALLS = 4
 
@@ -47,27 +49,28 @@ def page(runtime: Runtime, wanted: Filter, limit: int, after: str | None) -> Sho
     if limit < 1:
         raise ValueError(f"limit: {limit!r} is less than 1")
     tab = wanted.tab()
+    wanted = wanted.at(lambda: runtime.store.load(_NOBODY).now)
     if tab is None:
         return _page_of_all(runtime, wanted, limit, after)
     place = None if after is None else read_in_tab(after, tab)
     walk = _Walk(runtime.store, tab, wanted.only(), place)
-    rows = walk.rows(_tested(runtime, wanted), limit)
+    rows = walk.rows(wanted.test(runtime), limit)
     shown = [Found(row.key, row.record, walk.now) for row in rows]
     return shown, None if walk.place is None else written(InTab(tab, walk.place))
 
 
 def _page_of_all(runtime: Runtime, wanted: Filter, limit: int, after: str | None) -> Shown:
-    store, test_at = runtime.store, _tested(runtime, wanted)
+    store, test = runtime.store, wanted.test(runtime)
     position = None if after is None else read_in_all(after)
     rows: list[Listed] = []
     now = 0.0
     if position is None or position.ended is None:
         live = _Walk(store, Tab.LIVE, wanted.only(), position and position.live)
-        found, now = live.rows(test_at, limit), live.now
+        found, now = live.rows(test, limit), live.now
         # The live ones are read first: one that ends before the second reading is in both.
         alone = position is None and live.calls == 1
         position = position or InAll(now)
-        since = [] if alone else _since(store, position, test_at(now), {row.key for row in found})
+        since = [] if alone else _since(store, position, test, {row.key for row in found})
         for row, is_live in _merged(found, since, live.place):
             if len(rows) == limit:
                 return _shown(rows, now, position)
@@ -76,7 +79,7 @@ def _page_of_all(runtime: Runtime, wanted: Filter, limit: int, after: str | None
         if live.place is not None:
             return _shown(rows, now, position.passed_live(live.place))
     ended = _Walk(store, Tab.ENDED, wanted.only(), position.ended)
-    test_earlier = _earlier(test_at, position.began, {row.key for row in rows})
+    test_earlier = _earlier(test, position.began, {row.key for row in rows})
     left = limit - len(rows)
     found = ended.rows(test_earlier, left or 1)
     if not left:
@@ -90,22 +93,11 @@ def _shown(rows: list[Listed], now: float, position: InAll | None) -> Shown:
     return found, None if position is None else written(position)
 
 
-def _tested(runtime: Runtime, wanted: Filter) -> Callable[[float], _Test]:
-    return lambda now: wanted.test(runtime, now)
-
-
-def _earlier(
-    test_at: Callable[[float], _Test], began: float, shown: Set[RunKey]
-) -> Callable[[float], _Test]:
-    """As ``test_at``, of runs that had ended when the first page was read."""
-
-    def at(now: float) -> _Test:
-        test = test_at(now)
-        return lambda key, record: (
-            not _ended_after(record, began) and key not in shown and test(key, record)
-        )
-
-    return at
+def _earlier(test: _Test, began: float, shown: Set[RunKey]) -> _Test:
+    """As ``test``, of runs that had ended when the first page was read, and are not shown."""
+    return lambda key, record: (
+        not _ended_after(record, began) and key not in shown and test(key, record)
+    )
 
 
 def _merged(
@@ -163,15 +155,14 @@ class _Walk:
         self.now = 0.0
         self.calls = 0
 
-    def rows(self, test_at: Callable[[float], _Test], limit: int) -> list[Listed]:
+    def rows(self, test: _Test, limit: int) -> list[Listed]:
         """Up to ``limit`` runs; fewer where many calls found no more."""
         rows: list[Listed] = []
-        size, test = min(limit + 1, _AT_ONCE), None
+        size = min(limit + 1, _AT_ONCE)
         for _ in range(max(_MOST_CALLS, limit // _AT_ONCE + 1)):
             self.calls += 1
             part = browse(self._store, self._tab, size, self.place, self._only)
-            if test is None:
-                self.now, test = part.now, test_at(part.now)
+            self.now = self.now or part.now
             for row in part.rows:
                 if not test(row.key, row.record):
                     continue
