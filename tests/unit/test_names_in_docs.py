@@ -12,6 +12,7 @@ import pytest
 from celery_graceful._celery.message.headers import TAGS
 from celery_graceful.cli import COMMANDS, graceful
 from celery_graceful.settings.setting_table import SETTINGS
+from celery_graceful.stores.sql.tab_indexes import TABS_OF_MYSQL
 from celery_graceful.stores.sql.tables import metadata
 from tests.unit import doc_names
 from tests.unit.doc_names import PACKAGE, PAGES, ROOT
@@ -20,7 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 #: Begin like a setting and are none: tables, a fixture, an attribute of the worker, a header.
 INDEXES = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
 OTHERS = {*metadata.tables, *INDEXES, "graceful_checkpoints", "graceful_settings", "graceful_grace"}
-OTHERS.add(TAGS)
+OTHERS |= {TAGS, TABS_OF_MYSQL}
 
 _SETTING = re.compile(r"(?<![\w./{-])(?:CELERY_GRACEFUL_|graceful_)[A-Za-z_]+[a-zA-Z](?![\w(])")
 _VARIABLE = re.compile(r"(?<![\w])(?:CELERY_)?GRACEFUL_[A-Z_]+[A-Z]")

@@ -61,7 +61,8 @@ return {{stamp, (r[1] and 1) or redis.call('EXISTS', KEYS[1]), r}}
 """
 )
 
-# KEYS: run, live, ended, ids, begun, paused, failed.
+# KEYS: run, live, ended, ids, begun. The indexes of what is rare are not among them: while a
+# cluster moves a slot, a call waits for keys that are not there, as these mostly are.
 # ARGV: expected, next version, member, due_in or '', keep in ms or '', when it began, 'paused',
 # 'failed' or '', then fields and values.
 # Answers the stamp, or {stamp, exists, fields} when another version stands there.
@@ -83,6 +84,10 @@ local function put_back(failure)
   if v then redis.call('ZADD', KEYS[2], redis.call('HGET', key, 'd') or 'inf', member) end
   return failure
 end
+local function rare(command, name, ...)  -- answers the error, if there is one
+  local done = redis.pcall(command, string.sub(KEYS[2], 1, -5) .. name, ...)
+  return type(done) == 'table' and done
+end
 if ARGV[5] ~= '' then
   -- A server without memory refuses a script at its first write unless that is a removal: so a
   -- run can end, and give memory back, while none can begin or continue.
@@ -90,13 +95,10 @@ if ARGV[5] ~= '' then
   local till = string.format('%.6f', now + ARGV[5] / 1000)
   local kept = redis.pcall('ZADD', KEYS[3], till, member)
   if type(kept) == 'table' then return put_back(kept) end
-  if ARGV[7] == 'failed' then
-    local failed = redis.pcall('ZADD', KEYS[7], till, member)
-    if type(failed) == 'table' then return put_back(failed) end
-  elseif was == 'ended' then
-    redis.call('ZREM', KEYS[7], member)
-  end
-  if was == 'paused' then redis.call('ZREM', KEYS[6], member) end
+  local failure = (ARGV[7] == 'failed' and rare('ZADD', 'failed', till, member))
+    or (ARGV[7] == '' and was == 'ended' and rare('ZREM', 'failed', member))
+    or (was == 'paused' and rare('ZREM', 'paused', member))
+  if failure then return put_back(failure) end
   redis.call('ZREM', KEYS[5], member)
   if v then redis.call('DEL', key) else redis.call('ZADD', KEYS[4], 0, name_of(member)) end
   redis.call('HSET', key, 'v', ARGV[2], 'x', stamp, unpack(ARGV, 8))
@@ -117,13 +119,11 @@ end
 local due = ARGV[4] ~= '' and string.format('%.6f', now + ARGV[4])
 redis.call('ZADD', KEYS[2], due or 'inf', member)
 redis.call('ZADD', KEYS[5], ARGV[6], member)
-if ARGV[7] == 'paused' then
-  redis.call('ZADD', KEYS[6], ARGV[6], member)
-elseif was == 'paused' then
-  redis.call('ZREM', KEYS[6], member)
-end
+local failure = (ARGV[7] == 'paused' and rare('ZADD', 'paused', ARGV[6], member))
+  or (ARGV[7] == '' and was == 'paused' and rare('ZREM', 'paused', member))
+  or (was == 'ended' and rare('ZREM', 'failed', member))
+if failure then return put_back(failure) end
 if v then
-  if was == 'ended' then redis.call('ZREM', KEYS[7], member) end
   local begun_anew = redis.pcall('ZREM', KEYS[3], member)
   if type(begun_anew) == 'table' then return put_back(begun_anew) end
   redis.call('DEL', key)

@@ -35,6 +35,7 @@ _t = table.c
 _MARK: Final = """'"outcome":"failed"'"""
 _IS_PAUSED: Final = _t.state == literal_column("'paused'")
 
+TABS_OF_MYSQL: Final = "graceful_runs_tabs"
 #: For MySQL, which has no partial indexes: columns that are empty for all other runs, so that
 #: nothing changes in their index when these run and end.
 _MYSQL: Final = (
@@ -43,7 +44,7 @@ _MYSQL: Final = (
     f" WHEN expires_at IS NOT NULL AND instr(extra, {_MARK}) > 0 THEN 'failed' END) STORED,"
     " ADD COLUMN tab_at double AS (CASE WHEN state = 'paused' THEN started_at"
     f" WHEN expires_at IS NOT NULL AND instr(extra, {_MARK}) > 0 THEN expires_at END) STORED,"
-    " ADD INDEX graceful_runs_tabs (namespace, tab, tab_at)"
+    f" ADD INDEX {TABS_OF_MYSQL} (namespace, tab, tab_at)"
 )
 _OF_MYSQL: Final = ("mysql", "mariadb")
 _ddl: Callable[[str], Any] = DDL  # SQLAlchemy does not type it
@@ -57,7 +58,7 @@ _LOOK: Final = {
     **dict.fromkeys(
         _OF_MYSQL,
         "SELECT 1 FROM information_schema.statistics"
-        " WHERE table_schema = database() AND index_name = 'graceful_runs_tabs' LIMIT 1",
+        f" WHERE table_schema = database() AND index_name = '{TABS_OF_MYSQL}' LIMIT 1",
     ),
 }
 
