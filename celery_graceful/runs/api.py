@@ -81,8 +81,9 @@ class Runs(OperatedRuns):
     def counts(self) -> Counts:
         """How many runs are active, paused, failed, and have ended at all.
 
-        Looks at the first thousand runs that are live, and at the first thousand that have ended:
-        a number that ``at_least`` names may be higher.
+        Counted in indexes of the store: in SQL databases up to 100,000 each, and in a store that
+        cannot count among the first thousand live and the first thousand ended runs. A number that
+        ``at_least`` names may be higher.
         """
         return counts_of(self._runtime().store)
 

@@ -117,9 +117,9 @@ def _has(message: str, codes: tuple[str, ...]) -> bool:
 def commands() -> list[str]:
     """The commands that a user of the store has to be allowed, in alphabetical order."""
     # They make scripts, and go through this module.
-    from celery_graceful.stores.redis import named_texts, quarantine, scripts
+    from celery_graceful.stores.redis import list_scripts, named_texts, quarantine, scripts
 
-    modules = (quarantine, named_texts, scripts)
+    modules = (quarantine, named_texts, scripts, list_scripts)
     made = [value for module in modules for value in vars(module).values()]
     sources = [value.source for value in made if isinstance(value, scripts.Script)]
     return sorted({*_AROUND, *(name for source in sources for name in _COMMAND.findall(source))})

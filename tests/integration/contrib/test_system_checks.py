@@ -114,7 +114,7 @@ def test_migrations(project: Project) -> None:
         """
     )
     assert "No changes detected" in printed
-    assert printed.count("CREATE INDEX") == 5
+    assert printed.count("CREATE INDEX") == 7
     assert printed.count("DROP TABLE") == 5
     assert "Unapplying celery_graceful.0001_initial... OK" in printed
     assert "no issues" in printed  # the store is not one of Django's

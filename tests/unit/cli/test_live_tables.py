@@ -101,7 +101,7 @@ def test_a_store_that_is_away_at_first_ends_the_command(
     def refused(*_: object, **__: object) -> None:
         raise StoreUnavailable("it does not answer")
 
-    monkeypatch.setattr(type(runtime.store), "live", refused)
+    monkeypatch.setattr(type(runtime.store), "browse", refused)
     done = call("runs", "--watch")
     assert (done.exit_code, done.stdout) == (69, "")
     assert "it does not answer" in done.stderr
