@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from celery_graceful._celery.message.envelope import capture, pack, unpack
 from celery_graceful._celery.message.headers import (
     CHECKPOINT,
-    LEFT,
     LEFT_OUT,
     RECEIVED,
     STARTED_WITH,
@@ -22,12 +21,12 @@ from celery_graceful._celery.message.headers import (
     uptime,
 )
 from celery_graceful._celery.message.trace import trace_of
-from celery_graceful.errors import CorruptRecord, CursorError, NotResumable
+from celery_graceful.errors import CorruptRecord, NotResumable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import RunKey
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.model.run_options import checked_tags, read_options
+from celery_graceful.runs.lost.left_messages import left_with
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_begun
 from celery_graceful.runs.operating.deletions import was_deleted
 from celery_graceful.runs.ticket import Ticket
@@ -79,7 +78,7 @@ def admit(
             "this worker can write"
         )
     now = time.time()
-    left, steps = _stopped_without_store(request)
+    left = left_with(request)
     message = ev.Admit(
         generation=generation_of(request),
         owner=worker,
@@ -90,8 +89,8 @@ def admit(
         waited=_waited(request),
         fresh_fence=fresh_fence(now),
         left_out=request.get(LEFT_OUT) is not None,
-        left=left,
-        steps=steps,
+        left=None if left is None else left.fence,
+        steps=0 if left is None else left.steps,
         options=_options_of(run, request),
         process=os.getpid(),
         trace=trace_of(request),
@@ -151,17 +150,6 @@ def _waited(request: Any) -> float:
     """Seconds since this worker received the message."""
     received = (request.properties or {}).get(RECEIVED)
     return max(0.0, uptime() - received) if isinstance(received, float) else 0.0
-
-
-def _stopped_without_store(request: Any) -> tuple[int | None, int]:
-    """The fence of an owner that stopped while the store was away, and the items it had done."""
-    fence, checkpoint = request.get(LEFT), request.get(CHECKPOINT)
-    if type(fence) is not int or not isinstance(checkpoint, str):
-        return None, 0
-    try:
-        return fence, decode(checkpoint).steps
-    except CursorError:
-        return None, 0
 
 
 def _options_of(run: RunKey, request: Any) -> str:

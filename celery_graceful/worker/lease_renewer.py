@@ -51,6 +51,7 @@ class LeaseRenewer:
         wake_consumer: ends a poll for messages.
         held: whether maintenance holds a task of a queue.
         store_is_away: whether the store is known to be away.
+        settled: whether no parked messages of runs are on their way back to their queues.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LeaseRenewer:
         wake_consumer: Callable[[], None],
         held: Callable[[str, str], bool] | None = None,
         store_is_away: Callable[[], bool] = lambda: False,
+        settled: Callable[[], bool] = lambda: True,
     ) -> None:
         self.runtime = runtime
         self.flag = flag
@@ -68,6 +70,7 @@ class LeaseRenewer:
         self._wake_consumer = wake_consumer
         self._held = held
         self._store_is_away = store_is_away
+        self._settled = settled
         self._wakes = MOST_WAKES
         self._waking = False
         self._in_doubt: list[tuple[RunKey, ev.Event]] = []
@@ -82,7 +85,7 @@ class LeaseRenewer:
         """Begin to beat and to look."""
         # Opened here: under gevent, two threads that import the same module block each other.
         beats, looks = self.runtime.open_store(), self.runtime.open_store()
-        rescuer = Rescuer(self.runtime, looks, worker=self.worker)
+        rescuer = Rescuer(self.runtime, looks, worker=self.worker, settled=self._settled)
         if self._held is not None:
             rescuer.held = self._held
         interval = self.runtime.settings.rescue_interval

@@ -96,7 +96,12 @@ class GracefulStep(ContainedStep):
             namespace=self.runtime.namespace,
         )
         self.lease_renewer = LeaseRenewer(
-            self.runtime, self.flag, partial(wake_poll, worker), self._held, self._store_is_away
+            self.runtime,
+            self.flag,
+            partial(wake_poll, worker),
+            self._held,
+            self._store_is_away,
+            self._parking_is_settled,
         )
         self.renewals = Renewals(worker)
         self.hooks = hooks_of(worker)
@@ -199,6 +204,10 @@ class GracefulStep(ContainedStep):
         """Whether maintenance holds a task of a queue, for workers that are not forced."""
         maintenance = getattr(self.worker, "graceful_maintenance", None)
         return maintenance is not None and maintenance.held_for_all().covers(task, queue)
+
+    def _parking_is_settled(self) -> bool:
+        maintenance = getattr(self.worker, "graceful_maintenance", None)
+        return maintenance is None or maintenance.run_parking.settled
 
     def _store_is_away(self) -> bool:
         maintenance = getattr(self.worker, "graceful_maintenance", None)

@@ -18,7 +18,7 @@ from celery_graceful._celery.message.brokers import connect, connection_for_writ
 from celery_graceful._celery.message.envelope import Envelope, envelope_of
 from celery_graceful._celery.message.headers import is_name
 from celery_graceful._celery.message.publish import Sender
-from celery_graceful.errors import PublishUncertain, Unroutable
+from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
 from celery_graceful.text.masking import mask_text
 
 logger = logging.getLogger("celery_graceful.maintenance")
@@ -31,6 +31,10 @@ _NO_QUEUE = (NotFound, ChannelError)
 
 def unknown_queue(message: Any) -> None:
     """Which queue a message came from, where nobody knows."""
+
+
+def unobserved(envelope: Envelope) -> None:
+    """Nobody wants to know what is sent back."""
 
 
 class Lot:
@@ -140,7 +144,9 @@ class Lot:
         except Exception as exc:  # of the transport
             raise OperationalError(mask_text(repr(exc))) from exc
 
-    def empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
+    def empty(
+        self, held: Callable[[str], bool], before: Callable[[Envelope], None] = unobserved
+    ) -> tuple[int, int]:
         """Send all messages back to their queues, but those whose task is still ``held``.
 
         One that no queue takes any more stays as well, and so does one that cannot be read.
@@ -148,21 +154,28 @@ class Lot:
         Each is taken off only when it has arrived: after a crash at that moment it is in both
         places.
 
+        Args:
+            held: whether messages of a task stay.
+            before: called with each message that is about to be sent back.
+
         Returns:
             How many were sent back, and how many stay.
 
         Raises:
             kombu.exceptions.OperationalError: the broker cannot be reached, or refuses.
             PublishUncertain: it did not confirm; what was not sent back is still here.
+            StoreError: raised by ``before``.
         """
         try:
-            return self._empty(held)
-        except (OperationalError, PublishUncertain):
+            return self._empty(held, before)
+        except (OperationalError, PublishUncertain, StoreError):
             raise
         except Exception as exc:  # of the transport: the connection was lost, say
             raise OperationalError(mask_text(repr(exc))) from exc
 
-    def _empty(self, held: Callable[[str], bool]) -> tuple[int, int]:
+    def _empty(
+        self, held: Callable[[str], bool], before: Callable[[Envelope], None]
+    ) -> tuple[int, int]:
         moved = kept = 0
         with (
             Sender(self._app, timeout=self._timeout) as send,
@@ -179,16 +192,25 @@ class Lot:
                 if envelope is None:
                     unreadable.append(message)
                     continue
-                stays = self._stays(envelope, held, send)
+                stays = self._stays(envelope, held, before, send)
                 message.ack()
                 kept, moved = kept + stays, moved + (not stays)
             for message in unreadable:  # now: earlier, it might be the next to come again
                 message.requeue()
         return moved, kept + len(unreadable)
 
-    def _stays(self, envelope: Envelope, held: Callable[[str], bool], send: Sender) -> bool:
+    def _stays(
+        self,
+        envelope: Envelope,
+        held: Callable[[str], bool],
+        before: Callable[[Envelope], None],
+        send: Sender,
+    ) -> bool:
         """Send a message back, or to the end of the parking queue; whether it stays."""
-        stays = held(task_and_id(self._app, envelope)[0]) or not _send_back(envelope, send)
+        stays = held(task_and_id(self._app, envelope)[0])
+        if not stays:
+            before(envelope)
+            stays = not _send_back(envelope, send)
         if stays:
             send(self._parked(envelope))
         return stays

@@ -13,6 +13,7 @@ from celery_graceful._celery.pool.children import is_ending
 from celery_graceful._celery.task.delivery import delivery_of
 from celery_graceful.errors import StoreError
 from celery_graceful.execution.ending import late_ends
+from celery_graceful.execution.leaving import late_checkpoints
 from celery_graceful.execution.owned import owned_run
 from celery_graceful.execution.results.state_writer import close_writer
 from celery_graceful.execution.stopping import guard
@@ -42,7 +43,7 @@ def prepare() -> None:
         _close, weak=False, dispatch_uid="graceful-close-stores"
     )
     celery_signals.worker_shutdown.connect(  # on pools whose tasks run in the main process
-        _close_writer, weak=False, dispatch_uid="graceful-close-writer"
+        _close_main, weak=False, dispatch_uid="graceful-close-main"
     )
     guard.install()
 
@@ -110,12 +111,13 @@ def _end_run(ticket: Ticket, state: str | None, retval: Any) -> None:
 
 
 def _close(**_: Any) -> None:
-    late_ends.wait_for_all()
-    close_writer()
+    _close_main()
     close_stores()
 
 
-def _close_writer(**_: Any) -> None:
+def _close_main(**_: Any) -> None:
+    late_ends.wait_for_all()
+    late_checkpoints.wait_for_all()
     close_writer()
 
 

@@ -13,39 +13,49 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.execution.journal.late_writes import LateWrites, can_be_late
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.runs.ticket import Ticket
+from celery_graceful.stop.flag_bytes import StopFlag
 from celery_graceful.text.counting import counted
 
 #: Seconds between two attempts.
 RETRY = 0.5
+#: Seconds before the end of the grace period by which a process has given up.
+SPARE = 2.0
 
 _checkpoints = LateWrites("graceful-late-checkpoints")
 
 
 def save_later(run: OwnedRun, checkpoint: str) -> None:
-    """Save what the run was left with, unless another execution has begun by then.
-
-    A process that ends does not wait for this.
-    """
+    """Save what the run was left with, unless another execution has begun by then."""
     if can_be_late():
         steps = run.execution.steps
         what = f"{run.key} was left after {counted(steps, 'item')}"
-        _checkpoints.add(what, partial(_save, run.ticket, checkpoint, steps))
+        _checkpoints.add(what, partial(_save, run.ticket, run.flag, checkpoint, steps))
 
 
 def wait_for_all() -> None:
-    """Wait until all are saved."""
+    """Wait until all are saved: the process ends. For a lease at most, and within the grace."""
     _checkpoints.wait()
 
 
-def _save(ticket: Ticket, checkpoint: str, steps: int) -> None:
+def _save(ticket: Ticket, flag: StopFlag, checkpoint: str, steps: int) -> None:
     # A record that is gone stays so: the message writes it anew.
     lease = ticket.runtime.settings.lease_ttl
+    stopped_at: float | None = None
     while True:
         try:
             ticket.runtime.store.checkpoint(
                 ticket.run, ticket.fence, checkpoint, steps, due_in=lease
             )
         except StoreUnavailable:
+            now = time.monotonic()
+            stopped_at = now if stopped_at is None and flag.raised else stopped_at
+            if stopped_at is not None and now >= _give_up_at(stopped_at + lease, flag):
+                raise
             time.sleep(RETRY)
         else:
             return
+
+
+def _give_up_at(patience_ends: float, flag: StopFlag) -> float:
+    deadline = flag.deadline
+    return patience_ends if deadline is None else min(patience_ends, deadline - SPARE)

@@ -32,12 +32,18 @@ BATCH = 100
 MOST_PASSED_OVER = 5000
 #: Seconds between two looks while maintenance holds all that is overdue; a part of a lease at most.
 HELD_PAUSE, LOOKS_PER_LEASE = 3.0, 3
+#: Leases after which nobody waits any more for parked messages to go back.
+UNSETTLED = 3
 
 Entry = tuple[RunKey, Record]
 
 
 def _never(task: str, queue: str) -> bool:
     return False
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass
@@ -48,6 +54,8 @@ class Rescuer:
     store: Store
     #: Whether the maintenance mode holds a task of a queue: such runs wait for its end.
     held: Callable[[str, str], bool] = _never
+    #: Whether no parked messages are on their way back, which may know more than the store.
+    settled: Callable[[], bool] = _always
     #: The worker that rescues.
     worker: str = ""
     #: Measures how long the store takes to answer.
@@ -74,7 +82,8 @@ class Rescuer:
 
         A runner may have been cut off from the store, with this worker or before it was started.
         So its lease has to be over, its record unchanged since the last look, and the store
-        within reach for a whole lease.
+        within reach for a whole lease. One that left while the store was away has its checkpoint in
+        a message, which may be parked: such messages go back to their queues first.
 
         Args:
             now: monotonic seconds.
@@ -94,7 +103,8 @@ class Rescuer:
             self.store.check()
         if self._healthy_since is None:
             self._healthy_since = now + took
-        patient = now >= self._healthy_since + self.runtime.settings.lease_ttl
+        leases = 1 if self.settled() else UNSETTLED
+        patient = now >= self._healthy_since + leases * self.runtime.settings.lease_ttl
         ripe = [
             (run, record)
             for run, record in overdue

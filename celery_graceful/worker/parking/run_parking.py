@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery_graceful._celery.consumer import unstarted
@@ -17,6 +18,7 @@ from celery_graceful._celery.message.brokers import broker_identity
 from celery_graceful._celery.message.headers import WAITED
 from celery_graceful._celery.message.parking_queue import Lot, unknown_queue
 from celery_graceful._celery.threads.native import native_lock
+from celery_graceful.runs.lost.left_messages import save_left
 from celery_graceful.runtime import Runtime, namespace_in
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.maintenance.peers import HelpFromPeers, Peers
@@ -70,10 +72,23 @@ class RunParking:
         self._stays = stays
         self._can_start = can_start
         self._help = HelpFromPeers(peers, lambda: self._again_at is not None or not can_start())
-        self.unparker = Unparker(runtime, worker, self._queue, stays, claim=CLAIM, while_=can_start)
+        self.unparker = Unparker(
+            runtime,
+            worker,
+            self._queue,
+            stays,
+            claim=CLAIM,
+            before=partial(save_left, runtime),
+            while_=can_start,
+        )
         #: When what was parked here is tried again (monotonic); ``None``: nothing was.
         self._again_at: float | None = None
         self._connected = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether what was parked and can start has gone back to its queues."""
+        return self._connected and not self.unparker.at_work
 
     def park(self, requests: list[Any]) -> list[Any]:
         """Park messages; returns those that could not be. In the thread that consumes.

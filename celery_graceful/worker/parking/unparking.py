@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.consumer import unstarted
+from celery_graceful._celery.message.envelope import Envelope
 from celery_graceful._celery.message.parking_queue import Lot
 from celery_graceful._celery.threads.native import native_lock, native_sleep, start_native_thread
 from celery_graceful.errors import PublishUncertain, StoreError
@@ -20,8 +23,11 @@ from celery_graceful.text.counting import counted
 
 logger = logging.getLogger("celery_graceful.maintenance")
 
-#: How long a claim lasts, and seconds between two tries.
-CLAIM_SECONDS, RETRY = 60.0, 2.0
+#: Seconds between two tries.
+RETRY = 2.0
+#: Seconds for which a claim lasts, at most: a lease, so that a claim of a dead worker does not
+#: outlast the leases of its runs. Renewed meanwhile, and one that is much longer is none.
+LONGEST_CLAIM = 60.0
 
 
 def move(send: Callable[[list[Any]], list[Any]], requests: list[Any]) -> list[Any]:
@@ -48,6 +54,7 @@ class Unparker:
         queue: the parking queue.
         held: whether messages of a task still have to wait.
         claim: the notice that names the worker that does this, and until when.
+        before: called with the store and each message that is about to be sent back.
         done: called afterwards with the store and how many messages stay.
         while_: whether this worker may go on; then it checks again until nothing comes any more:
             another worker may park again what was sent back.
@@ -61,6 +68,7 @@ class Unparker:
         held: Callable[[str], bool],
         *,
         claim: str,
+        before: Callable[[Store, Envelope], None] = lambda store, message: None,
         done: Callable[[Store, int], None] = lambda store, kept: None,
         while_: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -69,20 +77,44 @@ class Unparker:
         self._queue = queue
         self._held = held
         self._claim_name = claim
+        self._claim_seconds = min(LONGEST_CLAIM, runtime.settings.lease_ttl)
+        self._claimed_at = 0.0
+        self._before = before
         self._done = done
         self._while = while_
         self.busy = native_lock()
+        self._lock = native_lock()
+        self._threads = 0
         self._again = False
         self._logged: type[Exception] | None = None
+
+    @property
+    def at_work(self) -> bool:
+        """Whether messages that may go back are still there, as far as this worker knows."""
+        return self._threads > 0
 
     def soon(self) -> None:
         """Send back what no longer has to wait. Any thread."""
         self._again = True
-        start_native_thread(self._empty)
+        self._start(self._empty)
 
     def if_any(self) -> None:
         """The same, if a first look finds messages. Any thread."""
-        start_native_thread(self._look)
+        self._start(self._look)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        def count_and_work() -> None:
+            try:
+                work()
+            finally:
+                self._count_threads(-1)
+
+        self._count_threads(1)
+        start_native_thread(count_and_work)
+
+    def _count_threads(self, more: int) -> None:
+        with self._lock:
+            self._threads += more
 
     def _look(self) -> None:
         while (found := self._count()) is None:
@@ -127,7 +159,7 @@ class Unparker:
         while True:
             try:
                 if self._claim(store):
-                    moved, kept = self._queue.empty(self._held)
+                    moved, kept = self._queue.empty(self._held, partial(self._about_to, store))
                     self._post_claim(store, store.read_text(NOTICES, self._claim_name), 0)
                     if moved:
                         logger.warning(
@@ -142,6 +174,11 @@ class Unparker:
                 self._log_once(exc)
             native_sleep(RETRY)
 
+    def _about_to(self, store: Store, message: Envelope) -> None:
+        if time.monotonic() > self._claimed_at + self._claim_seconds / 2:
+            self._claim(store)
+        self._before(store, message)
+
     def _log_once(self, exc: Exception) -> None:
         if self._logged is not type(exc):
             self._logged = type(exc)
@@ -153,7 +190,8 @@ class Unparker:
         owner, until = read_claim(claim, self._claim_name)
         if owner != self._worker and until > claim.now:
             return False
-        return self._post_claim(store, claim, claim.now + CLAIM_SECONDS)
+        self._claimed_at = time.monotonic()
+        return self._post_claim(store, claim, claim.now + self._claim_seconds)
 
     def _post_claim(self, store: Store, claim: Text, until: float) -> bool:
         text = json.dumps([self._worker, until])
@@ -166,7 +204,7 @@ def read_claim(claim: Text, name: str) -> tuple[str, float]:
         return "", 0.0
     try:
         owner, until = strict_json.loads(claim.text)
-        longest = claim.now + 2 * CLAIM_SECONDS
+        longest = claim.now + 2 * LONGEST_CLAIM
         return strict_json.text(owner, "who"), strict_json.number(until, "until", 0.0, longest)
     except (ValueError, TypeError) as exc:
         logger.warning("The notice %s is replaced, since it cannot be read: %s", name, exc)

@@ -16,8 +16,10 @@ from celery_graceful._celery.message.headers import CHECKPOINT as CHECKPOINT_HEA
 from celery_graceful._celery.message.headers import GENERATION
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, Request, RunKey, State
-from celery_graceful.runs.lost.rescue import BATCH, Rescuer
+from celery_graceful.runs.lost.left_messages import save_left
+from celery_graceful.runs.lost.rescue import BATCH, UNSETTLED, Rescuer
 from celery_graceful.runtime import Runtime, runtime_of
+from celery_graceful.testing.store_contract.samples import read
 from tests.harness.waiting import wait_for
 from tests.integration.stores.written import NEWER, Elsewhere
 from tests.servers.process import free_port
@@ -368,3 +370,32 @@ def test_a_record_of_a_later_version_is_left_to_its_workers(
     assert [message.headers["id"] for message in drained(app)]
     assert elsewhere.summary(RunKey(TASK, "later")) == NEWER
     assert caplog.text.count("is of a later version and is skipped") == 1
+
+
+def test_parked_messages_go_back_before_a_run_with_an_owner_is_rescued(
+    app: Any, runtime: Runtime
+) -> None:
+    """They may have a newer checkpoint than the store; but nobody waits for them for ever."""
+    _, packed = envelope(app)
+    overdue(runtime, "id-1", packed)
+    free = overdue(runtime, "id-2", packed, **INTERRUPTED)
+    rescuer = Rescuer(runtime, runtime.store, settled=lambda: False)
+    looks(rescuer)
+    assert len([*drained(app)]) == 1
+    assert read(runtime.store, free).state is State.INTERRUPTED  # sent again
+    looks(rescuer, UNSETTLED)
+    assert len([*drained(app)]) == 1
+
+
+def test_what_goes_back_saves_the_checkpoint_that_it_has(app: Any, runtime: Runtime) -> None:
+    message, packed = envelope(app)
+    run = overdue(runtime, str(message.headers["id"]), packed)
+    sent = unpack(packed)
+    text = encode(Checkpoint(cursor=41, steps=42))
+    for fence, steps in ((7, 5), (1, 42)):
+        left = sent.continued(1, text).left_by(fence)
+        save_left(runtime, runtime.store, left)
+        assert read(runtime.store, run).steps == steps
+    assert run not in dict(runtime.store.due(10_000)), "its lease begins anew"
+    save_left(runtime, runtime.store, sent)  # of one that told the store
+    assert read(runtime.store, run).steps == 42

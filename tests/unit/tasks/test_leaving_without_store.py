@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,7 @@ from celery_graceful.execution.loop import Interrupted
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Record, RunKey, State
 from celery_graceful.model.run.verdict import Verdict
-from celery_graceful.runs import admit
+from celery_graceful.runs.lost.left_messages import left_with
 from celery_graceful.runs.ticket import Ticket
 
 AWAY = "store_unavailable"
@@ -99,7 +100,7 @@ def run_with(ticket: FakeTicket) -> Any:
         ),
         leaving=False,
         left=False,
-        flag=SimpleNamespace(owner_pid=0, solo=False, raised=False),
+        flag=SimpleNamespace(owner_pid=0, solo=False, raised=False, deadline=None),
         report=SimpleNamespace(stop=lambda: None, settle=lambda seconds: None, resume=lambda: None),
         ticket=ticket,
     )
@@ -116,6 +117,27 @@ def test_its_message_carries_the_checkpoint() -> None:
     late_checkpoints.wait_for_all()
     saved = (5, encode(Checkpoint(cursor=8, steps=9)), 9)
     assert ticket.saved == [saved], "or as soon as it answers: a killed worker may have the message"
+
+
+@pytest.mark.parametrize(
+    ("lease", "deadline"), [(0.05, None), (600.0, late_checkpoints.SPARE + 0.05)]
+)
+def test_a_process_that_ends_waits_for_the_store_for_a_lease_and_within_the_grace_period(
+    lease: float, deadline: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = FakeTicket()
+    run = run_with(ticket)
+    run.flag.raised = True
+    run.flag.deadline = None if deadline is None else time.monotonic() + deadline
+    run.flag.wait_released = lambda seconds: None
+    ticket.runtime.settings.lease_ttl = lease
+    ticket.asked = -1000  # it stays away
+    with pytest.raises(Ignore):
+        leaving.leave(run, AWAY)
+    late_checkpoints.wait_for_all()
+    assert not ticket.saved
+    assert ticket.asked > -1000 + 1
+    assert "run was left after 9 items, but the store does not know" in caplog.text
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])
@@ -281,13 +303,14 @@ def test_what_a_message_can_carry(
     ("headers", "left"),
     [
         ({"graceful_left": 5, "graceful_checkpoint": encode(Checkpoint(3, steps=4))}, (5, 4)),
-        ({"graceful_left": 5}, (None, 0)),
-        ({"graceful_left": "5", "graceful_checkpoint": encode(Checkpoint())}, (None, 0)),
-        ({"graceful_left": True, "graceful_checkpoint": encode(Checkpoint())}, (None, 0)),
-        ({"graceful_left": 5, "graceful_checkpoint": "{"}, (None, 0)),
-        ({"graceful_left": 5, "graceful_checkpoint": 7}, (None, 0)),
-        ({}, (None, 0)),
+        ({"graceful_left": 5}, None),
+        ({"graceful_left": "5", "graceful_checkpoint": encode(Checkpoint())}, None),
+        ({"graceful_left": True, "graceful_checkpoint": encode(Checkpoint())}, None),
+        ({"graceful_left": 5, "graceful_checkpoint": "{"}, None),
+        ({"graceful_left": 5, "graceful_checkpoint": 7}, None),
+        ({}, None),
     ],
 )
-def test_headers_that_hold_garbage(headers: dict[str, Any], left: tuple[Any, int]) -> None:
-    assert admit._stopped_without_store(headers) == left
+def test_headers_that_hold_garbage(headers: dict[str, Any], left: tuple[int, int] | None) -> None:
+    found = left_with(headers)
+    assert (None if found is None else (found.fence, found.steps)) == left

@@ -23,6 +23,7 @@ from celery_graceful.runtime import Runtime, runtime_of
 from celery_graceful.stores.base import NOTICES
 from celery_graceful.worker.parking import unparking
 from celery_graceful.worker.parking.task_parking import CLAIM, TaskParking
+from celery_graceful.worker.parking.unparking import Unparker
 from tests.harness import wait_for
 
 HELD = "shop.mail"
@@ -277,14 +278,48 @@ def test_a_broker_in_trouble_is_asked_again(
     failures = [error] * 3
     true = worker._queue.empty
 
-    def empty(held: Any) -> tuple[int, int]:
+    def empty(*args: Any) -> tuple[int, int]:
         if failures:
             raise failures.pop()
-        return true(held)
+        return true(*args)
 
     monkeypatch.setattr(worker._queue, "empty", empty)
     release(worker)
     wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
+
+
+def test_it_is_at_work_until_all_have_gone_back(
+    worker: TaskParking, messages: Messages, runtime: Runtime
+) -> None:
+    """A claim of a worker that was killed is over with the leases of that worker's runs."""
+    messages.protocol_2(HELD)
+    dead = Unparker(runtime, "dead/1", worker._queue, is_held, claim=CLAIM)
+    assert dead._claim_seconds == runtime.settings.lease_ttl
+    dead._claim_seconds = 1.0
+    assert dead._claim(runtime.store)
+    assert not worker.unparker.at_work
+    release(worker)
+    assert worker.unparker.at_work
+    assert messages.left() == 1
+    wait_for(lambda: not worker.unparker.at_work, 20, "the end of the claim and of the thread")
+    assert len(messages.at_home()) == 1
+
+
+def test_a_claim_is_renewed_while_many_go_back(
+    worker: TaskParking, messages: Messages, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        messages.protocol_2(HELD)
+    seen: list[float] = []
+
+    def before(store: Any, message: Any) -> None:
+        seen.append(unparking.read_claim(store.read_text(NOTICES, CLAIM), CLAIM)[1])
+        worker.unparker._claimed_at -= 60  # as if that had taken a minute
+
+    monkeypatch.setattr(worker.unparker, "_before", before)
+    release(worker)
+    wait_for(lambda: len(seen) == 5, 20, "all messages")
+    assert len({*seen}) >= 4
 
 
 def test_an_error_that_nobody_foresaw_is_reported_and_the_next_release_tries_again(
