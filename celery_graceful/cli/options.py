@@ -11,6 +11,9 @@ import click
 #: As in :mod:`celery_graceful.plugin`, which is not imported for every ``celery`` command.
 FORCE = "--maintenance-force"
 DJANGO_APP = "celery_graceful.contrib.django"
+json_option = click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
+#: Seconds between two frames.
+_EVERY = 2.0
 
 
 def duration(text: str) -> float:
@@ -28,9 +31,6 @@ def duration(text: str) -> float:
     if seconds == 0:
         raise click.BadParameter(f"{text!r} is no time at all")
     return seconds
-
-
-json_option = click.option("-j", "--json", "as_json", is_flag=True, help="JSON on stdout.")
 
 
 def scope_options(function: Any) -> Any:
@@ -101,3 +101,30 @@ def _is_installed() -> bool:
         return False
     installed = conf.settings.INSTALLED_APPS
     return any(name == DJANGO_APP or name.startswith(f"{DJANGO_APP}.") for name in installed)
+
+
+def watch_options(function: Any) -> Any:
+    """The options ``--watch`` and ``--interval``."""
+    function = click.option(
+        "-i", "--interval", metavar="TIME", help="With --watch: the time between two looks; 2s."
+    )(function)
+    return click.option(
+        "--watch", is_flag=True, help="Draw it again and again until Ctrl-C; needs rich."
+    )(function)
+
+
+def interval_of(interval: str | None, *, watch: bool, as_json: bool) -> float | None:
+    """The seconds between two frames; ``None``: only one is asked for.
+
+    Raises:
+        Misuse: these options do not go together.
+    """
+    from celery_graceful.cli.exit_codes import Misuse
+
+    if not watch:
+        if interval is not None:
+            raise Misuse("--interval is for --watch.")
+        return None
+    if as_json:
+        raise Misuse("--watch draws a table, and --json prints data once: give one of them.")
+    return _EVERY if interval is None else duration(interval)

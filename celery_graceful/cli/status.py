@@ -10,9 +10,8 @@ import click
 
 from celery_graceful.cli.context import open_app
 from celery_graceful.cli.exit_codes import of_status
-from celery_graceful.cli.options import json_option
+from celery_graceful.cli.options import interval_of, json_option, watch_options
 from celery_graceful.cli.output import print_json, print_table, say
-from celery_graceful.cli.show.live.watch_options import interval_of, watch_options
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Status

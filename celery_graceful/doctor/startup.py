@@ -15,7 +15,7 @@ from celery_graceful.doctor.facts.app_configuration import app_facts
 from celery_graceful.doctor.facts.processes import Process, variables_of, workers_in
 from celery_graceful.doctor.facts.running_workers import Seen
 from celery_graceful.doctor.finding import Finding, in_order
-from celery_graceful.grace.asking import Silent
+from celery_graceful.grace.deadlines import Silent
 from celery_graceful.grace.systemd import own_unit, show
 
 if TYPE_CHECKING:

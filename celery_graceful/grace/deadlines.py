@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 #: The part of the grace period that a hand-over gets, and its bounds in seconds.
 PART, LEAST, MOST = 0.2, 2.5, 10.0
@@ -49,3 +50,15 @@ class Grace:
     def for_tasks(self) -> float:
         """How long tasks have from the stop signal until they are cut off, in seconds."""
         return max(0.0, self.seconds - self.margin)
+
+
+class Period(NamedTuple):
+    """A grace period, and who said so."""
+
+    #: Infinite where the manager never kills.
+    seconds: float
+    source: str
+
+
+class Silent(Exception):
+    """A manager is there, and does not answer."""

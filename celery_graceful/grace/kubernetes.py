@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from celery_graceful.grace.asking import Silent, Told, within
-from celery_graceful.grace.hooks import sleeps
+from celery_graceful.grace.deadlines import Period, Silent
 from celery_graceful.text import strict_json
+from celery_graceful.time_limits import within
 
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 #: An answer that is longer, in bytes, is no pod.
 LONGEST = 8 * 1024 * 1024
 #: What Kubernetes gives a worker whose hook took all the time, in seconds.
 AFTER_THE_HOOK = 2.0
+_TIME = r"\d+(?:\.\d+)?[smhd]?(?![^\s;&|)'\"`])"
+_SLEEP = re.compile(rf"\bsleep((?:\s+{_TIME})+)")
+_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Account(NamedTuple):
@@ -34,7 +38,7 @@ class Account(NamedTuple):
     certificate: str
 
 
-def ask(environ: Mapping[str, str], patience: float, mounted: Path = MOUNTED) -> Told | None:
+def ask(environ: Mapping[str, str], patience: float, mounted: Path = MOUNTED) -> Period | None:
     """``terminationGracePeriodSeconds`` of this pod, less what a ``preStop`` is known to take.
 
     ``None`` outside of a pod, and without a service account.
@@ -49,7 +53,7 @@ def ask(environ: Mapping[str, str], patience: float, mounted: Path = MOUNTED) ->
         pod = within(patience, lambda: _pod(own, patience))
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise Silent(f"Kubernetes at {own.host}:{own.port} does not answer: {exc}") from exc
-    return Told(grace_in(pod), f"terminationGracePeriodSeconds of pod {own.pod}")
+    return Period(grace_in(pod), f"terminationGracePeriodSeconds of pod {own.pod}")
 
 
 def account(environ: Mapping[str, str], mounted: Path = MOUNTED) -> Account | None:
@@ -127,3 +131,13 @@ def _pod(own: Account, patience: float) -> Any:
         return strict_json.loads(text, LONGEST)
     except ValueError as exc:
         raise Silent(f"the answer of Kubernetes to GET {path} is no pod: {exc}") from exc
+
+
+def sleeps(text: str) -> float:
+    """The seconds that a text for a shell sleeps; several times for one ``sleep`` add up."""
+    return sum(_seconds(time) for times in _SLEEP.findall(text) for time in times.split())
+
+
+def _seconds(time: str) -> float:
+    unit = time[-1]
+    return float(time[:-1]) * _UNIT[unit] if unit in _UNIT else float(time)

@@ -12,18 +12,19 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from xmlrpc import client as xmlrpc
 
-from celery_graceful.grace.asking import Silent, Told, within
+from celery_graceful.grace.deadlines import Period, Silent
+from celery_graceful.time_limits import within
 
 METHOD = "supervisor.getAllConfigInfo"
 #: An answer has about 2 kB for each program; bytes.
 LONGEST = 8 * 1024 * 1024
 
 
-def ask(environ: Mapping[str, str], patience: float) -> Told | None:
+def ask(environ: Mapping[str, str], patience: float) -> Period | None:
     """``stopwaitsecs`` of the program that this process is; ``None`` if supervisord is not there.
 
     Raises:
-        Silent: supervisord has started it, and does not tell.
+        Silent: supervisord has started it, and does not answer.
     """
     if not environ.get("SUPERVISOR_ENABLED"):
         return None
@@ -36,26 +37,26 @@ def ask(environ: Mapping[str, str], patience: float) -> Told | None:
         programs = within(patience, lambda: _programs(url, _headers(environ), patience))
     except (OSError, http.client.HTTPException, xmlrpc.Error, ValueError) as exc:
         raise Silent(f"supervisord at {_shown(url)} does not answer: {exc}") from exc
-    return Told(grace_in(programs, group, name), f"stopwaitsecs of {group}:{name}")
+    return Period(grace_in(programs, group, name), f"stopwaitsecs of {group}:{name}")
 
 
 def grace_in(programs: Any, group: str, name: str) -> float:
     """``stopwaitsecs`` of one program among all, in seconds.
 
     Raises:
-        Silent: it is not there, or this supervisord does not tell it.
+        Silent: it is not there, or this supervisord does not report it.
     """
     for each in programs if isinstance(programs, list) else []:
         own = isinstance(each, dict) and (each.get("group"), each.get("name")) == (group, name)
         seconds = each.get("stopwaitsecs") if own else None
         if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf:
             return float(seconds)
-    raise Silent(f"supervisord does not tell the stopwaitsecs of {group}:{name}")
+    raise Silent(f"supervisord does not report the stopwaitsecs of {group}:{name}")
 
 
 def _headers(environ: Mapping[str, str]) -> dict[str, str]:
     headers = {"Content-Type": "text/xml"}
-    user = environ.get("SUPERVISOR_USERNAME", "")  # as supervisor's own listeners are told
+    user = environ.get("SUPERVISOR_USERNAME", "")  # as supervisor's own listeners get it
     if user:
         pair = f"{user}:{environ.get('SUPERVISOR_PASSWORD', '')}"
         headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"

@@ -1,4 +1,4 @@
-"""How long a worker has from the stop signal to SIGKILL, as its surroundings tell it."""
+"""How long a worker has from the stop signal to SIGKILL, as its surroundings say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from celery_graceful.durations import parse
 from celery_graceful.errors import SettingsError
 from celery_graceful.grace import kubernetes, supervisord, systemd
-from celery_graceful.grace.asking import Silent, Told
-from celery_graceful.grace.deadlines import Grace, margin_of
+from celery_graceful.grace.deadlines import Grace, Period, Silent, margin_of
 
 logger = logging.getLogger("celery_graceful.stop")
 
@@ -20,19 +19,19 @@ VARIABLE = "GRACEFUL_GRACE_PERIOD"
 PATIENCE = 3.0
 #: Timers may end this much early, in seconds.
 _NEARLY = 0.05
-#: What honcho and Heroku wait for, in seconds; neither can be told otherwise.
+#: What honcho and Heroku wait for, in seconds; neither can be configured.
 _HONCHO, _HEROKU = 5.0, 30.0
 
 #: Asks one manager, given the environment and seconds of patience; ``None``: it is not there.
-Reader = Callable[[Mapping[str, str], float], Told | None]
+Reader = Callable[[Mapping[str, str], float], Period | None]
 
 
-def _honcho(environ: Mapping[str, str], patience: float) -> Told | None:
-    return Told(_HONCHO, "honcho") if environ.get("HONCHO_PROCESS_NAME") else None
+def _honcho(environ: Mapping[str, str], patience: float) -> Period | None:
+    return Period(_HONCHO, "honcho") if environ.get("HONCHO_PROCESS_NAME") else None
 
 
-def _heroku(environ: Mapping[str, str], patience: float) -> Told | None:
-    return Told(_HEROKU, "Heroku") if environ.get("DYNO") else None
+def _heroku(environ: Mapping[str, str], patience: float) -> Period | None:
+    return Period(_HEROKU, "Heroku") if environ.get("DYNO") else None
 
 
 #: The nearest to the worker first.
@@ -74,17 +73,17 @@ def find_grace(
         SettingsError: the variable is wrong. Strange surroundings raise nothing.
     """
     if setting_seconds is not None:
-        return _grace(Told(setting_seconds, SETTING), margin)
+        return _grace(Period(setting_seconds, SETTING), margin)
     given = environ.get(VARIABLE, "").strip()
     if given:
         seconds = _parsed(given)
-        return _grace(Told(seconds, VARIABLE), margin) if seconds else None
-    told = [each for each in _ask(readers, environ) if 0 < each.seconds < float("inf")]
-    return _grace(min(told), margin, learnt=True) if told else None
+        return _grace(Period(seconds, VARIABLE), margin) if seconds else None
+    found = [each for each in _ask(readers, environ) if 0 < each.seconds < float("inf")]
+    return _grace(min(found), margin, learnt=True) if found else None
 
 
-def _grace(told: Told, margin: float | None, *, learnt: bool = False) -> Grace:
-    seconds, source = told
+def _grace(period: Period, margin: float | None, *, learnt: bool = False) -> Grace:
+    seconds, source = period
     kept = margin_of(seconds) if margin is None else min(margin, seconds)
     return Grace(seconds, kept, source, learnt)
 
@@ -101,14 +100,14 @@ def _parsed(given: str) -> float:
         ) from None
 
 
-def _ask(readers: Sequence[Reader], environ: Mapping[str, str]) -> list[Told]:
+def _ask(readers: Sequence[Reader], environ: Mapping[str, str]) -> list[Period]:
     until = time.monotonic() + PATIENCE
     found = []
     for ask in readers:
         try:
-            told = ask(environ, max(0.05, until - time.monotonic()))
+            period = ask(environ, max(0.05, until - time.monotonic()))
         except Silent as exc:
-            # Who refuses does so each time; who is late would have told.
+            # Who refuses does so each time; who is late would have answered.
             late = time.monotonic() > until - _NEARLY
             level = logging.WARNING if late else logging.DEBUG
             logger.log(level, "The grace period is not known: %s", exc)
@@ -116,6 +115,6 @@ def _ask(readers: Sequence[Reader], environ: Mapping[str, str]) -> list[Told]:
         except Exception:
             logger.warning("The grace period could not be asked for", exc_info=True)
             break
-        if told is not None:
-            found.append(told)
+        if period is not None:
+            found.append(period)
     return found

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.deadlines import Period, Silent
 
 CGROUP = Path("/proc/self/cgroup")
 PROPERTIES = "TimeoutStopUSec,KillMode,SendSIGKILL"
@@ -37,17 +37,17 @@ class Unit(NamedTuple):
     of_user: bool = False
 
 
-def ask(environ: Mapping[str, str], patience: float, cgroup: Path = CGROUP) -> Told | None:
+def ask(environ: Mapping[str, str], patience: float, cgroup: Path = CGROUP) -> Period | None:
     """``TimeoutStopSec`` of the service that this process runs in; ``None`` if it is in none.
 
     Raises:
-        Silent: it runs in one, and systemd does not tell.
+        Silent: it runs in one, and systemd does not answer.
     """
     unit = own_unit(environ, cgroup)
     if unit is None:
         return None
     shown = show(unit, PROPERTIES, environ, patience)
-    return Told(grace_in(shown), f"TimeoutStopSec of {unit.name}")
+    return Period(grace_in(shown), f"TimeoutStopSec of {unit.name}")
 
 
 def own_unit(environ: Mapping[str, str], cgroup: Path = CGROUP) -> Unit | None:
@@ -82,10 +82,10 @@ def grace_in(shown: str) -> float:
     Raises:
         Silent: it does not say.
     """
-    told = dict(line.partition("=")[::2] for line in shown.splitlines())
-    if told.get("SendSIGKILL") == "no" or told.get("KillMode") == "none":
+    given = dict(line.partition("=")[::2] for line in shown.splitlines())
+    if given.get("SendSIGKILL") == "no" or given.get("KillMode") == "none":
         return math.inf
-    seconds = seconds_of(told.get("TimeoutStopUSec", ""))
+    seconds = seconds_of(given.get("TimeoutStopUSec", ""))
     if seconds is None:
         raise Silent(f"systemctl printed {shown!r}")
     return seconds
@@ -113,7 +113,7 @@ def show(unit: Unit, properties: str, environ: Mapping[str, str], patience: floa
         patience: seconds to wait for it.
 
     Raises:
-        Silent: systemd does not tell.
+        Silent: systemd does not answer.
     """
     program = shutil.which("systemctl", path=environ.get("PATH"))
     if program is None:

@@ -18,9 +18,9 @@ from celery_graceful._celery.message.headers import (
     TAGS,
     WAITED,
     generation_of,
+    trace_of,
     uptime,
 )
-from celery_graceful._celery.message.trace import trace_of
 from celery_graceful.errors import CorruptRecord, NotResumable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import RunKey

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful._celery.message.shown_call import ShownCall, shown_call
 from celery_graceful.errors import CorruptRecord, CursorError
-from celery_graceful.model import rates
+from celery_graceful.model import run_progress
 from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.model.run.executions import executions_of
 from celery_graceful.model.run.history import (
@@ -151,7 +151,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
     total = checkpoint.total if checkpoint else None
     executions = executions_of(record)
     rate = _rate(record, executions, checkpoint)
-    now_rate = rates.rate_now(checkpoint, record.steps, now)
+    now_rate = run_progress.rate_now(checkpoint, record.steps, now)
     message, call = _message(record), _NO_CALL
     if message is not None:
         call = shown_call(runtime.app, key.task, message, runtime.settings.mask)
@@ -192,8 +192,10 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         priority=call.priority,
         rate=rate,
         rate_now=now_rate if record.owner is not None else None,
-        time_left=rates.time_left(record.steps, total, now_rate or rate) if record.live else None,
-        percent=rates.percent_of(record.steps, total),
+        time_left=run_progress.time_left(record.steps, total, now_rate or rate)
+        if record.live
+        else None,
+        percent=run_progress.percent_of(record.steps, total),
         checkpoint_at=_checkpoint_at(record, checkpoint, executions),
         executions=executions,
         error=readable(error, record.error, None),
@@ -207,7 +209,7 @@ def _rate(
 ) -> float | None:
     """Items per second of work since the run began; while it runs, until its checkpoint."""
     at = None if checkpoint is None else checkpoint.at
-    seconds = rates.worked(executions, record.seconds, at or None)
+    seconds = run_progress.worked(executions, record.seconds, at or None)
     return record.steps / seconds if seconds and record.steps else None
 
 

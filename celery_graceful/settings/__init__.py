@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from celery_graceful.settings.markdown import table_markdown
 from celery_graceful.settings.read_settings import (
     Settings,
     option_problems,
@@ -23,5 +22,4 @@ __all__ = [
     "parse_option",
     "problems",
     "read",
-    "table_markdown",
 ]

@@ -35,11 +35,11 @@ from celery_graceful.tasks import GracefulTask, definitions, former_names
 from celery_graceful.text.counting import counted
 from celery_graceful.worker.contained import ContainedStep
 from celery_graceful.worker.lease_renewer import LeaseRenewer
-from celery_graceful.worker.stopping.countdown import Interrupter, what_runs
+from celery_graceful.worker.stopping.countdown import what_runs
 from celery_graceful.worker.stopping.hand_over import HandOver
 from celery_graceful.worker.stopping.period import grace_of, in_force
 from celery_graceful.worker.stopping.stop_signals import StopSignals
-from celery_graceful.worker.stopping.watchdog import LastMoment
+from celery_graceful.worker.stopping.stop_threads import Interrupter, LastMoment
 
 logger = logging.getLogger("celery_graceful.worker")
 

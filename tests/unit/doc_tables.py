@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from celery_graceful.cli import graceful
+from celery_graceful.doctor.checks import ALL
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.decide import TABLE
 from celery_graceful.model.run.record import State
 from celery_graceful.model.run.verbs import VERBS, Case, Rule, Verb
+from celery_graceful.settings import SETTINGS
 
 #: The events in the order of a run's life.
 _EVENTS: tuple[type[ev.Event], ...] = (
@@ -39,6 +41,24 @@ def verbs() -> str:
     for verb in Verb:
         name = "**retry --from**" if verb is Verb.REWIND else f"**{verb}**"
         lines.append(_row([name, *(_cell(VERBS[verb, case]) for case in Case)]))
+    return "\n".join(lines) + "\n"
+
+
+def settings() -> str:
+    """The table of all settings in Markdown."""
+    lines = ["| Setting | Default | Expected | Meaning |", "|---|---|---|---|"]
+    for line in SETTINGS.values():
+        cells = (f"`{line.name}`", line.default_text, line.expected, line.meaning)
+        lines.append(_row([cell.replace("|", r"\|") for cell in cells]))
+    return "\n".join(lines) + "\n"
+
+
+def checks() -> str:
+    """Every check with what it finds, why it hurts, and what fixes it."""
+    lines = ["| id | | finds | why it hurts | fix |", "|---|---|---|---|---|"]
+    for check in ALL:
+        cells = (check.id, check.severity.word, check.about, check.why, check.fix)
+        lines.append(_row([cell.replace("|", r"\|") for cell in cells]))
     return "\n".join(lines) + "\n"
 
 

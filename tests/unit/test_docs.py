@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import celery_graceful
-from celery_graceful import errors, settings, signals
+from celery_graceful import errors, signals
 from celery_graceful.cli import COMMANDS
 from celery_graceful.tasks import IterableTask
 from tests.unit import doc_names, doc_pages, doc_tables
@@ -108,7 +108,7 @@ def reference(page: str) -> str:
 
 
 def test_the_table_of_settings_is_in_step() -> None:
-    assert settings.table_markdown() in reference("reference/settings.md")
+    assert doc_tables.settings() in reference("reference/settings.md")
 
 
 def test_the_table_of_transitions_is_in_step() -> None:

@@ -19,8 +19,8 @@ from celery_graceful.settings import (
     parse_option,
     problems,
     read,
-    table_markdown,
 )
+from tests.unit import doc_tables
 
 MakeApp = Callable[..., Any]
 
@@ -62,10 +62,11 @@ class TestTable:
         }
 
     def test_markdown(self) -> None:
-        lines = table_markdown().splitlines()
+        table = doc_tables.settings()
+        lines = table.splitlines()
         assert len(lines) == len(SETTINGS) + 2
         assert all(line.count(" | ") == 3 for line in lines if "---" not in line)
-        assert "`graceful_run_retention` | `604800` (7d)" in table_markdown()
+        assert "`graceful_run_retention` | `604800` (7d)" in table
 
 
 class TestRead:

@@ -16,8 +16,7 @@ from celery.states import SUCCESS
 from celery.worker import state as _typed_state
 from kombu.utils.encoding import safe_repr
 
-from celery_graceful._celery.consumer.outcomes import stored_state
-from celery_graceful._celery.consumer.request import RunRequest
+from celery_graceful._celery.consumer.request import RunRequest, stored_state
 from celery_graceful._celery.consumer.unstarted import begun, hand_back
 from celery_graceful._celery.threads.native import StillChanging, snapshot
 from celery_graceful._celery.worker_parts import events_of

@@ -1,8 +1,7 @@
-"""Telling and asking workers over the broker, without ever waiting for ever."""
+"""Sending to workers and asking them over the broker, without ever waiting for ever."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.message.brokers import connect, connection_for_write, limit_silence
 from celery_graceful.text.masking import mask_text
+from celery_graceful.time_limits import within
 
 Answer = TypeVar("Answer")
 
@@ -35,11 +35,11 @@ def tell(
         kombu.exceptions.OperationalError: the broker did not take it.
     """
 
-    def told() -> None:
+    def send() -> None:
         with _mailbox(app, timeout) as mailbox:
             mailbox._broadcast(command, arguments, _nodes(destination))
 
-    _within(2 * timeout, told)
+    _bounded(2 * timeout, send)
 
 
 def ask(
@@ -68,7 +68,7 @@ def ask(
             )
             return found
 
-    replies = _within(2 * timeout + 10 * quiet, answers)
+    replies = _bounded(2 * timeout + 10 * quiet, answers)
     # Anybody can answer, with anything.
     pairs = [pair for reply in replies or [] if isinstance(reply, dict) for pair in reply.items()]
     return [(node, answer) for node, answer in pairs if isinstance(node, str)]
@@ -91,7 +91,7 @@ def listen(app: Any, event: str, *, timeout: float, seconds: float) -> frozenset
         until = time.monotonic() + seconds
         with _connection(app, timeout) as connection:
             receiver = app.events.Receiver(
-                connection, handlers={event: lambda told: found.add(str(told.get("hostname")))}
+                connection, handlers={event: lambda sent: found.add(str(sent.get("hostname")))}
             )
             with receiver.consumer_context():
                 while (left := until - time.monotonic()) > 0:
@@ -99,32 +99,19 @@ def listen(app: Any, event: str, *, timeout: float, seconds: float) -> frozenset
                         connection.drain_events(timeout=min(left, 1.0))
         return frozenset(found)
 
-    return _within(2 * timeout + 2 * seconds, heard)
+    return _bounded(2 * timeout + 2 * seconds, heard)
 
 
 def _nodes(destination: Sequence[str] | None) -> list[str] | None:
     return None if destination is None else list(destination)
 
 
-def _within(seconds: float, work: Callable[[], Answer]) -> Answer:
-    """Do it in a thread that is left behind when time is over: name servers may take minutes."""
-    done: list[Answer] = []
-    failed: list[Exception] = []
-
-    def attempt() -> None:
-        try:
-            done.append(work())
-        except Exception as exc:  # any broker, with errors of its own; raised below
-            failed.append(exc)
-
-    thread = threading.Thread(target=attempt, name="graceful-mailbox", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if done:
-        return done[0]
-    if failed:
-        raise OperationalError(mask_text(str(failed[0]) or repr(failed[0]))) from failed[0]
-    raise OperationalError(f"no answer within {seconds:g} s")
+def _bounded(seconds: float, call: Callable[[], Answer]) -> Answer:
+    """Any broker, with errors of its own."""
+    try:
+        return within(seconds, call)
+    except Exception as exc:
+        raise OperationalError(mask_text(str(exc) or repr(exc))) from exc
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import click
 
 from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.exit_codes import Misuse
-from celery_graceful.cli.options import json_option
+from celery_graceful.cli.options import interval_of, json_option, watch_options
 from celery_graceful.cli.output import natural_width, print_json, print_table, say
 from celery_graceful.cli.show.filter_options import (
     as_arguments,
@@ -19,7 +19,6 @@ from celery_graceful.cli.show.filter_options import (
     given_filters,
     listed,
 )
-from celery_graceful.cli.show.live.watch_options import interval_of, watch_options
 
 if TYPE_CHECKING:
     from celery_graceful.runs.plain_run import Page, Run

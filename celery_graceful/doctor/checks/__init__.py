@@ -37,12 +37,3 @@ def _checks_in(*modules: object) -> tuple[Check, ...]:
 ALL = _checks_in(*_MODULES)
 OF_FACTS = tuple(check for check in ALL if check.find is not None)
 OF_PROCESSES = _checks_in(signals_sent, starts)
-
-
-def reference_markdown() -> str:
-    """Every check with what it finds, why it hurts, and what fixes it, for the reference."""
-    lines = ["| id | | finds | why it hurts | fix |", "|---|---|---|---|---|"]
-    for check in ALL:
-        cells = (check.id, check.severity.word, check.about, check.why, check.fix)
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from celery_graceful.doctor.facts import Beside, Deployed, Given, Hook, Manager,
 from celery_graceful.doctor.readers.entry import Entry
 from celery_graceful.doctor.readers.texts import signal_name, values_of
 from celery_graceful.doctor.readers.yaml_tree import Node
-from celery_graceful.grace.hooks import sleeps
+from celery_graceful.grace.kubernetes import sleeps
 
 GRACE, PROBE_TIMEOUT = 30.0, 1.0
 _GRACE = "terminationGracePeriodSeconds"

@@ -10,8 +10,8 @@ from enum import Enum
 from kombu.exceptions import EncodeError, OperationalError
 
 from celery_graceful._celery.message.envelope import Envelope, pack
-from celery_graceful._celery.message.first_message import send_watched
 from celery_graceful._celery.message.headers import GENERATION, STARTED_WITH
+from celery_graceful._celery.message.publish import send_watched
 from celery_graceful.errors import CursorError, NotSent, StartRefused, StoreError
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import decode

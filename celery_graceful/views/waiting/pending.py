@@ -6,8 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from celery_graceful.text.counting import counted
-from celery_graceful.views.waiting.holds import held_words
-from celery_graceful.views.waiting.wording import command, moment, names, shown, start_worker
+from celery_graceful.views.waiting.wording import (
+    command,
+    held_words,
+    moment,
+    names,
+    shown,
+    start_worker,
+)
 
 if TYPE_CHECKING:
     from celery_graceful.runs.plain_run import Run

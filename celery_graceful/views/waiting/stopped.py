@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.text.counting import counted
-from celery_graceful.views.waiting.holds import held_words
-from celery_graceful.views.waiting.wording import command, moment, shown, start_worker
+from celery_graceful.views.waiting.wording import command, held_words, moment, shown, start_worker
 
 if TYPE_CHECKING:
     from celery_graceful.model.run.history import Action

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from celery_graceful.model.maintenance.mode import Hold
 from celery_graceful.text.masking import mask_text
 from celery_graceful.text.printable import printable
 
 if TYPE_CHECKING:
     from celery_graceful.runs.plain_run import Run
     from celery_graceful.views.waiting.situation import Situation
+
 
 #: Characters of a text of others, and names of a list, that a sentence shows.
 _MOST, _MOST_NAMES = 200, 3
@@ -60,3 +62,20 @@ def start_worker(situation: Situation, queue: str = "") -> str:
     if not situation.command:
         return f"start one with{consuming}" if queue else "start one"
     return f"start one: {situation.command.removesuffix(' graceful')} worker{consuming}"
+
+
+def held_words(holds: Sequence[Hold], situation: Situation) -> str:
+    """``held by maintenance "migration 0042" of ann until 14:30:00 UTC``.
+
+    Of several, the one that ends last, since a run waits for it.
+    """
+    last = max(holds, key=lambda hold: (hold.until is None, hold.until or 0.0))
+    reason = f' "{shown(last.reason)}"' if last.reason else ""
+    until = f"until {moment(last.until, situation.now)}" if last.until else _until_up(situation)
+    more = len(holds) - 1
+    others = f" (and {more} more)" if more else ""
+    return f"held by maintenance{reason} of {shown(last.who, 100)}{others} {until}"
+
+
+def _until_up(situation: Situation) -> str:
+    return f"until {situation.command} up" if situation.command else "until somebody ends it (up)"

@@ -19,7 +19,7 @@ from celery_graceful.model.maintenance.mode_text import encode_mode
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.worker.contained import failure_of
-from celery_graceful.worker.details import DetailsReader
+from celery_graceful.worker.details import DetailsReader, History
 from celery_graceful.worker.maintenance.announce import Announcer
 from celery_graceful.worker.maintenance.gate import Gate
 from celery_graceful.worker.maintenance.known_mode import KnownMode
@@ -28,7 +28,6 @@ from celery_graceful.worker.maintenance.peers import ModeFromPeers, Peers
 from celery_graceful.worker.parking.run_parking import RunParking
 from celery_graceful.worker.parking.task_parking import TaskParking
 from celery_graceful.worker.parking.unparking import without
-from celery_graceful.worker.stopping.task_durations import History
 
 logger = logging.getLogger("celery_graceful.maintenance")
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from celery_graceful._celery.consumer.running import UnderWay
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
-from celery_graceful.worker.stopping.stop_thread import StopThread
 
 logger = logging.getLogger("celery_graceful.worker")
 
@@ -65,57 +64,6 @@ class Countdown:
                 "iterable tasks" if self._spares_plain() else "tasks",
                 described(tasks),
             )
-
-
-class Interrupter(StopThread):
-    """For solo, whose task keeps the main thread busy: counts down, and interrupts the task.
-
-    Args:
-        flag: the worker's stop flag.
-        running: tells what runs.
-        due: tells what of it is cut off.
-        interrupt: called at the cut, and again should something run on.
-    """
-
-    def __init__(
-        self,
-        flag: StopFlag,
-        running: Callable[[], list[UnderWay]],
-        due: Callable[[], list[UnderWay]],
-        interrupt: Callable[[], None],
-    ) -> None:
-        super().__init__(flag)
-        self._running = running
-        self._due = due
-        self._interrupt = interrupt
-
-    def run(self) -> None:
-        while not self.flag.raised and not self.ended:
-            self.wait()
-        countdown = Countdown(self.flag)
-        while not self.ended and (countdown.left is None or countdown.left > 0):
-            self._tell(countdown)
-            self.wait(countdown.pause)
-        for _ in range(2):  # a task may swallow what is raised in it
-            if self.ended or not self._something_runs():
-                return
-            self._interrupt()
-            deadline = self.flag.deadline or time.monotonic() + 2 * LEAST
-            self.wait(max(0.1, (deadline - time.monotonic()) / 2))
-
-    def _tell(self, countdown: Countdown) -> None:
-        """A line that cannot be written must not keep the task from being interrupted."""
-        try:
-            countdown.tell(self._running)
-        except Exception:
-            logger.exception("What still runs cannot be told")
-
-    def _something_runs(self) -> bool:
-        try:
-            return bool(self._due())
-        except Exception:
-            logger.exception("Whether something runs cannot be told, so it is interrupted")
-            return True
 
 
 def next_line_in(left: float | None) -> float:

@@ -173,7 +173,7 @@ def test_breaking_off_a_wait_leaves_it_down(
 
     def interrupt() -> None:
         waits.wait(30)
-        wait_for(lambda: "graceful-mailbox" in {t.name for t in threading.enumerate()})
+        wait_for(lambda: "graceful-time-limit" in {t.name for t in threading.enumerate()})
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(barrier_wait, "ask_workers", hear_on_and_on)

@@ -10,8 +10,8 @@ import sys
 import pytest
 from celery import Celery
 
-from celery_graceful.cli.oneoff import wait_for_run
-from celery_graceful.cli.oneoff.wait_for_run import Bar, Lines
+from celery_graceful.cli.operate import wait_for_run
+from celery_graceful.cli.operate.wait_for_run import Bar, Lines
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, RunKey
 from celery_graceful.runs.oneoff import wait as waiting

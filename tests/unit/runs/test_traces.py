@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful._celery.message.trace import trace_of
+from celery_graceful._celery.message.headers import trace_of
 
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 

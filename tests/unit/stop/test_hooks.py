@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from celery_graceful.grace.hooks import sleeps
+from celery_graceful.grace.kubernetes import sleeps
 
 
 @pytest.mark.parametrize(

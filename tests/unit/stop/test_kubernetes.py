@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.deadlines import Period, Silent
 from celery_graceful.grace.kubernetes import account, ask, grace_in
 
 WORKER = {"name": "worker", "command": ["celery", "-A", "shop", "worker"]}
@@ -110,7 +110,7 @@ class Api:
             "HOSTNAME": "shop-worker-5f6d",
         }
 
-    def ask(self, patience: float = 5) -> Told | None:
+    def ask(self, patience: float = 5) -> Period | None:
         return ask(self.environ, patience, self.mounted)
 
 
@@ -129,7 +129,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 def test_the_pod_is_asked_for_with_the_service_account(api: Api) -> None:
-    assert api.ask() == Told(60, "terminationGracePeriodSeconds of pod shop-worker-5f6d")
+    assert api.ask() == Period(60, "terminationGracePeriodSeconds of pod shop-worker-5f6d")
     assert api.asked == [("/api/v1/namespaces/shops/pods/shop-worker-5f6d", "Bearer secret")]
 
 

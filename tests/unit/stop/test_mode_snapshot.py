@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from celery_graceful.stop.mode_snapshot import ModeSnapshot
+from celery_graceful.stop.flag_bytes import ModeSnapshot
 
 SIZE = 4096
 

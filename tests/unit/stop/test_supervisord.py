@@ -21,7 +21,7 @@ from xmlrpc.server import (
 import pytest
 
 from celery_graceful.grace import supervisord
-from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.deadlines import Period, Silent
 from celery_graceful.grace.supervisord import ask, grace_in
 
 PROGRAMS = [
@@ -91,7 +91,7 @@ def environ(url: str) -> dict[str, str]:
     }
 
 
-EXPECTED = Told(45, "stopwaitsecs of shop:worker-1")
+EXPECTED = Period(45, "stopwaitsecs of shop:worker-1")
 
 
 def test_supervisord_is_asked_over_its_socket(tmp_path: Path) -> None:

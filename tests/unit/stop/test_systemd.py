@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from celery_graceful.grace.asking import Silent, Told
+from celery_graceful.grace.deadlines import Period, Silent
 from celery_graceful.grace.systemd import Unit, ask, grace_in, seconds_of, unit_in
 
 NOTHING: dict[str, Unit | None] = {
@@ -74,7 +74,7 @@ class Host:
         program.chmod(0o755)
         self.environ = {"INVOCATION_ID": "1", "PATH": f"{folder}:{os.environ['PATH']}"}
 
-    def ask(self) -> Told | None:
+    def ask(self) -> Period | None:
         return ask(self.environ, 5, self.cgroup)
 
 
@@ -87,7 +87,7 @@ echo SendSIGKILL=yes
 
 
 def test_systemctl_is_asked_for_the_unit(tmp_path: Path) -> None:
-    assert Host(tmp_path, SHOWS).ask() == Told(60, "TimeoutStopSec of shop-worker.service")
+    assert Host(tmp_path, SHOWS).ask() == Period(60, "TimeoutStopSec of shop-worker.service")
 
 
 def test_a_worker_that_systemd_did_not_start_asks_nobody(tmp_path: Path) -> None:

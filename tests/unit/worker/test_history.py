@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celery_graceful.worker.stopping.task_durations import MOST_TASKS, SAMPLES, History
+from celery_graceful.worker.details import MOST_TASKS, SAMPLES, History
 
 
 def test_what_is_gone_lasted_as_long_as_it_was_seen_at_least() -> None:

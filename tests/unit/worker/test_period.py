@@ -10,8 +10,7 @@ import pytest
 from celery import Celery
 
 from celery_graceful.grace import kubernetes, surroundings
-from celery_graceful.grace.asking import Told
-from celery_graceful.grace.deadlines import Grace
+from celery_graceful.grace.deadlines import Grace, Period
 from celery_graceful.runtime import runtime_of
 from celery_graceful.worker.stopping.period import grace_of, in_force
 
@@ -28,9 +27,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
     def asking(name: str, seconds: float | None) -> surroundings.Reader:
-        def ask(environ: Mapping[str, str], patience: float) -> Told | None:
+        def ask(environ: Mapping[str, str], patience: float) -> Period | None:
             found.append(name)
-            return None if seconds is None else Told(seconds, f"{name}'s word")
+            return None if seconds is None else Period(seconds, f"{name}'s word")
 
         return ask
 

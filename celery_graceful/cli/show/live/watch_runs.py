@@ -15,7 +15,7 @@ from celery_graceful.cli.show.live.loop import watch
 from celery_graceful.cli.show.live.runs_frame import RunsSeen, runs_frame
 from celery_graceful.cli.show.live.screens import lines_here
 from celery_graceful.views.waiting import Situation, situation_of, why_not_moving
-from celery_graceful.views.waiting.holds import held_words
+from celery_graceful.views.waiting.wording import held_words
 
 if TYPE_CHECKING:
     from celery_graceful.cli.show.live.spans import Line

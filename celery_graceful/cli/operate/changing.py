@@ -15,7 +15,7 @@ from celery_graceful.model.run.verbs import DOES, Verb, rule_for
 from celery_graceful.text.counting import counted
 
 if TYPE_CHECKING:
-    from celery_graceful.cli.change.verb_commands import Wish
+    from celery_graceful.cli.operate.verb_commands import Wish
     from celery_graceful.runs.operating.bulk import Result
     from celery_graceful.runs.operating.changes import Change
     from celery_graceful.runs.plain_run import Run

@@ -9,7 +9,7 @@ import click
 
 from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.exit_codes import Misuse
-from celery_graceful.cli.oneoff.wait_for_run import exit_code, follow
+from celery_graceful.cli.operate.wait_for_run import exit_code, follow
 from celery_graceful.cli.options import duration, json_option
 from celery_graceful.cli.output import print_json, say, whom
 

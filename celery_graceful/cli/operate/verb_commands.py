@@ -84,7 +84,7 @@ def _verb_command(
     @json_option
     @click.pass_context
     def command(ctx: click.Context, /, **given: Any) -> None:
-        from celery_graceful.cli.change.changing import change
+        from celery_graceful.cli.operate.changing import change
 
         filters = given_filters(given)
         if given["run_id"] is not None and filters:

@@ -136,7 +136,7 @@ def _on_this_host() -> list[Deployed]:
 def _print(
     runtime: Runtime, examined: Examination, findings: list[Finding], seen: Seen | None
 ) -> None:
-    from celery_graceful.cli.diagnosis.findings_text import examined_line, findings_lines
+    from celery_graceful.cli.findings_text import examined_line, findings_lines
     from celery_graceful.cli.status import print_processes, processes_of
 
     for line in findings_lines(findings, runtime.namespace):

@@ -1,1 +1,0 @@
-"""The commands that change runs: the verbs, for one run or for many."""

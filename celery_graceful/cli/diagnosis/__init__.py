@@ -1,1 +1,0 @@
-"""``graceful doctor``: what is wrong with a deployment, as people read it."""

@@ -1,0 +1,1 @@
+"""Commands that operate runs: start, wait, pause, resume and the other verbs."""
