@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +16,21 @@ from celery_graceful.cli.exit_codes import Misuse, Unavailable, exits
 from celery_graceful.cli.output import say, whom
 
 if TYPE_CHECKING:
+    from celery_graceful.web.login.accounts import Accounts
     from celery_graceful.web.screen_options import ScreenOptions
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    port: int = 5556
+    host: str = "127.0.0.1"
+    allow_actions: bool = False
+    auth: tuple[str, ...] = ()
+    session_key_file: str | None = None
+    allowed: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
 
 
 @click.command()
@@ -35,18 +52,25 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="A name by which browsers reach the screen; .example.com allows all below it.",
 )
+@click.option(
+    "--trusted-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS|NETWORK",
+    help="A proxy in front, whose X-Forwarded-* are believed.",
+)
+@click.option(
+    "--session-key-file",
+    metavar="FILE",
+    help="The key that signs sessions; without it they end with the process.",
+)
 @click.option("--hash-password", is_flag=True, help="Ask for a password, print its hash, and end.")
 @click.pass_context
 def web(
     ctx: click.Context,
     /,
-    port: int,
-    host: str,
-    allow_actions: bool,
-    auth: tuple[str, ...],
-    allowed: tuple[str, ...],
     hash_password: bool,
-    **preload: Any,
+    **given: Any,
 ) -> None:
     """Serve the web screen: runs, maintenance, workers.
 
@@ -60,44 +84,60 @@ def web(
         _print_hash()
         return
     with open_app(ctx) as at:
-        options = _options(host, port, allow_actions, auth, allowed)
+        asked = Asked(**{each.name: given[each.name] for each in fields(Asked)})
+        options = _options(asked, os.environ)
         whom(at)
-        _serve(at, host, port, options)
+        _serve(at, asked, options)
 
 
-def _options(
-    host: str, port: int, actions: bool, auth: tuple[str, ...], allowed: tuple[str, ...]
-) -> ScreenOptions:
+def _options(asked: Asked, environ: Mapping[str, str]) -> ScreenOptions:
     """What was asked for, if it is safe.
 
     Raises:
         Misuse: it is not.
+        SettingsError: a file or an address is wrong.
     """
-    from celery_graceful.web.login.accounts import Accounts
-    from celery_graceful.web.login.password_files import read_accounts
+    from celery_graceful.web.safety.forwarded import trusted_networks
     from celery_graceful.web.screen_options import LOOPBACK, ScreenOptions
     from celery_graceful.web.shell.wsgi import is_loopback
 
-    if actions and not auth:
+    host = asked.host
+    if asked.allow_actions and not asked.auth:
         raise Misuse("--allow-actions needs a login: add --auth USER:FILE.")
-    if not is_loopback(host) and not auth:
+    if asked.session_key_file and not asked.auth:
+        raise Misuse("--session-key-file is for a login: add --auth USER:FILE.")
+    if not is_loopback(host) and not asked.auth:
         raise Misuse(
             f"--host {host}: others could read everything there. Add a login with --auth"
             " USER:FILE, or listen on 127.0.0.1 behind a proxy that has one."
         )
-    accounts = Accounts(read_accounts(auth), actions) if auth else None
-    names = {*LOOPBACK, *allowed, *([host] if host not in ("0.0.0.0", "::") else [])}
-    read_only = (
-        "" if actions else "this screen is read-only: it was started without --allow-actions"
+    names = {*LOOPBACK, *asked.allowed, *([host] if host not in ("0.0.0.0", "::") else [])}
+    without = "this screen is read-only: it was started without --allow-actions"
+    return ScreenOptions(
+        hosts=frozenset(names),
+        accounts=_accounts(asked, environ) if asked.auth else None,
+        read_only="" if asked.allow_actions else without,
+        trusted_proxies=trusted_networks(asked.proxies),
+        cookie_suffix=f"_{asked.port}",
     )
-    return ScreenOptions(frozenset(names), accounts, read_only, f"_{port}")
 
 
-def _serve(at: OpenApp, host: str, port: int, options: ScreenOptions) -> None:
+def _accounts(asked: Asked, environ: Mapping[str, str]) -> Accounts:
+    from celery_graceful.web.login.accounts import Accounts
+    from celery_graceful.web.login.password_files import read_accounts
+    from celery_graceful.web.login.session_key import session_key
+
+    accounts = Accounts(read_accounts(asked.auth), asked.allow_actions)
+    key = session_key(asked.session_key_file, environ)
+    return accounts if key is None else replace(accounts, secret=key)
+
+
+def _serve(at: OpenApp, asked: Asked, options: ScreenOptions) -> None:
     from celery_graceful.web.dispatch import Screen
     from celery_graceful.web.shell.http_server import make_server
     from celery_graceful.web.shell.wsgi import ScreenApplication, anybody
 
+    host, port = asked.host, asked.port
     application = ScreenApplication(Screen(at.runtime.app, options), anybody)
     try:
         server = make_server(host, port, application)

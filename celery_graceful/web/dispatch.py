@@ -12,7 +12,7 @@ from celery_graceful.web.http import Request, Response
 from celery_graceful.web.page_context import FLASH, Context
 from celery_graceful.web.pages import failure
 from celery_graceful.web.rendering.templates import Templates
-from celery_graceful.web.safety import cross_site, form_tokens, hosts, response_headers
+from celery_graceful.web.safety import cross_site, form_tokens, forwarded, hosts, response_headers
 from celery_graceful.web.safety.cookies import cookies_of
 from celery_graceful.web.screen_options import ScreenOptions
 from celery_graceful.web.snapshots import Snapshots
@@ -60,6 +60,7 @@ class Screen:
 
     def answer(self, request: Request) -> Response:
         """Answer a request; whatever it holds, this raises nothing."""
+        request = forwarded.seen_by_browser(request, self.options.trusted_proxies)
         request = self._identified(request)
         context = Context(request, self)
         response = self._answer(context)

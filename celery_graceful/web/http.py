@@ -64,8 +64,10 @@ class Request:
     mount: str = ""
     #: Whether it came by HTTPS.
     secure: bool = False
-    #: The address of the peer.
+    #: The address of the peer; behind trusted proxies, the client's.
     address: str = ""
+    #: Host and port as the browser named them, if a trusted proxy says so.
+    forwarded_host: str = ""
     #: Name and value of the mounting framework's own form token, which it has checked; ``None``:
     #: the screen has one of its own.
     token: tuple[str, str] | None = None
@@ -74,6 +76,11 @@ class Request:
     def safe(self) -> bool:
         """Whether it can change nothing."""
         return self.method in ("GET", "HEAD")
+
+    @property
+    def host(self) -> str:
+        """Host and port as the browser named them."""
+        return self.forwarded_host or self.header("host")
 
     @property
     def poll(self) -> bool:

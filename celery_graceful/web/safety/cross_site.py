@@ -28,22 +28,31 @@ def why_refused(request: Request) -> str:
     for name in ("origin", "referer"):
         given = request.header(name)
         if given:
-            same = _host_of(given) == request.header("host").lower()
-            return "" if same else _refusal(f"{name.title()}: {given}")
+            return "" if _is_own(given, request) else _refusal(f"{name.title()}: {given}")
     return ""
 
 
-def _host_of(url: str) -> str | None:
-    """Host and port of an address; ``None`` of ``null`` and of what is no address."""
+def _is_own(url: str, request: Request) -> bool:
+    """Whether an address is this screen's: ``null``, and what is no address, is not."""
     try:
-        return urlsplit(url).netloc.lower().rpartition("@")[2] or None
+        scheme, netloc = urlsplit(url)[:2]
     except ValueError:
-        return None
+        return False
+    if not netloc or (request.secure and scheme != "https"):
+        return False
+    return _with_port(netloc.rpartition("@")[2], scheme) == _with_port(request.host, scheme)
+
+
+def _with_port(host: str, scheme: str) -> str:
+    """Some proxies write the port that browsers leave off."""
+    host = host.strip().lower()
+    bare = host.endswith("]") if host.startswith("[") else ":" not in host
+    return f"{host}:{443 if scheme == 'https' else 80}" if bare else host
 
 
 def _refusal(what: str) -> str:
     return (
         f"The request came from a page of another site ({printable(what[:200])}). Nothing was"
         " changed. If it was this screen's own page, the proxy in front of it has to pass on the"
-        " header Host as the browser sent it."
+        " header Host as the browser sent it, or to be named with --trusted-proxy."
     )

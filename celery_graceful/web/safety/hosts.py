@@ -18,18 +18,20 @@ def why_wrong(request: Request, allowed: Collection[str] | None) -> str:
     """Why this host is not answered; empty: it is.
 
     Args:
-        request: with its header ``Host``.
+        request: with its header ``Host``, and the name that a trusted proxy has forwarded: both
+            have to be allowed, since a proxy may pass on what a client sent.
         allowed: names without ports; ``.example.com`` allows all below it; ``None``: all.
     """
     if allowed is None:
         return ""
-    name = host_name(request.header("host"))
-    if any(_fits(name, each.lower()) for each in allowed):
-        return ""
-    return (
-        f"This screen does not answer to the name “{printable(name[:100])}”."
-        f" It answers to {', '.join(sorted(allowed))}; --allowed-host adds others."
-    )
+    for given in (request.header("host"), request.host):
+        name = host_name(given)
+        if not any(_fits(name, each.lower()) for each in allowed):
+            return (
+                f"This screen does not answer to the name “{printable(name[:100])}”."
+                f" It answers to {', '.join(sorted(allowed))}; --allowed-host adds others."
+            )
+    return ""
 
 
 def host_name(host: str) -> str:

@@ -10,7 +10,7 @@ from celery import Celery
 from click.testing import CliRunner, Result
 
 from celery_graceful.cli import graceful
-from celery_graceful.cli.web_server import _options
+from celery_graceful.cli.web_server import Asked, _options
 
 
 def call(app: Celery, *words: str, text: str = "") -> Result:
@@ -28,6 +28,10 @@ def call(app: Celery, *words: str, text: str = "") -> Result:
         (["--host", "::"], "others could read"),
         (["--host", "shop.example"], "others could read"),
         (["--auth", "ann:/no/such/file"], "cannot be read"),
+        (["--trusted-proxy", "10.0.0.0/99"], "no network"),
+        (["--trusted-proxy", "*"], "such as 10.42.0.0/16"),
+        (["--trusted-proxy", "0.0.0.0/0"], "everybody could say"),
+        (["--session-key-file", "/no/such/file"], "add --auth"),
     ],
 )
 def test_what_is_not_safe_is_refused(
@@ -44,7 +48,12 @@ def test_a_password_becomes_a_hash(app: Celery, tmp_path: Path) -> None:
     assert done.exit_code == 0
     file = tmp_path / "ann"
     file.write_text(done.stdout)
-    options = _options("0.0.0.0", 5556, True, (f"ann:{file}",), (".shop.example",))
+    options = _options(
+        Asked(
+            host="0.0.0.0", allow_actions=True, auth=(f"ann:{file}",), allowed=(".shop.example",)
+        ),
+        {},
+    )
     assert options.accounts is not None
     assert options.accounts.check("ann", "right")
     assert not options.accounts.check("ann", "wrong")
@@ -54,7 +63,7 @@ def test_a_password_becomes_a_hash(app: Celery, tmp_path: Path) -> None:
 
 
 def test_it_is_read_only_by_default() -> None:
-    options = _options("127.0.0.1", 5556, False, (), ())
+    options = _options(Asked(), {})
     assert options.accounts is None
     assert "without --allow-actions" in options.read_only
 
