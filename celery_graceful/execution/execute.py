@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,26 @@ from celery_graceful.execution import ending, leaving, results
 from celery_graceful.execution.delivery import admission_of, process
 from celery_graceful.execution.ending import crash_limit
 from celery_graceful.execution.ending.last_error import last_error
-from celery_graceful.execution.execution import Execution
-from celery_graceful.execution.here import execution_here
+from celery_graceful.execution.here import run_here
 from celery_graceful.execution.leaving import retries
-from celery_graceful.execution.loop import Interrupted, styles
-from celery_graceful.execution.loop.current import current_execution
+from celery_graceful.execution.loop.hooks_and_items import (
+    in_context,
+    run_items,
+    until_done,
+    validated,
+)
 from celery_graceful.execution.owned import OwnedRun
 from celery_graceful.execution.quarantine.replay import replay_of
-from celery_graceful.execution.run_task import models_of
 from celery_graceful.execution.stopping import base_exceptions
-from celery_graceful.model.run.cursor import Checkpoint, decode, encode
+from celery_graceful.model.run.cursor import Checkpoint, decode
 from celery_graceful.model.run.record import Outcome
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.model.run_options import readable_options
 from celery_graceful.runs.quarantined_items import REPLAY
-from celery_graceful.sources.basic import batch_sizer
+from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop import flag as stop_flag
 
 if TYPE_CHECKING:
-    from celery_graceful._celery.task.pydantic_models import Models
     from celery_graceful.execution.run_task import RunTask
 
 
@@ -46,70 +46,37 @@ def execute(task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     kwargs = dict(kwargs)
     checkpoint = Checkpoint(kwargs.pop("cursor", None), version=task.cursor_version)
     request = task.request
-    flag = stop_flag.current(node_of(request))
     if request.called_directly or request.is_eager:
-        return _run_here(execution_here(task, args, kwargs, checkpoint))
+        return run_here(task, args, kwargs, checkpoint)
+    flag = stop_flag.current(node_of(request))
     if flag is None:
         process.warn_without_plugin(task)
-        return _run_here(execution_here(task, args, kwargs, checkpoint))
+        return run_here(task, args, kwargs, checkpoint)
     admission = admission_of(task, flag)
     ticket = admission.ticket
     assert ticket is not None
     try:
-        saved = ticket.record.checkpoint
-        if saved is None:
-            saved = readable_options(ticket.record.options).cursor or None
-        if saved is not None:
-            checkpoint = decode(saved)
-            if request.get(REPLAY):  # its cursor is a number of ours
-                checkpoint = replace(checkpoint, version=task.cursor_version)
+        checkpoint = _begins_at(ticket, request, checkpoint)
         run = OwnedRun(task, args, kwargs, checkpoint, ticket, flag, request, leaving.leave)
-    except Exception as exc:
-        ticket.end(
-            Outcome.FAILED, error=last_error(exc)
-        )  # it would fail again wherever it was resumed
+    except Exception as exc:  # it would fail again wherever it was resumed
+        ticket.end(Outcome.FAILED, error=last_error(exc))
         raise
     if admission.verdict is Verdict.RETURN_SAVED:
         return _return_saved(run)
     owned = partial(_run_owned, run, admission.verdict)
-    return _in_context(run.execution, run.pacing.batch_size, owned)
+    return in_context(run.execution, run.pacing.batch_size, owned)
 
 
-def _in_context(
-    execution: Execution, batch_size: Callable[[int], int] | None, call: Callable[[], Any]
-) -> Any:
-    """Call what runs the items, where users and sources find the execution."""
-    token, sizer = current_execution.set(execution), batch_sizer.set(batch_size)
-    try:
-        execution.open_work.begin()
-        return call()
-    except Interrupted as stop:  # only from a hook that looked by itself
-        raise RuntimeError(f"interrupted outside of the loop: {stop.reason}") from stop
-    finally:
-        batch_sizer.reset(sizer)
-        current_execution.reset(token)
-
-
-# -- here ------------------------------------------------------------------------------------
-
-
-def _run_here(execution: Execution) -> Any:
-    return _in_context(execution, None, partial(_run_to_its_end, execution))
-
-
-def _run_to_its_end(execution: Execution) -> Any:
-    try:
-        execution.work.enter()
-        result = _run_items(execution, _validated(execution))
-        execution.check_committed()
-        encode(execution.checkpoint)  # raises what a worker would
-        execution.work.save_result(lambda: result)
-    finally:
-        execution.work.close()
-    return result
-
-
-# -- owned by a worker -----------------------------------------------------------------------
+def _begins_at(ticket: Ticket, request: Any, given: Checkpoint) -> Checkpoint:
+    """Where a run begins here: as it was saved, else as it was started, else as its call says."""
+    saved = ticket.record.checkpoint
+    if saved is None:
+        saved = readable_options(ticket.record.options).cursor or None
+    if saved is None:
+        return given
+    checkpoint = decode(saved)
+    # The cursor of a replay is a number of ours.
+    return replace(checkpoint, version=given.version) if request.get(REPLAY) else checkpoint
 
 
 def _return_saved(run: OwnedRun) -> Any:
@@ -128,7 +95,7 @@ def _return_saved(run: OwnedRun) -> Any:
 
 def _run_owned(run: OwnedRun, verdict: Verdict) -> Any:
     try:
-        _until_done(run.execution, run.enter)  # an execution may have to wait for its turn
+        until_done(run.execution, run.enter)  # an execution may have to wait for its turn
         crash_limit.check(run, verdict)
         result = _result_of(run)
         run.execution.check_committed()
@@ -145,55 +112,10 @@ def _run_owned(run: OwnedRun, verdict: Verdict) -> Any:
 
 def _result_of(run: OwnedRun) -> Any:
     execution = run.execution
-    models = _validated(execution)
+    models = validated(execution)
     again = replay_of(run)
     if again is not None:
-        return _until_done(execution, again.run)
+        return until_done(execution, again.run)
     if execution.saved is not None:
         return results.load(run.task, execution.saved)
-    return _run_items(execution, models)
-
-
-# -- both ------------------------------------------------------------------------------------
-
-
-def _validated(execution: Execution) -> Models | None:
-    models = models_of(execution.task)
-    if models is not None:
-        execution.args, execution.kwargs = models.validate(execution.args, execution.kwargs)
-    return models
-
-
-def _run_items(execution: Execution, models: Models | None) -> Any:
-    """The task's hooks and items, from where the execution stands to the result."""
-    try:
-        return _run_prepared(execution, models)
-    except Exception as exc:
-        clearer = execution.work.explained(exc)
-        if clearer is None:
-            raise
-        raise clearer from exc
-
-
-def _run_prepared(execution: Execution, models: Models | None) -> Any:
-    task, args, kwargs = execution.task, execution.args, execution.kwargs
-    execution.work.prepare()
-    informed = execution.informed
-    informed(task.on_resume if execution.resumed else task.on_start)(*args, **kwargs)
-    if execution.total is None and (execution.is_migrated or not execution.resumed):
-        execution.total = informed(task.count)(*args, **kwargs)
-    result = _until_done(execution, partial(styles.iterate, execution))
-    if not execution.is_limited:  # else there may be more items
-        informed(task.on_complete)(*args, **kwargs)
-    if task.body is None:
-        result = informed(task.result)(*args, **kwargs)
-    return result if models is None else models.dump(result)
-
-
-def _until_done(execution: Execution, call: Callable[[], Any]) -> Any:
-    """Call again what was interrupted, as long as nobody else can have the run."""
-    while True:
-        try:
-            return call()
-        except Interrupted as stop:
-            execution.leave(stop.reason)
+    return run_items(execution, models)

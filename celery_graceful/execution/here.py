@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery_graceful._celery.message.headers import STARTED_WITH
@@ -11,7 +12,8 @@ from celery_graceful.execution.journal.atomic_work import AtomicWork
 from celery_graceful.execution.journal.null import NullJournal, PlainWork
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.execution.loop.current import execution_maker
-from celery_graceful.model.run.cursor import Checkpoint
+from celery_graceful.execution.loop.hooks_and_items import in_context, run_items, validated
+from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run_options import readable_options
 
 if TYPE_CHECKING:
@@ -22,6 +24,26 @@ _EXECUTION = "graceful_execution"
 
 #: Where eager runs stood when their retry was asked for; continued by that retry.
 _eager_retries: dict[str, Checkpoint] = {}
+
+
+def run_here(
+    task: RunTask, args: tuple[Any, ...], kwargs: dict[str, Any], checkpoint: Checkpoint
+) -> Any:
+    """Run a task to its end in this process, and return its result."""
+    execution = execution_here(task, args, kwargs, checkpoint)
+    return in_context(execution, None, partial(_run_to_its_end, execution))
+
+
+def _run_to_its_end(execution: Execution) -> Any:
+    try:
+        execution.work.enter()
+        result = run_items(execution, validated(execution))
+        execution.check_committed()
+        encode(execution.checkpoint)  # raises what a worker would
+        execution.work.save_result(lambda: result)
+    finally:
+        execution.work.close()
+    return result
 
 
 def execution_here(

@@ -6,12 +6,12 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from celery_graceful import signals
 from celery_graceful.errors import CorruptRecord, StoreError
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.journal import cursor_part
-from celery_graceful.execution.journal.minute import LastMinute
 from celery_graceful.execution.journal.store_outage import STORE_RETRY, StoreOutage
 from celery_graceful.execution.loop import Interrupted
 from celery_graceful.execution.loop.ticker import TICK
@@ -25,10 +25,35 @@ from celery_graceful.runs.quarantined_items import ENVELOPE, envelope_entry
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.text.counting import counted
 
+#: Seconds after which another moment is remembered: what is measured is 30 to 60 seconds long.
+EACH = 30.0
 logger = logging.getLogger("celery_graceful.runs")
-
 #: Seconds within which an execution sees what operators want, unless an item takes longer.
 HEARD_WITHIN = 1.0
+
+
+class LastMinute:
+    """Two moments of one execution, with the items done by then since the run began.
+
+    Args:
+        began: when the execution began, in Unix seconds.
+        steps: the items done by then.
+    """
+
+    __slots__ = ("_older", "_younger")
+
+    def __init__(self, began: float, steps: int) -> None:
+        self._older = self._younger = (began, steps)
+
+    def stamp(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint with its time, and what it was measured from."""
+        now, steps = time.time(), checkpoint.steps
+        if steps < self._older[1]:  # some are done again
+            self._older = self._younger = (now, steps)
+        elif now - self._younger[0] >= EACH:
+            self._older, self._younger = self._younger, (now, steps)
+        since, done = self._older
+        return replace(checkpoint, at=now, sampled_at=since, sampled_steps=done)
 
 
 class StoreJournal:

@@ -208,7 +208,7 @@ class TestForgetful(StoreContract):
 
 
 def test_the_contract_on_stores_of_others(run_tests: Run) -> None:
-    run_tests(STORES, "-q", "-k", "TestGood", passed=114)
-    output = run_tests(STORES, "-q", "-k", "TestForgetful", passed=113, failed=1)
+    run_tests(STORES, "-q", "-k", "TestGood", passed=135)
+    output = run_tests(STORES, "-q", "-k", "TestForgetful", passed=134, failed=1)
     assert "TestForgetful::test_a_checkpoint_is_saved" in output
     assert "steps=17" in output, "what differs is shown"
