@@ -1,11 +1,14 @@
 """Takes the pictures of the docs: ``python -m tests.screens`` writes ``docs/_static/screen/``.
 
-Every page of the web screen with real runs on a real worker, light and dark, wide and narrow.
+Every page of the web screen with real runs on a real worker, light and dark, wide and narrow, and
+the list of runs in the Django admin. ``python -m tests.screens FOLDER`` writes all pages of both,
+also errors and questions, into another folder: to look at them after a change.
 """
 
 from __future__ import annotations
 
 import base64
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,13 +25,21 @@ from tests.servers.valkey import Valkey
 FOLDER = ROOT / "docs" / "_static" / "screen"
 #: The first is on the page of the tour.
 VARIANTS = ((False, 1280), (True, 1280), (False, 360), (True, 360))
+#: Pages that are no part of the tour.
+OTHERS = {
+    "no_page": "nowhere",
+    "no_run": "runs/00000000",
+    "no_match": "?state=all&text=nothing+like+this",
+    "start_list": "start",
+}
 #: What a picture shows of a long page, in pixels.
 _HIGHEST = 2400
 
 
-def main() -> None:
+def main(given: str = "") -> None:
     """Start everything, take the pictures, and say how large they are."""
-    FOLDER.mkdir(exist_ok=True)
+    to = Path(given) if given else FOLDER
+    to.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="screens-"))
     with (
         Valkey() as valkey,
@@ -36,13 +47,18 @@ def main() -> None:
         open_shop(valkey.fresh_url(), folder) as shop,
     ):
         address = shop.serve_screen("--allow-actions", "--auth", f"{USER}:{shop.password_file()}")
-        pages = _pages(shop)
+        admin, pages = shop.serve_admin(), _pages(shop)
+        if given:
+            pages = {**pages, **OTHERS}
+        in_admin = {f"admin_{name}": path for name, path in pages.items()}
+        faces = ((address, pages), (admin, in_admin if given else {"admin": pages["runs"]}))
         for dark, width in VARIANTS:
-            for name, picture in _pictures(chromium, address, pages, dark, width):
-                path = FOLDER / f"{name}-{'dark' if dark else 'light'}-{width}.webp"
-                path.write_bytes(picture)
-                print(f"{len(picture):7,} {path.relative_to(ROOT)}")
-    total = sum(path.stat().st_size for path in FOLDER.iterdir())
+            for face, wanted in faces:
+                for name, picture in _pictures(chromium, face, wanted, dark, width):
+                    path = to / f"{name}-{'dark' if dark else 'light'}-{width}.webp"
+                    path.write_bytes(picture)
+                    print(f"{len(picture):7,} {path}")
+    total = sum(path.stat().st_size for path in to.iterdir())
     print(f"{total:,} bytes in all")
 
 
@@ -83,7 +99,9 @@ def _pictures(
     chromium: Browser, address: str, pages: Mapping[str, str], dark: bool, width: int
 ) -> Iterator[tuple[str, bytes]]:
     visitor = Visitor(chromium, address, dark=dark, width=width)
-    yield "login", _picture(visitor.open())
+    login = _picture(visitor.open())
+    if "runs" in pages:
+        yield "login", login
     log_in(visitor)
     for name, path in pages.items():
         yield name, _picture(visitor.open(path))
@@ -109,4 +127,4 @@ def _picture(visitor: Visitor) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -62,7 +62,16 @@ class _Safe(logging.Filter):
             record.args = tuple(
                 arg if isinstance(arg, (*_PLAIN, _Shown)) else _Shown(arg) for arg in record.args
             )
+        if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
+            # Formatters write this as it is; the exception itself is there for others.
+            record.exc_text = _shown_traceback(record.exc_info)
         return True
+
+
+def _shown_traceback(exc_info: Any) -> str:
+    """A traceback whose errors may have lines of their own, which are set in as the others are."""
+    lines = logging.Formatter().formatException(exc_info)
+    return printable_lines(mask_text(lines), "    ")
 
 
 _safe = _Safe()

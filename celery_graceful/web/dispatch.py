@@ -88,8 +88,8 @@ class Screen:
         """What is wrong with a request, whoever asks; empty: nothing."""
         if len(request.path) + sum(len(a) + len(b) + 2 for a, b in request.query) > _LONGEST_URL:
             return f"The address is longer than {_LONGEST_URL} characters."
-        probe = isinstance(found, routes.Match) and found.route.path in routes.PROBES
-        return "" if probe else hosts.why_wrong(request, self.options.hosts)
+        public = isinstance(found, routes.Match) and found.route.path in routes.ANY_HOST
+        return "" if public else hosts.why_wrong(request, self.options.hosts)
 
     def _refused(self, context: Context, route: routes.Route) -> Response | None:
         request = context.request

@@ -60,8 +60,9 @@ ROUTES = (
     Route("GET", "/ready", "health:ready", needs=""),
 )
 
-#: They answer whatever ``Host`` they are asked by: probes use the address of a pod.
-PROBES = ("/health", "/ready")
+#: They answer whatever ``Host`` they are asked by: probes use the address of a pod, and the page
+#: that refuses a host has a style.
+ANY_HOST = ("/health", "/ready", "/static/*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from typing import Any
 
 from celery_graceful.durations import short
 from celery_graceful.text.masking import mask_text
-from celery_graceful.text.printable import printable_json, printable_lines
+from celery_graceful.text.printable import printable, printable_json, printable_lines
 from celery_graceful.views.runs import plain
 
 #: Python's calendar has no later moment, and years before 1 cannot be written.
 _END_OF_TIME = 200_000_000_000
+#: Characters of a name that is kept in one line of a table.
+_WHOLE = 18
 #: Characters of a text that is shown.
 _LONGEST = 20_000
 
@@ -91,6 +93,16 @@ def tail(text: str, most: int = 40) -> str:
     return text if len(text) <= most else "…" + text[1 - most :]
 
 
+def breakable(text: str) -> Any:
+    """The name of a worker or a process: whole if it is short, else a line may end after ``@``."""
+    from markupsafe import Markup, escape
+
+    shown = escape(printable(text))
+    if len(text) <= _WHOLE:
+        return Markup('<span class="whole">{}</span>').format(shown)
+    return Markup("<span>{}</span>").format(shown.replace("@", Markup("@<wbr>")))
+
+
 def node_name(owner: str) -> str:
     """The node name of a worker, without what names its start."""
     return owner.rpartition("/")[0] or owner
@@ -121,4 +133,5 @@ FILTERS = {
     "middle_cut": middle_cut,
     "tail": tail,
     "node_name": node_name,
+    "breakable": breakable,
 }

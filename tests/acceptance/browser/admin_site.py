@@ -26,6 +26,7 @@ def main(port: str, file: str) -> None:
             "celery_graceful.contrib.django",
         ],
         MIDDLEWARE=[
+            "tests.acceptance.browser.admin_urls.strict_policy",
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -18,11 +17,8 @@ from tests.acceptance.browser.shop import PASSWORD, USER, Shop, open_shop
 from tests.acceptance.browser.visitor import Visitor
 from tests.servers.chromium import find_program, open_chromium
 from tests.servers.fixtures import made_or_skipped
-from tests.servers.process import HOST, free_port
 from tests.servers.valkey import Valkey
 
-#: Where the admin has the runs.
-RUNS = "admin/celery_graceful/run/"
 Visit = Callable[..., Visitor]
 
 #: Browsers that work at the same time, in whichever process of the test run.
@@ -43,8 +39,9 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def shop(valkey_server: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The scene: one worker for all tests here."""
-    with open_shop(valkey_server.fresh_url(), tmp_path_factory.mktemp("shop")) as shop:
+    """The scene: two workers for all tests here."""
+    folder = tmp_path_factory.mktemp("shop")
+    with open_shop(valkey_server.fresh_url(), folder, workers=2) as shop:
         yield shop
 
 
@@ -57,10 +54,7 @@ def screen(shop: Shop) -> str:
 @pytest.fixture(scope="package")
 def admin(shop: Shop) -> str:
     """The address of the runs in a Django admin."""
-    port = free_port()
-    module = "tests.acceptance.browser.admin_site"
-    argv = [sys.executable, "-m", module, str(port), str(shop.folder / "admin.sqlite3")]
-    return shop.serve(argv, f"http://{HOST}:{port}/") + RUNS
+    return shop.serve_admin()
 
 
 #: Cookies of those who have logged in, by the address.

@@ -90,6 +90,13 @@ class Shop:
         argv = [sys.executable, "-m", "celery", "-A", APP, "graceful", "web", "--port", str(port)]
         return self.serve([*argv, *options], f"http://{HOST}:{port}/")
 
+    def serve_admin(self) -> str:
+        """A Django project; returns the address of the runs in its admin."""
+        port = free_port()
+        module = "tests.acceptance.browser.admin_site"
+        argv = [sys.executable, "-m", module, str(port), str(self.folder / "admin.sqlite3")]
+        return self.serve(argv, f"http://{HOST}:{port}/") + "admin/celery_graceful/run/"
+
     def password_file(self) -> str:
         """A file with the hash of ``PASSWORD``, which is quickly checked."""
         file = self.folder / "password"
@@ -139,17 +146,19 @@ SETTINGS: Mapping[str, Any] = {"graceful_lease_ttl": 10, "graceful_rescue_interv
 
 
 @contextmanager
-def open_shop(url: str, folder: Path) -> Iterator[Shop]:
-    """A shop with a worker, all on one Redis; ends with the block."""
+def open_shop(url: str, folder: Path, workers: int = 1) -> Iterator[Shop]:
+    """A shop with so many workers, all on one Redis; ends with the block."""
     with producer(url, url, **SETTINGS) as app:
         app.main = "shop"
         shop = Shop(url, folder, app)
-        worker = shop.start_worker()
+        names = [f"w{number + 1}" for number in range(workers)]
+        started = [shop.start_worker(name, concurrency=4 // workers) for name in names]
         try:
             yield shop
         finally:
             shop.close()
-            worker.reap()
+            for worker in started:
+                worker.reap()
 
 
 def _answers(address: str) -> bool:

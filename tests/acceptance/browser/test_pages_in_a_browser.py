@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -87,6 +88,10 @@ def test_the_keyboard(shop: Shop, person: Visit, ids: list[str]) -> None:
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
+    # Times are the viewer's own, with the whole of them at hand: Berlin is ahead of UTC.
+    title = page.locator("[data-row] time").first.get_attribute("title") or ""
+    local, utc = re.findall(r"\b(\d\d):\d\d:\d\d", title)
+    assert (int(local) - int(utc)) % 24 in (1, 2), title
     address = page.locator("[data-row] a[data-open]").first.get_attribute("href") or ""
     with page.expect_navigation():
         page.keyboard.press("Enter")

@@ -15,7 +15,7 @@ ELEMENTS = frozenset((
     "header", "hr", "i", "input", "kbd", "label", "legend", "li", "line", "main", "meter", "nav",
     "ol", "optgroup", "option", "output", "p", "path", "polyline", "pre", "progress", "q", "rect",
     "s", "section", "select", "small", "span", "strong", "sub", "summary", "sup", "svg", "table",
-    "tbody", "td", "textarea", "tfoot", "th", "thead", "time", "tr", "ul", "var",
+    "tbody", "td", "textarea", "tfoot", "th", "thead", "time", "tr", "ul", "var", "wbr",
 ))  # fmt: skip
 ADDRESSES = ("href", "src", "action", "formaction", "xlink:href", "data", "poster", "ping")
 #: A page of this screen, or a place on the page.

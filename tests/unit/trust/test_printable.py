@@ -117,6 +117,24 @@ def test_a_log_line_stays_one(caplog: pytest.LogCaptureFixture) -> None:
     assert "hunter2" not in fourth
 
 
+def test_a_traceback_in_a_log_has_no_line_of_others() -> None:
+    log, written = logging.getLogger("celery_graceful.web"), StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        raise ValueError("x\nERROR owned\x1b[31m redis://:secret@host/0\u202e")
+    except ValueError:
+        log.exception("It failed")
+    finally:
+        log.removeHandler(handler)
+    lines = written.getvalue().splitlines()
+    assert [line for line in lines if line[:1].strip()] == lines[:2]  # the others are set in
+    assert "    ERROR owned" in written.getvalue()
+    assert "secret" not in written.getvalue()
+    assert not any(UNSAFE.search(line) for line in lines)
+
+
 def test_every_logger_is_known() -> None:
     """A filter is asked by the logger that is called, and by none above it."""
     root = Path(celery_graceful.__file__).parent

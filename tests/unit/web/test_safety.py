@@ -10,8 +10,12 @@ from celery import Celery
 from celery_graceful.runtime import Runtime
 from celery_graceful.web.dispatch import Screen
 from celery_graceful.web.http import VIEW, Fields, Request
+from celery_graceful.web.login.accounts import Accounts
+from celery_graceful.web.routes import ROUTES
 from celery_graceful.web.safety.way_back import way_back
-from tests.unit.web.scene import Browser, begin
+from celery_graceful.web.screen_options import ScreenOptions
+from tests.unit.hostile.markup import Page
+from tests.unit.web.scene import TASK, Browser, begin, quarantine, travelled
 
 
 @pytest.fixture
@@ -111,14 +115,40 @@ def test_every_response_has_the_security_headers(browser: Browser) -> None:
         assert browser.last.header("x-frame-options") == "DENY"
 
 
-def test_pages_have_no_inline_script_or_style(runtime: Runtime, browser: Browser) -> None:
-    begin(runtime, "one")
-    for url in ("/", "/runs/one", "/nowhere"):
-        page = browser.get(url)
-        assert "style=" not in page
-        assert "<style" not in page
-        assert "<script>" not in page
-        assert " onclick" not in page
+def test_no_page_needs_more_than_its_policy_allows(runtime: Runtime, browser: Browser) -> None:
+    """No inline script or style, no handler, no address elsewhere: also in questions and errors."""
+    quarantine(runtime, "one", travelled(runtime, "one", 1.0))
+
+    def check(url: str, page: str) -> None:
+        assert browser.last is not None
+        assert browser.last.header("content-type").startswith("text/html"), url
+        assert not Page(page).wrong, (url, Page(page).wrong)
+
+    paths = [route.path for route in ROUTES if route.method == "GET" and route.name]
+    start = f"/start?task={TASK}"
+    for url in (*paths, start, "/?state=all", "/runs/one", "/nowhere", "/runs/none", "/?since=x"):
+        check(url, browser.get(url))
+    browser.get("/")
+    question = browser.post("/do", verb="cancel", id=["one"], back="/")
+    check("the question before a cancel", question)
+    assert "Leave as they are" in browser.text
+    check("an unknown verb", browser.post("/do", verb="explode", id="one"))
+    check("a form with errors", browser.post("/start", task=TASK, **{"arg-limit": "x"}))
+    check("a stale form", browser.send("POST", "/do", Fields.of({"verb": "pause", "id": "one"})))
+    browser.screen.__dict__["runs"] = object()
+    check("a defect", browser.get("/runs/one"))
+    assert browser.status == 500
+    browser.headers["host"] = "evil.example"
+    check("another host", browser.get("/"))
+    assert browser.status == 400
+
+
+def test_the_login_needs_no_more(app: Celery) -> None:
+    accounts = Accounts({"ann": "scrypt:1:1:1$salt$00"})
+    login = Browser(Screen(app, ScreenOptions(accounts=accounts)), None, frozenset())
+    for page in (login.get("/login"), login.post("/login", user="x" * 600, password="y")):
+        assert not Page(page).wrong
+        assert "Log in" in page
 
 
 @pytest.mark.parametrize(

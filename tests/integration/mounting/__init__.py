@@ -1,0 +1,1 @@
+"""The screen within other applications, each on a server that people use."""
