@@ -50,7 +50,7 @@ def fastapi_site() -> Iterator[str]:
 
     site = FastAPI()
     screen: Any = make_screen()
-    middleware = WSGIMiddleware(screen, workers=2)
+    middleware: Any = WSGIMiddleware(screen, workers=2)
     site.mount("/runs", middleware)
     config = uvicorn.Config(site, log_config=None, lifespan="off", ws="none", loop="asyncio")
     server = uvicorn.Server(config)
