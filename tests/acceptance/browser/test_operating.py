@@ -28,6 +28,19 @@ def often_screen(request: pytest.FixtureRequest) -> str:
     return address
 
 
+#: Both, and with scripts off; the admin has the same forms then.
+FACES = pytest.mark.parametrize(
+    ("face", "scripts"),
+    [
+        pytest.param("screen", True, id="screen"),
+        pytest.param("screen", False, id="screen without scripts"),
+        pytest.param("admin", True, id="admin"),
+        pytest.param("admin", False, id="admin without scripts", marks=pytest.mark.matrix),
+    ],
+    indirect=["face"],
+)
+
+
 def open_run(visitor: Visitor, run_id: str) -> Page:
     visitor.open(f"runs/{run_id}")
     return visitor.page
@@ -62,7 +75,7 @@ def press_in(page: Page, verb: str, **fields: str) -> str:
     return page.locator("#messages, .messagelist").inner_text()
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["", "without scripts"])
+@FACES
 def test_a_run_is_found_paused_resumed_and_cancelled(
     shop: Shop, person: Visit, face: str, scripts: bool
 ) -> None:
@@ -207,16 +220,7 @@ def barrier_shows(visitor: Visitor, text: str, *, live: bool) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("face", "scripts"),
-    [
-        pytest.param("screen", True, id="screen"),
-        pytest.param("screen", False, id="screen without scripts"),
-        pytest.param("admin", True, id="admin"),
-        pytest.param("admin", False, id="admin without scripts", marks=pytest.mark.matrix),
-    ],
-    indirect=["face"],
-)
+@FACES
 def test_maintenance_is_taken_down_and_up(
     shop: Shop, person: Visit, face: str, scripts: bool
 ) -> None:
