@@ -178,7 +178,7 @@ def run_of(runtime: Runtime, key: RunKey, record: Record, now: float) -> Run:
         overdue=overdue,
         orphaned=pending and (overdue or record.republished > 0),
         started_at=record.started_at or None,
-        ended_at=None if record.live else record.ended_at,
+        ended_at=None if record.live else record.end,
         until=record.due_at,
         now=now,
         once=options.once or None,
@@ -222,7 +222,7 @@ def _checkpoint_at(
     if checkpoint.at:
         return checkpoint.at
     ends = [each.ended for each in executions if each.ended is not None]
-    return ends[-1] if ends else record.ended_at
+    return ends[-1] if ends else record.end
 
 
 def _requested(record: Record) -> str | None:
@@ -245,9 +245,9 @@ def _seconds(record: Record) -> float | None:
         return None
     if record.seconds:
         return record.seconds
-    if record.ended_at is None or record.resumptions > 0 or not record.started_at:
+    if record.end is None or record.resumptions > 0 or not record.started_at:
         return None
-    return max(0.0, record.ended_at - record.started_at)
+    return max(0.0, record.end - record.started_at)
 
 
 def queue_of(runtime: Runtime, record: Record) -> str | None:

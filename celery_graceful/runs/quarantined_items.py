@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery_graceful._celery.message.bodies import on_its_own
-from celery_graceful._celery.message.envelope import unpack
+from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful._celery.message.headers import STARTED_WITH
-from celery_graceful._celery.message.publish import publish
 from celery_graceful.errors import CorruptRecord, CursorError
 from celery_graceful.model.run.cursor import decode
 from celery_graceful.model.run.record import RunKey
@@ -96,8 +95,8 @@ def envelope_entry(envelope: bytes) -> str:
     return json.dumps({"envelope": base64.b64encode(envelope).decode()})
 
 
-def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str | None:
-    """Send a task that tries again what ``run`` has quarantined.
+def replaying(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> Envelope | None:
+    """The message of a task that tries again what ``run`` has quarantined.
 
     Args:
         runtime: of the app.
@@ -105,12 +104,10 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
         ordinals: of the items wanted; empty: all.
 
     Returns:
-        The id of that task; ``None`` when nothing is quarantined.
+        The message; ``None`` when nothing is quarantined.
 
     Raises:
         CorruptRecord: the run's message cannot be read.
-        kombu.exceptions.OperationalError: the broker cannot be reached.
-        PublishUncertain: it may or may not have the message.
     """
     kept = dict(runtime.store.quarantined(run, ENVELOPE, 2))
     if ENVELOPE not in kept or len(kept) < 2:
@@ -120,14 +117,12 @@ def replay(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> str
     except (ValueError, TypeError, LookupError, RecursionError) as exc:
         raise CorruptRecord(f"the message kept for {run} cannot be read: {exc}") from exc
     own = unpack(packed)
-    message = on_its_own(
+    return on_its_own(
         runtime.app,
         own,
         {REPLAY: [run.id, sorted(ordinals)], **_still_dry(own.headers)},
         without="cursor",  # the items lie elsewhere
     )
-    publish(runtime.app, message, timeout=runtime.settings.release_timeout)
-    return str(message.headers["id"])
 
 
 def _still_dry(headers: Mapping[str, Any]) -> dict[str, str]:

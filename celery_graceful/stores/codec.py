@@ -104,6 +104,8 @@ def extra_of(record: Record) -> str:
 def _added(record: Record) -> str:
     """Fields that are mostly empty, and then left out."""
     added = f',"kept_for":{record.kept_for!r}' if record.kept_for else ""
+    if record.ended_first:
+        added += f',"ended_first":{record.ended_first!r}'
     if record.after:
         added += f',"after":{record.after}'
     if record.options:
@@ -226,6 +228,7 @@ def _checked(rest: Any) -> dict[str, Any]:
     kept["paused_at"] = strict_json.whole(rest.get("paused_at", 0), "paused_at")
     kept["seconds"] = strict_json.number(rest.get("seconds", 0.0), "seconds")
     kept["kept_for"] = strict_json.number(rest.get("kept_for", 0.0), "kept_for")
+    kept["ended_first"] = strict_json.number(rest.get("ended_first", 0.0), "ended_first")
     kept["process"] = strict_json.whole(rest.get("process", 0), "process")
     kept["began"] = strict_json.number(rest.get("began", 0.0), "began")
     for name, longest in _PAST.items():

@@ -284,6 +284,16 @@ class Life(RuleBasedStateMachine):
         self._meanwhile(what)
         self.world.told(event, lost=lost)
 
+    @precondition(lambda self: self.operated and self.world.record is not None)
+    @rule(verb=st.sampled_from(VERBS), lost=st.booleans(), what=st.sampled_from(["", "look", "deliver"]))
+    def operate_further(self, verb: str, lost: bool, what: str) -> None:
+        """Verbs that are made for the run as it was seen: a rival may come between."""
+        record = self.world.record
+        assert record is not None
+        event = event_of(self.world, verb, record)
+        self._meanwhile(what)
+        self.world.verb(event, lost=lost)
+
     @precondition(
         lambda self: (
             self.operated and self.world.latest in self._executions("run", "told", "finish")

@@ -8,6 +8,7 @@ between its look at the record and its write. Whatever the order, each has one o
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -26,6 +27,7 @@ from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.observers import Observed
 from celery_graceful.runs.operating.changes import Asked
 from celery_graceful.runs.operating.doing import do
+from celery_graceful.runs.quarantined_items import ENVELOPE, envelope_entry
 from celery_graceful.runs.transition import Transition, transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Flushed, Store, Swapped
@@ -33,12 +35,16 @@ from tests.lives.places import Place
 from tests.lives.project import LEASE, Project
 
 RUN = RunKey("shop.import", "raced")
+#: An item in quarantine.
+ITEM = json.dumps(
+    {"before": encode(Checkpoint(1)), "cursor": encode(Checkpoint(2)), "item": "'row'"}
+    | {"error": "ValueError()", "traceback": "", "at": 1.0}
+)
 ARGUMENTS: dict[Verb, dict[str, Any]] = {
     Verb.REWIND: {"cursor": 1},
     Verb.ADJUST: {"batch_size": 7, "queue": "lives"},
 }
-#: Without the one that is about items and not about the run.
-ASKED = tuple(each for each in Verb if each is not Verb.REPLAY)
+ASKED = tuple(Verb)
 #: What others do: a worker that owns the run or did so once, a rescuer, another operator.
 RIVALS = ("admit", "save", "hand over", "retry", "finish", "end", "rescue", "release", *ASKED)
 RIVAL = st.sampled_from(["", "", *RIVALS])
@@ -93,7 +99,11 @@ class Races(RuleBasedStateMachine):
     @initialize()
     def begins(self) -> None:
         message = ev.Admit(0, "w1/a", envelope=self.project.envelope, at=1.0, fresh_fence=5)
-        self._note(self._apply(message))
+        begun = self._apply(message)
+        self._note(begun)
+        assert begun.record is not None
+        for ordinal, entry in {ENVELOPE: envelope_entry(self.project.envelope), 2: ITEM}.items():
+            self.where.store.quarantine(RUN, begun.record.fence, ordinal, entry, keep=1e6)
 
     # -- what the run is ---------------------------------------------------------------------
 
@@ -237,10 +247,27 @@ class Races(RuleBasedStateMachine):
             assert not asked.expected_state or public_state(own[0].before) == asked.expected_state  # type: ignore[arg-type]
         if verb is Verb.FORK:
             assert self.where.store.load(RunKey(RUN.task, change.sent)).record is not None
+        elif verb is Verb.REPLAY:
+            self._check_replay(change, own)
         elif not own:
             assert change.why == "already asked"
         elif change.verdict is Verdict.PUBLISH:
             assert own[-1].after.generation in self.project.sent() or raced
+
+    def _check_replay(self, change: Any, own: list[Observed]) -> None:
+        """It is in the log, its task was sent, and nothing else of the run is another."""
+        (noted,) = own
+        assert noted.before is not None
+        assert change.sent in actions(noted.after.actions)[-1].change
+        assert 0 in self.project.sent(), "no task was sent"
+        before, after = noted.before, noted.after
+        assert (before.state, before.fence, before.generation) == (
+            after.state,
+            after.fence,
+            after.generation,
+        )
+        assert before.end is None or before.live or before.end == after.end
+        assert after.requested is before.requested
 
     def _runtime(self, deed: Callable[[], object] | None) -> Runtime:
         runtime = copy.copy(self.project.runtime)

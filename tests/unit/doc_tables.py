@@ -15,7 +15,7 @@ _EVENTS: tuple[type[ev.Event], ...] = (
     *(ev.Admit, ev.Enqueue, ev.HandOver, ev.Wait, ev.Reclaim, ev.Finish, ev.End, ev.Restore),
     *(ev.Release, ev.Rescue, ev.MarkUnroutable, ev.Kill, ev.NoteAdjusted),
     *(ev.Pause, ev.Resume, ev.Cancel, ev.Resend),
-    *(ev.Retry, ev.Adjust, ev.Evict, ev.Forget),
+    *(ev.Retry, ev.Adjust, ev.Evict, ev.Replay, ev.Forget),
 )
 
 

@@ -211,7 +211,7 @@ def look_around(
     live = store.live(most_runs)
     for key, record, _ in (*live, *store.ended(most_runs - len(live))):
         if record.started_at:
-            _raise(runs, key.task, (record.ended_at or now) - record.started_at)
+            _raise(runs, key.task, (record.end or now) - record.started_at)
         try:
             pace = decode(record.checkpoint).pace if record.checkpoint else ()
         except CursorError:  # a worker reports it

@@ -79,7 +79,7 @@ def _take(record: Record, m: ev.Admit, now: float, policy: Policy, verdict: Verd
 def admit_ended(record: Record, m: ev.Admit, now: float, policy: Policy) -> Decision:
     if m.redelivered or m.generation > 0:
         return drop(f"the run has ended ({record.outcome})")
-    if record.ended_at is not None and now - m.waited <= record.ended_at:
+    if record.end is not None and now - m.waited <= record.end:
         # The first delivery, held by a worker that stalled while a second one was executed.
         return drop(f"the run has ended ({record.outcome}) since this message was received")
     if m.at and m.at == record.started_at:

@@ -112,4 +112,5 @@ TABLE: Mapping[tuple[State | None, type[ev.Event]], Rule] = {
     (_S.RUNNING, ev.Evict): operators.evict_running,
     (_S.FINISHING, ev.Evict): operators.evict_finishing,
     (_S.ENDED, ev.Forget): operators.forget,
+    **{(state, ev.Replay): operators.replay for state in _S},
 }

@@ -260,6 +260,11 @@ class Evict(OfOperator):
 
 
 @dataclass(frozen=True, slots=True)
+class Replay(OfOperator):
+    """An operator has the run's quarantined items tried again, by a task of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forget(OfOperator):
     """An operator deletes an ended run."""
 
@@ -285,5 +290,6 @@ Event = Union[  # noqa: UP007 - evaluated at run time on Python 3.10
     Retry,
     Adjust,
     Evict,
+    Replay,
     Forget,
 ]

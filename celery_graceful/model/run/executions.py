@@ -59,7 +59,7 @@ def executions_of(record: Record) -> tuple[PastExecution, ...]:
         return (*past, _present(record, record.steps, None, None))
     if not past and record.worker and record.state is State.ENDED:
         only = replace(record, owner=record.worker)
-        return (_present(only, record.steps, record.ended_at, str(record.outcome)),)
+        return (_present(only, record.steps, record.end, str(record.outcome)),)
     return past
 
 

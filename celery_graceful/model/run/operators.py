@@ -107,6 +107,7 @@ def _again(record: Record, e: ev.Retry, policy: Policy) -> Decision:
         # Whoever had the run before may still be at work somewhere.
         fence=record.fence + 1,
         outcome=None,
+        ended_first=0.0,
         requested=None,
         reason="retried",
         crashes=0,
@@ -183,6 +184,19 @@ def _evicted(record: Record, now: float) -> Record:
 
 def forget(record: Record, e: ev.Forget, now: float, policy: Policy) -> Decision:
     return Decision(Verdict.DONE, "deleted", replace(record, requested=None), keep=0.0)
+
+
+def replay(record: Record, e: ev.Replay, now: float, policy: Policy) -> Decision:
+    """Nothing of the run itself changes: its log says that its items are tried again."""
+    if record.state is State.PAUSED:
+        return Decision(Verdict.DONE, "replayed", record)
+    if record.live:
+        return Decision(Verdict.DONE, "replayed", record, due_in=_left(record, now))
+    # It is forgotten when it was to be, and has ended when it did, although it is written now.
+    at = now if record.ended_at is None else record.ended_at
+    same = replace(record, requested=None, ended_first=record.ended_first or at)
+    kept_for = record.kept_for or policy.run_retention
+    return Decision(Verdict.DONE, "replayed", same, keep=max(0.0, at + kept_for - now))
 
 
 def _left(record: Record, now: float) -> float:

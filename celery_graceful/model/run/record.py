@@ -130,6 +130,8 @@ class Record:
     kept_for: float = 0.0
     #: When the run ended, in the store's own time; set by the store, as ``due_at`` is.
     ended_at: float | None = None
+    #: The same of an ended run that was written since; 0: it was not.
+    ended_first: float = 0.0
     #: Unix time at the runner that started the run, in seconds.
     started_at: float = 0.0
     #: Names the transition that made the record what it is, so that whoever lost the answer to
@@ -142,6 +144,11 @@ class Record:
     def live(self) -> bool:
         """Whether the run has still to end."""
         return self.state is not State.ENDED
+
+    @property
+    def end(self) -> float | None:
+        """When the run ended, in the store's own time."""
+        return self.ended_first or self.ended_at
 
     @property
     def queued(self) -> bool:

@@ -223,7 +223,11 @@ def _rule(record: Record, verb: Verb) -> Rule:
 
 def check_broker(runtime: Runtime, key: RunKey, record: Record) -> None:
     """Raise :exc:`RunRefused` if the run's message does not belong to this app's broker."""
-    broker = unpack(record.envelope).broker
+    check_broker_of(runtime, key, unpack(record.envelope).broker)
+
+
+def check_broker_of(runtime: Runtime, key: RunKey, broker: str) -> None:
+    """The same of a message to this broker."""
     if broker != runtime.broker:
         raise RunRefused(
             f"{key} belongs to the broker {mask_url(broker)}, and this app publishes to"

@@ -7,31 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from celery_graceful.model.run.verbs import Verb
-from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.operating import changes
-from celery_graceful.runs.operating.changes import EVENTS, Asked, Change, check
+from celery_graceful.runs.operating.changes import EVENTS, Asked, Change
 from celery_graceful.runs.operating.deletions import delete
 from celery_graceful.runs.operating.forking import fork
 from celery_graceful.runs.operating.replays import replay
 from celery_graceful.runtime import Runtime
-from celery_graceful.text.counting import counted
-
-
-def _replay(runtime: Runtime, found: Found, asked: Asked, **arguments: Any) -> Change:
-    rule = check(found, asked)
-    done = replay(runtime, found, **arguments)
-    items = counted(done.items, "item is", "items are")
-    why = f"{items} tried again by {done.run.task}[{done.sent}]"
-    run, sent = done.run, done.sent
-    return Change(run, run, Verdict.PUBLISH, why, undo=rule.undo, sent=sent, items=done.items)
 
 
 #: The verbs that are more, or something else, than an event of the run.
 _OWN_WAY: Mapping[Verb, Callable[..., Change]] = {
     Verb.FORK: fork,
     Verb.DELETE: delete,
-    Verb.REPLAY: _replay,
+    Verb.REPLAY: replay,
 }
 
 
@@ -50,12 +39,10 @@ def do(runtime: Runtime, found: Found, asked: Asked) -> Change:
 
 
 def _check_arguments(asked: Asked, function: Callable[..., Any]) -> None:
-    if asked.verb is Verb.REPLAY:
-        function = replay
     parameters = inspect.signature(function).parameters.values()
     if any(each.kind is each.VAR_KEYWORD for each in parameters):
         return  # which checks them itself
-    own = [each for each in parameters if each.kind is each.KEYWORD_ONLY or each.name == "items"]
+    own = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
     if unknown := sorted(asked.arguments.keys() - {each.name for each in own}):
         raise TypeError(f"{asked.verb} has no argument {unknown[0]!r}")
     missing = [each.name for each in own if each.default is each.empty]

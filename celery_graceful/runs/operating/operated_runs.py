@@ -13,7 +13,6 @@ from celery_graceful.runs.observers import user_at_host
 from celery_graceful.runs.operating.bulk import Result, change_each, fitting
 from celery_graceful.runs.operating.changes import Asked, Change
 from celery_graceful.runs.operating.doing import do
-from celery_graceful.runs.operating.replays import Replay, replay
 from celery_graceful.runs.operating.rewinding import UNCHANGED
 from celery_graceful.runs.plain_run import Run
 from celery_graceful.runtime import runtime_of
@@ -189,20 +188,26 @@ class OperatedRuns:
         """
         return self.apply(Verb.DELETE, id, reason=reason, who=who)
 
-    def replay(self, id: str, items: Collection[int] = ()) -> Replay:
-        """Try items again that a run has quarantined, as a task of its own.
+    def replay(
+        self, id: str, items: Collection[int] = (), *, reason: str = "", who: str | None = None
+    ) -> Change:
+        """Try items again that a run has quarantined, as a task of its own; its id is ``sent``.
+
+        The action log is written before the task is sent.
 
         Args:
             id: of the run.
             items: ordinals of :meth:`~celery_graceful.runs.api.Runs.quarantined`; empty: all.
+            reason: why, for the action log.
+            who: the operator; by default the user and host of this process.
 
         Raises:
-            RunRefused: nothing is quarantined, or not one of these items.
+            RunRefused: nothing is quarantined, or not one of these items; or the run belongs to
+                another broker.
             kombu.exceptions.OperationalError: the broker cannot be reached.
             PublishUncertain: it may or may not have the message.
         """
-        runtime = self._runtime()
-        return replay(runtime, lookup.find(runtime, id), items)
+        return self.apply(Verb.REPLAY, id, reason=reason, who=who, items=items)
 
     # -- any verb -----------------------------------------------------------------------------
 

@@ -7,9 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 
+from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
+from celery_graceful.model.run.history import actions
+from celery_graceful.model.run.record import Outcome
 from celery_graceful.runs.quarantined_items import ENVELOPE, REPLAY, envelope_entry
+from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from tests.unit.cli.shop import ID, RUN, Run, begin, queued
 
@@ -80,3 +85,55 @@ def test_nothing_to_replay(call: Run, runtime: Runtime) -> None:
     assert refused.exit_code == 4
     assert "has no quarantined item 8. List them: " in refused.stderr
     assert queued(runtime.app) == []
+
+
+def _log(runtime: Runtime) -> list[tuple[str, str]]:
+    record = runtime.store.load(RUN).record
+    assert record is not None
+    return [(each.reason, each.change) for each in actions(record.actions)]
+
+
+def test_the_log_has_it(call: Run, runtime: Runtime) -> None:
+    begin(runtime)
+    quarantined(runtime, 7, 12)
+    done = call("replay", ID, "--reason", "the API is back", "-j")
+    sent = json.loads(done.stdout)["sent"]
+    assert _log(runtime) == [
+        ("the API is back", f"2 items are tried again by shop.import[{sent}]"),
+    ]
+
+
+def test_a_task_that_the_broker_refuses_is_not_a_replay(
+    call: Run, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(runtime)
+    quarantined(runtime, 7)
+
+    def refuse(*args: object, **given: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("celery_graceful.runs.operating.replays.publish", refuse)
+    assert call("replay", ID).exit_code != 0
+    (_, first), (_, second) = _log(runtime)
+    assert first.startswith("1 item is tried again by")
+    assert second.endswith("was not sent: connection refused")
+
+
+def test_an_ended_run_stays_what_it_was(call: Run, runtime: Runtime) -> None:
+    """It has ended when it did, and is forgotten when it was to be."""
+    begin(runtime)
+    quarantined(runtime, 7)
+    before = runtime.store.load(RUN).record
+    assert before is not None
+    end = ev.End(before.fence, Outcome.COMPLETED)
+    ended = transition(runtime.store, RUN, end, runtime.policy).record
+    assert ended is not None
+    for _ in range(2):
+        assert call("replay", ID).exit_code == 0
+    after = runtime.store.load(RUN).record
+    assert after is not None
+    assert after.ended_at is not None
+    assert ended.ended_at is not None
+    assert (after.end, after.outcome, after.steps) == (ended.end, ended.outcome, ended.steps)
+    assert after.ended_at + after.kept_for == pytest.approx(ended.ended_at + ended.kept_for, abs=1)
+    assert len(_log(runtime)) == 2

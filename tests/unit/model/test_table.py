@@ -61,7 +61,8 @@ MOVE = replace(ADJUST, moves=True)
 SAMPLES: tuple[ev.Event, ...] = (
     FRESH, REDELIVERED, OLDER, EQUAL, NEWER, ENQUEUE, HAND_OVER, RETURNED, WAIT, RECLAIM, FINISH,
     END, KILL, RESTORE, RELEASE, ev.Rescue(), MARK_UNROUTABLE, ev.Cancel(), ev.Pause(), ev.Resume(),
-    ev.Resend(), NOTE_ADJUSTED, RETRY, REWIND, ADJUST, MOVE, ev.Evict(), ev.Forget(),
+    ev.Resend(), NOTE_ADJUSTED, RETRY, REWIND, ADJUST, MOVE, ev.Evict(), ev.Replay(),
+    ev.Forget(),
 )  # fmt: skip
 
 S, V = State, Verdict
@@ -194,6 +195,12 @@ ROWS: list[Row] = [
     (RUNNING, {"requested": Request.PAUSE}, ev.Evict(), V.DONE, S.PAUSED, None),
     (RUNNING, {"requested": Request.CANCEL}, ev.Evict(), V.DONE, S.ENDED, None),
     (FINISHING, {}, ev.Evict(), V.PUBLISH, S.FINISHING, LEASE),
+    (RUNNING, {}, ev.Replay(), V.DONE, S.RUNNING, 12.0),
+    (INTERRUPTED, {}, ev.Replay(), V.DONE, S.INTERRUPTED, 12.0),
+    (WAITING, {}, ev.Replay(), V.DONE, S.RETRYING, 12.0),
+    (PAUSED, {}, ev.Replay(), V.DONE, S.PAUSED, None),
+    (FINISHING, {}, ev.Replay(), V.DONE, S.FINISHING, 12.0),
+    (ENDED, {}, ev.Replay(), V.DONE, S.ENDED, None),
     (ENDED, {}, ev.Forget(), V.DONE, S.ENDED, None),
     (ENDED, COMPLETED, ev.Forget(), V.DONE, S.ENDED, None),
 ]  # fmt: skip

@@ -52,6 +52,7 @@ EVENTS: dict[Verb, ev.Event] = {
     Verb.ADJUST: ev.Adjust(3, '{"batch_size":5}', b"message"),
     Verb.RELEASE: ev.Evict(),
     Verb.RESEND: ev.Resend(),
+    Verb.REPLAY: ev.Replay(),
 }
 EVERY = list(product(Verb, Case))
 

@@ -28,7 +28,7 @@ CANCELLED = Record(State.RUNNING, generation=1, fence=1, owner="w", requested=Re
 def samples() -> Iterator[tuple[State | None, ev.Event]]:
     """Each pair of the table, with an event that may end the run, and who carries it."""
     for state, kind in TABLE:
-        if kind is ev.Forget:  # which leaves nothing behind
+        if kind in (ev.Forget, ev.Replay):  # which leaves nothing behind, and which ends nothing
             continue
         made: dict[type[Any], ev.Event] = {
             ev.Admit: ev.Admit(1, "other", redelivered=True),

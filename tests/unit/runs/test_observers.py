@@ -52,6 +52,7 @@ EVENTS: dict[type[ev.Event], ev.Event] = {
         ev.Retry(1, b"message", rewinds=True, checkpoint="{}"),
         ev.Adjust(1, '{"batch_size":5}', b"message"),
         ev.Evict(),
+        ev.Replay(),
         ev.Forget(),
     )
 }
