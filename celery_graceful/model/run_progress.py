@@ -11,6 +11,8 @@ from celery_graceful.model.run.history import PastExecution
 
 #: A checkpoint older than this, in seconds, says nothing of how fast its run is now.
 STALE = 120.0
+#: Items that were done in less, in seconds, say nothing of a rate.
+_SHORTEST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def rate_now(checkpoint: Checkpoint | None, steps: int, now: float) -> float | N
         return None
     seconds = checkpoint.at - checkpoint.sampled_at
     done = steps - checkpoint.sampled_steps
-    return done / seconds if seconds > 0 and done >= 0 else None
+    return done / seconds if seconds >= _SHORTEST and done >= 0 else None
 
 
 def time_left(steps: int, total: int | None, rate: float | None) -> float | None:

@@ -30,7 +30,7 @@ from celery_graceful.runs.lost.left_messages import left_with
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_begun
 from celery_graceful.runs.operating.deletions import was_deleted
 from celery_graceful.runs.ticket import Ticket
-from celery_graceful.runs.transition import Patience, Transition, patiently, transition
+from celery_graceful.runs.transition import Patience, Transition, transition
 from celery_graceful.runtime import Runtime
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -111,7 +111,7 @@ def admit(
     )
     # One that may not be the first is dropped where there is no record, unless nobody deleted that.
     done = ask(replace(message, deleted=not guess), guess=guess)
-    if not guess and done.record is None and not _was_deleted(runtime, run, patience):
+    if not guess and done.record is None and not was_deleted(runtime, run, patience):
         done = ask(message, guess=True)
     if _beyond_rescue(runtime, done):
         message = replace(message, takes_over=True)
@@ -129,10 +129,6 @@ def _may_be_a_copy(request: Any) -> bool:
     """Whether there may be another delivery: redelivered by the broker, or parked."""
     info = request.delivery_info or {}
     return bool(info.get("redelivered") or request.get(WAITED))
-
-
-def _was_deleted(runtime: Runtime, run: RunKey, patience: Patience) -> bool:
-    return patiently(lambda: was_deleted(runtime, run), patience, what=str(run))
 
 
 def _beyond_rescue(runtime: Runtime, done: Transition) -> bool:

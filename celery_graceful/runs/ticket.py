@@ -16,6 +16,7 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey, State, rep
 from celery_graceful.model.run.verdict import Decision, Verdict, refuse
 from celery_graceful.runs.lost.vanished import fresh_fence, warn_written_back
 from celery_graceful.runs.oneoff.once import note_end
+from celery_graceful.runs.operating.deletions import was_deleted
 from celery_graceful.runs.successors import broker_answers, publish_record, publish_without_store
 from celery_graceful.runs.transition import (
     Attempt,
@@ -236,14 +237,15 @@ class Ticket:
 
         Not after an absence as long as the store keeps an ended run: the run may have ended.
         """
-        settings = self.runtime.settings
-        away = uptime() - self._accepted_at
-        if away > settings.lease_ttl + settings.run_retention:
+        of, away = self.runtime, uptime() - self._accepted_at
+        if away > of.settings.lease_ttl + of.settings.run_retention:
             self.refused = f"the store has no record of it, and was not reached for {away:.0f} s"
+            return False
+        if was_deleted(of, self.run, patience):
+            self.refused = "an operator has deleted the run"
             return False
         if self._restore is None:
             event = ev.Restore(self.fence, self.record, fresh_fence(time.time()))
-            of = self.runtime
             self._restore = Attempt(
                 of.store, self.run, event, of.policy, observers=of.observers, who=self.owner
             )

@@ -38,6 +38,7 @@ class Executions:
     failed: bool
     hurt: int
     lossy: bool
+    deleted: bool
 
     def _pen(self: Any, execution: Execution) -> Any:
         world: World = self
@@ -81,6 +82,8 @@ class Executions:
     def _write_back(self, execution: Execution) -> bool:
         """The owner found no record; returns whether the run is its own again."""
         assert execution.record is not None
+        if self.deleted:
+            return False
         if execution.restore is None:
             event = ev.Restore(execution.fence, execution.record, self.fresh_fence())
             execution.restore = Attempt(self._pen(execution), RUN, event, self.policy)
@@ -126,6 +129,7 @@ class Executions:
             fresh_fence=1000 * self.asked,
             left=message.left,
             steps=0 if message.left is None else int(message.checkpoint or 0),
+            deleted=self.deleted and (message.generation > 0 or message.redelivered),
         )
         execution.lease_until = self.clock + LEASE
         self.ask(execution, event, lambda done: self._admitted(execution, done))

@@ -28,6 +28,8 @@ class Pen:
         self._world = world
         self._worker = worker
         self._execution = execution
+        #: What an operator does, who writes with it.
+        self.verb = ""
 
     def __getattr__(self, name: str) -> Any:
         self._reach()
@@ -67,7 +69,9 @@ class Pen:
 
     def _judge(self, before: Record | None) -> None:
         world, after = self._world, self._world.record
-        assert after is not None
+        if after is None:
+            assert self.verb == "delete", "forgotten by nobody"
+            return
         execution, anew = self._execution, before is None or not before.live
         if world.missing and before is None:
             self._judge_back(after)
@@ -77,7 +81,10 @@ class Pen:
         if before is not None:
             assert after.fence >= before.fence
             assert anew or after.generation >= before.generation
-        if anew:
+        if anew and self.verb:
+            assert before is not None, "made by an operator of nothing"
+            assert after.live <= (after.reason == "retried"), "begun by an operator"
+        elif anew:
             assert execution is not None, "started by nobody's message"
             assert after.live, "an end without a beginning"
             world.begin(execution.message.use)
@@ -92,6 +99,8 @@ class Pen:
         if execution is not None and (before is None or after.fence > before.fence):
             world.latest = execution
         position = int(after.checkpoint or 0)
+        if self.verb == "rewind":
+            world.saved = position
         assert position >= world.saved, f"a checkpoint went back: {world.saved} to {position}"
         world.saved = position
         if after.outcome is Outcome.COMPLETED and not after.live:

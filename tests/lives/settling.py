@@ -45,6 +45,8 @@ def settle(world: World) -> None:
         if record is not None and not record.live:
             _check_crasher(world)
             return
+        if record is None and world.deleted:
+            return
         if record is None and world.missing:
             assert world.lossy, "its owner or its message knew of it"
             return

@@ -89,6 +89,8 @@ class World(Executions):
         self.saved = 0
         #: How often something happened after which items may run again.
         self.hurt = 0
+        #: Whether an operator has deleted it.
+        self.deleted = False
 
     @property
     def record(self) -> Record | None:

@@ -35,6 +35,8 @@ HEARD_WITHIN = 1.0
 class LastMinute:
     """Two moments of one execution, with the items done by then since the run began.
 
+    Durations are those of a clock that nobody sets; only the checkpoint's own time is the host's.
+
     Args:
         began: when the execution began, in Unix seconds.
         steps: the items done by then.
@@ -43,17 +45,19 @@ class LastMinute:
     __slots__ = ("_older", "_younger")
 
     def __init__(self, began: float, steps: int) -> None:
-        self._older = self._younger = (began, steps)
+        ago = max(0.0, time.time() - began)
+        self._older = self._younger = (time.monotonic() - ago, steps)
 
     def stamp(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint with its time, and what it was measured from."""
-        now, steps = time.time(), checkpoint.steps
+        at, now, steps = time.time(), time.monotonic(), checkpoint.steps
         if steps < self._older[1]:  # some are done again
             self._older = self._younger = (now, steps)
         elif now - self._younger[0] >= EACH:
             self._older, self._younger = self._younger, (now, steps)
         since, done = self._older
-        return replace(checkpoint, at=now, sampled_at=since, sampled_steps=done)
+        sampled_at = max(0.0, at - (now - since))
+        return replace(checkpoint, at=at, sampled_at=sampled_at, sampled_steps=done)
 
 
 class StoreJournal:

@@ -15,7 +15,7 @@ from celery_graceful.runs.operating.changes import Asked, Change, again, check
 from celery_graceful.runs.operating.result_states import store_revoked
 from celery_graceful.runs.plain_run import run_of
 from celery_graceful.runs.quarantined_items import ENVELOPE
-from celery_graceful.runs.transition import transition
+from celery_graceful.runs.transition import Patience, patiently, transition
 from celery_graceful.runtime import Runtime
 
 logger = logging.getLogger("celery_graceful.runs")
@@ -54,9 +54,17 @@ def delete(runtime: Runtime, found: Found, asked: Asked) -> Change:
     return Change(before, before, Verdict.DONE, "deleted", trouble, rule.undo)
 
 
-def was_deleted(runtime: Runtime, run: RunKey) -> bool:
-    """Whether an operator has deleted the run, of which there is no record."""
-    return runtime.store.read_text(KIND, _name(run)).version > 0
+def was_deleted(runtime: Runtime, run: RunKey, patience: Patience) -> bool:
+    """Whether an operator has deleted the run, of which there is no record.
+
+    Raises:
+        StoreUnavailable: the store did not answer for so long.
+    """
+
+    def look() -> bool:
+        return runtime.store.read_text(KIND, _name(run)).version > 0
+
+    return patiently(look, patience, what=str(run))
 
 
 def _cancelled(runtime: Runtime, found: Found, asked: Asked) -> tuple[Found, str]:

@@ -15,7 +15,6 @@ from celery_graceful.runs.operating.forking import fork
 from celery_graceful.runs.operating.replays import replay
 from celery_graceful.runtime import Runtime
 
-
 #: The verbs that are more, or something else, than an event of the run.
 _OWN_WAY: Mapping[Verb, Callable[..., Change]] = {
     Verb.FORK: fork,

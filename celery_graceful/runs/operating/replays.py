@@ -29,9 +29,7 @@ from celery_graceful.text.masking import mask_text
 logger = logging.getLogger("celery_graceful.runs")
 
 
-def replay(
-    runtime: Runtime, found: Found, asked: Asked, *, items: Collection[int] = ()
-) -> Change:
+def replay(runtime: Runtime, found: Found, asked: Asked, *, items: Collection[int] = ()) -> Change:
     """Send the task; its id is ``sent``.
 
     Raises:
@@ -58,9 +56,7 @@ def replay(
     except (OperationalError, PublishUncertain) as exc:
         uncertain = isinstance(exc, PublishUncertain)
         state = "may not have been sent" if uncertain else "was not sent"
-        _note_trouble(
-            runtime, found, asked, f"{key.task}[{sent}] {state}: {mask_text(str(exc))}"
-        )
+        _note_trouble(runtime, found, asked, f"{key.task}[{sent}] {state}: {mask_text(str(exc))}")
         raise
     return Change(
         run_of(runtime, *found),

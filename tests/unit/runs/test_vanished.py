@@ -14,8 +14,12 @@ from celery_graceful.errors import StoreUnavailable
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.cursor import Checkpoint, encode
 from celery_graceful.model.run.record import Outcome, Record, RunKey, State
+from celery_graceful.model.run.verbs import Verb
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.lost.vanished import fresh_fence
+from celery_graceful.runs.operating.changes import Asked
+from celery_graceful.runs.operating.deletions import delete
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime, runtime_of
@@ -89,6 +93,20 @@ def test_whatever_the_owner_writes_next_brings_the_record_back(
     [warning] = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert "task[id]: its record vanished from the store (FLUSHALL" in warning.getMessage()
     assert "last saved: cursor 3, 3 items done" in warning.getMessage()
+
+
+def test_a_run_that_an_operator_has_deleted_is_not_written_back(
+    runtime: Runtime, ticket: Ticket
+) -> None:
+    """Its owner stood still, and it was taken from it, cancelled and deleted meanwhile."""
+    for event in (ev.Evict(), ev.Cancel()):
+        transition(runtime.store, RUN, event, runtime.policy)
+    at = runtime.store.load(RUN)
+    assert at.record is not None
+    delete(runtime, Found(RUN, at.record, at.now), Asked(Verb.DELETE, "ann"))
+    assert not ticket.flush(saved(4), 4).accepted
+    assert ticket.finish(saved(4), 4, "result", Outcome.COMPLETED).verdict is Verdict.REFUSED
+    assert runtime.store.load(RUN).record is None
 
 
 def test_a_refused_publish_after_the_record_vanished(runtime: Runtime, ticket: Ticket) -> None:
