@@ -10,8 +10,12 @@ from celery.result import AsyncResult
 
 from celery_graceful._celery.message.envelope import capture, pack
 from celery_graceful.model.run.record import State
+from celery_graceful.model.run.verbs import Verb
 from celery_graceful.runs import quarantined_items
 from celery_graceful.runs.api import Runs
+from celery_graceful.runs.lookup import Found
+from celery_graceful.runs.operating.changes import Asked
+from celery_graceful.runs.operating.replays import replay
 from celery_graceful.runtime import Runtime, runtime_of
 
 from .conftest import TASK, MakeApp, as_seen_by_a_child, take
@@ -57,7 +61,10 @@ def test_a_quarantined_item_is_sent_again(app: Any, runtime: Runtime) -> None:
         7: "{}",
     }.items():
         assert runtime.store.quarantine(run, record.fence, ordinal, entry, keep=60)
-    assert quarantined_items.replay(runtime, run) is not None
+    at = runtime.store.load(run)
+    assert at.record is not None
+    done = replay(runtime, Found(run, at.record, at.now), Asked(Verb.REPLAY, "ann"))
+    assert done.items == 1
     message = take(app)
     args, kwargs, _ = message.payload
     assert (tuple(args), kwargs) == (ARGS, {})

@@ -10,7 +10,7 @@ import pytest
 from celery_graceful import errors
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.record import Outcome, Request, State
-from celery_graceful.runs.admit import _was_deleted
+from celery_graceful.runs.operating.deletions import was_deleted
 from tests.unit.runs.operated_shop import TASK, Shop
 
 
@@ -164,7 +164,7 @@ def test_a_deleted_run_is_forgotten_and_its_messages_are_dropped(shop: Shop) -> 
     with pytest.raises(errors.UnknownRun):
         shop.runs.get("a")
     assert shop.runtime.store.count_quarantined(shop.key("a"), -1, 9) == 0
-    assert _was_deleted(shop.runtime, shop.key("a"), 0.0)
+    assert was_deleted(shop.runtime, shop.key("a"), 0.0)
     assert shop.runs.list().items == ()
 
 
