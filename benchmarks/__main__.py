@@ -9,6 +9,7 @@ import sys
 import time
 
 from benchmarks.figures import Figure, as_json, as_table
+from benchmarks.keyset import DATABASES
 from benchmarks.stores import KINDS
 
 NAMES = (
@@ -62,12 +63,14 @@ def _options() -> argparse.Namespace:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of {', '.join(NAMES)}; {', '.join(OF_STORES)} also of one store: scan:redis",
+        help=f"of {', '.join(NAMES)}; {', '.join(OF_STORES)} also of one store: scan:redis;"
+        f" keyset of {', '.join(DATABASES)}: keyset:mariadb",
     )
     parser.add_argument("--quick", action="store_true", help="few rounds, never exit code 1")
     parser.add_argument("--json", action="store_true", help="figures as JSON on stdout")
     options = parser.parse_args()
     of_one = {f"{name}:{kind.lower()}" for name in OF_STORES for kind in KINDS}
+    of_one |= {f"keyset:{database}" for database in DATABASES}
     unknown = sorted(set(options.names) - set(NAMES) - of_one)
     if unknown:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")

@@ -108,6 +108,13 @@ def as_table(figures: Sequence[Figure]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def as_line(figure: Figure) -> str:
+    """One figure, for a measurement that prints as it goes."""
+    _, what, middle, worst, low, bound, verdict, _, note = _row(figure)
+    parts = [f"{what}: {middle}, worst {worst}", low, bound, verdict, f"({note})" if note else ""]
+    return " ".join(part for part in parts if part)
+
+
 def _row(figure: Figure) -> tuple[str, ...]:
     sign = "≤" if figure.at_most else "≥"
     low = "" if figure.low is None else f"{figure.low:.3g} {figure.unit}"

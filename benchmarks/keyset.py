@@ -9,41 +9,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Index, create_engine, insert, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import create_engine
 
-from benchmarks.figures import Figure, ratio_at_most
-from celery_graceful import sources
+from benchmarks.figures import Figure, as_line, ratio_at_most
 from tests.harness.worker import ROOT
-from tests.servers import MissingProgram, Postgres
+from tests.servers import MariaDB, MissingProgram, Postgres
 
 ROWS, QUICK_ROWS = 1_000_000, 50_000
 #: Rows per query on both sides.
 CHUNK = 1000
 ROUNDS, RESUMES = 3, 30
+#: How often the two sides of a pass take turns, so that a busy machine slows both.
+TURNS = 20
 #: A whole pass, the first item at 90 % against that at 0, and MiB that the peak may grow.
 PASS_BOUND, RESUME_BOUND, MEMORY_BOUND = 1.15, 1.5, 4.0
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Sale(Base):
-    __tablename__ = "sales"
-    __table_args__ = (Index("sales_by_shop", "shop", "id"),)
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    shop: Mapped[int]
-    buyer: Mapped[str]
-    cents: Mapped[int]
-    note: Mapped[str | None]
+#: MariaDB's driver in pure Python takes several times as long: asked for by its name.
+DATABASES, BY_DEFAULT = ("sqlite", "postgresql", "mariadb"), ("sqlite", "postgresql")
 
 
 class Pass(NamedTuple):
@@ -51,38 +39,57 @@ class Pass(NamedTuple):
 
     what: str
     ours: Callable[..., Iterator[Any]]
-    plain: Callable[[], Iterator[Any]]
+    plain: Callable[[], Generator[Any, None, None]]
     #: What the source may cost; ``None``: a figure for comparison.
     bound: float | None = PASS_BOUND
+    #: Of the table: where a row takes long, and no side reads all in advance, a part says as much.
+    part: float = 1.0
+    #: Ordered by shop and id, else by id.
+    by_shop: bool = False
+
+    def at_90_percent(self, rows: int) -> Any:
+        """A cursor there."""
+        return ["shop,id", 899, rows] if self.by_shop else rows * 9 // 10 - 1
 
 
-def measure(*, quick: bool = False) -> list[Figure]:
-    """Measure on each kind of database."""
+def measure(*, quick: bool = False, only: str | None = None) -> list[Figure]:
+    """Measure on each kind of database, or on one; each figure is printed as it is there."""
     rows = QUICK_ROWS if quick else ROWS
     figures: list[Figure] = []
     with ExitStack() as stack:
-        for url in databases(stack):
-            engine = create_engine(url)
-            fill(engine, rows)
-            for case in passes(engine):
-                figures += _of_case(case, engine.dialect.name, rows, quick)
-            figures.append(_memory(url, engine.dialect.name, rows))
-            engine.dispose()
-            figures += _of_django(stack, url, engine.dialect.name, rows, quick)
+        for kind in (only,) if only else BY_DEFAULT:
+            for figure in _of_database(stack, kind, rows, quick):
+                print(f"  {as_line(figure)}", file=sys.stderr, flush=True)
+                figures.append(figure)
     return figures
 
 
-def _of_case(case: Pass, database: str, rows: int, quick: bool) -> list[Figure]:
-    where = f"{case.what} on {database}"
-    rounds = 2 if quick else ROUNDS
-    return [_whole(case, where, rows, rounds), _resumed(case, where, rows)]
+def _of_database(stack: ExitStack, kind: str, rows: int, quick: bool) -> Iterator[Figure]:
+    from benchmarks import selects
 
-
-def _of_django(stack: ExitStack, url: str, database: str, rows: int, quick: bool) -> list[Figure]:
-    figures: list[Figure] = []
+    try:
+        url = _database(stack, kind)
+    except MissingProgram as missing:
+        print(f"  without {kind}: {missing}", file=sys.stderr)
+        return
+    engine = create_engine(url)
+    selects.fill(engine, rows)
+    for case in selects.passes(engine):
+        yield from _of_case(case, kind, rows, quick)
+    engine.dispose()
+    yield _memory(url, kind, rows)
     for case in _django_passes(stack, url):
-        figures += _of_case(case, database, rows, quick)
-    return [*figures, _memory(url, database, rows, case="queryset")]
+        yield from _of_case(case, kind, rows, quick)
+    yield _memory(url, kind, rows, case="queryset")
+
+
+def _of_case(case: Pass, database: str, rows: int, quick: bool) -> Iterator[Figure]:
+    where = f"{case.what} on {database}"
+    part = int(rows * case.part)
+    _in_turns(case, 5 * CHUNK)  # have everything compiled and cached
+    pairs = [_in_turns(case, part) for _ in range(2 if quick else ROUNDS)]
+    yield _whole(pairs, case.bound, where, part)
+    yield _resumed(case, case.at_90_percent(rows), where)
 
 
 def _django_passes(stack: ExitStack, url: str) -> list[Pass]:
@@ -92,69 +99,13 @@ def _django_passes(stack: ExitStack, url: str) -> list[Pass]:
     return querysets.passes(stack.enter_context(alias_for(url)))
 
 
-def databases(stack: ExitStack) -> Iterator[str]:
-    """SQLite, and PostgreSQL where it is installed."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    yield f"sqlite:///{Path(folder, 'sales.db')}"
-    try:
-        server = stack.enter_context(Postgres())
-    except MissingProgram as missing:
-        print(f"  without PostgreSQL: {missing}", file=sys.stderr)
-        return
-    yield server.fresh_url()
-
-
-def fill(engine: Engine, rows: int) -> None:
-    """Make the table with so many rows."""
-    Base.metadata.create_all(engine)
-    with engine.begin() as connection:
-        for first in range(0, rows, 20_000):
-            numbers = range(first, min(first + 20_000, rows))
-            connection.execute(insert(Sale), [_sale(number) for number in numbers])
-    if engine.dialect.name == "postgresql":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE sales")
-
-
-def _sale(number: int) -> dict[str, Any]:
-    buyer, cents = f"buyer-{number % 5000}@example.com", number % 9973
-    return {"id": number, "shop": number * 7919 % 1000, "buyer": buyer, "cents": cents}
-
-
-def passes(engine: Engine) -> list[Pass]:
-    """What ``sources.select`` is measured with."""
-    table = Sale.__table__
-
-    def objects(**options: Any) -> Iterator[Any]:
-        return iter(sources.select(select(Sale), engine, batch=CHUNK, **options))
-
-    def plain_objects() -> Iterator[Any]:
-        with Session(engine) as session:
-            stmt = select(Sale).order_by(Sale.id).execution_options(yield_per=CHUNK)
-            yield from session.scalars(stmt)
-
-    def rows(**options: Any) -> Iterator[Any]:
-        return iter(sources.select(select(table), engine, batch=CHUNK, **options))
-
-    def plain_rows() -> Iterator[Any]:
-        with engine.connect().execution_options(yield_per=CHUNK) as connection:
-            yield from connection.execute(select(table).order_by(table.c.id))
-
-    def by_shop(**options: Any) -> Iterator[Any]:
-        stmt = select(Sale)
-        return iter(sources.select(stmt, engine, order_by="shop", batch=CHUNK, **options))
-
-    def plain_by_shop() -> Iterator[Any]:
-        with Session(engine) as session:
-            stmt = select(Sale).order_by(Sale.shop, Sale.id)
-            yield from session.scalars(stmt.execution_options(yield_per=CHUNK))
-
-    return [
-        Pass("select, objects", objects, plain_objects),
-        Pass("select, objects by shop", by_shop, plain_by_shop),
-        # A row of plain values costs so little that the queries of the pages are seen.
-        Pass("select, rows", rows, plain_rows, bound=None),
-    ]
+def _database(stack: ExitStack, kind: str) -> str:
+    if kind == "sqlite":
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        return f"sqlite:///{Path(folder, 'sales.db')}"
+    server = stack.enter_context(Postgres() if kind == "postgresql" else MariaDB())
+    assert isinstance(server, (Postgres, MariaDB))
+    return stack.enter_context(server.database())
 
 
 # -- a whole pass ----------------------------------------------------------------------------
@@ -163,42 +114,41 @@ def passes(engine: Engine) -> list[Pass]:
 class Spent(NamedTuple):
     """Seconds of one pass: by the clock, and of this process's processor time."""
 
-    clock: float
-    processor: float
+    clock: float = 0.0
+    processor: float = 0.0
 
 
-def _whole(case: Pass, where: str, rows: int, rounds: int) -> Figure:
-    spent: dict[str, list[Spent]] = {"ours": [], "plain": []}
-    for number in range(-1, rounds):
-        for side in ("ours", "plain") if number % 2 else ("plain", "ours"):
-            # Once over a part, to have everything compiled and cached.
-            taken = _consumed(getattr(case, side), rows if number >= 0 else 5 * CHUNK)
-            spent[side].append(taken)
-    pairs = list(zip(spent["ours"][1:], spent["plain"][1:], strict=True))
+def _in_turns(case: Pass, rows: int) -> tuple[Spent, Spent]:
+    """What both passes took, ours first."""
+    iterators, spent = (case.ours(), case.plain()), [Spent(), Spent()]
+    gc.collect()
+    for turn in range(TURNS):
+        for side in (0, 1) if turn % 2 else (1, 0):
+            clock, processor = time.perf_counter(), time.process_time()
+            for _ in islice(iterators[side], rows // TURNS):
+                pass
+            clock, processor = time.perf_counter() - clock, time.process_time() - processor
+            spent[side] = Spent(spent[side].clock + clock, spent[side].processor + processor)
+    iterators[1].close()  # and its cursor at the server
+    return spent[0], spent[1]
+
+
+def _whole(pairs: list[tuple[Spent, Spent]], bound: float | None, where: str, rows: int) -> Figure:
     ours, plain = (1e9 * median(pair[side].clock for pair in pairs) / rows for side in (0, 1))
     processor = median(a.processor / b.processor for a, b in pairs)
     return ratio_at_most(
         "keyset",
         f"{where}: a whole pass against a plain one",
         [a.clock / b.clock for a, b in pairs],
-        case.bound,
+        bound,
         note=f"{ours:,.0f} against {plain:,.0f} ns a row; {processor:.2f} × in processor time",
     )
-
-
-def _consumed(side: Callable[[], Iterator[Any]], rows: int) -> Spent:
-    gc.collect()
-    clock, processor = time.perf_counter(), time.process_time()
-    for _ in islice(side(), rows):
-        pass
-    return Spent(time.perf_counter() - clock, time.process_time() - processor)
 
 
 # -- the first item --------------------------------------------------------------------------
 
 
-def _resumed(case: Pass, where: str, rows: int) -> Figure:
-    _, late = next(islice(case.ours(), int(rows * 0.9) - 1, None))
+def _resumed(case: Pass, late: Any, where: str) -> Figure:
     early: list[float] = []
     resumed: list[float] = []
     for _ in range(RESUMES):
@@ -249,7 +199,9 @@ def _child(case: str, url: str, rows: int) -> list[float]:
         if case == "queryset":
             source = _django_passes(stack, url)[0].ours()
         else:
-            source = passes(create_engine(url))[0].ours()
+            from benchmarks import selects
+
+            source = selects.passes(create_engine(url))[0].ours()
         peaks = []
         for part in (rows // 10, rows):
             for _ in islice(source, part):

@@ -31,13 +31,13 @@ def passes(alias: str) -> list[Pass]:
     """The passes over a database of Django's, each against ``iterator()`` with the same chunks."""
     sales = Sale.objects.using(alias)
 
-    def against_iterator(what: str, plain: Any, order_by: str | None = None) -> Pass:
+    def against_iterator(what: str, plain: Any, *, by_shop: bool = False) -> Pass:
         def ours(**options: Any) -> Iterator[Any]:
-            return iter(sources.queryset(plain, order_by=order_by, batch=CHUNK, **options))
+            return iter(sources.queryset(plain, batch=CHUNK, **options))
 
-        return Pass(what, ours, lambda: plain.iterator(chunk_size=CHUNK))
+        return Pass(what, ours, lambda: plain.iterator(chunk_size=CHUNK), by_shop=by_shop)
 
     return [
         against_iterator("queryset, objects", sales.order_by("id")),
-        against_iterator("queryset, objects by shop", sales.order_by("shop", "id")),
+        against_iterator("queryset, objects by shop", sales.order_by("shop", "id"), by_shop=True),
     ]

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from celery_graceful.doctor.commands.search import commands_in_words
 from celery_graceful.doctor.commands.shell_syntax import Word
+from celery_graceful.doctor.commands.shell_text import Finder
 from celery_graceful.doctor.commands.worker_command import Command
 from celery_graceful.doctor.facts import Deployed, Given, Manager, read_duration
 from celery_graceful.doctor.readers.compose_project import Project
 from celery_graceful.doctor.readers.dockerfile import Image, images, last_of
 from celery_graceful.doctor.readers.entry import Entry
 from celery_graceful.doctor.readers.entry_scripts import Copied, finder
+from celery_graceful.doctor.readers.project_images import project_finder
 from celery_graceful.doctor.readers.texts import (
     env_file,
     filled_in,
@@ -113,6 +115,8 @@ class _Service:
         copied = (*self._mounted(), *(self.image.copied if built else self.beside.copied()))
         workdir = self.text(self.service.get("working_dir")) or self.image.workdir
         find = finder(copied, folders, workdir)
+        if not built:
+            find = _first_of(find, project_finder(self.service.place.file))
         return commands_in_words(words, written=written, find=find, variables=known)
 
     def _words(self, node: Node, *, filled: bool = True) -> list[Word]:
@@ -163,6 +167,10 @@ class _Service:
         for source, target in self._volumes():
             if source.startswith(".") and target:
                 yield Copied(source.removeprefix("./") or ".", target)
+
+
+def _first_of(nearest: Finder, others: Finder) -> Finder:
+    return lambda word: nearest(word) or others(word)
 
 
 def _copies(service: Node) -> Given[int] | None:

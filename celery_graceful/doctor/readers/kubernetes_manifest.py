@@ -12,6 +12,7 @@ from celery_graceful.doctor.commands.shell_syntax import Word
 from celery_graceful.doctor.commands.worker_command import Command
 from celery_graceful.doctor.facts import Beside, Deployed, Given, Hook, Manager, Probe
 from celery_graceful.doctor.readers.entry import Entry
+from celery_graceful.doctor.readers.project_images import project_finder
 from celery_graceful.doctor.readers.texts import signal_name, values_of
 from celery_graceful.doctor.readers.yaml_tree import Node
 from celery_graceful.grace.kubernetes import sleeps
@@ -85,7 +86,9 @@ class _Object:
             Word(_REFERENCE.sub(value, self.text(each)), each.text_line, own.place.file)
             for each in nodes
         ]
-        return commands_in_words(words, written=[each.text for each in nodes], variables=known)
+        written = [each.text for each in nodes]
+        find = project_finder(own.place.file)
+        return commands_in_words(words, written=written, find=find, variables=known)
 
     def _worker(
         self, pod: Node, own: Node, others: list[Node], environment: dict[str, Given[str]]
