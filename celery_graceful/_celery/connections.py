@@ -195,15 +195,15 @@ def _of_backend(app: Any, setting: str, url: str) -> dict[str, Any]:
         options = _without(backend.connparams, _NOT_OURS)
     except Exception as exc:  # a library that is missing, a port that is none, TLS unlike its URL
         raise _unusable(setting, (url,), exc) from exc
-    told = app.conf.get("result_backend_transport_options") or {}
-    prefix = told.get("global_keyprefix")
+    given = app.conf.get("result_backend_transport_options") or {}
+    prefix = given.get("global_keyprefix")
     if prefix:
         options["global_keyprefix"] = f"{prefix}_"  # as Celery's backends join it with a key
     hosts = options.pop("hosts", None)
     if hosts is not None:
         options["sentinels"] = [(host["host"], host["port"]) for host in hosts]
         for name in ("master_name", "sentinel_kwargs", "min_other_sentinels"):
-            options[name] = told.get(name)
+            options[name] = given.get(name)
     return options
 
 

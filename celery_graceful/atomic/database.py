@@ -24,7 +24,7 @@ class Claim(NamedTuple):
     id: str
     #: The execution's fence.
     fence: int
-    #: When the run began, as its record says: tells runs apart that have one id.
+    #: When the run began, as its record says: distinguishes runs that have one id.
     started: str
     #: Names this execution alone; what it writes later is guarded by it.
     execution: str

@@ -62,7 +62,7 @@ class StatementGuard:
         self._tables: set[str] = set()
 
     def install(self) -> None:
-        """Look at each statement from now on."""
+        """Check each statement from now on."""
         # At the bottom: items may push and pop wrappers of their own.
         self._connection.execute_wrappers.insert(0, self)
 

@@ -130,7 +130,7 @@ def worker_row(worker: WorkerStatus) -> tuple[str, ...]:
 
 def processes_of(app: str) -> list[dict[str, Any]]:
     """The background processes of an app; an unreadable registry is reported on stderr."""
-    from celery_graceful.views.background_processes import processes_as_data
+    from celery_graceful.views.maintenance import processes_as_data
 
     found, trouble = processes_as_data(app)
     if trouble:

@@ -24,10 +24,9 @@ from celery_graceful.execution.loop.pacing import Pacing
 from celery_graceful.execution.results.progress import ProgressReport
 from celery_graceful.execution.stopping import limits
 from celery_graceful.execution.stopping.conditions import StopConditions
-from celery_graceful.model.adjustments import read_adjustments
 from celery_graceful.model.run.cursor import Checkpoint
 from celery_graceful.model.run.reasons import StopReason
-from celery_graceful.model.run_options import readable_options
+from celery_graceful.model.run_options import read_adjustments, readable_options
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.stop.flag import StopFlag
 from celery_graceful.text.counting import counted
@@ -203,7 +202,7 @@ class OwnedRun:
             os.kill(os.getpid(), TERM_SIGNAL)
 
     def tick_failed(self) -> None:
-        """The loop looks at each tick, and finds a stop or a checkpoint that is due."""
+        """The loop checks at each tick, and finds a stop or a checkpoint that is due."""
         self.execution.fuse.clear()
 
     def on_term_signal(self) -> bool:

@@ -139,7 +139,7 @@ class Maintenance:
         return result
 
     def watch(self, result: DownResult, timeout: Duration | None = None) -> Iterator[BarrierState]:
-        """Look at the workers after a ``down``, several times a second, until all have paused.
+        """Check the workers after a ``down``, several times a second, until all have paused.
 
         The last value is the state then.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celery_graceful.maintenance")
 
-#: Seconds between two looks at the store.
+#: Seconds between two readings of the store.
 LOOK_EVERY = 0.2
 #: Seconds for which an answer over the broker counts.
 REPLIES_COUNT_FOR = 2.0
@@ -44,7 +44,7 @@ _NAMED = 20
 def watch(
     runtime: Runtime, mode: Mode, scopes: Collection[Scope], timeout: float | None = None
 ) -> Iterator[BarrierState]:
-    """Look at the workers until each live one has paused what ``scopes`` hold.
+    """Check the workers until each live one has paused what ``scopes`` hold.
 
     Ends when nothing is waited for any more; the last value is the state then.
 
@@ -85,7 +85,7 @@ def look(runtime: Runtime, mode: Mode, replies: BrokerReplies) -> BarrierState:
 
 
 class Barrier:
-    """Looks at the workers again and again; remembers what they answered over the broker.
+    """Checks the workers again and again; remembers what they answered over the broker.
 
     Args:
         runtime: of the app.

@@ -1,9 +1,10 @@
-"""What a run was asked when it was started by ``graceful.runs.start``; travels with the run."""
+"""What a run was asked at its start, and what operators adjust while it runs; kept with it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from celery_graceful.text import strict_json
 
@@ -11,6 +12,10 @@ from celery_graceful.text import strict_json
 MOST_TEXT = 64 * 1024
 #: The most tags of a run, and the most characters of one.
 MOST_TAGS, LONGEST_TAG = 20, 200
+#: The same of what is adjusted.
+_MOST_ADJUSTED = 4096
+_HIGHEST_PRIORITY = 255
+_MOST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +100,63 @@ def readable_options(text: str) -> RunOptions:
         return read_options(text)
     except ValueError:
         return NO_OPTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustments:
+    """What is in force instead of the task's options and the message's own way.
+
+    Operators change it while the run is under way.
+    """
+
+    #: Seconds between two checkpoints; 0: as the task says.
+    checkpoint_interval: float = 0.0
+    #: Items in a batch; 0: as the source says.
+    batch_size: int = 0
+    #: Where its next messages go; empty: where they went.
+    queue: str = ""
+    #: Of its next messages; ``None``: as before.
+    priority: int | None = None
+
+    def text(self) -> str:
+        """As it is kept: only what is adjusted; empty if nothing is."""
+        given = {name: value for name, value in asdict(self).items() if value not in (0, "", None)}
+        if self.priority is not None:
+            given["priority"] = self.priority
+        return json.dumps(given, separators=(",", ":")) if given else ""
+
+    def with_changes(self, changes: dict[str, Any]) -> Adjustments:
+        """The same with other values for some names.
+
+        Raises:
+            ValueError: a value cannot be what it is; the message says which and why.
+            TypeError: there is nothing of that name to adjust.
+        """
+        if unknown := sorted(changes.keys() - asdict(self).keys()):
+            known = ", ".join(asdict(self))
+            raise TypeError(f"adjust has no argument {unknown[0]!r}; it has {known}")
+        return _checked(replace(self, **changes))
+
+
+def _checked(given: Adjustments) -> Adjustments:
+    interval, size, priority = given.checkpoint_interval, given.batch_size, given.priority
+    if not 0 <= interval < 1e9:
+        raise ValueError(f"checkpoint_interval: {interval!r} is no number of seconds")
+    if type(size) is not int or not 0 <= size < 2**31:
+        raise ValueError(f"batch_size: {size!r} is no number of items")
+    if not isinstance(given.queue, str) or len(given.queue.encode("utf-8", "replace")) > _MOST_NAME:
+        raise ValueError(f"queue: {given.queue!r:.100} is no name of a queue")
+    if priority is not None and (type(priority) is not int or not 0 <= priority <= 255):
+        raise ValueError(f"priority: {priority!r} is none; write 0 to {_HIGHEST_PRIORITY}")
+    return given
+
+
+def read_adjustments(text: str) -> Adjustments:
+    """The adjustments in a text; none where it cannot be read: that must not stop a run."""
+    if not text:
+        return Adjustments()
+    try:
+        data = strict_json.loads(text, _MOST_ADJUSTED)
+        return Adjustments().with_changes(data)
+    except (ValueError, TypeError, AttributeError):
+        return Adjustments()

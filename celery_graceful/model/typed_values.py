@@ -100,7 +100,7 @@ def _write_moment(value: datetime | time, where: str) -> Any:
     if zone is not None and not isinstance(zone, ZoneInfo):
         offset = value.utcoffset()
         if offset is None:
-            raise CursorError(f"{where} has a time zone that tells no offset: {shown(value)}")
+            raise CursorError(f"{where} has a time zone that gives no offset: {shown(value)}")
         # Apart: Python reads an offset of less than a second as none.
         naive = value.replace(tzinfo=None)
         return [naive.isoformat(), value.fold, offset // timedelta(microseconds=1)]

@@ -17,7 +17,7 @@ from celery_graceful.processes.start_options import TAG
 
 #: Seconds after SIGKILL until a process that is still there counts as unkillable.
 _KILL_PATIENCE = 2.0
-#: Seconds between two looks at processes that were asked to end, and between two rounds of SIGKILL.
+#: Seconds between two checks of processes that were asked to end, and two rounds of SIGKILL.
 _LOOK_EVERY, _KILL_EVERY = 0.01, 0.05
 #: Seconds by which the clocks of the registry and of the system may differ.
 _CLOCKS = 2.0

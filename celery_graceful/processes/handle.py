@@ -24,7 +24,7 @@ from celery_graceful.text.counting import pids
 _START, _ANSWER = 30.0, 5.0
 #: Seconds after the grace until a guardian counts as stuck: it should have ended a second before.
 _STUCK = COMMAND_MOMENT + KILL_PATIENCE + 1.0
-#: Seconds between two looks at how much time the worker has left.
+#: Seconds between two checks of how much time the worker has left.
 _LOOK_EVERY = 0.2
 #: Seconds of grace that are always given, and that are kept for the task's own end after it.
 _LEAST, _RESERVE = 0.5, 0.4

@@ -41,7 +41,7 @@ class _Answer(ABC):
         if taken:
             raise ProcessError(
                 f"not started: {self} answers already, so another process is there, and this one "
-                "could not be told from it: end that one, or use another place"
+                "could not be distinguished from it: end that one, or use another place"
             )
         return self
 
@@ -126,7 +126,7 @@ class _Path:
 
 
 class _Search:
-    """Looks at whole lines of one process, and at the last one while it is being written."""
+    """Reads whole lines of one process, and the last one while it is being written."""
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
         self._pattern = pattern

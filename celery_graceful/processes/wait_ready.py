@@ -15,7 +15,7 @@ from celery_graceful.processes.start_options import Begins, StartOptions
 
 #: Seconds of the first pause, the factor of each next one, seconds of the longest.
 _FIRST, _FACTOR, _LONGEST = 0.005, 1.5, 0.25
-#: Seconds between two looks at whether another process is still there.
+#: Seconds between two checks whether another process is still there.
 _FREE_EVERY = 0.1
 #: How many lines of output an error shows.
 _SHOWN_LINES = 20

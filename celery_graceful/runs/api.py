@@ -1,4 +1,4 @@
-"""``graceful.runs``: the one way to look at runs and to operate them."""
+"""``graceful.runs``: the one way to list runs and to operate them."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from celery_graceful._celery.message.bodies import check_accepted
 from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful._celery.message.publish import Sender, publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
-from celery_graceful.model.adjustments import read_adjustments
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.model.run.verdict import raised
+from celery_graceful.model.run_options import read_adjustments
 from celery_graceful.runs.transition import transition
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery

@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources.cursors import whole_cursor
 from celery_graceful.text.counting import counted
 
 #: Says how many items a batch gets, at most as many as were asked for; set where a worker runs it.
@@ -55,3 +54,21 @@ def numbers(start: int, stop: int, *, cursor: int | None = None) -> Iterator[tup
     first = start if done is None else max(start, done + 1)
     left = range(first, stop)
     return zip(left, left, strict=True)
+
+
+def whole_cursor(source: str, cursor: object, *, least: int | None = 0) -> int | None:
+    """``cursor`` when it is a whole number of at least ``least``, or ``None``.
+
+    Raises:
+        CursorError: it is anything else; names ``source``.
+    """
+    if cursor is None:
+        return None
+    if isinstance(cursor, bool) or not isinstance(cursor, int):
+        raise CursorError(
+            f"{source}: the cursor must be a whole number or None, not {cursor!r};"
+            " pass on the cursor that the source yielded"
+        )
+    if least is not None and cursor < least:
+        raise CursorError(f"{source}: the cursor must be {least} or more, not {cursor}")
+    return cursor

@@ -43,7 +43,7 @@ def redis_scan(
         client: a client of redis-py or valkey-py. Not of a cluster: its nodes are scanned one by
             one.
         match: a glob pattern of keys.
-        count: about how many keys the server looks at for a batch.
+        count: about how many keys the server examines for a batch.
         type: only keys of this type, such as ``"hash"``.
         cursor: the last cursor that was yielded; ``None`` for the start. It is [scan cursor, index
             in the batch, digest of the batch, id of the server].
@@ -224,7 +224,7 @@ def _warn_of_restart(scan: _Scan) -> None:
 
 
 def _digest(batch: list[Any]) -> str:
-    """What tells a batch from another one: its keys, fields or members in their order."""
+    """What distinguishes a batch from another one: its keys, fields or members in their order."""
     digest = hashlib.blake2b(digest_size=12)
     for item in batch:
         name = item[0] if isinstance(item, (tuple, list)) else item

@@ -10,7 +10,7 @@ from celery_graceful.stop import flag
 
 __all__ = ["sleep", "stopping", "time_left", "time_to_end"]
 
-#: How often a sleeping task looks at the flag, in seconds.
+#: How often a sleeping task checks the flag, in seconds.
 TICK = 0.05
 
 

@@ -35,7 +35,7 @@ _refused: str | None = None
 
 
 def owned(worker: str) -> StopFlag:
-    """Create the flag of a worker whose main process this is, and tell children of it.
+    """Create the flag of a worker whose main process this is, and let children find it.
 
     Args:
         worker: its node name, a slash, and what no other start of it has.
@@ -52,9 +52,9 @@ def owned(worker: str) -> StopFlag:
     finally:
         if not path.startswith("/proc/"):
             os.close(handle)
-    told = os.environ[ENVIRONMENT] = json.dumps([os.getpid(), path, worker])
+    address = os.environ[ENVIRONMENT] = json.dumps([os.getpid(), path, worker])
     _flag = StopFlag(memory, os.getpid(), worker)
-    _owned[_node(worker)] = _flag, told
+    _owned[_node(worker)] = _flag, address
     return _flag
 
 
@@ -73,12 +73,12 @@ def current(node: str | None = None) -> StopFlag | None:
         if len(_owned) > 1:
             return _owned.get(node or "", (_flag,))[0]
         return _flag
-    told = os.environ.get(ENVIRONMENT)
-    if not told or told == _refused:
+    address = os.environ.get(ENVIRONMENT)
+    if not address or address == _refused:
         return None
-    _flag = _open(told)
+    _flag = _open(address)
     if _flag is None:
-        _refused = told
+        _refused = address
     return _flag
 
 
@@ -124,16 +124,16 @@ def withdraw(worker: str | None = None) -> None:
         _remove(os.environ.pop(ENVIRONMENT, None))
         _flag = None
         return
-    flag, told = _owned.pop(_node(worker), (None, None))
-    _remove(told)
-    if told is not None and os.environ.get(ENVIRONMENT) == told:
+    flag, address = _owned.pop(_node(worker), (None, None))
+    _remove(address)
+    if address is not None and os.environ.get(ENVIRONMENT) == address:
         del os.environ[ENVIRONMENT]
     if flag is not None and flag is _flag:
         _flag = next((other for other, _ in reversed(_owned.values())), None)
 
 
-def _remove(told: str | None) -> None:
-    named = _read(told) if told else None
+def _remove(address: str | None) -> None:
+    named = _read(address) if address else None
     if named is None or named.pid != os.getpid():
         return
     if named.path.startswith("/proc/"):
@@ -154,10 +154,10 @@ class _Named(NamedTuple):
     worker: str
 
 
-def _read(told: str) -> _Named | None:
+def _read(address: str) -> _Named | None:
     """What the environment says; anybody may have written it."""
     try:
-        pid, path, worker = json.loads(told)
+        pid, path, worker = json.loads(address)
     except (ValueError, TypeError, RecursionError):
         return None
     if type(pid) is int and type(path) is str and type(worker) is str:
@@ -192,9 +192,9 @@ def _shared_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _open(told: str) -> StopFlag | None:
-    """Open the flag another process told us of; only a direct child may trust it."""
-    named = _read(told)
+def _open(address: str) -> StopFlag | None:
+    """Open the flag that another process has named; only a direct child may trust it."""
+    named = _read(address)
     if named is None:
         return None
     # What this very process wrote before it was re-executed is no longer true.

@@ -20,7 +20,7 @@ _DEADLINE, _CUT, _FOR_TASKS = 24, 32, 40
 _SNAPSHOT, _SNAPSHOT_SIZE = 64, 64 * 1024
 #: How much memory a flag needs, in bytes.
 SIZE = _SNAPSHOT + _SNAPSHOT_SIZE
-#: Seconds between two looks at whether the worker takes no more messages.
+#: Seconds between two checks whether the worker takes no more messages.
 _LOOK = 0.01
 _CODES = {StopReason.SHUTDOWN: 1, StopReason.MAINTENANCE: 2}
 _REASONS = {code: reason for reason, code in _CODES.items()}
@@ -109,7 +109,7 @@ class StopFlag:
     # -- the main process writes ------------------------------------------------------------
 
     def raise_(self, reason: StopReason, *, cold: bool = False) -> bool:
-        """Raise the flag; it is never lowered. Returns whether it was down until now."""
+        """Raise the flag; it is never cleared. Returns whether it was down until now."""
         if cold:
             self.memory[_COLD] = 1
         if self.memory[_REASON]:

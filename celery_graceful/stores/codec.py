@@ -89,7 +89,7 @@ def readable(value: bytes) -> str:
 
 
 def extra_of(record: Record) -> str:
-    """The fields of ``record`` that no store looks at, as one ASCII JSON object."""
+    """The fields of ``record`` that no store reads, as one ASCII JSON object."""
     r = record
     outcome = "null" if r.outcome is None else f'"{r.outcome.value}"'
     return (

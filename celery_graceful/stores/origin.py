@@ -28,5 +28,5 @@ def address_of(url: str, derived: Derived | None) -> str:
 
 
 def setting_of(derived: Derived | None) -> str:
-    """The setting to look at when something is wrong with the address."""
+    """The setting to check when something is wrong with the address."""
     return SETTING if derived is None else derived.setting

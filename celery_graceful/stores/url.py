@@ -168,6 +168,6 @@ def _sql(
 
 def _django(url: str, namespace: str, timeout: float, options: Mapping[str, Any] | None) -> Store:
     from celery_graceful.stores.sql.django_alias import make_django_engine
-    from celery_graceful.stores.sql.django_store import DjangoStore
+    from celery_graceful.stores.sql.store import DjangoStore
 
     return DjangoStore(make_django_engine(url, timeout, options), namespace, address=url)

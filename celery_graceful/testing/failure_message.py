@@ -1,4 +1,4 @@
-"""The message of a failed trial: where, what differed, each execution, and what to look at."""
+"""The message of a failed trial: where, what differed, each execution, and what to check."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _name(one: Seen) -> str:
 
 
 def advice(part: str, how: How | None, changed: Collection[str]) -> str:
-    """What to look at when ``part`` differs after executions that ended like ``how``."""
+    """What to check when ``part`` differs after executions that ended like ``how``."""
     if how is None:
         return LEFT_BEHIND
     if part == "error":
@@ -195,7 +195,7 @@ def advice(part: str, how: How | None, changed: Collection[str]) -> str:
 
 
 def error_hint(error: BaseException | None, changed: Collection[str]) -> str:
-    """What to look at when an execution raised."""
+    """What to check when an execution raised."""
     if isinstance(error, CursorError):
         return "the cursors and the carry: each has to come back equal and of the same type."
     if isinstance(error, TransactionError):

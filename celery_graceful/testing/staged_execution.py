@@ -83,7 +83,7 @@ class StagedExecution(Execution):
 
 
 class StagedJournal(NullJournal):
-    """The stage looks at every item, and checks it itself."""
+    """The stage examines every item, and checks it itself."""
 
     def __init__(self, execution: StagedExecution) -> None:
         super().__init__(execution)

@@ -42,7 +42,7 @@ def read_regular(path: str | os.PathLike[str], most: int, *, own: bool = False) 
 
 
 def _read(fd: int, most: int, path: object) -> bytes:
-    parts, left = [], most + 1  # the size that fstat tells is none under /proc
+    parts, left = [], most + 1  # the size that fstat reports is 0 under /proc
     while left > 0 and (part := os.read(fd, min(left, 1 << 20))):
         parts.append(part)
         left -= len(part)

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from celery_graceful.errors import ProcessError
 from celery_graceful.maintenance.barrier import BarrierState, Block, WorkerStatus
 from celery_graceful.maintenance.worker_details import NO_DETAILS, Details
 from celery_graceful.model.maintenance.mode import Mode, Scope
+from celery_graceful.processes.registry import entries
+from celery_graceful.text.masking import mask_text
 
 if TYPE_CHECKING:
     from celery_graceful.maintenance.api import Status
@@ -19,8 +22,21 @@ if TYPE_CHECKING:
     from celery_graceful.maintenance.scopes import Awaited, Plan
     from celery_graceful.runtime import Runtime
 
+
 #: Raised when a field changes its meaning or goes away.
 SCHEMA = 1
+#: What a worker's view has of its report, by the names there.
+_REPORTED = {
+    "pid": "pid",
+    "pool": "pool",
+    "version": "version",
+    "forced": "forced",
+    "queues": "queues",
+    "exempt_queues": "exempt",
+    "slots": "slots",
+    "busy_count": "busy_count",
+    "parked": "parked",
+}
 
 
 def status_as_data(runtime: Runtime, status: Status) -> dict[str, Any]:
@@ -109,20 +125,6 @@ def mode_as_data(mode: Mode, now: float) -> dict[str, Any]:
     }
 
 
-#: What a worker's view has of its report, by the names there.
-_REPORTED = {
-    "pid": "pid",
-    "pool": "pool",
-    "version": "version",
-    "forced": "forced",
-    "queues": "queues",
-    "exempt_queues": "exempt",
-    "slots": "slots",
-    "busy_count": "busy_count",
-    "parked": "parked",
-}
-
-
 def worker_as_data(worker: WorkerStatus) -> dict[str, Any]:
     """What a worker does, and what it is waited for."""
     report = worker.report
@@ -177,3 +179,16 @@ def _awaited(awaited: Awaited) -> dict[str, Any]:
 
 def _scope(scope: Scope) -> dict[str, str]:
     return {"kind": scope.kind.value, "name": scope.name}
+
+
+def processes_as_data(app: str) -> tuple[list[dict[str, Any]], str]:
+    """The processes of an app, by its namespace.
+
+    Returns:
+        The processes, and why the registry cannot be read; empty when it can.
+    """
+    try:
+        found = entries(app)
+    except (OSError, ProcessError) as exc:
+        return [], str(exc)
+    return [{**asdict(entry), "command": mask_text(entry.command)} for entry in found], ""

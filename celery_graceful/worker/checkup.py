@@ -27,7 +27,7 @@ LOGGED_AT_START = ("GD704", "GD808")
 
 
 class CheckupStep(ContainedStep):
-    """Lets the doctor look at a worker once it is ready, in a thread that nobody waits for."""
+    """Lets the doctor examine a worker once it is ready, in a thread that nobody waits for."""
 
     requires = ("celery_graceful.worker.maintenance.steps:MaintenanceStep",)
     vital = False

@@ -243,7 +243,7 @@ class LeaseRenewer:
         self._write(RunKey(task, run_id), event)
 
     def is_run(self, task: str, run_id: str, generation: int, redelivered: bool) -> bool:
-        """Whether a message of an unknown task belongs to a run, which is then told unroutable."""
+        """Whether a message of an unknown task is that of a run, which is then unroutable."""
         run = RunKey(task, run_id)
         if self._store_is_away():
             return generation > 0

@@ -47,7 +47,7 @@ class Rounds:
         self._every = every
         self._retry = retry
         self._on_trouble = on_trouble
-        self._told = ""
+        self._logged = ""
         self._stopping = False
 
     def start(self) -> None:
@@ -76,17 +76,17 @@ class Rounds:
         except StoreError as exc:
             self._tell("Runs can neither be admitted nor saved: %s", exc)
         except Exception as exc:
-            if self._told != repr(exc):
-                logger.exception("The lease_renewer of runs met an error and goes on")
-            self._told = repr(exc)
+            if self._logged != repr(exc):
+                logger.exception("The lease renewer of runs met an error and continues")
+            self._logged = repr(exc)
         else:
-            self._told = ""
+            self._logged = ""
             return True
         self._on_trouble()
         return False
 
     def _tell(self, message: str, exc: StoreError) -> None:
         # By its kind: texts differ from one attempt to the next.
-        if self._told != type(exc).__name__:
+        if self._logged != type(exc).__name__:
             logger.error(message, exc)
-        self._told = type(exc).__name__
+        self._logged = type(exc).__name__

@@ -243,7 +243,7 @@ class GracefulStep(ContainedStep):
         return [] if maintenance is None else snapshot(maintenance.gate.waiting)
 
     def _before_leaving(self) -> None:
-        """The process ends here and now: what others would wait for has to be told."""
+        """The process ends here and now: what others would wait for has to be reported."""
         self.lease_renewer.stop()
         self.renewals.stop()
         maintenance = getattr(self.worker, "graceful_maintenance", None)

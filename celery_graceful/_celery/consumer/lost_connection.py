@@ -73,7 +73,7 @@ def notice_lost_connection(worker: Any, hub: Any, every: float) -> None:
     def look() -> None:
         connection = connection_of(worker)
         if connection is not None and not connection.connected:
-            raise RecoverableConnectionError("the connection was closed, and nobody was told")
+            raise RecoverableConnectionError("the connection was closed, and nobody was notified")
 
     if getattr(worker.consumer.connection.transport, "driver_type", "") == "amqp":
         hub.call_repeatedly(every, look)

@@ -38,7 +38,7 @@ logger = logging.getLogger("celery_graceful.worker")
 # Celery's type stubs leave out what is private in it, which is what this module is about.
 Request: Any = _Request
 state: Any = _typed_state
-#: In the words of billiard, whose error tells it in no other way.
+#: In the words of billiard, whose error has it in no other form.
 _ENDED_BY = re.compile(r"signal \d+(?: \(\w+\))?|exitcode -?\d+")
 
 

@@ -94,7 +94,7 @@ def leave_unknown_runs(worker: Any, is_run: Callable[[str, str, int, bool], bool
 
     Args:
         worker: a worker that has not started to consume.
-        is_run: told task, id, generation and whether it was redelivered; returns whether the
+        is_run: gets task, id, generation and whether it was redelivered; returns whether the
             message belongs to a run, which is then left to other workers.
     """
     consumer = worker.consumer

@@ -15,7 +15,7 @@ from celery_graceful._celery.worker_parts import connection_of, loop_of, task_co
 
 logger = logging.getLogger("celery_graceful.worker")
 
-#: How long one look at the connection waits, and all of them together, in seconds.
+#: How long one check of the connection waits, and all of them together, in seconds.
 _LOOK, _BOUND = 0.2, 1.0
 
 
@@ -44,7 +44,7 @@ def stop_consuming(worker: Any) -> bool:
 def wake_poll(worker: Any) -> None:
     """End the BRPOP a stopping worker on Redis waits in, so that it need not wait it out.
 
-    Celery looks at its stop flag when the poll returns, up to a second later, and waits for the
+    Celery checks its stop flag when the poll returns, up to a second later, and waits for the
     poll once more when it closes the channel. Called from a thread of its own, on a connection of
     its own. Where the server does not allow it, the worker stops as slowly as without us.
     """

@@ -139,7 +139,7 @@ class _NotRedis(Exception):
 
 
 class _Clock:
-    """The time of this host, as kombu takes it, which never goes back: a score that is lowered
+    """The time of this host, as kombu takes it, which never goes back: a score that decreases
     when the host's clock is set back would look overdue to all others."""
 
     def __init__(self) -> None:

@@ -153,7 +153,7 @@ def task_and_id(app: Any, message: Any) -> tuple[str, str]:
         Empty texts for what the message does not say, and for a body that cannot be read.
     """
     headers = message.headers or {}
-    asked = headers if "task" in headers else _decoded(app, message)  # as Celery tells them apart
+    asked = headers if "task" in headers else _decoded(app, message)  # as Celery distinguishes them
     task, task_id = asked.get("task"), asked.get("id")
     return task if isinstance(task, str) else "", task_id if isinstance(task_id, str) else ""
 

@@ -48,7 +48,7 @@ def broker_identity(app: Any) -> str:
 
 
 def broker_shown(app: Any) -> str:
-    """The same for people: it tells TLS, as ``rediss://`` or ``amqps://``.
+    """The same for people: it shows TLS, as ``rediss://`` or ``amqps://``.
 
     The identity does not: a broker is the same one with and without.
     """

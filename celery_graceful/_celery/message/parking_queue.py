@@ -73,7 +73,7 @@ class Lot:
 
         The connection is kept for the next ones, until :meth:`close`.
 
-        What could not be sent is told in the log. A message that is here and is then not
+        What could not be sent is logged. A message that is here and is then not
         acknowledged where it came from is in both places.
         """
         return self._send_each(requests, self._parked, f"parked in {self.name}")

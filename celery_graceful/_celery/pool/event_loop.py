@@ -17,7 +17,7 @@ from celery_graceful._celery.worker_parts import connection_of, processes_of
 
 logger = logging.getLogger("celery_graceful.worker")
 
-#: Seconds between two looks where there is no event loop.
+#: Seconds between two checks where there is no event loop.
 _LOOK = 0.05
 #: How long a turn of the event loop lasts at most, in seconds.
 _TURN = 0.5

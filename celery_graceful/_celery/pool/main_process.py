@@ -35,7 +35,7 @@ _STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP")
 def watch_signals(before: Callable[[str, bool], bool]) -> None:
     """Call ``before(signal_name, cold)`` whenever Celery is about to handle a stop signal.
 
-    ``cold`` tells that Celery will kill what runs. When ``before`` returns false, Celery's own
+    ``cold`` means that Celery will kill what runs. When ``before`` returns false, Celery's own
     handler is left out. Has to run in the main thread, after Celery has installed its handlers;
     does nothing in other threads (an embedded worker has no handlers).
     """

@@ -37,7 +37,7 @@ class Returned(Reject):
 
 
 class ExecutionLeft(Returned):
-    """An execution gives its message back without having told the store."""
+    """An execution gives its message back without a word to the store."""
 
     def __init__(self, reason: str, fence: int) -> None:
         super().__init__(reason)

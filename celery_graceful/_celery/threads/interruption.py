@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from celery_graceful._celery.threads.greenlets import greenlet_here, threads_are_greenlets
 from celery_graceful._celery.threads.native import native_sleep
 
-#: Seconds between two looks at whether a throw is done.
+#: Seconds between two checks whether a throw is done.
 _LOOK = 0.0005
 #: Steps within which a thread that runs meets an exception that was raised in it; one would do.
 _STEPS = 100

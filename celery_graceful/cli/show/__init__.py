@@ -1,1 +1,1 @@
-"""Commands that look at runs: a list, one run, live tables."""
+"""Commands that show runs: a list, one run, live tables."""

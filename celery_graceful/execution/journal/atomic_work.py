@@ -113,7 +113,7 @@ class RunRow:
 
 
 def _started(record: Record) -> str:
-    """Tells runs of one id apart, and a run from itself before an operator has rewound it.
+    """Distinguishes runs of one id, and a run from itself before an operator has rewound it.
 
     In at most 32 characters.
     """

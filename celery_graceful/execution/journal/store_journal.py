@@ -20,7 +20,7 @@ from celery_graceful.execution.stopping.conditions import REASON_OF, StopConditi
 from celery_graceful.model.run.cursor import Checkpoint, decode, encode
 from celery_graceful.model.run.reasons import StopReason
 from celery_graceful.model.run.record import Request
-from celery_graceful.runs.operating import heard
+from celery_graceful.runs.operating import operator_requests
 from celery_graceful.runs.quarantined_items import ENVELOPE, envelope_entry
 from celery_graceful.runs.ticket import Ticket
 from celery_graceful.text.counting import counted
@@ -175,7 +175,7 @@ class StoreJournal:
     def _look_for_operators(self, now: float) -> None:
         self._look_due = math.inf
         try:
-            stands = heard.look(self._ticket)
+            stands = operator_requests.look(self._ticket)
         except StoreError as exc:  # the next checkpoint deals with that
             logger.debug("%s: cannot be looked at: %s", self._ticket.run, exc)
             return
@@ -192,7 +192,7 @@ class StoreJournal:
 
     def _see_adjusted(self) -> None:
         try:
-            adjusted = heard.note_adjusted(self._ticket)
+            adjusted = operator_requests.note_adjusted(self._ticket)
         except StoreError as exc:  # it is asked for again with the next checkpoint
             logger.warning("%s: what was adjusted is not known yet: %s", self._ticket.run, exc)
             return

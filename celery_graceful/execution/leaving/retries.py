@@ -29,9 +29,9 @@ from celery_graceful.execution.leaving.ways_out import (
 )
 from celery_graceful.execution.owned import OwnedRun, owned_run
 from celery_graceful.execution.stopping import base_exceptions
-from celery_graceful.model.adjustments import read_adjustments
 from celery_graceful.model.run.cursor import encode
 from celery_graceful.model.run.verdict import Verdict
+from celery_graceful.model.run_options import read_adjustments
 
 if TYPE_CHECKING:
     from celery_graceful.execution.run_task import RunTask

@@ -151,7 +151,7 @@ class StopAware:
             run_in_own_thread(call, f"on_stop_requested {self._task.name}", self._loop)
 
     def tick_failed(self) -> None:
-        """It is tried again at the next tick; the task itself has nothing to look at."""
+        """It is tried again at the next tick; the task itself has nothing to check."""
 
     def _reason(self) -> StopReason | None:
         stop = self._flag.stop

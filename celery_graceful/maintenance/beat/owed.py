@@ -1,7 +1,7 @@
 """What beat owes: how often each entry has still to be sent after ``up``.
 
 It is kept in the store, so that it outlives beat. Each write carries a mark of its own: when the
-answer to a write is lost, the mark tells whether the write was, and nothing is counted twice.
+answer to a write is lost, the mark shows whether the write was, and nothing is counted twice.
 """
 
 from __future__ import annotations

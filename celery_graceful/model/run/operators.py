@@ -137,8 +137,8 @@ def adjust_running(record: Record, e: ev.Adjust, now: float, policy: Policy) -> 
     asked = _adjusted(record, e, now)
     if asked.record is None:
         return asked
-    told = replace(asked.record, requested=record.requested or Request.ADJUST)
-    return asked._replace(verdict=Verdict.ASKED, why="at its next checkpoint", record=told)
+    noted = replace(asked.record, requested=record.requested or Request.ADJUST)
+    return asked._replace(verdict=Verdict.ASKED, why="at its next checkpoint", record=noted)
 
 
 def adjust_pending(record: Record, e: ev.Adjust, now: float, policy: Policy) -> Decision:

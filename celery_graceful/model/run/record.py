@@ -53,7 +53,7 @@ class Request(str, Enum):
 
     CANCEL = "cancel"
     PAUSE = "pause"
-    #: Look at what was adjusted; the execution goes on.
+    #: Read what was adjusted; the execution continues.
     ADJUST = "adjust"
 
     def __str__(self) -> str:

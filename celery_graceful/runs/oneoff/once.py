@@ -37,7 +37,7 @@ class Claim:
     """The run that has a key."""
 
     run: RunKey
-    #: Tells whether it was started with the same arguments.
+    #: Shows whether it was started with the same arguments.
     digest: str
     #: The items done when it completed; ``None``: it has not.
     completed: int | None = None
@@ -143,7 +143,7 @@ def find_ended(claim: Claim, key: str) -> Iterator[tuple[RunKey, Record, float]]
 
 
 def digest_of(args: Any, kwargs: Any) -> str:
-    """Tells whether arguments are the same ones."""
+    """Shows whether arguments are the same ones."""
     try:
         text = kombu_json.dumps([list(args), sorted(kwargs.items())])
     except (TypeError, ValueError):  # for another serializer

@@ -20,8 +20,14 @@ from celery_graceful.model.run.verbs import Verb
 from celery_graceful.model.run.verdict import Verdict
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.lost.vanished import fresh_fence
-from celery_graceful.runs.oneoff.eager import run_eagerly
-from celery_graceful.runs.oneoff.once import Claim, digest_of, find_ended, read_claim, write_claim
+from celery_graceful.runs.oneoff.once import (
+    Claim,
+    digest_of,
+    find_ended,
+    note_end,
+    read_claim,
+    write_claim,
+)
 from celery_graceful.runs.oneoff.start_order import Order
 from celery_graceful.runs.operating import changes
 from celery_graceful.runs.plain_run import Run, run_of
@@ -33,6 +39,8 @@ from celery_graceful.text.masking import mask_text
 #: The generation of a run's first message.
 FIRST = 1
 _ROUNDS = 20
+#: What such a run shows as the reason for its end.
+REASON = "ran eagerly: task_always_eager"
 
 
 class How(str, Enum):
@@ -230,3 +238,35 @@ def _send_message(runtime: Runtime, order: Order, run: RunKey, known: list[Recor
         if known:
             raise
         raise StartRefused(f"{order.task.name} cannot take these arguments: {exc}") from exc
+
+
+def run_eagerly(runtime: Runtime, order: Order, run: RunKey) -> None:
+    """Run it here, to its end or its limit, and have the store know of that.
+
+    Raises:
+        Exception: what the task raises, with ``task_eager_propagates``.
+    """
+    options, kwargs = order.options, dict(order.kwargs)
+    if options.cursor:
+        kwargs["cursor"] = decode(options.cursor).cursor
+    outcome = Outcome.FAILED
+    try:
+        result = order.task.apply(
+            order.args,
+            kwargs,
+            task_id=run.id,
+            headers={STARTED_WITH: options.text()},
+            throw=bool(runtime.app.conf.task_eager_propagates),
+        )
+        outcome = Outcome.COMPLETED if result.successful() else Outcome.FAILED
+    finally:
+        done = transition(
+            runtime.store,
+            run,
+            ev.Kill(outcome, REASON),
+            runtime.policy,
+            observers=runtime.observers,
+            who=options.by,
+        )
+        if done.record is not None:
+            note_end(runtime.store, run, done.record, outcome, None)

@@ -47,7 +47,7 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] | None = None,
 ) -> Iterator[Look]:
-    """Look at a run until it has ended or is paused; the last look says which.
+    """Read a run until it has ended or is paused; the last reading says which.
 
     Args:
         runtime: of the app.

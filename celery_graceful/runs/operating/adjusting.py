@@ -7,10 +7,10 @@ from typing import Any
 
 from celery_graceful._celery.message.envelope import pack, unpack
 from celery_graceful.durations import parse
-from celery_graceful.model.adjustments import Adjustments, read_adjustments
 from celery_graceful.model.run import events as ev
 from celery_graceful.model.run.history import Action
 from celery_graceful.model.run.record import Record
+from celery_graceful.model.run_options import Adjustments, read_adjustments
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runs.plain_run import queue_of
 from celery_graceful.runtime import Runtime

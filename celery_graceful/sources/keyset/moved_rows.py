@@ -38,7 +38,7 @@ class MovedRows:
         self._again: set[Any] = set()
 
     def look(self, keys: Sequence[Any]) -> None:
-        """Look at a page's keys.
+        """Check a page's keys.
 
         Raises:
             SourceError: most of the first rows have come again.

@@ -171,7 +171,7 @@ def _behind(
     found = OneOf(tuple(_ways(keys, values, inclusive)))
     if keys[0].nullable:
         return found
-    # By itself the OR tells no planner where to begin.
+    # By itself the OR shows no planner where to begin.
     return AllOf((Compare(keys[0].name, _operator(keys[0], True), values[0]), found))
 
 

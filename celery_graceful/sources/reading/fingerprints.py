@@ -1,4 +1,4 @@
-"""What tells one state of a file from another, in a text that is saved with the cursor."""
+"""What distinguishes one state of a file from another, in a text that is saved with the cursor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from celery_graceful.errors import CursorError
-from celery_graceful.sources.cursors import whole_cursor
+from celery_graceful.sources.basic import whole_cursor
 
 #: A file of up to _BLOCKS blocks is digested whole, of a larger one so many blocks in it.
 _BLOCKS, _BLOCK = 8, 8192
@@ -82,7 +82,7 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 def what_changed(before: str, now: str, digest_of: Callable[[int], str] | None) -> str | None:
     """How a file differs from the one of the fingerprint ``before``; ``None``: it is the same.
 
-    A file that has only grown is the same, when ``digest_of`` can look at what it was.
+    A file that has only grown is the same, when ``digest_of`` can read what it was.
     """
     if before == now:
         return None

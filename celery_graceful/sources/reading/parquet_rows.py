@@ -8,7 +8,7 @@ from itertools import count, repeat
 from typing import Any, NamedTuple
 
 from celery_graceful.errors import CursorError, SourceError
-from celery_graceful.sources.cursors import whole_cursor
+from celery_graceful.sources.basic import whole_cursor
 from celery_graceful.sources.reading.fingerprints import Position, is_fingerprint
 from celery_graceful.sources.reading.opening import Changed, opened
 from celery_graceful.sources.reading.origins.choice import Readable

@@ -10,6 +10,7 @@ from celery_graceful.errors import StoreError
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.stores.base import Swapped
 from celery_graceful.stores.sql.browsing import SqlBrowsing
+from celery_graceful.stores.sql.django_alias import alias_of
 from celery_graceful.stores.sql.named_texts import SqlTexts
 from celery_graceful.stores.sql.quarantine import SqlQuarantine
 from celery_graceful.stores.sql.records import SqlRuns
@@ -69,3 +70,24 @@ class SqlStore(SqlRuns, SqlBrowsing, SqlQuarantine, SqlTexts):
         except StoreError as exc:
             # The swap itself is done, and the next ones will try again.
             logger.warning("Expired runs could not be deleted: %s", exc)
+
+
+class DjangoStore(SqlStore):
+    """A store on connections that Django makes: ``django://alias``."""
+
+    def __init__(self, engine: Engine, namespace: str, *, address: str) -> None:
+        super().__init__(engine, namespace, address=address)
+        self._advice = (
+            "If its tables (graceful_runs and others) are missing, have"
+            ' "celery_graceful.contrib.django" in INSTALLED_APPS and run'
+            f" `python manage.py migrate celery_graceful{_database(alias_of(address))}`. Else check"
+            " DATABASES, and that its user may write to these tables."
+        )
+
+    @staticmethod
+    def _prepare(engine: Engine) -> None:
+        """Create nothing: that is what migrations are for."""
+
+
+def _database(alias: str) -> str:
+    return "" if alias == "default" else f" --database {alias}"

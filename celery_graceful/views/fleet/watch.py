@@ -27,7 +27,7 @@ logger = logging.getLogger("celery_graceful.maintenance")
 
 #: The thread ends when nobody has looked for so many seconds.
 IDLE = 10.0
-#: Seconds between two looks at the mode: a page that shows workers needs them more often.
+#: Seconds between two readings of the mode: a page that shows workers needs them more often.
 READ_EVERY = 3.5
 #: Seconds between two questions to the workers; and where some do not report, or a ``down`` is to
 #: be proved.

@@ -28,7 +28,7 @@ def why_not_moving(run: Run, situation: Situation) -> str | None:
 
 
 def whys(runtime: Runtime, runs: Iterable[Run], *, command: str = "") -> list[str | None]:
-    """The same for several runs, with one look at the situation; none where no run needs it.
+    """The same for several runs, with one reading of the situation; none where no run needs it.
 
     Args:
         runtime: of the app.

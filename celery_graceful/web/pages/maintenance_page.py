@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from celery_graceful.web.http import Response
     from celery_graceful.web.page_context import Context
 
-#: Seconds that the workers are shown without a look at the store.
+#: Seconds that the workers are shown without reading the store.
 LASTS = 1.9
 #: What the address of a dry run has of the form.
 _ASKED = ("what", "queue", "tasks", "reason", "until", "finish")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from celery_graceful.web.http import Response
     from celery_graceful.web.page_context import Context
 
-#: Seconds that the workers are shown without a look at the store: two calls each.
+#: Seconds that the workers are shown without reading the store: two calls each.
 LASTS = 3.5
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from celery_graceful.web.http import Request
     from celery_graceful.web.page_context import Context
 
-#: Seconds that the mode is shown without a look at the store.
+#: Seconds that the mode is shown without reading the store.
 MODE_LASTS = 8.0
 
 

@@ -16,7 +16,7 @@ from celery_graceful.web.rendering.shown_values import node_name, tail
 if TYPE_CHECKING:
     from celery_graceful.web.page_context import Context
 
-#: Seconds that workers, queues and the maintenance mode are shown without a look at the store.
+#: Seconds that workers, queues and the maintenance mode are shown without reading the store.
 SITUATION_LASTS = 12.0
 #: Ids that can be the last part of a path as they are.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][\w.:@~+-]{0,200}", re.ASCII)

@@ -1,4 +1,4 @@
-"""Telling, from the stop signal on, how many seconds are left and what still runs."""
+"""Logging, from the stop signal on, how many seconds are left and what still runs."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class StopSignals:
     def asked(self, why: str, *, cold: bool = False) -> None:
         """The worker was asked to stop, by whatever way."""
         if self._flag.raise_(StopReason.SHUTDOWN, cold=cold):
-            self.why = why  # told later: a signal handler must not log
+            self.why = why  # logged later: a signal handler must not log
             self._ring()
 
     def on_signal(self, name: str, cold: bool) -> bool:

@@ -137,11 +137,11 @@ class Interrupter(StopThread):
         try:
             countdown.tell(self._running)
         except Exception:
-            logger.exception("What still runs cannot be told")
+            logger.exception("What still runs is not known")
 
     def _something_runs(self) -> bool:
         try:
             return bool(self._due())
         except Exception:
-            logger.exception("Whether something runs cannot be told, so it is interrupted")
+            logger.exception("Whether something runs is not known, so it is interrupted")
             return True

@@ -54,7 +54,7 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class RunsSeen:
-    """What one look at the runs has found."""
+    """What one reading of the runs has found."""
 
     #: What it is about, on the first line: the app, the store, the filters.
     title: str

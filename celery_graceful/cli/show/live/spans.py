@@ -1,6 +1,6 @@
 """Lines of a frame: texts with styles, columns that fit, bars. Pure.
 
-A style is a word such as ``bad``; what it looks like is up to who draws. Nothing is told by style
+A style is a word such as ``bad``; how it looks is up to who draws. Nothing is shown by style
 alone.
 """
 

@@ -56,7 +56,7 @@ _SLOTS, _BAR = 2, 10
 
 @dataclass(frozen=True, slots=True)
 class StatusSeen:
-    """What one look at an app has found."""
+    """What one reading of an app has found."""
 
     title: str
     status: Status

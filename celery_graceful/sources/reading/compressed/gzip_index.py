@@ -63,7 +63,7 @@ def indexed(
 
 
 class _Pass:
-    """Looks at what is read: saves the index now and then, and checks what can be checked."""
+    """Watches what is read: saves the index now and then, and checks what can be checked."""
 
     def __init__(
         self, inner: Any, file: BinaryIO, name: str, kept: KeptIndex, save_at: int

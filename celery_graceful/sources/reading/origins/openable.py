@@ -15,7 +15,7 @@ class Raw(NamedTuple):
 
     file: BinaryIO
     size: int
-    #: The version that the store says, if it does: an ETag, a time. ``None``: look at the content.
+    #: The version that the store says, if it does: an ETag, a time. ``None``: the content decides.
     version: str | None = None
 
 

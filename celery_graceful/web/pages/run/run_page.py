@@ -17,7 +17,7 @@ from celery_graceful.web.rendering.shown_verbs import shown_verbs
 if TYPE_CHECKING:
     from celery_graceful.web.page_context import Context
 
-#: Seconds that a run and its items are shown without a look at the store.
+#: Seconds that a run and its items are shown without reading the store.
 LASTS = 2.0
 ITEMS_LAST = 15.0
 #: Which run an id names is remembered for so long.
@@ -94,7 +94,7 @@ def read_run(context: Context, name: str) -> Run:
 
 
 def read_items(context: Context, run: Run, after: str) -> Page[QuarantinedItem]:
-    """Its quarantined items; without a look at the store where there are none."""
+    """Its quarantined items; without reading the store where there are none."""
     if not run.quarantined:
         return Page(())
     place = after if after.isascii() and after.isdigit() and len(after) < 16 else None

@@ -1,4 +1,4 @@
-"""What operators want, as the owner of a run hears it."""
+"""What operators want of a run, as its owner reads it."""
 
 from __future__ import annotations
 
