@@ -87,7 +87,7 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
 @pytest.fixture
 def sorted_postgres_url(postgres_server: Postgres) -> Iterator[str]:
     """As ``postgres_url``; texts are sorted as in Swedish, not by their bytes: a, B, z, ä."""
-    with postgres_server.database(icu_locale="sv") as url:
+    with postgres_server.database("sv") as url:
         yield url
 
 
