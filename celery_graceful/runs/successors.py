@@ -14,7 +14,7 @@ from celery_graceful._celery.message.envelope import Envelope, unpack
 from celery_graceful._celery.message.publish import Sender, publish
 from celery_graceful.errors import PublishUncertain, StoreError, Unroutable
 from celery_graceful.model.run import events as ev
-from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.reasons import VOLUNTARY
 from celery_graceful.model.run.record import Record, RunKey
 from celery_graceful.model.run.verdict import raised
 from celery_graceful.model.run_options import read_adjustments
@@ -23,9 +23,6 @@ from celery_graceful.runtime import Runtime
 from celery_graceful.stop.hold import queue_of_delivery
 
 logger = logging.getLogger("celery_graceful.runs")
-
-#: These stops are voluntary: the run joins the end of its queue again.
-_VOLUNTARY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
 Send = Callable[[Envelope], None]
 
@@ -107,7 +104,7 @@ def _send_ahead(
     if queue is not None and _would_lose_exemption(runtime, envelope, queue):
         queue = None
     # Once: where that queue is consumed by nobody, a broker may not say so.
-    ahead = record.reason not in _VOLUNTARY and not record.republished
+    ahead = record.reason not in VOLUNTARY and not record.republished
     if not ahead or (queue is None and priority is None):
         send(envelope)
         return

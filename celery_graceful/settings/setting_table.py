@@ -24,6 +24,20 @@ from celery_graceful.settings.setting import (
 _TIME = 'seconds above 0, or a text such as "5s"'
 _TIME_OR_ZERO = 'seconds, 0 or more, or a text such as "5s"'
 
+
+def _time(name: str, default: float, example: str, meaning: str) -> Setting:
+    return Setting(name, seconds(above=0), default, _TIME, example, meaning, "seconds")
+
+
+def _optional_time(name: str, example: str, meaning: str) -> Setting:
+    expected = f"seconds above 0, a text such as {example}, or None"
+    return Setting(name, optional(seconds(above=0)), None, expected, example, meaning, "seconds")
+
+
+def _switch(name: str, default: bool, meaning: str) -> Setting:
+    return Setting(name, parse_switch, default, "True or False", str(not default), meaning)
+
+
 _LINES = (
     Setting(
         "graceful_store",
@@ -57,14 +71,11 @@ _LINES = (
         '"shop"',
         "Keeps apps that share a store apart. `None`: the app's main name.",
     ),
-    Setting(
+    _time(
         "graceful_checkpoint_interval",
-        seconds(above=0),
         1.0,
-        _TIME,
         "1.0",
         "How often a run saves its checkpoint: what a crash can repeat at most.",
-        "seconds",
     ),
     Setting(
         "graceful_max_execution_time",
@@ -112,14 +123,11 @@ _LINES = (
         " its continuation anyway; and how long it retries to publish it.",
         "seconds",
     ),
-    Setting(
+    _time(
         "graceful_store_timeout",
-        seconds(above=0),
         2.0,
-        _TIME,
         "2",
         "How long one call to the store may take before it counts as failed.",
-        "seconds",
     ),
     Setting(
         "graceful_store_patience",
@@ -144,14 +152,11 @@ _LINES = (
         " nothing, except exempt queues, and executions wait in their slots; a worker that starts"
         " waits until it has read the mode.",
     ),
-    Setting(
+    _time(
         "graceful_rescue_interval",
-        seconds(above=0),
         1.0,
-        _TIME,
         "1",
         "How often a worker looks for runs whose worker is gone.",
-        "seconds",
     ),
     Setting(
         "graceful_resume_queue",
@@ -171,28 +176,19 @@ _LINES = (
         "The priority of such a message: the highest is 9 on RabbitMQ and 0 on Redis. `None`: its"
         " own priority.",
     ),
-    Setting(
+    _switch(
         "graceful_progress",
-        parse_switch,
         True,
-        "True or False",
-        "False",
         "Whether runs of tasks with a `count` write PROGRESS states to the result backend.",
     ),
-    Setting(
+    _switch(
         "graceful_renew_visibility",
-        parse_switch,
         True,
-        "True or False",
-        "False",
         "Whether a worker on a Redis broker renews the visibility of the messages it holds, so that"
         " the broker delivers none of them again while the worker lives.",
     ),
-    Setting(
+    _optional_time(
         "graceful_grace_period",
-        optional(seconds(above=0)),
-        None,
-        'seconds above 0, a text such as "30s", or None',
         '"30s"',
         "How long after the stop signal the worker is killed, as its deployment says"
         " (`terminationGracePeriodSeconds`, `TimeoutStopSec`, `stopwaitsecs`): what `time_left()`"
@@ -200,33 +196,22 @@ _LINES = (
         " `None`: the environment variable `GRACEFUL_GRACE_PERIOD`, else what systemd or"
         " supervisord answer to the worker at its start, and Kubernetes with"
         " `graceful_ask_kubernetes`.",
-        "seconds",
     ),
-    Setting(
+    _switch(
         "graceful_ask_kubernetes",
-        parse_switch,
         False,
-        "True or False",
-        "True",
         "Whether a worker that does not know its grace period asks the API of Kubernetes for that"
         " of its own pod, at its start. The pod's service account needs the right to read it.",
     ),
-    Setting(
+    _optional_time(
         "graceful_kill_margin",
-        optional(seconds(above=0)),
-        None,
-        'seconds above 0, a text such as "5s", or None',
         '"5s"',
         "How long before the kill a stopping worker ends what still runs and gives it back to the"
         " broker. `None`: a fifth of the grace period, at least 2.5 and at most 10 seconds.",
-        "seconds",
     ),
-    Setting(
+    _switch(
         "graceful_doctor_at_start",
-        parse_switch,
         True,
-        "True or False",
-        "False",
         "Whether a worker checks its own configuration once it is ready, and logs what would lose"
         " or repeat work: a line for each finding of `graceful doctor`.",
     ),
@@ -249,15 +234,12 @@ _LINES = (
         "What is done about processes that a task of any kind has started and left behind: nothing;"
         " a line in the log for each; that, and they are ended. Needs the extra `processes`.",
     ),
-    Setting(
+    _time(
         "graceful_maintenance_poll",
-        seconds(above=0),
         4.0,
-        _TIME,
         "4",
         "How often a worker reports to the store and reads the maintenance mode: how late it learns"
         " of a change whose broadcast it missed.",
-        "seconds",
     ),
     Setting(
         "graceful_maintenance_exempt_queues",

@@ -20,3 +20,7 @@ class StopReason(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+#: Voluntary stops: the run goes back to its own queue, behind others.
+VOLUNTARY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)

@@ -24,7 +24,7 @@ from celery_graceful.maintenance.workers import (
 )
 from celery_graceful.model.maintenance.held import held_by
 from celery_graceful.model.maintenance.mode import Hold, Mode
-from celery_graceful.model.run.reasons import StopReason
+from celery_graceful.model.run.reasons import VOLUNTARY
 
 if TYPE_CHECKING:
     from celery_graceful.runs.plain_run import Run
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 BROKER_PATIENCE = 0.5
 #: States in which a run waits for a message to be admitted.
 PENDING = ("queued", "interrupted", "retrying")
-#: After these a run goes back to its own queue, behind others.
-_VOLUNTARY = (StopReason.MAX_EXECUTION_TIME, StopReason.THROTTLED, StopReason.MAINTENANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Situation:
 
     def queue_of(self, run: Run) -> str | None:
         """Where the message is that continues a run."""
-        ahead = run.state != "queued" and not run.republished and run.reason not in _VOLUNTARY
+        ahead = run.state != "queued" and not run.republished and run.reason not in VOLUNTARY
         return self.resume_queues.get(run.task, run.queue) if ahead else run.queue
 
 
