@@ -49,7 +49,6 @@ class StatementGuard:
     """An execute wrapper of Django's connection, for one execution of a task.
 
     Args:
-        connection: the connection.
         misuse: says what is wrong with a statement.
     """
 

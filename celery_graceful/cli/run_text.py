@@ -25,7 +25,6 @@ def run_row(run: Run, run_id: str = "") -> tuple[str, ...]:
     """One line of the table, under :data:`HEADINGS`.
 
     Args:
-        run: the run.
         run_id: a shorter id that names it as well.
     """
     return (

@@ -35,10 +35,7 @@ class Execution:
     """Where a run stands in this process; the loop's watcher.
 
     Args:
-        task: the task.
-        args: its positional arguments.
         kwargs: its keyword arguments, without the cursor.
-        checkpoint: where it begins.
         children: the tasks that the run has started, where these have to be kept.
     """
 

@@ -46,13 +46,8 @@ class OwnedRun:
     """One delivery's hold on a run.
 
     Args:
-        task: the task.
-        args: its positional arguments.
         kwargs: its keyword arguments, without the cursor.
         checkpoint: where the execution begins.
-        ticket: its right to the run.
-        flag: the worker's stop flag.
-        request: the delivery's own.
         leave: called with this run and the reason when a stop has ended the loop.
     """
 

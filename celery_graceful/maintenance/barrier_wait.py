@@ -88,7 +88,6 @@ class Barrier:
     """Checks the workers again and again; remembers what they answered over the broker.
 
     Args:
-        runtime: of the app.
         mode: as it was when ``scopes`` were held.
         scopes: what is waited for.
     """

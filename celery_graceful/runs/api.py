@@ -139,7 +139,6 @@ class Runs(OperatedRuns):
 
         Args:
             task: the task's name.
-            args: its positional arguments.
             kwargs: its keyword arguments.
             who: the operator; by default the user and host of this process.
             **options: see :class:`.StartOptions`.

@@ -99,7 +99,6 @@ def replaying(runtime: Runtime, run: RunKey, ordinals: Collection[int] = ()) -> 
     """The message of a task that tries again what ``run`` has quarantined.
 
     Args:
-        runtime: of the app.
         run: that quarantined the items.
         ordinals: of the items wanted; empty: all.
 

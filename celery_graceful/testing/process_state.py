@@ -48,7 +48,6 @@ class ProcessState:
     """What a task keeps in its process, as it was when this was made.
 
     Args:
-        task: the task.
         world: callables of the test; what they name is the world, which no process forgets.
     """
 

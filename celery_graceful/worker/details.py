@@ -42,7 +42,6 @@ class DetailsReader:
 
     Args:
         worker: Celery's worker.
-        runtime: of its app.
     """
 
     def __init__(self, worker: Any, runtime: Runtime) -> None:

@@ -46,8 +46,6 @@ class LeaseRenewer:
     time-out; once it is known to be away, not at all.
 
     Args:
-        runtime: of the app.
-        flag: the worker's stop flag.
         wake_consumer: ends a poll for messages.
         held: whether maintenance holds a task of a queue.
         store_is_away: whether the store is known to be away.

@@ -62,7 +62,6 @@ def listed(at: OpenApp, limit: int, arguments: dict[str, Any], most_pages: int) 
     """So many runs if there are: a page may be short where few fit the filters.
 
     Args:
-        at: the app.
         limit: how many at most.
         arguments: what ``graceful.runs.list`` takes.
         most_pages: pages after which it is left at what was found; 0: any number.

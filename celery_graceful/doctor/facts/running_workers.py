@@ -98,7 +98,6 @@ def ask_workers(
     worker without the plugin would log a question that it does not know.
 
     Args:
-        runtime: of the app.
         queues: what its workers consume beside the queues of the configuration, if known.
         quiet: seconds without an answer after which no more are waited for.
 
@@ -195,7 +194,6 @@ def look_around(
     """Read from the store what workers reported, and how long runs took.
 
     Args:
-        runtime: of the app.
         store: by default the process's own.
         most_runs: how many runs to read; 0 for none.
 

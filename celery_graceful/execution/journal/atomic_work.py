@@ -38,7 +38,6 @@ class RunRow:
 
     Args:
         execution: the execution, where the store has it begin.
-        ticket: its right to the run.
         stops: what may end the wait for the row.
         batch_time: what a batch may take, in seconds, if that is known.
     """
@@ -124,7 +123,6 @@ class AtomicWork:
     """Commits an execution's batches.
 
     Args:
-        execution: the execution.
         atomic: the task's option.
         row: the run's row in the task's database; an eager task or a direct call has none.
     """

@@ -29,8 +29,6 @@ class StoreOutage:
     """One execution's dealing with a store that is away.
 
     Args:
-        execution: the execution.
-        ticket: its right to the run.
         stops: what may end the wait for the store.
         interval: seconds between two checkpoints.
     """

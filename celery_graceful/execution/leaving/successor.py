@@ -40,7 +40,6 @@ def hand_over(run: OwnedRun, reason: str, *, successor: bool, sent: bool) -> Dec
     """Save the last checkpoint, and let go of the run.
 
     Args:
-        run: the run.
         reason: why it is left.
         successor: whether a message is to be sent that continues it.
         sent: whether such a message may be on its way already.

@@ -32,7 +32,6 @@ class Pacing:
 
     Args:
         execution: the execution; its history is replaced when it goes back to another checkpoint.
-        flag: the worker's stop flag.
         options: what bounds the execution.
         run: its run, for logs.
     """

@@ -72,7 +72,6 @@ class Quarantine:
     """One execution's dealing with items that fail.
 
     Args:
-        execution: the execution.
         allowed: how many may fail.
     """
 

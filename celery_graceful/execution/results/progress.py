@@ -25,7 +25,6 @@ class ProgressReport:
 
     Args:
         task: the execution's task.
-        request: its request.
         enabled: whether reports are wanted.
         every: seconds between two reports, at least.
         valid_for: seconds after which a report is not written any more: another execution may have

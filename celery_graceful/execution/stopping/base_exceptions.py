@@ -26,7 +26,6 @@ def is_stop(exc: BaseException, flag: StopFlag, request: Any) -> bool:
 
     Args:
         exc: what arrived in the execution; no :exc:`Exception`.
-        flag: the worker's stop flag.
         request: the execution's own.
     """
     if is_ending() or _is_hard_limit(exc, request):

@@ -21,7 +21,6 @@ class Bounds:
     """The bounds of one execution's run.
 
     Args:
-        execution: the execution.
         options: what its run was asked at its start.
         paused_at: the items done when the run last paused itself; 0: it has not.
     """

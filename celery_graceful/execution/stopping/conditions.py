@@ -29,11 +29,7 @@ class StopConditions:
     it coming.
 
     Args:
-        execution: the execution.
-        ticket: its right to the run.
-        flag: the worker's stop flag.
         pacing: how long its items take.
-        request: its delivery.
     """
 
     def __init__(

@@ -68,9 +68,7 @@ class StopAware:
     """One execution of a task in a worker.
 
     Args:
-        task: the task.
         request: the execution's own.
-        flag: the worker's stop flag.
         hook: whether ``on_stop_requested`` is to be called.
     """
 

@@ -46,7 +46,6 @@ def save_left(runtime: Runtime, store: Store, message: Any) -> None:
     So a rescuer that is quicker than the message continues from there.
 
     Args:
-        runtime: of the app.
         store: where to.
         message: kombu's message, or an envelope.
 

@@ -50,7 +50,6 @@ def watch(
     """Read a run until it has ended or is paused; the last reading says which.
 
     Args:
-        runtime: of the app.
         name: an id, the first characters of one, or a key.
         timeout: seconds; ``None``: as long as it takes.
         clock: seconds that only grow.

@@ -40,7 +40,6 @@ def fitting(runtime: Runtime, wanted: Filter, most: int | None = None) -> Iterat
     """The runs that fit a filter, in the order of listings; each once.
 
     Args:
-        runtime: of the app.
         wanted: which ones.
         most: how many at most; ``None``: all.
 

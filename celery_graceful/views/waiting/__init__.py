@@ -31,7 +31,6 @@ def whys(runtime: Runtime, runs: Iterable[Run], *, command: str = "") -> list[st
     """The same for several runs, with one reading of the situation; none where no run needs it.
 
     Args:
-        runtime: of the app.
         runs: what to explain.
         command: how the app's commands begin, to name them: ``celery -A proj graceful``.
 

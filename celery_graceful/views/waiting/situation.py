@@ -114,7 +114,6 @@ def situation_of(runtime: Runtime, runs: Iterable[Run] = (), *, command: str = "
     """The situation now.
 
     Args:
-        runtime: of the app.
         runs: those that it is for: the lengths of the queues that they wait in are asked for.
         command: how the app's commands begin, to name them: ``celery -A proj graceful``.
 

@@ -40,8 +40,6 @@ class MaintenanceController:
 
     Args:
         worker: a worker that has its pool, and has no consumer yet.
-        runtime: of its app.
-        flag: the worker's stop flag.
         forced: started with ``--maintenance-force``: it ignores maintenance.
         faulty: iterable tasks that are not written as they have to be.
     """

@@ -50,7 +50,6 @@ class RunParking:
     """Parks messages of runs that this worker cannot start.
 
     Args:
-        runtime: of the app.
         worker: names the worker.
         stays: whether messages of a task wait for another worker, whatever the store does.
         can_start: whether this worker can start runs now.

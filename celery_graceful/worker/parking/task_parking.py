@@ -28,7 +28,6 @@ class TaskParking:
     """Parks messages of tasks that are held by name.
 
     Args:
-        runtime: of the app.
         worker: names the worker.
         held: whether a task is held by name, by what is known now.
         queue_of: which queue a message came from, if that is known.

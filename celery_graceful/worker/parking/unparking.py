@@ -49,7 +49,6 @@ class Unparker:
     """Empties a parking queue, in a thread of its own.
 
     Args:
-        runtime: of the app.
         worker: names the worker.
         queue: the parking queue.
         held: whether messages of a task still have to wait.

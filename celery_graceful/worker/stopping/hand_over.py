@@ -36,7 +36,6 @@ class HandOver:
 
     Args:
         worker: Celery's worker.
-        flag: its stop flag.
         waiting: requests that wait in the worker and have not begun.
         before_leaving: called before a worker leaves that cannot end its tasks.
         spares_plain: whether only iterable tasks are cut off now.

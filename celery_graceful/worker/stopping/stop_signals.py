@@ -26,7 +26,6 @@ class StopSignals:
 
     Args:
         worker: Celery's worker.
-        flag: its stop flag.
         grace: how long it has from a signal to SIGKILL, if it knows.
         ring: wakes whoever waits for the stop.
         give_up: gives back what runs, and leaves; for solo, whose task has the main thread.

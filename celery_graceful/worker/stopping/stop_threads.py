@@ -23,11 +23,7 @@ LATE = 1.0
 
 
 class StopThread(ABC):
-    """What the threads of a stop have in common: a bell, and an end.
-
-    Args:
-        flag: the worker's stop flag.
-    """
+    """What the threads of a stop have in common: a bell, and an end."""
 
     def __init__(self, flag: StopFlag) -> None:
         self.flag = flag
@@ -63,7 +59,6 @@ class LastMoment(StopThread):
     It goes on when the worker has ended: the process may have a kill before it.
 
     Args:
-        flag: the worker's stop flag.
         hand_over: what the main thread ought to have done.
     """
 
@@ -100,7 +95,6 @@ class Interrupter(StopThread):
     """For solo, whose task keeps the main thread busy: counts down, and interrupts the task.
 
     Args:
-        flag: the worker's stop flag.
         running: returns what runs.
         due: returns what of it is cut off.
         interrupt: called at the cut, and again should something run on.

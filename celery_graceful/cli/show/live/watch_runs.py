@@ -41,8 +41,6 @@ def watch_runs(
     """Draw the runs again and again; ends with an exit code.
 
     Args:
-        ctx: of the command.
-        at: the app.
         interval: seconds between two looks.
         limit: how many runs at most; ``None``: as many as fit.
         given: filters, as they were written.

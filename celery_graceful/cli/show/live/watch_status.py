@@ -30,8 +30,6 @@ def watch_status(ctx: click.Context, at: OpenApp, interval: float) -> None:
     """Draw the maintenance mode and the workers again and again; ends with an exit code.
 
     Args:
-        ctx: of the command.
-        at: the app.
         interval: seconds between two looks.
     """
     try:
