@@ -18,6 +18,9 @@ ORM    := .tox/django$(DJANGO)
 SUITES := $(foreach v,$(CELERY),.tox/suite-celery$(v)/installed.stamp)
 BESIDE  = $(if $(filter-out 0 1,$(JOBS)),-n $(JOBS) --dist worksteal)
 
+# Where bytecode is not kept, each process of a test run compiles all of it again, 8 s of processor time.
+test test-all test-core test-django fuzz lives chaos: export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help editor demo demo-django test test-all test-core test-django celery-suite fuzz lives chaos corpus lint docs bench release-check clean
 

@@ -21,7 +21,10 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+# What a run imports when it first uses it: once here, instead of in each child.
+from celery_graceful.atomic import alchemy_locks, alchemy_table, alchemy_work  # noqa: F401
 from celery_graceful.stores.base import Store
+from celery_graceful.stores.sql import store as sql_store  # noqa: F401
 from tests.integration.atomic.project import Project, inside_a_worker
 
 ITEMS = 8
