@@ -17,7 +17,7 @@ import pytest
 
 from tests.harness import Ledger, Worker
 from tests.harness.worker import forget_started, started
-from tests.order import reorder
+from tests.order import refuse_addresses, reorder
 from tests.selection import add_option, deselect
 
 # A machine that others use as well is slow now and then.
@@ -35,6 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     deselect(config, items)
     reorder(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if isinstance(collector, pytest.Module | pytest.Class):
+        refuse_addresses(report)
+    return report
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

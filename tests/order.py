@@ -6,12 +6,15 @@ So what is left at the end should be short.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 import pytest
 
 T = TypeVar("T")
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
 def reorder(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,6 +53,20 @@ def in_last_part(block: Sequence[T], rest: Sequence[T], count: int) -> list[T]:
     # A few tests later: xdist's parts may begin a test or two from where ours do.
     at = min(len(rest), (count - 1) * (len(block) + len(rest)) // count + count)
     return [*rest[:at], *block, *rest[at:]]
+
+
+def refuse_addresses(report: pytest.CollectReport) -> None:
+    """Make a collection fail whose tests have the address of an object in their ids.
+
+    Each process has another address, so xdist would end the run: "different tests were collected".
+    """
+    bad = [each.nodeid for each in report.result if _ADDRESS.search(each.nodeid)]
+    if bad:
+        report.outcome = "failed"
+        report.longrepr = (
+            "The id of a test holds an object's address, which differs in each process of a run: "
+            f"{', '.join(bad)}. Give its parameter an id: pytest.param(..., id=...), or ids=."
+        )
 
 
 def dealt(first: Sequence[T], then: Sequence[T], count: int) -> list[T]:

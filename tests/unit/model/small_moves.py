@@ -16,6 +16,8 @@ class Explorer:
     book: Book
     items: int
     workers: int
+    #: How many faults may happen.
+    faults: int
     #: Whether items of a later use of the id may not repeat either.
     strict: bool
     #: How often the record may vanish.
@@ -296,18 +298,24 @@ class Explorer:
         if w.uses and r.state is State.ENDED:
             yield Move("use again", w._replace(uses=w.uses - 1).put(Message(0, False, w.use + 1)))
 
-    def wrong(self, w: World, no_fault_yet: bool) -> str:
+    def exactly_once(self, w: World) -> bool:
+        """Whether no item may repeat: nothing went wrong yet."""
+        return w.faults == self.faults and not w.vanished and (self.strict or not w.use)
+
+    def wrong(self, w: World) -> str:
         r = self.record(w)
         if self.holders(w) > 1:
             return "two runners"
         if r is not None and r.outcome is Outcome.COMPLETED and not r.live and 0 in w.done:
             return "completed with a lost item"
-        if no_fault_yet and max(w.done) > 1 and (self.strict or not w.use):
+        if max(w.done) > 1 and self.exactly_once(w):
             return "an item repeated, although nothing went wrong"
         return ""
 
     def tidy(self, w: World) -> World:
         """Leave out what can make no difference any more."""
+        if 2 in w.done and not self.exactly_once(w):
+            w = w._replace(done=tuple(min(times, 1) for times in w.done))
         if not w.uses and w.messages:
             left = tuple(m for m in w.messages if not self.dead_letter(w, m))
             w = w._replace(messages=left)

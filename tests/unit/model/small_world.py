@@ -38,6 +38,17 @@ class Execution(NamedTuple):
     #: The number of the record as it last saw it, where records may vanish.
     held: int = 0
 
+    def settled(self) -> Execution:
+        """The same without what no later move of it reads: fewer states, the same behaviour."""
+        if self.phase == "dead":  # only its release is left, which names the generation
+            of = Message(self.message.generation, False, 0)
+            return Execution(of, 0, 0, 0, "dead", latest=False)
+        if self.phase == "give_back":
+            return Execution(self.message, 0, 0, 0, "give_back", latest=False)
+        if self.phase in ("finish", "give_up"):
+            return self._replace(position=0)
+        return self
+
 
 class World(NamedTuple):
     record: int
@@ -66,9 +77,9 @@ class World(NamedTuple):
         if old is not None:
             executions.remove(old)
         if new is not None:
-            executions = [g._replace(latest=g.latest and not new.latest) for g in executions] + [
-                new
-            ]
+            if new.latest:
+                executions = [g._replace(latest=False) if g.latest else g for g in executions]
+            executions.append(new.settled())
         return self._replace(executions=tuple(sorted(executions)))
 
 
