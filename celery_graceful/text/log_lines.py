@@ -56,16 +56,22 @@ class _Shown:
 
 class _Safe(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.args and isinstance(record.msg, str):
+        if not isinstance(record.msg, str):
+            record.msg = _shown(record.msg)
+        elif not record.args:
             record.msg = printable_lines(record.msg, "    ")
-        elif isinstance(record.args, tuple):
-            record.args = tuple(
-                arg if isinstance(arg, (*_PLAIN, _Shown)) else _Shown(arg) for arg in record.args
-            )
+        if isinstance(record.args, tuple):
+            record.args = tuple(_shown(arg) for arg in record.args)
+        elif record.args:
+            record.args = {name: _shown(arg) for name, arg in record.args.items()}
         if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
             # Formatters write this as it is; the exception itself is there for others.
             record.exc_text = _shown_traceback(record.exc_info)
         return True
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, (*_PLAIN, _Shown)) else _Shown(value)
 
 
 def _shown_traceback(exc_info: Any) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from types import SimpleNamespace
@@ -44,42 +42,16 @@ from celery_graceful.model.run.record import Outcome, Record, RunKey, State
 from celery_graceful.processes.registry import decode_entry
 from celery_graceful.runs import quarantined_items
 from celery_graceful.stop import flag
-from celery_graceful.stores.codec import Unreadable, extra_of, record_of, utf8
+from celery_graceful.stores.codec import Unreadable, extra_of, record_of
 from celery_graceful.stores.redis.encoding import fields_of
 from celery_graceful.worker.maintenance import remote
 from celery_graceful.worker.parking.unparking import read_claim
 from tests.fuzz.mutate import Mutator
+from tests.fuzz.past_targets import PAST_TARGETS
+from tests.fuzz.screen_targets import SCREEN_TARGETS
+from tests.fuzz.target import Target, bytes_of
 from tests.unit.doctor.planted import FILES
 from tests.unit.doctor.sound import APP
-
-
-@dataclass(frozen=True)
-class Target:
-    """One decoder.
-
-    Attributes:
-        call: decodes a text.
-        samples: texts that it reads.
-        refuses: the documented exceptions.
-        longest: how many characters an input has at most.
-        make: another way to make an input; by default a sample is changed.
-    """
-
-    call: Callable[[Any], object]
-    samples: list[str] = field(default_factory=list)
-    refuses: tuple[type[Exception], ...] = ()
-    longest: int = 500_000
-    make: Callable[[Mutator], Any] | None = None
-
-    def input(self, mutator: Mutator) -> Any:
-        """The next input."""
-        return mutator.text(self.samples) if self.make is None else self.make(mutator)
-
-
-def bytes_of(text: str) -> bytes:
-    """Text as it comes from a server, which takes any bytes."""
-    return utf8(text)
-
 
 # -- records -----------------------------------------------------------------------------------
 
@@ -295,4 +267,6 @@ TARGETS: dict[str, Target] = {
     "flag's environment": Target(flag._read, [json.dumps([12, "/dev/shm/x", "w@h/1"])]),
     "manifest": Target(read_manifest, make=manifest, longest=4000),
     "shell": Target(read_shell, SCRIPTS, (UnreadableShell,), longest=1500),
+    **PAST_TARGETS,
+    **SCREEN_TARGETS,
 }  # fmt: skip

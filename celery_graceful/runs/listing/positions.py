@@ -10,6 +10,9 @@ from celery_graceful.model.run.record import RunKey
 from celery_graceful.stores.base import Listed, Place
 from celery_graceful.stores.tabs import Tab
 
+#: What reading a text of others may raise.
+_UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError)
+
 
 class InTab(NamedTuple):
     """Behind a place of one tab."""
@@ -64,7 +67,7 @@ def read_in_tab(text: str, tab: Tab) -> Place:
         place = _place(behind)
         if name != tab or place is None:
             raise ValueError("it belongs to another listing")
-    except (ValueError, TypeError) as exc:
+    except _UNREADABLE as exc:
         raise _wrong(text) from exc
     return place
 
@@ -79,13 +82,13 @@ def read_in_all(text: str) -> InAll:
         began, live, beside, since, ended = json.loads(base64.urlsafe_b64decode(text))
         keys = tuple(RunKey(str(task), str(id)) for task, id in beside)
         return InAll(float(began), _place(live), keys, _place(since), _place(ended))
-    except (ValueError, TypeError) as exc:
+    except _UNREADABLE as exc:
         raise _wrong(text) from exc
 
 
 def _wrong(text: str) -> ValueError:
     return ValueError(
-        f"after: {text!r} is not what the page before gave as `next`, with the same filters"
+        f"after: {text!r:.200} is not what the page before gave as `next`, with the same filters"
     )
 
 
