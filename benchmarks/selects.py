@@ -12,7 +12,7 @@ from benchmarks.keyset import CHUNK, Pass
 from celery_graceful import sources
 
 #: Objects of SQLAlchemy take several times as long as those of Django.
-PART = 0.25
+PART = 0.1
 
 
 class Base(DeclarativeBase):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from celery_graceful.errors import ScopeRefused, UnknownScope
@@ -42,7 +43,7 @@ class Plan:
     """What a ``down`` would hold, and what it would wait for."""
 
     queues: tuple[str, ...]
-    #: Held by name.
+    #: Held by name, by whichever of its names.
     tasks: tuple[str, ...]
     #: What becomes of each beat entry, by name or pattern, if entries may be held at all.
     beat: dict[str, str]
@@ -72,8 +73,9 @@ def checked_scopes(
         _check_queue(name, known, runtime.settings.maintenance_exempt_queues)
     if tasks:
         runtime.app.loader.import_default_modules()
-    for pattern in tasks:
-        _check_task(pattern, list(runtime.app.tasks))
+        names = {*runtime.app.tasks, *chain.from_iterable(_former_names(runtime).values())}
+        for pattern in tasks:
+            _check_task(pattern, names)
     return scopes_of(queues, tasks) or (EVERYTHING,)
 
 
@@ -83,16 +85,18 @@ def plan_of(runtime: Runtime, mode: Mode) -> Plan:
     Raises:
         StoreUnavailable: the store did not answer.
     """
+    renamed = _former_names(runtime)
     held = held_by(mode, runtime.settings.maintenance_exempt_queues)
     live = [worker.report for worker in live_workers(runtime) if worker.report is not None]
     queues = own_queues(runtime).union(*(report.queues for report in live))
-    patterns = [hold.scope.name for hold in mode.holds if hold.scope.kind is Kind.TASK]
-    named = {name for pattern in patterns for name in _matched(runtime.app.tasks, pattern)}
+    patterns = held.under_all_names(renamed).tasks
+    known = {*runtime.app.tasks, *chain.from_iterable(renamed.values())}
+    named = {name for pattern in patterns for name in _matched(known, pattern)}
     return Plan(
         queues=tuple(sorted(queue for queue in queues if held.queue(queue))),
         tasks=tuple(sorted(named)),
         beat=dict(runtime.settings.maintenance_beat) or {"*": "skip"},
-        awaited=tuple(a for r in live if not r.forced for a in _awaited(mode, r)),
+        awaited=tuple(a for r in live if not r.forced for a in _awaited(mode, r, renamed)),
         forced=tuple(report.hostname for report in live if report.forced),
     )
 
@@ -102,9 +106,19 @@ def own_queues(runtime: Runtime) -> set[str]:
     return set(runtime.app.amqp.queues)
 
 
-def _awaited(mode: Mode, report: Report) -> list[Awaited]:
-    held = held_by(mode, report.exempt)
-    interrupting = held_by(mode, report.exempt, interrupting=True)
+def _former_names(runtime: Runtime) -> dict[str, list[str]]:
+    """The former names of tasks, by the names that they have now."""
+    found = {}
+    for name, task in runtime.app.tasks.items():
+        given = getattr(task, "former_names", ())
+        if isinstance(given, (list, tuple)) and given:
+            found[name] = [each for each in given if isinstance(each, str) and each]
+    return found
+
+
+def _awaited(mode: Mode, report: Report, renamed: Mapping[str, list[str]]) -> list[Awaited]:
+    held = held_by(mode, report.exempt).under_all_names(renamed)
+    interrupting = held_by(mode, report.exempt, interrupting=True).under_all_names(renamed)
     return [
         Awaited(
             report.hostname,

@@ -42,6 +42,15 @@ def register(app: Any) -> list[Any]:
     return added
 
 
+def renamed(app: Any) -> dict[str, list[str]]:
+    """The former names under which tasks are registered, by the names that they have now."""
+    found: dict[str, list[str]] = {}
+    for name, task in sorted(app.tasks.items()):
+        if hasattr(task, NOW):
+            found.setdefault(getattr(task, NOW), []).append(name)
+    return found
+
+
 @worker_process_init.connect(weak=False, dispatch_uid="graceful-former-names")
 def _register_in_child(sender: Any = None, **_: Any) -> None:
     """A pool child that was spawned has imported the tasks by itself; a forked one has them all."""

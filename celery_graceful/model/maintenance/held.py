@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from celery_graceful.model.maintenance.mode import Kind, Mode, Ramp
@@ -38,6 +38,21 @@ class Held:
         if name.startswith(OF_CELERY):
             return name in self.tasks
         return any(name == pattern or fnmatchcase(name, pattern) for pattern in self.tasks)
+
+    def under_all_names(self, renamed: Mapping[str, Collection[str]]) -> Held:
+        """The same, where a task that is held by one of its names is held by all of them.
+
+        Args:
+            renamed: the former names of tasks, by the names that they have now.
+        """
+        more = [
+            name
+            for now, former in renamed.items()
+            if any(map(self.task, (now, *former)))
+            for name in (now, *former)
+            if name not in self.tasks
+        ]
+        return replace(self, tasks=(*self.tasks, *more)) if self.tasks and more else self
 
     def covers(self, task: str, queue: str) -> bool:
         """Whether a message of ``task`` from ``queue`` may not start."""

@@ -18,6 +18,7 @@ from celery_graceful.model.maintenance.mode import Mode
 from celery_graceful.model.maintenance.mode_text import encode_mode
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop.flag import StopFlag
+from celery_graceful.tasks import former_names
 from celery_graceful.worker.contained import failure_of
 from celery_graceful.worker.details import DetailsReader, History
 from celery_graceful.worker.maintenance.announce import Announcer
@@ -62,6 +63,7 @@ class MaintenanceController:
         self._flag = flag
         self._lock = native_lock()
         self._exempt = settings.maintenance_exempt_queues
+        self._renamed = former_names.renamed(runtime.app)
         #: What running tasks have to stop for.
         self._interrupting = NOTHING
         #: The plugin could not start: no run may begin, whatever the store says.
@@ -110,7 +112,11 @@ class MaintenanceController:
 
     def held_for_all(self) -> Held:
         """What the mode holds for workers that are not forced."""
-        return held_by(self.mode, self._exempt)
+        return self._held(self.mode)
+
+    def _held(self, mode: Mode, *, interrupting: bool = False) -> Held:
+        held = held_by(mode, self._exempt, interrupting=interrupting)
+        return held.under_all_names(self._renamed)
 
     def held_by_name(self, task: str) -> bool:
         """Whether a task is held by its name; nothing is while the mode is unknown."""
@@ -121,7 +127,7 @@ class MaintenanceController:
             return NOTHING
         if known.cut_off or (self._pauses and known.mode.version < 0):
             return Held(everything=True, exempt=self._exempt)
-        return held_by(known.mode, self._exempt)
+        return self._held(known.mode)
 
     def _on_change(self) -> None:
         """The mode has changed, in whatever thread learns of it."""
@@ -129,7 +135,7 @@ class MaintenanceController:
             could_start = not self.gate.runs_wait
             self._set_gate()
             mode = self.mode
-            held = NOTHING if self.forced else held_by(mode, self._exempt, interrupting=True)
+            held = NOTHING if self.forced else self._held(mode, interrupting=True)
             if held != self._interrupting:
                 self._interrupting = held
                 self._flag.mode_snapshot.write(held.encode() if held else b"")

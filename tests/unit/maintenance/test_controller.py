@@ -15,6 +15,7 @@ from kombu.asynchronous.timer import Timer
 from celery_graceful.maintenance.api import Maintenance
 from celery_graceful.runtime import Runtime
 from celery_graceful.stop import flag as stop_flag
+from celery_graceful.tasks import former_names
 from celery_graceful.worker.maintenance import announce
 from celery_graceful.worker.maintenance.controller import MaintenanceController
 
@@ -194,3 +195,26 @@ def test_what_is_held_and_arrives_makes_no_reports(
     maintenance.watch.learn(change(runtime).up().mode)
     soon.pop()()
     assert len(rings) == 3
+
+
+@pytest.mark.parametrize("named", ["shop.mail.all", "shop.mail_all"])
+def test_a_renamed_task_is_held_by_each_of_its_names(
+    worker: Any, runtime: Runtime, named: str
+) -> None:
+    @runtime.app.task(name="shop.mail.all", former_names=["shop.mail_all"], shared=False)
+    def mail_all() -> None: ...
+
+    former_names.register(runtime.app)
+    plan = change(runtime).plan(tasks=[named])
+    assert plan.tasks == ("shop.mail.all", "shop.mail_all")
+    change(runtime).down(tasks=[named])
+    try:
+        maintenance = MaintenanceController(
+            worker, runtime, stop_flag.owned("w1@host/a"), forced=False
+        )
+        maintenance.watch.look()
+        assert maintenance.held_by_name("shop.mail.all")
+        assert maintenance.held_by_name("shop.mail_all")
+        assert not maintenance.held_by_name("shop.mail")
+    finally:
+        stop_flag.withdraw()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_graceful.errors import ScopeNotDown
-from celery_graceful.model.maintenance.held import held_by
+from celery_graceful.model.maintenance.held import Held, held_by
 from celery_graceful.model.maintenance.mode import (
     EVERYTHING,
     LOG_LENGTH,
@@ -125,3 +125,14 @@ def test_a_ramp_goes_on_when_a_part_is_held() -> None:
     part = hold_scopes(ramping, [Scope(Kind.QUEUE, "mail")], now=3.0, who="b")
     assert part.ramp == ramping.ramp
     assert hold_scopes(part, [EVERYTHING], now=4.0, who="b").ramp is None
+
+
+@pytest.mark.parametrize("named", ["shop.orders.import_all", "shop.import_orders", "shop.import*"])
+def test_a_renamed_task_is_held_under_all_its_names(named: str) -> None:
+    renamed = {"shop.orders.import_all": ["shop.import_orders"], "shop.mail": ["shop.send"]}
+    held = Held(tasks=(named,)).under_all_names(renamed)
+    assert held.task("shop.orders.import_all")
+    assert held.task("shop.import_orders")
+    assert not held.task("shop.mail")
+    assert not held.task("shop.send")
+    assert Held().under_all_names(renamed) == Held()
