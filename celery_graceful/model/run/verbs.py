@@ -146,12 +146,15 @@ _ENDED = (Case.COMPLETED, Case.FAILED, Case.CANCELLED)
 _REASONS: Mapping[Case, str] = {
     Case.QUEUED: "Its message is on its way to a worker.",
     Case.RUNNING: "A worker runs it.",
-    Case.PAUSING: "It was asked to pause, and stops at its next checkpoint.",
-    Case.CANCELLING: "It was asked to end, and stops at its next checkpoint.",
+    Case.PAUSING: "It was asked to pause, and stops at its next checkpoint. If its worker is stuck,"
+    " release it.",
+    Case.CANCELLING: "It was asked to end, and stops at its next checkpoint. If its worker is"
+    " stuck, release it.",
     Case.INTERRUPTED: "Its message is on its way to a worker.",
     Case.RETRYING: "It waits for its next attempt. Resend it to try now.",
     Case.PAUSED: "It is paused. Resume or cancel it.",
-    Case.FINISHING: "Its work is done and its outcome is being stored.",
+    Case.FINISHING: "Its work is done and its outcome is being stored. If its worker is stuck,"
+    " release it.",
     Case.COMPLETED: "It has completed. Start a new run of the task.",
     Case.FAILED: "It has failed. Retry it, or fork it.",
     Case.CANCELLED: "It was cancelled. Retry it, or fork it.",
