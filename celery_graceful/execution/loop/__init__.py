@@ -1,8 +1,9 @@
 """The loop over items, and the fuse that ends it.
 
-Per item nothing is tested in Python: the loop runs over ``zip(fuse, items)``, and a ticker thread
-*blows* the fuse, a list, by emptying it. Its iterator then ends before the next item is taken, so
-that no item is ever pulled and dropped. The fuse's numbers count the items for free.
+Per item nothing is tested in Python: the loop runs over ``zip(fuse, items)``, or over the fuse and
+resumes a generator at each turn. A ticker thread *blows* the fuse, a list, by emptying it. Its
+iterator then ends before the next item is taken, so that no item is ever pulled and dropped. The
+fuse's numbers count the items for free.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import keyword
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, Protocol
 
 from celery_graceful.sources.skipping import SKIPPED, UNMOVED
@@ -78,7 +80,7 @@ class Stand:
             if code.co_filename == LOOP_FILE or code in _GENERATOR_LOOPS:
                 known = frame.f_locals
                 if known.get("numbers") is self._numbers:
-                    done, cursor = known["done"] + 1, known["cursor"]
+                    done, cursor = (_taken(self._numbers) or 1) - 1, known["cursor"]
                     if sys.version_info < (3, 13):
                         known.clear()  # a copy, which would hold on to the item
                     return done, cursor
@@ -120,7 +122,7 @@ class Watcher(Protocol):
 Turns = Callable[[Iterator[int], Any, Place], None]
 
 
-def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> Any:
+def drive(items: Any, turns: Turns, watcher: Watcher, cursor: Any) -> Any:
     """Run items until they are exhausted or ``watcher`` raises.
 
     Returns what a generator returned.
@@ -160,42 +162,58 @@ def drive(items: Iterator[Any], turns: Turns, watcher: Watcher, cursor: Any) -> 
         watcher.look(place.cursor, done)
 
 
-def generator_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
-    """One stretch of a generator of cursors."""
+def iterator_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
+    """One stretch of an iterator of cursors that is no generator."""
     done, cursor = -1, place.cursor
     try:
-        for done, cursor in zip(numbers, items):  # noqa: B007, B905 - the body is the generator's
+        for done, cursor in zip(numbers, items):  # noqa: B007, B905 - the body is the iterator's
             pass
     finally:
         place.cursor, place.turns = cursor, done + 1
 
 
-def returning_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
-    """One stretch of a generator whose result is wanted: a ``for`` loop over it would drop that."""
-    done, cursor = -1, place.cursor
+def generator_turns(numbers: Iterator[int], items: Any, place: Place) -> None:
+    """One stretch of a generator of cursors.
+
+    A ``for`` loop over it would drop what it returns, and with ``zip`` takes longer.
+    """
+    turn, cursor = -1, place.cursor
     resume = items.send
     try:
         for turn in numbers:
-            cursor = resume(None)
-            done = turn
+            try:
+                cursor = resume(None)
+            except BaseException:
+                turn -= 1
+                raise
     except StopIteration as end:
         place.returned = end.value
     finally:
-        place.cursor, place.turns = cursor, done + 1
+        place.cursor, place.turns = cursor, turn + 1
 
 
-_GENERATOR_LOOPS = (generator_turns.__code__, returning_turns.__code__)
+_GENERATOR_LOOPS = (iterator_turns.__code__, generator_turns.__code__)
 
-# What the loop uses is in its own variables: a global one costs more at each item.
+# What the loop uses is in its own variables: a global one costs more at each item. The inner block
+# costs nothing unless it is left by an exception.
 _TEMPLATE = """
 def turns(numbers, pairs, place, *, {variables}):
-    done, cursor = -1, place.cursor
+    turn, cursor = -1, place.cursor
     try:
-        for turn, (item, reached) in zip(numbers, pairs):
-            {call}
-            done, cursor = turn, reached
+        for turn, {pair} in zip(numbers, {pairs}):
+            {marker}
+            try:
+                {call}
+            except BaseException:
+                turn -= 1
+                raise
+            cursor = reached
+    except (TypeError, ValueError):
+        if taken(numbers) == turn + 1:  # what is no pair was taken, and could not be unpacked
+            turn -= 1
+        raise
     finally:
-        place.cursor, place.turns = cursor, done + 1
+        place.cursor, place.turns = cursor, turn + 1
 """
 
 
@@ -203,8 +221,30 @@ def turns(numbers, pairs, place, *, {variables}):
 _MARKER = """if item is skipped:
                 if reached is not unmoved: cursor = reached
                 place.skipped = True
-                break
-            """
+                turn -= 1
+                break"""
+
+
+class Columns(tuple[Iterator[Any], Iterator[Any]]):
+    """An iterator of items and one of their cursors, for a loop over both: it makes no pairs."""
+
+    __slots__ = ()
+
+
+def columns_of(pairs: Iterator[Any]) -> Iterator[Any] | Columns:
+    """The two iterators of a ``zip`` or an ``enumerate``; other pairs as they are.
+
+    These use one tuple again and again, unless somebody holds the last one, as a ``zip`` around
+    them does.
+    """
+    parts: Any = pairs.__reduce__() if type(pairs) in (zip, enumerate) else None
+    if type(pairs) is enumerate:
+        items, first = parts[1]
+        # Not ``itertools.count``, which takes longer.
+        return Columns((iter(range(first, first + sys.maxsize)), items))
+    if type(pairs) is zip and len(parts) == 2 and len(parts[1]) == 2:  # a strict one has three
+        return Columns(parts[1])
+    return pairs
 
 
 def call_shape(
@@ -214,6 +254,7 @@ def call_shape(
     around: Callable[..., AbstractContextManager[Any]] | None = None,
     *,
     has_markers: bool = False,
+    in_columns: bool = False,
 ) -> Turns:
     """One stretch of (item, cursor) pairs: ``each(item, *args, **kwargs)``, spelled out.
 
@@ -231,11 +272,10 @@ def call_shape(
     call = f"each({given})"
     if around is not None:
         call = f"with around({given}): {call}"
-    scope: dict[str, Any] = {"each": each, "around": around, **values}
+    scope: dict[str, Any] = {"each": each, "around": around, "taken": _taken, **values}
     if has_markers:
-        call = _MARKER + call
         scope |= {"skipped": SKIPPED, "unmoved": UNMOVED}
-    exec(_compiled(call, tuple(scope)), scope)
+    exec(_compiled(call, tuple(scope), has_markers, in_columns), scope)
     turns: Turns = scope["turns"]
     return turns
 
@@ -250,13 +290,13 @@ def _may_be_written(name: str) -> bool:
     )
 
 
-_cache: dict[str, Any] = {}
-
-
-def _compiled(call: str, names: tuple[str, ...]) -> Any:
-    code = _cache.get(call)
-    if code is None:
-        variables = ", ".join(f"{name}={name}" for name in names)
-        text = _TEMPLATE.format(call=call, variables=variables)
-        code = _cache[call] = compile(text, LOOP_FILE, "exec")
-    return code
+@cache
+def _compiled(call: str, names: tuple[str, ...], has_markers: bool, in_columns: bool) -> Any:
+    text = _TEMPLATE.format(
+        variables=", ".join(f"{name}={name}" for name in names),
+        pair="item, reached" if in_columns else "(item, reached)",
+        pairs="*pairs" if in_columns else "pairs",
+        marker=_MARKER if has_markers else "",
+        call=call,
+    )
+    return compile(text, LOOP_FILE, "exec")

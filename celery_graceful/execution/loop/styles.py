@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dis
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from functools import cache
-from types import CodeType
 from typing import Any
 
 from celery_graceful.errors import DefinitionError, TransactionError
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop import (
     LOOP_FILE,
+    Columns,
     Interrupted,
     LimitReached,
     Turns,
     call_shape,
+    columns_of,
     drive,
     generator_turns,
-    returning_turns,
+    iterator_turns,
 )
 from celery_graceful.execution.quarantine import Quarantine, allowance
 from celery_graceful.execution.run_task import RunTask
@@ -55,8 +54,7 @@ def _iterate_generator(execution: Execution) -> Any:
         )
     stream = _surrounded(items, execution) if _overrides(task, "around_iteration") else items
     # What an iterator of the user's own making returns, no loop can see.
-    returns = hasattr(stream, "send") and _may_return_value(stream)
-    turns: Turns = returning_turns if returns else generator_turns
+    turns: Turns = generator_turns if hasattr(stream, "send") else iterator_turns
     try:
         return _driven(execution, items, stream, turns)
     finally:
@@ -78,32 +76,6 @@ def _surrounded(stream: Iterator[Any], execution: Execution) -> Generator[Any, N
         if failure is not None:
             raise failure  # swallowed, but a generator that has raised has no more items
         yield cursor
-
-
-def _may_return_value(items: Any) -> bool:
-    code = getattr(items, "gi_code", None)
-    return code is None or _returns_value(code)
-
-
-@cache
-def _returns_value(code: CodeType) -> bool:
-    before: dis.Instruction | None = None
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
-            return True
-        jumped_to = instruction.is_jump_target  # then what stands before it means nothing
-        if instruction.opname == "RETURN_VALUE" and (jumped_to or not _loads_none(before)):
-            return True
-        before = instruction
-    return False
-
-
-def _loads_none(instruction: dis.Instruction | None) -> bool:
-    return (
-        instruction is not None
-        and instruction.opname == "LOAD_CONST"
-        and instruction.argval is None
-    )
 
 
 # -- class -----------------------------------------------------------------------------------
@@ -153,9 +125,17 @@ def iterate_pairs(
         stream = noted(stream)
     if task.track_in_doubt:
         stream = _announced(stream, execution.journal.begins, named)
-    turns = call_shape(each, execution.args, execution.kwargs, around, has_markers=has_markers)
+    items = columns_of(stream)
+    turns = call_shape(
+        each,
+        execution.args,
+        execution.kwargs,
+        around,
+        has_markers=has_markers,
+        in_columns=isinstance(items, Columns),
+    )
     try:
-        _driven(execution, source, stream, turns)
+        _driven(execution, source, items, turns)
     except (TypeError, ValueError) as exc:
         if _is_unpacking(exc):
             raise DefinitionError(

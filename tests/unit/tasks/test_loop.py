@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Generator, Iterator
+from itertools import tee
 from typing import Any
 
 import pytest
@@ -16,9 +18,10 @@ from celery_graceful.execution.loop import (
     Stand,
     Turns,
     call_shape,
+    columns_of,
     drive,
     generator_turns,
-    returning_turns,
+    iterator_turns,
 )
 
 
@@ -98,11 +101,17 @@ class Source:
 def run(style: str, source: Source, watch: Watch, cursor: Any = None) -> None:
     if style == "generator":
         drive(source.cursors(), generator_turns, watch, cursor)
+    elif style == "iterator":
+        drive(source.cursors(), iterator_turns, watch, cursor)
+    elif style == "columns":
+        items, cursors = tee(item for item, _ in source.pairs())
+        turns = call_shape(source.work, (), {}, in_columns=True)
+        drive(columns_of(zip(items, cursors, strict=False)), turns, watch, cursor)
     else:
         drive(source.pairs(), call_shape(source.work, (), {}), watch, cursor)
 
 
-STYLES = pytest.mark.parametrize("style", ["generator", "class"])
+STYLES = pytest.mark.parametrize("style", ["generator", "iterator", "class", "columns"])
 SIZES = st.one_of(
     st.integers(0, 40),
     st.sampled_from([CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 2 * CHUNK + 1, 2 * CHUNK + 2]),
@@ -303,7 +312,7 @@ def test_blown_in_a_whole_stretch_it_looks_up(style: str) -> None:
     assert watch.done == 4 * CHUNK
 
 
-@pytest.mark.parametrize("turns", [generator_turns, returning_turns])
+@pytest.mark.parametrize("turns", [iterator_turns, generator_turns])
 def test_blown_after_the_last_item_the_end_is_the_end(turns: Turns) -> None:
     watch = Watch(stop_at=2)  # at the start and after the first item: another would leave
     ends = []
@@ -316,7 +325,7 @@ def test_blown_after_the_last_item_the_end_is_the_end(turns: Turns) -> None:
 
     returned = drive(items(), turns, watch, 0)
     assert (watch.cursor, watch.done, watch.settled, ends) == (2, 2, 1, ["ended"])
-    assert returned == (None if turns is generator_turns else "result")
+    assert returned == (None if turns is iterator_turns else "result")
 
 
 @STYLES
@@ -334,3 +343,50 @@ def test_what_leaves_an_item_is_not_swallowed(style: str) -> None:
         with pytest.raises(leave):
             run(style, source, watch)
         assert (source.done, watch.done) == ([1, 2], 2)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_what_is_no_pair_is_not_counted(number: int) -> None:
+    watch = Watch()
+    pairs = [(n, n) for n in range(1, number)] + [number]
+    with pytest.raises(TypeError, match="cannot unpack"):
+        drive(iter(pairs), call_shape(lambda item: None, (), {}), watch, None)
+    assert (watch.done, watch.cursor) == (number - 1, number - 1 or None)
+
+
+@STYLES
+def test_count_and_cursor_agree_wherever_an_exception_strikes(style: str) -> None:
+    """As that of a soft time limit, which a signal's handler raises."""
+
+    def strike(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, strike)
+    struck = 0
+    try:
+        for number in range(60):
+            watch = Watch()
+            source = Source(1_000_000, watch)
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 + number * 1.7e-5)
+            try:
+                run(style, source, watch)
+            except TimeoutError:
+                struck += 1
+            assert watch.done == (watch.cursor or 0)
+            assert watch.done <= len(source.done)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert struck == 60
+
+
+def test_the_columns_of_pairs() -> None:
+    counted = enumerate("abc", 7)
+    next(counted)
+    assert [*zip(*columns_of(counted), strict=False)] == [(8, "b"), (9, "c")]
+    assert [*zip(*columns_of(zip("ab", "cd", strict=False)), strict=False)] == [*zip("ab", "cd")]  # noqa: B905
+
+
+def test_other_pairs_have_no_columns() -> None:
+    others: list[Any] = [iter([]), zip("a"), zip("a", "b", "c"), zip("a", "b", strict=True)]  # noqa: B905
+    assert [columns_of(pairs) is pairs for pairs in others] == [True] * 4
