@@ -204,10 +204,10 @@ def turns(numbers, pairs, place, *, {variables}):
             {marker}
             try:
                 {call}
+                cursor = reached
             except BaseException:
                 turn -= 1
                 raise
-            cursor = reached
     except (TypeError, ValueError):
         if taken(numbers) == turn + 1:  # what is no pair was taken, and could not be unpacked
             turn -= 1
