@@ -11,16 +11,15 @@ from celery_graceful.errors import DefinitionError, TransactionError
 from celery_graceful.execution.execution import Execution
 from celery_graceful.execution.loop import (
     LOOP_FILE,
-    Columns,
     Interrupted,
     LimitReached,
     Turns,
     call_shape,
-    columns_of,
     drive,
     generator_turns,
     iterator_turns,
 )
+from celery_graceful.execution.loop.columns import Columns, columns_of
 from celery_graceful.execution.quarantine import Quarantine, allowance
 from celery_graceful.execution.run_task import RunTask
 from celery_graceful.sources.skipping import SKIPPED, SkippingSource, close

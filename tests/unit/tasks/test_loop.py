@@ -18,11 +18,11 @@ from celery_graceful.execution.loop import (
     Stand,
     Turns,
     call_shape,
-    columns_of,
     drive,
     generator_turns,
     iterator_turns,
 )
+from celery_graceful.execution.loop.columns import columns_of
 
 
 class Stop(BaseException):
