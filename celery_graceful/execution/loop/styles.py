@@ -19,7 +19,7 @@ from celery_graceful.execution.loop import (
     generator_turns,
     iterator_turns,
 )
-from celery_graceful.execution.loop.columns import Columns, columns_of
+from celery_graceful.execution.loop.pair_columns import Columns, columns_of
 from celery_graceful.execution.quarantine import Quarantine, allowance
 from celery_graceful.execution.run_task import RunTask
 from celery_graceful.sources.skipping import SKIPPED, SkippingSource, close

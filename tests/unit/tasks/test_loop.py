@@ -22,7 +22,7 @@ from celery_graceful.execution.loop import (
     generator_turns,
     iterator_turns,
 )
-from celery_graceful.execution.loop.columns import columns_of
+from celery_graceful.execution.loop.pair_columns import columns_of
 
 
 class Stop(BaseException):
