@@ -42,7 +42,7 @@ def sqlite_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_shop(request: pytest.FixtureRequest) -> Iterator[str]:
     server = request.getfixturevalue("postgres_server")
-    with server.database(icu_locale="sv") as url, tables(url) as alias:
+    with server.database("sv") as url, tables(url) as alias:
         yield alias
 
 
