@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from celery_graceful.cli.context import OpenApp
     from celery_graceful.runs.plain_run import Page, Run
 
+#: Seconds: no run is older, and a ``timedelta`` holds no more than some multiples of it.
+_LONGEST = 1e12
 #: The options' names, as ``graceful.runs.list`` has them.
 NAMES = ("state", "task", "queue", "worker", "text", "since", "tag")
 
@@ -49,7 +51,7 @@ def as_arguments(given: dict[str, str]) -> dict[str, Any]:
     if state is not None and state not in STATES:
         raise click.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
     if "since" in given:
-        return {**given, "since": timedelta(seconds=duration(given["since"]))}
+        return {**given, "since": timedelta(seconds=min(duration(given["since"]), _LONGEST))}
     return dict(given)
 
 

@@ -79,8 +79,8 @@ class Filter:
         """
         if self.since is None or isinstance(self.since, datetime):
             return self
-        before = parse(self.since)
-        return replace(self, since=datetime.fromtimestamp(now() - before, timezone.utc))
+        began = max(0.0, now() - parse(self.since))  # no run is older, and no calendar endless
+        return replace(self, since=datetime.fromtimestamp(began, timezone.utc))
 
     def test(self, runtime: Runtime) -> Callable[[RunKey, Record], bool]:
         """Whether a run is wanted."""
@@ -131,4 +131,9 @@ def _as_kept(tag: str) -> str:
 
 
 def _moment(since: datetime | timedelta | str | None) -> float | None:
-    return since.timestamp() if isinstance(since, datetime) else None
+    if not isinstance(since, datetime):
+        return None
+    try:
+        return since.timestamp()
+    except (ValueError, OverflowError):  # a local time at either end of the calendar
+        return 0.0 if since.year < 1970 else since.replace(tzinfo=timezone.utc).timestamp()
