@@ -33,6 +33,26 @@ def duration(text: str) -> float:
     return seconds
 
 
+def json_value(text: str, example: str) -> Any:
+    """What JSON on the command line means.
+
+    Args:
+        text: the JSON.
+        example: of right JSON, quoted for a shell.
+
+    Raises:
+        click.BadParameter: it is not JSON; shows the example.
+    """
+    from celery_graceful.text import strict_json
+
+    try:
+        return strict_json.loads(text)
+    except ValueError as exc:
+        raise click.BadParameter(
+            f"{text!r:.200} is not JSON: {exc}. Example, quoted for a shell: {example}"
+        ) from exc
+
+
 def scope_options(function: Any) -> Any:
     """The options ``-Q`` and ``-T``."""
     function = click.option(

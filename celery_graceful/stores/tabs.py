@@ -115,6 +115,11 @@ class TabStore(Protocol):
         """
 
 
+def time_of(store: Store) -> float:
+    """The store's time, in Unix seconds."""
+    return store.load(_NOBODY).now
+
+
 def counts_of(store: Store) -> Counts:
     """How many runs a store has; up to 1,000 live and 1,000 ended ones if it cannot count."""
     own = _with_tabs(store)
@@ -137,7 +142,7 @@ def browse(
     own = _with_tabs(store)
     if own is not None:
         return own.browse(tab, limit, after, only)
-    now = store.load(_NOBODY).now
+    now = time_of(store)
     read = store.live if tab in (Tab.LIVE, Tab.PAUSED) else store.ended
     return read_through(read, tab, limit, after, now)
 

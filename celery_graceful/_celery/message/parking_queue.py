@@ -192,7 +192,11 @@ class Lot:
                 if envelope is None:
                     unreadable.append(message)
                     continue
-                stays = self._stays(envelope, held, before, send)
+                try:
+                    stays = self._stays(envelope, held, before, send)
+                except StoreError:
+                    message.requeue()  # not all transports do it when the channel is closed
+                    raise
                 message.ack()
                 kept, moved = kept + stays, moved + (not stays)
             for message in unreadable:  # now: earlier, it might be the next to come again

@@ -10,7 +10,7 @@ import click
 from celery_graceful.cli.context import OpenApp, open_app
 from celery_graceful.cli.exit_codes import Misuse
 from celery_graceful.cli.operate.wait_for_run import exit_code, follow
-from celery_graceful.cli.options import duration, json_option
+from celery_graceful.cli.options import duration, json_option, json_value
 from celery_graceful.cli.output import print_json, say, whom
 
 if TYPE_CHECKING:
@@ -18,20 +18,9 @@ if TYPE_CHECKING:
 
 
 def _json(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    from celery_graceful.text import strict_json
-
-    try:
-        return strict_json.loads(text)
-    except ValueError as exc:
-        raise click.BadParameter(f"{text!r:.200} is not JSON: {exc}. {_hint(parameter)}") from exc
-
-
-def _hint(parameter: click.Parameter) -> str:
     examples = {"args": """'["2026-01-01", 5]'""", "kwargs": """'{"since": "2026-01-01"}'"""}
     example = examples.get(parameter.name or "", """'"a text"', 41 or '[3, 41]'""")
-    return f"Example, quoted for a shell: {example}"
+    return None if text is None else json_value(text, example)
 
 
 @click.command()

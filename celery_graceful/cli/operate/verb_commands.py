@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from celery_graceful.cli.options import json_option
+from celery_graceful.cli.options import json_option, json_value
 from celery_graceful.cli.show.filter_options import filter_options, given_filters
 
 
@@ -28,19 +28,10 @@ class Wish:
 
 def _json(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Any:
     from celery_graceful.runs.operating.rewinding import UNCHANGED
-    from celery_graceful.text import strict_json
 
-    if text is None:
-        return UNCHANGED
-    try:
-        return strict_json.loads(text)
-    except ValueError as exc:
-        example = (
-            """'{"rows": 41}'""" if parameter.name == "carry" else """'"a text"', 41, '[3, 41]'"""
-        )
-        raise click.BadParameter(
-            f"{text!r:.200} is not JSON: {exc}. Quoted for a shell: {example}"
-        ) from exc
+    is_carry = parameter.name == "carry"
+    example = """'{"rows": 41}'""" if is_carry else """'"a text"', 41 or '[3, 41]'"""
+    return UNCHANGED if text is None else json_value(text, example)
 
 
 _FROM = click.option(

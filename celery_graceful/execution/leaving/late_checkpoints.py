@@ -22,6 +22,9 @@ RETRY = 0.5
 SPARE = 2.0
 
 _checkpoints = LateWrites("graceful-late-checkpoints")
+#: By worker: when its stop was first seen here. All its runs wait for the same lease, not one after
+#: the other.
+_stopped_at: dict[str, float] = {}
 
 
 def save_later(run: OwnedRun, checkpoint: str) -> None:
@@ -40,22 +43,20 @@ def wait_for_all() -> None:
 def _save(ticket: Ticket, flag: StopFlag, checkpoint: str, steps: int) -> None:
     # A record that is gone stays so: the message writes it anew.
     lease = ticket.runtime.settings.lease_ttl
-    stopped_at: float | None = None
     while True:
         try:
             ticket.runtime.store.checkpoint(
                 ticket.run, ticket.fence, checkpoint, steps, due_in=lease
             )
         except StoreUnavailable:
-            now = time.monotonic()
-            stopped_at = now if stopped_at is None and flag.raised else stopped_at
-            if stopped_at is not None and now >= _give_up_at(stopped_at + lease, flag):
+            if flag.raised and time.monotonic() >= _give_up_at(flag, lease):
                 raise
             time.sleep(RETRY)
         else:
             return
 
 
-def _give_up_at(patience_ends: float, flag: StopFlag) -> float:
+def _give_up_at(flag: StopFlag, lease: float) -> float:
+    patience_ends = _stopped_at.setdefault(flag.worker, time.monotonic()) + lease
     deadline = flag.deadline
     return patience_ends if deadline is None else min(patience_ends, deadline - SPARE)

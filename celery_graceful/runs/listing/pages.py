@@ -26,12 +26,10 @@ from celery_graceful.runs.listing.positions import (
 from celery_graceful.runs.lookup import Found
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import Listed, Place, Store
-from celery_graceful.stores.tabs import Only, Tab, browse
+from celery_graceful.stores.tabs import Only, Tab, browse, time_of
 
 #: Runs that are read from the store in one go, where a filter may leave out many.
 _AT_ONCE = 250
-#: No run has this key; loading it gives the store's time.
-_NOBODY = RunKey("", "")
 #: Calls of the store for a page of one tab: each looks at a bounded number of records.
 _MOST_CALLS = 4
 
@@ -49,7 +47,7 @@ def page(runtime: Runtime, wanted: Filter, limit: int, after: str | None) -> Sho
     if limit < 1:
         raise ValueError(f"limit: {limit!r} is less than 1")
     tab = wanted.tab()
-    wanted = wanted.at(lambda: runtime.store.load(_NOBODY).now)
+    wanted = wanted.at(lambda: time_of(runtime.store))
     if tab is None:
         return _page_of_all(runtime, wanted, limit, after)
     place = None if after is None else read_in_tab(after, tab)

@@ -15,7 +15,7 @@ from celery_graceful._celery.consumer import unstarted
 from celery_graceful._celery.message.envelope import Envelope
 from celery_graceful._celery.message.parking_queue import Lot
 from celery_graceful._celery.threads.native import native_lock, native_sleep, start_native_thread
-from celery_graceful.errors import PublishUncertain, StoreError
+from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.runtime import Runtime
 from celery_graceful.stores.base import NOTICES, Store, Text
 from celery_graceful.text import strict_json
@@ -176,7 +176,12 @@ class Unparker:
     def _about_to(self, store: Store, message: Envelope) -> None:
         if time.monotonic() > self._claimed_at + self._claim_seconds / 2:
             self._claim(store)
-        self._before(store, message)
+        try:
+            self._before(store, message)
+        except StoreUnavailable:
+            raise
+        except Exception as exc:  # of a damaged record, or whatever a stranger wrote
+            logger.error("A parked message goes back as it is: %.400r", exc)
 
     def _log_once(self, exc: Exception) -> None:
         if self._logged is not type(exc):

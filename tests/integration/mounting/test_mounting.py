@@ -135,7 +135,7 @@ def test_a_change_leads_back_to_a_page_below_the_mount(
 
 
 def test_a_server_that_trusts_its_proxy_makes_cookies_secure(django_site: str) -> None:
-    """gunicorn believes what comes from this machine, and Django is told nothing of it."""
+    """gunicorn believes what comes from this machine, and Django does not hear of it."""
     client = Client(django_site)
     client.open(f"{django_site}/", X_User="ann", X_Forwarded_Proto="https")
     assert client.set_cookies

@@ -35,6 +35,7 @@ AWAY = "store_unavailable"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_checkpoints, "RETRY", 0.01)
     monkeypatch.setattr(late_checkpoints, "can_be_late", lambda: True)
+    monkeypatch.setattr(late_checkpoints, "_stopped_at", {})
 
 
 class FakeTicket:
@@ -100,7 +101,7 @@ def run_with(ticket: FakeTicket) -> Any:
         ),
         leaving=False,
         left=False,
-        flag=SimpleNamespace(owner_pid=0, solo=False, raised=False, deadline=None),
+        flag=SimpleNamespace(owner_pid=0, solo=False, raised=False, deadline=None, worker="w"),
         report=SimpleNamespace(stop=lambda: None, settle=lambda seconds: None, resume=lambda: None),
         ticket=ticket,
     )
@@ -138,6 +139,22 @@ def test_a_process_that_ends_waits_for_the_store_for_a_lease_and_within_the_grac
     assert not ticket.saved
     assert ticket.asked > -1000 + 1
     assert "run was left after 9 items, but the store does not know" in caplog.text
+
+
+def test_all_runs_of_a_process_wait_for_one_lease() -> None:
+    tickets = [FakeTicket() for _ in range(6)]
+    began = time.monotonic()
+    for ticket in tickets:
+        run = run_with(ticket)
+        run.flag.raised = True
+        run.flag.wait_released = lambda seconds: None
+        ticket.runtime.settings.lease_ttl = 1.0
+        ticket.asked = -1000  # it stays away
+        with pytest.raises(Ignore):
+            leaving.leave(run, AWAY)
+    late_checkpoints.wait_for_all()
+    assert time.monotonic() - began < 3.0, "not one lease after the other"
+    assert all(ticket.asked > -1000 for ticket in tickets), "each was tried"
 
 
 @pytest.mark.parametrize("trouble", [OperationalError("away"), Unroutable("?"), CorruptRecord("?")])

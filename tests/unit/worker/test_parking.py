@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from celery_graceful._celery.message.envelope import envelope_of
 from celery_graceful._celery.message.parking_queue import PARKED, Lot
-from celery_graceful.errors import PublishUncertain, StoreError, StoreUnavailable
+from celery_graceful.errors import CorruptRecord, PublishUncertain, StoreError, StoreUnavailable
 from celery_graceful.maintenance.mode_changes import NOTICE
 from celery_graceful.model.maintenance.mode import Hold, Kind, Mode, Scope
 from celery_graceful.runtime import Runtime, runtime_of
@@ -303,6 +303,47 @@ def test_it_is_at_work_until_all_have_gone_back(
     assert messages.left() == 1
     wait_for(lambda: not worker.unparker.at_work, 20, "the end of the claim and of the thread")
     assert len(messages.at_home()) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble", [CorruptRecord("damaged"), StoreError("refused"), OverflowError(10**30)]
+)
+def test_a_checkpoint_that_cannot_be_saved_keeps_no_message_from_going_back(
+    worker: TaskParking,
+    messages: Messages,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Exception,
+) -> None:
+    for _ in range(3):
+        messages.protocol_2(HELD)
+
+    def before(store: Any, message: Any) -> None:
+        raise trouble
+
+    monkeypatch.setattr(worker.unparker, "_before", before)
+    release(worker)
+    wait_for(lambda: not worker.unparker.at_work, 20, "the end of the thread")
+    assert len(messages.at_home()) == 3
+    assert caplog.text.count("goes back as it is") == 3
+
+
+def test_messages_wait_for_a_store_that_is_away_again(
+    worker: TaskParking, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a rescuer might be quicker than what only a message knows."""
+    messages.protocol_2(HELD)
+    failures: list[Exception] = [StoreUnavailable("away")] * 3
+
+    def before(store: Any, message: Any) -> None:
+        if failures:
+            assert not messages.at_home()
+            raise failures.pop()
+
+    monkeypatch.setattr(worker.unparker, "_before", before)
+    release(worker)
+    wait_for(lambda: len(messages.at_home()) == 1, 20, "the message at home")
+    assert not failures
 
 
 def test_a_claim_is_renewed_while_many_go_back(
